@@ -1,0 +1,169 @@
+//! `domain.toml`: a domain as its operator defines it, with the fields of a Xen guest file.
+//!
+//! ```toml
+//! name = "node1"
+//! uuid = "0b1c…"                      # made by `create` where absent
+//! memory = "512MiB"
+//! max-memory = "1GiB"                 # = memory where absent
+//! vcpus = 2
+//! accelerator = "auto"                # auto | kvm | tcg
+//! cpu = "max"                         # QEMU's name of a model; the accelerator's best where absent
+//! on-poweroff = "destroy"             # destroy | restart | preserve
+//! on-reboot = "restart"
+//! on-crash = "restart"
+//! debug-exit = false                  # isa-debug-exit at port 0xf4: the guest's exit code
+//!
+//! [boot]
+//! firmware = "bios"                   # bios | uefi
+//! order = ["disk", "cdrom", "network"]
+//! kernel = "/boot/vmlinuz"            # direct kernel boot; then order and firmware do not apply
+//! initrd = "/boot/initrd.img"
+//! cmdline = "console=ttyS0"
+//!
+//! [[disk]]
+//! volume = "default/node1"            # POOL/VOLUME
+//! device = "disk"                     # disk | cdrom
+//! bus = "virtio"                      # virtio | sata
+//! read-only = false
+//!
+//! [[card]]
+//! network = "lab"
+//! mac = "52:54:00:12:34:56"           # made by `create` where absent
+//! model = "virtio"                    # virtio | e1000
+//! address = "10.77.0.5"               # optional: the only address it may send from
+//!
+//! [graphics]
+//! kind = "vnc"                        # none | vnc (on a private unix socket)
+//! ```
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, VolumeRef};
+
+/// The checked definition. Serialises as the TOML above, so that `show` prints what `create -f -` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DomainDefinition {
+    pub name: DomainName,
+    pub uuid: Uuid,
+    pub memory: ByteSize,
+    pub max_memory: ByteSize,
+    pub vcpus: u16,
+    pub accelerator: Accelerator,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    pub on_poweroff: Action,
+    pub on_reboot: Action,
+    pub on_crash: Action,
+    pub debug_exit: bool,
+    pub boot: Boot,
+    #[serde(default, rename = "disk", skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
+    #[serde(default, rename = "card", skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<Card>,
+    pub graphics: Graphics,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accelerator {
+    /// KVM where a probe shows that it runs a guest, else software emulation.
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+/// What to do when the guest powers off, reboots or crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    Destroy,
+    Restart,
+    /// Keep it, stopped, for a look at it.
+    Preserve,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Boot {
+    pub firmware: Firmware,
+    pub order: Vec<BootDevice>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    Bios,
+    Uefi,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootDevice {
+    Disk,
+    Cdrom,
+    Network,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Disk {
+    pub volume: VolumeRef,
+    pub device: DiskDevice,
+    pub bus: DiskBus,
+    pub read_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskDevice {
+    Disk,
+    Cdrom,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskBus {
+    Virtio,
+    Sata,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Card {
+    pub network: NetworkName,
+    pub mac: MacAddress,
+    pub model: CardModel,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CardModel {
+    Virtio,
+    E1000,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Graphics {
+    pub kind: GraphicsKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraphicsKind {
+    None,
+    Vnc,
+}

@@ -1,0 +1,139 @@
+//! `policy.toml`: what each plugin may do, and which plugin serves what. Deny by default: no file, no grants.
+//!
+//! ```toml
+//! [host]                                     # all optional
+//! qemu = "/usr/bin/qemu-system-x86_64"
+//! qemu-img = "/usr/bin/qemu-img"
+//! uid-base = 1900000000
+//!
+//! [plugins.storage-file]
+//! digest = "sha256:…"                        # optional pin
+//! interfaces = ["images"]
+//! directories = [{ name = "images", path = "/var/lib/fief/images", access = "read-write" }]
+//! secrets = ["backup-key"]
+//! connections = [{ name = "server", to = "{server}:{port}" }]
+//! limits = { memory = "64MiB", cpu = "2s", wall = "10s" }
+//!
+//! [plugins.network-host-only]
+//! interfaces = ["bridges"]
+//! bridges = ["fief-*"]                       # names that it may make and use
+//!
+//! [pools]                                    # kind of pool → plugin
+//! file = "storage-file"
+//!
+//! [networks]                                 # kind of network → plugin
+//! host-only = "network-host-only"
+//! user = "network-user"
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Access, ByteSize, Digest, GrantName, PluginId};
+
+/// The checked policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Policy {
+    pub host: HostSettings,
+    pub plugins: BTreeMap<PluginId, PluginGrants>,
+    /// Kind of pool → plugin that serves it.
+    pub pools: BTreeMap<String, PluginId>,
+    /// Kind of network → plugin that serves it.
+    pub networks: BTreeMap<String, PluginId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSettings {
+    pub qemu: PathBuf,
+    pub qemu_img: PathBuf,
+    pub dnsmasq: PathBuf,
+    pub nft: PathBuf,
+    /// First of the user ids that fief gives to domains and sandboxes where it runs as root: domain *n* runs as
+    /// `uid_base + n % 65536`, plugins from `uid_base + 65536` on.
+    pub uid_base: u32,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        HostSettings {
+            qemu: PathBuf::from("/usr/bin/qemu-system-x86_64"),
+            qemu_img: PathBuf::from("/usr/bin/qemu-img"),
+            dnsmasq: PathBuf::from("/usr/sbin/dnsmasq"),
+            nft: PathBuf::from("/usr/sbin/nft"),
+            // Above the ranges that systemd hands out (systemd.io/UIDS-GIDS), below 2^31.
+            uid_base: 1_900_000_000,
+        }
+    }
+}
+
+/// What the operator lets one plugin do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PluginGrants {
+    /// Only these bytes are loaded under this id.
+    pub digest: Option<Digest>,
+    pub interfaces: Vec<HostInterface>,
+    pub directories: BTreeMap<GrantName, DirectoryGrant>,
+    pub connections: BTreeMap<GrantName, ConnectionGrant>,
+    pub secrets: Vec<GrantName>,
+    /// Patterns of interface names (`*` stands for any run of characters).
+    pub bridges: Vec<String>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostInterface {
+    Images,
+    Connections,
+    Bridges,
+    Session,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryGrant {
+    /// Absolute.
+    pub path: PathBuf,
+    pub access: Access,
+}
+
+/// `to` is `HOST:PORT`; either part may name settings in braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionGrant {
+    pub to: String,
+}
+
+/// What one control call may spend. Defaults are the fields of [`Limits::default`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Limits {
+    /// Sum over all linear memories.
+    pub memory: ByteSize,
+    /// Sum over all tables, in elements.
+    pub table_elements: u32,
+    /// Handles (resources) that the plugin holds at once.
+    pub handles: u32,
+    /// Processor time of the plugin's own code.
+    pub cpu: Duration,
+    /// From the call to its answer, host calls included.
+    pub wall: Duration,
+    /// Bytes that cross between plugin and host in one call.
+    pub host_call_bytes: ByteSize,
+    pub log_lines_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: ByteSize::from_mib(64),
+            table_elements: 100_000,
+            handles: 1_000,
+            cpu: Duration::from_secs(2),
+            wall: Duration::from_secs(30),
+            host_call_bytes: ByteSize::from_mib(16),
+            log_lines_per_second: 200,
+        }
+    }
+}

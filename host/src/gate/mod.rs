@@ -1,0 +1,143 @@
+//! The gate: the one place where a privileged act is judged, recorded and done.
+//!
+//! ```text
+//!   Operation ─▸ judge (policy) ─▸ ledger: intent ─▸ act ─▸ ledger: outcome ─▸ audit
+//!                  │ denied                           │ failed
+//!                  ▾                                  ▾
+//!                audit, exit 5                      undone at once if half done; the caller undoes the rest
+//! ```
+//!
+//! A ledger belongs to one object (a domain, a pool, a network) and is used under that object's lock.
+//! A caller does operations against it, and then either *seals* it (the changes stand; what was set aside is
+//! removed), *keeps* it (they stand until the object is torn down: a network, a running domain), or *undoes* it.
+
+pub mod audit;
+pub mod judge;
+pub mod ledger;
+pub mod operation;
+mod perform;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::config::policy::Policy;
+use crate::error::{Failure, Result};
+use crate::layout::Layout;
+
+pub use judge::Verdict;
+pub use ledger::Ledger;
+pub use operation::{Actor, Effect, Operation, Outcome};
+
+/// Whether operations are done or only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Perform,
+    DryRun,
+}
+
+/// An operation done: its outcome, and descriptors where it opens something.
+#[derive(Debug)]
+pub struct Done {
+    pub outcome: Outcome,
+    pub descriptors: Vec<OwnedFd>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Gate {
+    layout: Layout,
+    policy: Arc<Policy>,
+    mode: Mode,
+}
+
+impl Gate {
+    pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
+        Gate { layout, policy, mode }
+    }
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What policy says of this operation, without doing it (`fief policy explain`).
+    pub fn judge(&self, actor: &Actor, operation: &Operation) -> Verdict {
+        judge::judge(&self.policy, actor, operation)
+    }
+
+    /// Judges, records and does `operation`. `descriptors` are handed to what the operation starts
+    /// (`HypervisorStart`); for other operations they are empty.
+    ///
+    /// In a dry run, an operation with an effect is printed on stdout as one line of JSON and answered [`Outcome::Assumed`].
+    ///
+    /// # Errors
+    /// `Denied` with the missing grant as the cause; else what the act reports. After an error nothing of this
+    /// operation is left; operations before it in the ledger are the caller's to undo.
+    pub fn perform(
+        &self,
+        actor: &Actor,
+        ledger: &mut Ledger,
+        operation: Operation,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Done> {
+        match self.judge(actor, &operation) {
+            Verdict::Allowed { .. } => {}
+            Verdict::Denied { reason, hint } => {
+                audit::denied(&self.layout, actor, &operation, &reason);
+                return Err(Failure::denied(reason).hint(hint));
+            }
+        }
+        let effect = operation.effect();
+        if effect != Effect::None && self.mode == Mode::DryRun {
+            crate::gate::audit::show(&operation)?;
+            return Ok(Done { outcome: Outcome::Assumed, descriptors: Vec::new() });
+        }
+        if effect == Effect::None {
+            return perform::act(self, &operation, descriptors);
+        }
+        let entry = ledger.intend(actor, &operation)?;
+        match perform::act(self, &operation, descriptors) {
+            Ok(done) => {
+                ledger.record(entry, &done.outcome)?;
+                audit::done(&self.layout, actor, &operation, &done.outcome);
+                Ok(done)
+            }
+            Err(failure) => {
+                ledger.forget(entry)?;
+                audit::failed(&self.layout, actor, &operation, &failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Undoes all that is in the ledger, newest first, going on past errors. What could not be undone stays in the
+    /// ledger, so that a later call tries again; `Ok` means that the ledger is empty.
+    ///
+    /// An entry with an intent and no outcome (fief died in the middle) is undone by what the operation names.
+    pub fn undo(&self, ledger: &mut Ledger) -> Result<(), Vec<Failure>> {
+        let mut failures = Vec::new();
+        for entry in ledger.newest_first() {
+            match perform::undo(self, &entry.operation, entry.outcome.as_ref()) {
+                Ok(()) => {
+                    audit::undone(&self.layout, &entry.operation);
+                    if let Err(failure) = ledger.forget(entry.id) {
+                        failures.push(failure);
+                    }
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+
+    /// Makes the changes final (removes what was set aside) and empties the ledger.
+    pub fn seal(&self, ledger: &mut Ledger) -> Result<()> {
+        for entry in ledger.newest_first() {
+            perform::seal(self, &entry.operation, entry.outcome.as_ref())?;
+        }
+        ledger.clear()
+    }
+}

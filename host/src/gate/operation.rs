@@ -1,0 +1,343 @@
+//! Every privileged act, as a value: shown by `--dry-run`, judged by policy, written to the ledger, undone, audited.
+//!
+//! An operation says what is wanted and holds no authority: no path of the host's, no file descriptor. A directory
+//! is the *name* of a grant; the gate looks up what it stands for. What the act brought forth is an [`Outcome`].
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{
+    Access, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId, RelativePath,
+    SnapshotName,
+};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// The person at the command line, or the supervisor acting on a domain's definition.
+    Operator,
+    Plugin(PluginId),
+}
+
+/// An image below a directory that was granted to a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageRef {
+    pub plugin: PluginId,
+    pub directory: GrantName,
+    pub path: RelativePath,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageFormat {
+    Raw,
+    Qcow2,
+}
+
+impl ImageFormat {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ImageFormat::Raw => "raw",
+            ImageFormat::Qcow2 => "qcow2",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preallocation {
+    Sparse,
+    Full,
+}
+
+/// What guests may reach through a bridge (network.wit, `reach`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    Isolated,
+    HostOnly,
+    Routed,
+    Nat(InterfaceName),
+}
+
+/// Checked form of network.wit's `dhcp`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Dhcp {
+    pub range_start: Ipv4Addr,
+    pub range_end: Ipv4Addr,
+    pub netmask: Ipv4Addr,
+    pub router: Option<Ipv4Addr>,
+    pub dns: Vec<Ipv4Addr>,
+    /// DNS suffix of the guests.
+    pub domain: Option<String>,
+    pub lease_seconds: u32,
+    pub reservations: Vec<(MacAddress, Ipv4Addr)>,
+}
+
+/// A program to run as a domain's hypervisor. Descriptors travel beside it, never in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HypervisorCommand {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    /// Needs the host's network (user-mode cards); else it gets an empty network namespace where fief is root.
+    pub host_network: bool,
+    /// Needs /dev/kvm.
+    pub kvm: bool,
+    /// Address-space and file limits are derived from it.
+    pub memory: ByteSize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Operation {
+    // ---- files in granted directories (perform/image.rs, perform/directory.rs)
+    /// A directory descriptor for a sandbox.
+    DirectoryOpen {
+        plugin: PluginId,
+        directory: GrantName,
+        access: Access,
+    },
+    DirectorySpace {
+        plugin: PluginId,
+        directory: GrantName,
+    },
+    ImageInspect {
+        image: ImageRef,
+    },
+    ImageCreate {
+        image: ImageRef,
+        format: ImageFormat,
+        size: ByteSize,
+        preallocation: Preallocation,
+        backing: Option<RelativePath>,
+    },
+    ImageResize {
+        image: ImageRef,
+        size: ByteSize,
+    },
+    ImageDelete {
+        image: ImageRef,
+    },
+    ImageCopy {
+        image: ImageRef,
+        snapshot: Option<SnapshotName>,
+        target: RelativePath,
+        format: ImageFormat,
+    },
+    SnapshotCreate {
+        image: ImageRef,
+        snapshot: SnapshotName,
+    },
+    SnapshotDelete {
+        image: ImageRef,
+        snapshot: SnapshotName,
+    },
+    SnapshotRevert {
+        image: ImageRef,
+        snapshot: SnapshotName,
+    },
+    SnapshotList {
+        image: ImageRef,
+    },
+    /// Descriptors of an image and of every image that it stands on, for a hypervisor.
+    ImageOpen {
+        image: ImageRef,
+        format: ImageFormat,
+        access: Access,
+    },
+
+    // ---- links (perform/link.rs), packet filter (perform/firewall.rs), DHCP and DNS (perform/dhcp.rs)
+    LinkList {
+        network: NetworkName,
+    },
+    BridgeCreate {
+        network: NetworkName,
+        bridge: InterfaceName,
+        stp: bool,
+        mtu: Option<u32>,
+        mac: Option<MacAddress>,
+    },
+    BridgeAddress {
+        network: NetworkName,
+        bridge: InterfaceName,
+        address: Cidr,
+    },
+    BridgeReach {
+        network: NetworkName,
+        bridge: InterfaceName,
+        reach: Reach,
+    },
+    DhcpServe {
+        network: NetworkName,
+        bridge: InterfaceName,
+        dhcp: Dhcp,
+    },
+    /// A tap on a bridge for one card; its descriptor goes to the hypervisor.
+    TapCreate {
+        domain: DomainName,
+        tap: InterfaceName,
+        bridge: InterfaceName,
+        mac: MacAddress,
+        mtu: Option<u32>,
+        admit_address: Option<Ipv4Addr>,
+    },
+
+    // ---- the hypervisor (perform/process.rs)
+    HypervisorStart {
+        domain: DomainName,
+        id: u32,
+        command: HypervisorCommand,
+    },
+}
+
+/// Whether an operation changes anything, and whether the change outlives a reboot of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Reads only: not written to the ledger, done in a dry run too.
+    None,
+    /// Gone with the kernel that runs now (a link, a process): its ledger line need not be synced to disk.
+    UntilReboot,
+    /// On disk: its ledger line is synced before the act.
+    Lasting,
+}
+
+impl Operation {
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Operation::DirectoryOpen { .. }
+            | Operation::DirectorySpace { .. }
+            | Operation::ImageInspect { .. }
+            | Operation::SnapshotList { .. }
+            | Operation::ImageOpen { .. }
+            | Operation::LinkList { .. } => Effect::None,
+            Operation::BridgeCreate { .. }
+            | Operation::BridgeAddress { .. }
+            | Operation::BridgeReach { .. }
+            | Operation::DhcpServe { .. }
+            | Operation::TapCreate { .. }
+            | Operation::HypervisorStart { .. } => Effect::UntilReboot,
+            Operation::ImageCreate { .. }
+            | Operation::ImageResize { .. }
+            | Operation::ImageDelete { .. }
+            | Operation::ImageCopy { .. }
+            | Operation::SnapshotCreate { .. }
+            | Operation::SnapshotDelete { .. }
+            | Operation::SnapshotRevert { .. } => Effect::Lasting,
+        }
+    }
+}
+
+/// An image as its header and the file system tell (storage.wit, `images.image`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageFacts {
+    pub format: ImageFormat,
+    pub virtual_size: ByteSize,
+    pub allocated: ByteSize,
+    pub backing: Option<RelativePath>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SnapshotFacts {
+    pub name: String,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub created: u64,
+}
+
+/// A network link (network.wit, `link`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LinkFacts {
+    pub name: String,
+    pub kind: String,
+    pub mac: String,
+    pub mtu: u32,
+    pub up: bool,
+    pub addresses: Vec<String>,
+    pub bridge: Option<String>,
+    pub owned: bool,
+}
+
+/// A process that outlives the command, told from a later one with the same number by its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ProcessId {
+    pub pid: u32,
+    /// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)).
+    pub start_time: u64,
+}
+
+/// What an operation brought forth: its answer to the asker, and what undoing it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Outcome {
+    /// It already was so; there is nothing to undo.
+    Unchanged,
+    Directory,
+    Space {
+        capacity: ByteSize,
+        available: ByteSize,
+    },
+    /// An image that was looked at.
+    Image {
+        facts: ImageFacts,
+    },
+    /// An image that was made: `path` is absolute, (`device`, `inode`) tell it from a later one of that name.
+    ImageMade {
+        facts: ImageFacts,
+        path: PathBuf,
+        device: u64,
+        inode: u64,
+    },
+    ImageResized {
+        facts: ImageFacts,
+        path: PathBuf,
+        before: ByteSize,
+    },
+    /// Moved aside to `aside`; removed for good when the ledger is sealed, moved back when it is undone.
+    ImageSetAside {
+        path: PathBuf,
+        aside: PathBuf,
+    },
+    Snapshot {
+        facts: SnapshotFacts,
+        path: PathBuf,
+    },
+    SnapshotGone {
+        path: PathBuf,
+    },
+    Snapshots {
+        all: Vec<SnapshotFacts>,
+    },
+    /// The chain of an image, top first; descriptors come beside it in the same order.
+    Chain {
+        formats: Vec<ImageFormat>,
+    },
+    Links {
+        all: Vec<LinkFacts>,
+    },
+    Link {
+        facts: LinkFacts,
+    },
+    /// An address or rule that was set.
+    Set,
+    Served {
+        watcher: ProcessId,
+        directory: PathBuf,
+    },
+    Tap {
+        index: u32,
+    },
+    Process {
+        process: ProcessId,
+    },
+    /// What a dry run answers in place of a change.
+    Assumed,
+}

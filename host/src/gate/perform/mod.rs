@@ -1,0 +1,87 @@
+//! The acts themselves. Each file holds one family, with do and undo side by side.
+
+mod dhcp;
+mod directory;
+mod firewall;
+mod image;
+mod link;
+mod process;
+
+use std::os::fd::OwnedFd;
+
+use super::{Done, Gate, Operation, Outcome};
+use crate::error::Result;
+
+/// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
+pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
+    match operation {
+        Operation::DirectoryOpen { .. } | Operation::DirectorySpace { .. } => directory::act(gate, operation),
+        Operation::ImageInspect { .. }
+        | Operation::ImageCreate { .. }
+        | Operation::ImageResize { .. }
+        | Operation::ImageDelete { .. }
+        | Operation::ImageCopy { .. }
+        | Operation::SnapshotCreate { .. }
+        | Operation::SnapshotDelete { .. }
+        | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotList { .. }
+        | Operation::ImageOpen { .. } => image::act(gate, operation),
+        Operation::LinkList { .. }
+        | Operation::BridgeCreate { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::TapCreate { .. } => link::act(gate, operation),
+        Operation::BridgeReach { .. } => firewall::act(gate, operation),
+        Operation::DhcpServe { .. } => dhcp::act(gate, operation),
+        Operation::HypervisorStart { .. } => process::act(gate, operation, descriptors),
+    }
+}
+
+/// Undoes one operation; what is already gone counts as undone. `outcome` is none where fief died in the act.
+pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
+    match operation {
+        Operation::DirectoryOpen { .. }
+        | Operation::DirectorySpace { .. }
+        | Operation::ImageInspect { .. }
+        | Operation::SnapshotList { .. }
+        | Operation::ImageOpen { .. }
+        | Operation::LinkList { .. } => Ok(()),
+        Operation::ImageCreate { .. }
+        | Operation::ImageResize { .. }
+        | Operation::ImageDelete { .. }
+        | Operation::ImageCopy { .. }
+        | Operation::SnapshotCreate { .. }
+        | Operation::SnapshotDelete { .. }
+        | Operation::SnapshotRevert { .. } => image::undo(gate, operation, outcome),
+        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } | Operation::TapCreate { .. } => {
+            link::undo(gate, operation, outcome)
+        }
+        Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
+        Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
+        Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
+    }
+}
+
+/// Makes one change final.
+pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
+    match operation {
+        Operation::ImageDelete { .. } => image::seal(gate, operation, outcome),
+        Operation::DirectoryOpen { .. }
+        | Operation::DirectorySpace { .. }
+        | Operation::ImageInspect { .. }
+        | Operation::SnapshotList { .. }
+        | Operation::ImageOpen { .. }
+        | Operation::LinkList { .. }
+        | Operation::ImageCreate { .. }
+        | Operation::ImageResize { .. }
+        | Operation::ImageCopy { .. }
+        | Operation::SnapshotCreate { .. }
+        | Operation::SnapshotDelete { .. }
+        | Operation::SnapshotRevert { .. }
+        | Operation::BridgeCreate { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::TapCreate { .. }
+        | Operation::BridgeReach { .. }
+        | Operation::DhcpServe { .. }
+        | Operation::HypervisorStart { .. } => Ok(()),
+    }
+}

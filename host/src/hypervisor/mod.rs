@@ -1,0 +1,64 @@
+//! Hypervisors. QEMU first; the supervisor sees only what is here.
+
+pub mod qemu;
+
+use std::os::fd::OwnedFd;
+
+use crate::config::domain::DomainDefinition;
+use crate::gate::operation::HypervisorCommand;
+use crate::sandbox::protocol::Forward;
+use crate::storage::BlockSource;
+
+/// The accelerator that a domain runs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChosenAccelerator {
+    Kvm,
+    Tcg,
+}
+
+/// What a card is wired to.
+#[derive(Debug)]
+pub enum CardSource {
+    Tap { descriptor: OwnedFd, mtu: Option<u32> },
+    User { network: Option<String>, forwards: Vec<Forward>, restricted: bool },
+}
+
+/// Everything that a hypervisor needs to run a domain; `disks` and `cards` in the order of the definition.
+#[derive(Debug)]
+pub struct Launch {
+    pub definition: DomainDefinition,
+    /// The number of this run of a domain, as `xm list` showed it; unique on this host while it runs.
+    pub id: u32,
+    pub accelerator: ChosenAccelerator,
+    pub disks: Vec<BlockSource>,
+    pub cards: Vec<CardSource>,
+}
+
+/// What the gate is asked to start: `descriptors[i]` becomes descriptor number [`FIRST_DESCRIPTOR`]` + i`.
+#[derive(Debug)]
+pub struct Prepared {
+    pub command: HypervisorCommand,
+    pub descriptors: Vec<OwnedFd>,
+}
+
+pub const FIRST_DESCRIPTOR: i32 = 10;
+
+/// What a supervisor hears from its hypervisor.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The guest powered itself off, or was asked to and did.
+    PoweredOff,
+    /// The guest reset itself.
+    Rebooted,
+    /// The guest's kernel reported a panic (pvpanic).
+    Panicked,
+    /// The hypervisor stopped the guest on its own: an I/O error, with the disk's index where it is known.
+    StoppedOnError {
+        disk: Option<usize>,
+    },
+    Paused,
+    Resumed,
+    /// The monitor connection ended.
+    Closed,
+}

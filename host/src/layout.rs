@@ -1,0 +1,82 @@
+//! Where everything lies below the root (`--root`, `FIEF_ROOT`): files that a person can read.
+//!
+//! ```text
+//!   ROOT/policy.toml
+//!        audit.jsonl
+//!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
+//!                         control.sock qmp.sock serial.sock vnc.sock   (while it runs)
+//!        pools/NAME/      pool.toml ledger.jsonl lock
+//!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/
+//!        plugins/ID/      plugin.json      what is installed under that id
+//!        store/HEX.wasm                    the bytes, by digest
+//!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
+//!        host/            next-id probe.json uids.json
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::types::{Digest, DomainName, NetworkName, PluginId, PoolName};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// `root` is absolute.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Layout { root: root.into() }
+    }
+    /// `/var/lib/fief` for root, else `$XDG_DATA_HOME/fief` or `~/.local/share/fief`; none where HOME is not set.
+    pub fn default_root() -> Option<PathBuf> {
+        if rustix::process::geteuid().is_root() {
+            return Some(PathBuf::from("/var/lib/fief"));
+        }
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+        absolute("XDG_DATA_HOME")
+            .map(|data| data.join("fief"))
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/share/fief")))
+    }
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("policy.toml")
+    }
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit.jsonl")
+    }
+    pub fn domains(&self) -> PathBuf {
+        self.root.join("domains")
+    }
+    pub fn domain(&self, name: &DomainName) -> PathBuf {
+        self.domains().join(name)
+    }
+    pub fn pools(&self) -> PathBuf {
+        self.root.join("pools")
+    }
+    pub fn pool(&self, name: &PoolName) -> PathBuf {
+        self.pools().join(name)
+    }
+    pub fn networks(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+    pub fn network(&self, name: &NetworkName) -> PathBuf {
+        self.networks().join(name)
+    }
+    pub fn plugins(&self) -> PathBuf {
+        self.root.join("plugins")
+    }
+    pub fn plugin(&self, id: &PluginId) -> PathBuf {
+        self.plugins().join(id)
+    }
+    pub fn store(&self, digest: Digest) -> PathBuf {
+        self.root.join("store").join(format!("{}.wasm", digest.hex()))
+    }
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+    pub fn host(&self) -> PathBuf {
+        self.root.join("host")
+    }
+}

@@ -1,0 +1,34 @@
+//! fief: a virtual machine host that anyone can extend with sandboxed WebAssembly plugins.
+//!
+//! Read from the top; what stands above may use what stands below, never the other way round
+//! (`cargo xtask check` holds the tree to this):
+//!
+//! ```text
+//!   cli                                       words in, tables and exit codes out
+//!    └▸ domain                                the life of a domain, its supervisor
+//!        └▸ plugin hypervisor network storage what a domain is made of
+//!            └▸ gate                          policy ▸ ledger ▸ act ▸ audit
+//!                └▸ sys                       the system calls; the only `unsafe`
+//!
+//!   sandbox                                   the other room: another process, no privilege
+//!   config  types  error  layout              words that every floor shares
+//! ```
+
+pub mod cli;
+pub mod domain;
+
+pub mod hypervisor;
+pub mod network;
+pub mod plugin;
+pub mod storage;
+
+pub mod gate;
+
+pub mod sandbox;
+
+pub mod sys;
+
+pub mod config;
+pub mod error;
+pub mod layout;
+pub mod types;

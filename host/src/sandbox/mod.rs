@@ -1,0 +1,3 @@
+//! The other room: `fief sandbox`, a process without privilege that runs one plugin.
+
+pub mod protocol;

@@ -1,0 +1,396 @@
+//! What crosses between the two rooms: frames of JSON on a unix stream socket, each a little-endian `u32` length
+//! and that many bytes (at most [`FRAME_MAX`]); descriptors ride on the `Load` frame alone (SCM_RIGHTS, unix(7)).
+//!
+//! ```text
+//!   host                                         sandbox
+//!    Load + descriptors ───────────────────────▸  drops what is left, loads
+//!                        ◂───────────────────────  Ready
+//!    Call ─────────────────────────────────────▸  a fresh instance
+//!                        ◂───────────────────────  Ask        (a host interface function)
+//!    Answer ───────────────────────────────────▸
+//!                        ◂───────────────────────  Log …      (any time)
+//!                        ◂───────────────────────  Return     (the store is dropped)
+//! ```
+//!
+//! All that comes from the sandbox is untrusted: texts are raw here and become checked words on the host's side.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::policy::{HostInterface, Limits};
+use crate::gate::operation::{ImageFacts, ImageFormat, LinkFacts, Preallocation, SnapshotFacts};
+use crate::types::{Access, PluginId};
+
+/// Longest frame, in bytes: a list of 10,000 volumes fits.
+pub const FRAME_MAX: usize = 4 << 20;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToSandbox {
+    /// Descriptors: the compiled component, then one for each of `directories`.
+    Load {
+        plugin: PluginId,
+        kind: PluginKind,
+        interfaces: Vec<HostInterface>,
+        directories: Vec<Preopen>,
+        limits: Limits,
+    },
+    /// Compile the component (descriptor 0) and write the result to descriptor 1, then end.
+    Compile {
+        limits: Limits,
+    },
+    Call(Call),
+    Answer(Result<Reply, PluginError>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromSandbox {
+    Ready { exports: Vec<Ability> },
+    Compiled,
+    Ask(Ask),
+    Log { level: LogLevel, message: String, fields: Vec<(String, String)> },
+    Return(Result<Return, CallError>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginKind {
+    Storage,
+    Network,
+    Migration,
+}
+
+/// An optional interface that a plugin exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ability {
+    Snapshots,
+    Clones,
+    Block,
+}
+
+/// A directory that the sandbox finds as `/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Preopen {
+    pub name: String,
+    pub access: Access,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+pub type Settings = Vec<(String, String)>;
+
+/// A function of the plugin's exports (storage.wit, network.wit).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    Storage { pool: String, settings: Settings, function: StorageCall },
+    Network { network: String, bridge: String, settings: Settings, function: NetworkCall },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum StorageCall {
+    Info,
+    All,
+    Find { name: String },
+    Create { name: String, size: u64, format: ImageFormat, preallocation: Preallocation },
+    Delete { name: String },
+    Resize { name: String, size: u64 },
+    Attach { name: String, access: AttachAccess },
+    Detach { name: String },
+    SnapshotCreate { volume: String, name: String },
+    SnapshotDelete { volume: String, name: String },
+    SnapshotRevert { volume: String, name: String },
+    Snapshots { volume: String },
+    Clone { source: String, snapshot: Option<String>, target: String, style: CloneStyle },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttachAccess {
+    ReadOnly,
+    Exclusive,
+    Handover,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloneStyle {
+    Linked,
+    Full,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum NetworkCall {
+    Up,
+    Plug { domain: String, index: u32, mac: String, address: Option<String> },
+    Check,
+}
+
+/// What a plugin's function gave back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Return {
+    Nothing,
+    PoolInfo {
+        identity: String,
+        capacity: Option<u64>,
+        available: Option<u64>,
+        reachable_from_peers: bool,
+        max_name: u32,
+    },
+    Volume(VolumeFacts),
+    Volumes(Vec<VolumeFacts>),
+    Attachment(Attachment),
+    Snapshot(SnapshotFacts),
+    Snapshots(Vec<SnapshotFacts>),
+    Port(Port),
+    Findings(Vec<Finding>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VolumeFacts {
+    pub name: String,
+    pub size: u64,
+    pub allocated: Option<u64>,
+    pub format: ImageFormat,
+    pub backing: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Attachment {
+    File { directory: String, path: String, format: ImageFormat },
+    Nfs { server: String, port: Option<u16>, share: String, path: String, format: ImageFormat },
+    Iscsi { portal: String, target: String, lun: u32, user: Option<String>, password: Option<String> },
+    Nbd { address: String, export: String },
+    Served,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Port {
+    Bridge { bridge: String, admit_address: Option<String>, mtu: Option<u32>, vlan: Option<u16> },
+    User { network: Option<String>, forwards: Vec<Forward>, restricted: bool },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Forward {
+    pub protocol: Protocol,
+    pub host_address: String,
+    pub host_port: u16,
+    pub guest_port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+/// types.wit, `finding`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    pub severity: Severity,
+    pub code: String,
+    pub object: String,
+    pub message: String,
+    pub remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    Blocker,
+    Warning,
+    Note,
+}
+
+/// A function of a host interface that the plugin called (storage.wit `images`, network.wit `bridges`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Ask {
+    ImageCreate {
+        directory: String,
+        path: String,
+        format: ImageFormat,
+        size: u64,
+        preallocation: Preallocation,
+        backing: Option<String>,
+    },
+    ImageInspect {
+        directory: String,
+        path: String,
+    },
+    ImageResize {
+        directory: String,
+        path: String,
+        size: u64,
+    },
+    ImageDelete {
+        directory: String,
+        path: String,
+    },
+    ImageCopy {
+        directory: String,
+        source: String,
+        snapshot: Option<String>,
+        target: String,
+        format: ImageFormat,
+    },
+    SnapshotCreate {
+        directory: String,
+        path: String,
+        name: String,
+    },
+    SnapshotDelete {
+        directory: String,
+        path: String,
+        name: String,
+    },
+    SnapshotRevert {
+        directory: String,
+        path: String,
+        name: String,
+    },
+    Snapshots {
+        directory: String,
+        path: String,
+    },
+    Space {
+        directory: String,
+    },
+    Links,
+    Ensure {
+        name: String,
+        stp: bool,
+        mtu: Option<u32>,
+        mac: Option<String>,
+    },
+    Enslave {
+        bridge: String,
+        link: String,
+    },
+    Address {
+        bridge: String,
+        cidr: String,
+    },
+    Limit {
+        bridge: String,
+        reach: RawReach,
+    },
+    ServeDhcp {
+        bridge: String,
+        dhcp: RawDhcp,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawReach {
+    Isolated,
+    HostOnly,
+    Routed,
+    Nat(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RawDhcp {
+    pub range_start: String,
+    pub range_end: String,
+    pub netmask: String,
+    pub router: Option<String>,
+    pub dns: Vec<String>,
+    pub domain: Option<String>,
+    pub lease_seconds: u32,
+    pub reservations: Vec<(String, String)>,
+}
+
+/// What the host answers an [`Ask`] with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Reply {
+    Nothing,
+    Image(ImageFacts),
+    Snapshot(SnapshotFacts),
+    Snapshots(Vec<SnapshotFacts>),
+    Space { capacity: u64, available: u64 },
+    Link(LinkFacts),
+    Links(Vec<LinkFacts>),
+}
+
+/// types.wit, `error`: the plugin's own word to the host, or the host's to the plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PluginError {
+    pub code: ErrorCode,
+    pub message: String,
+    pub retry: Retry,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    NotFound,
+    AlreadyExists,
+    InUse(String),
+    WrongState,
+    Invalid,
+    Denied,
+    Exhausted,
+    Unreachable,
+    Timeout,
+    Unsupported,
+    Corrupt,
+    Io,
+    Other(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    Never,
+    AfterFix,
+    AfterMs(u32),
+}
+
+/// Why a call gave no answer of the plugin's, or the plugin's own error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallError {
+    Plugin(PluginError),
+    /// The plugin's code trapped; the text is the engine's.
+    Trapped(String),
+    /// Past a limit: which.
+    Limit(Limit),
+    /// The plugin does not export the interface that was called.
+    Missing(Ability),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    Memory,
+    Tables,
+    Handles,
+    Cpu,
+    Wall,
+    HostCallBytes,
+    Stack,
+}

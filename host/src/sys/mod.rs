@@ -1,0 +1,1 @@
+//! The system calls that no safe crate wraps. All `unsafe` of fief lives below here, each with its reason.

@@ -1,0 +1,1 @@
+//! The `storage-file` plugin.
