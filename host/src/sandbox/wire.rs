@@ -3,6 +3,7 @@
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,14 +43,31 @@ impl Wire {
     /// The next frame; none where the other side closed the socket between frames.
     ///
     /// # Errors
-    /// `InvalidData` for a frame that is too long or does not parse; `WouldBlock` past the socket's read timeout.
+    /// `InvalidData` for a frame that is too long or does not parse; `UnexpectedEof` for one that breaks off.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let mut length = [0; 4];
         match (&self.socket).read(&mut length)? {
-            0 => return Ok(None),
-            got => (&self.socket).read_exact(&mut length[got..])?,
+            0 => Ok(None),
+            got => {
+                (&self.socket).read_exact(&mut length[got..])?;
+                self.body(length, None).map(Some)
+            }
         }
-        self.body(length).map(Some)
+    }
+
+    /// As [`Wire::receive`], for a side that does not trust the other: the whole frame has come by `deadline`.
+    ///
+    /// # Errors
+    /// `TimedOut` besides.
+    pub fn receive_by<T: DeserializeOwned>(&self, deadline: Instant) -> Result<Option<T>> {
+        let mut length = [0; 4];
+        match self.read_by(&mut length, deadline)? {
+            0 => Ok(None),
+            got => {
+                self.fill(&mut length[got..], Some(deadline))?;
+                self.body(length, Some(deadline)).map(Some)
+            }
+        }
     }
 
     /// As [`Wire::receive`], with the descriptors that came beside the frame's first bytes.
@@ -60,17 +78,44 @@ impl Wire {
             return Ok(None);
         }
         (&self.socket).read_exact(&mut length[got..])?;
-        Ok(Some((self.body(length)?, descriptors)))
+        Ok(Some((self.body(length, None)?, descriptors)))
     }
 
-    fn body<T: DeserializeOwned>(&self, length: [u8; 4]) -> Result<T> {
+    fn body<T: DeserializeOwned>(&self, length: [u8; 4], deadline: Option<Instant>) -> Result<T> {
         let length = u32::from_le_bytes(length) as usize;
         if length > FRAME_MAX {
             return Err(Error::new(ErrorKind::InvalidData, format!("a frame of {length} bytes is too long")));
         }
         let mut bytes = vec![0; length];
-        (&self.socket).read_exact(&mut bytes)?;
+        self.fill(&mut bytes, deadline)?;
         serde_json::from_slice(&bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
+    }
+
+    fn fill(&self, mut bytes: &mut [u8], deadline: Option<Instant>) -> Result<()> {
+        let Some(deadline) = deadline else {
+            return (&self.socket).read_exact(bytes);
+        };
+        while !bytes.is_empty() {
+            match self.read_by(bytes, deadline)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                got => bytes = &mut bytes[got..],
+            }
+        }
+        Ok(())
+    }
+
+    fn read_by(&self, bytes: &mut [u8], deadline: Instant) -> Result<usize> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match (&self.socket).read(bytes) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                other => return other,
+            }
+        }
     }
 }
 
@@ -120,6 +165,21 @@ mod tests {
         assert_eq!(here.send(&"x".repeat(FRAME_MAX), &[]).unwrap_err().kind(), ErrorKind::FileTooLarge);
         here.send(&"next", &[]).unwrap();
         assert_eq!(there.receive::<String>().unwrap().unwrap(), "next");
+    }
+
+    #[test]
+    fn a_side_that_sends_a_byte_now_and_then_meets_the_deadline() {
+        let (here, there) = pair();
+        let dripping = std::thread::spawn(move || {
+            here.socket().write_all(&[200, 0, 0, 0]).unwrap();
+            while here.socket().write_all(b" ").is_ok() {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        });
+        let deadline = Instant::now() + std::time::Duration::from_millis(60);
+        assert_eq!(there.receive_by::<String>(deadline).unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(there);
+        dripping.join().unwrap();
     }
 
     #[test]
