@@ -36,8 +36,12 @@
 //! kind = "vnc"                        # none | vnc (on a private unix socket)
 //! ```
 
+mod parse;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+
+pub use parse::{Identity, RandomIdentity, parse, to_toml};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -166,13 +170,4 @@ pub struct Graphics {
 pub enum GraphicsKind {
     None,
     Vnc,
-}
-
-// PLACEHOLDER until the parser lands
-pub struct RandomIdentity;
-pub fn parse(_b: &[u8], _s: &str, _i: &mut RandomIdentity) -> crate::error::Result<DomainDefinition> {
-    Err(crate::error::Failure::other("no parser yet"))
-}
-pub fn to_toml(_d: &DomainDefinition) -> String {
-    String::new()
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use crate::config::domain::{self, DomainDefinition};
+use crate::config::reader::nearest;
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::{Record, State};
 use crate::error::{Context, Failure, Result};
@@ -45,12 +46,10 @@ pub fn load(layout: &Layout, name: &DomainName) -> Result<DomainDefinition> {
 
 /// `NotFound`, with the nearest name that there is.
 pub fn no_such(layout: &Layout, name: &DomainName) -> Failure {
-    let nearest = names(layout).unwrap_or_default().into_iter().max_by(|a, b| {
-        strsim::jaro_winkler(a.as_str(), name.as_str()).total_cmp(&strsim::jaro_winkler(b.as_str(), name.as_str()))
-    });
-    let hint = match nearest {
-        Some(near) if strsim::jaro_winkler(near.as_str(), name.as_str()) > 0.8 => format!("is it {near}?"),
-        _ => "`fief list` shows the domains of this host".to_owned(),
+    let all = names(layout).unwrap_or_default();
+    let hint = match nearest(name.as_str(), all.iter().map(DomainName::as_str)) {
+        Some(near) => format!("is it {near}?"),
+        None => "`fief list` shows the domains of this host".to_owned(),
     };
     Failure::not_found(format!("no domain is called {name}")).hint(hint)
 }
