@@ -41,13 +41,7 @@ pub struct Finished {
 
 impl Confined {
     pub fn new(program: &Path, deadline: Duration) -> Self {
-        Confined {
-            program: program.to_owned(),
-            arguments: Vec::new(),
-            descriptors: Vec::new(),
-            uid: None,
-            deadline,
-        }
+        Confined { program: program.to_owned(), arguments: Vec::new(), descriptors: Vec::new(), uid: None, deadline }
     }
 
     pub fn argument(&mut self, argument: impl Into<OsString>) -> &mut Self {
@@ -85,10 +79,7 @@ impl Confined {
         }
         let status = child.wait()?;
         let (words, ended) = words?;
-        Ok(Finished {
-            status: ended.then_some(status),
-            words: String::from_utf8_lossy(&words).trim().to_owned(),
-        })
+        Ok(Finished { status: ended.then_some(status), words: String::from_utf8_lossy(&words).trim().to_owned() })
     }
 
     fn start(&self) -> io::Result<Child> {

@@ -62,11 +62,18 @@ pub(super) fn granted(gate: &Gate, plugin: &PluginId, name: &GrantName) -> Resul
     };
     let directory = directory.map_err(|error| {
         Failure::new(
-            if error.kind() == io::ErrorKind::PermissionDenied { crate::error::Kind::Denied } else { crate::error::Kind::Other },
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                crate::error::Kind::Denied
+            } else {
+                crate::error::Kind::Other
+            },
             format!("cannot open the directory {:?} of plugin {plugin}", name.as_str()),
         )
         .because(error)
-        .hint(format!("policy.toml says that it is {}; it has to be a directory, not a symbolic link", grant.path.display()))
+        .hint(format!(
+            "policy.toml says that it is {}; it has to be a directory, not a symbolic link",
+            grant.path.display()
+        ))
     })?;
     Ok(Granted { directory, path: grant.path.clone(), owner })
 }
@@ -90,10 +97,9 @@ fn make(path: &Path, owner: Option<u32>) -> Result<()> {
         // Another command was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Failure::not_found(saying()).because(error).hint(format!(
-                "make its parent first: mkdir -p {}",
-                path.parent().unwrap_or(path).display()
-            )));
+            return Err(Failure::not_found(saying())
+                .because(error)
+                .hint(format!("make its parent first: mkdir -p {}", path.parent().unwrap_or(path).display())));
         }
         other => other.context(saying)?,
     }
@@ -113,4 +119,74 @@ pub(super) fn space(file: impl std::os::fd::AsFd) -> io::Result<(ByteSize, ByteS
     let stat = rustix::fs::fstatvfs(file)?;
     let bytes = |blocks: u64| ByteSize::from_bytes(blocks.saturating_mul(stat.f_frsize).min(i64::MAX as u64));
     Ok((bytes(stat.f_blocks), bytes(stat.f_bavail)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::policy::{DirectoryGrant, PluginGrants, Policy};
+    use crate::error::Kind;
+    use crate::gate::{Actor, Ledger, Mode as GateMode};
+    use crate::layout::Layout;
+
+    fn gate(root: &Path, directory: PathBuf, mode: GateMode) -> Gate {
+        let grant = DirectoryGrant { path: directory, access: Access::ReadWrite };
+        let grants =
+            PluginGrants { directories: [("images".parse().unwrap(), grant)].into(), ..PluginGrants::default() };
+        let policy = Policy { plugins: [("p".parse().unwrap(), grants)].into(), ..Policy::default() };
+        Gate::new(Layout::new(root), Arc::new(policy), mode)
+    }
+
+    fn opened(gate: &Gate) -> Result<Vec<OwnedFd>> {
+        let operation = Operation::DirectoryOpen {
+            plugin: "p".parse().unwrap(),
+            directory: "images".parse().unwrap(),
+            access: Access::ReadWrite,
+        };
+        let actor = Actor::Plugin("p".parse().unwrap());
+        gate.perform(&actor, &mut Ledger::volatile(), operation, Vec::new()).map(|done| done.descriptors)
+    }
+
+    #[test]
+    fn a_granted_directory_that_is_missing_is_made_for_its_plugin() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("images");
+        let shown = opened(&gate(root.path(), path.clone(), GateMode::DryRun)).unwrap_err();
+        assert_eq!(shown.kind, Kind::NotFound);
+        assert!(!path.exists());
+        for _ in 0..2 {
+            let gate = gate(root.path(), path.clone(), GateMode::Perform);
+            let descriptors = opened(&gate).unwrap();
+            let metadata = File::from(descriptors.into_iter().next().unwrap()).metadata().unwrap();
+            assert_eq!(metadata.ino(), std::fs::metadata(&path).unwrap().ino());
+            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE);
+            let owner = identity::plugin_uid(gate.layout(), gate.policy(), &"p".parse().unwrap()).unwrap();
+            assert_eq!(metadata.uid(), owner.unwrap_or_else(|| rustix::process::geteuid().as_raw()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_directory_of_the_operators_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("real")).unwrap();
+        std::fs::write(root.path().join("file"), "").unwrap();
+        symlink("real", root.path().join("link")).unwrap();
+        for name in ["file", "link", "no/parent"] {
+            let failure = opened(&gate(root.path(), root.path().join(name), GateMode::Perform)).unwrap_err();
+            assert!(failure.hint.is_some(), "{name}: {failure}");
+        }
+        let failure = opened(&gate(root.path(), PathBuf::from("real"), GateMode::Perform)).unwrap_err();
+        assert!(failure.to_string().contains("absolute"), "{failure}");
+        assert!(!root.path().join("no").exists());
+    }
+
+    #[test]
+    fn space_is_that_of_the_file_system() {
+        let root = tempfile::tempdir().unwrap();
+        let (capacity, available) = space(File::open(root.path()).unwrap()).unwrap();
+        assert!(available <= capacity && capacity.bytes() > 0);
+    }
 }

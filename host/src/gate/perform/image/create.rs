@@ -53,16 +53,20 @@ pub(super) fn create(gate: &Gate, place: &Place, wanted: &Wanted<'_>) -> Result<
         must_have_room(place, size)?;
     }
     match (wanted.format, &base) {
-        (ImageFormat::Raw, None) => build(place, wanted.format, |file| fill_raw(place, file, size, wanted.preallocation)),
-        (ImageFormat::Raw, Some(_)) => Err(Failure::usage(format!("a raw image cannot stand on another: {}", place.path))
-            .hint("linked clones are of the format qcow2")),
+        (ImageFormat::Raw, None) => {
+            build(place, wanted.format, |file| fill_raw(place, file, size, wanted.preallocation))
+        }
+        (ImageFormat::Raw, Some(_)) => {
+            Err(Failure::usage(format!("a raw image cannot stand on another: {}", place.path))
+                .hint("linked clones are of the format qcow2"))
+        }
         (ImageFormat::Qcow2, Some(_)) if wanted.preallocation == Preallocation::Full => {
             Err(Failure::usage(format!("{} stands on another image, so its blocks cannot be taken ahead", place.path))
                 .hint("make a full clone, or leave it sparse"))
         }
-        (ImageFormat::Qcow2, _) => build(place, wanted.format, |file| {
-            fill_qcow2(gate, place, file, size, wanted.preallocation, base.as_ref())
-        }),
+        (ImageFormat::Qcow2, _) => {
+            build(place, wanted.format, |file| fill_qcow2(gate, place, file, size, wanted.preallocation, base.as_ref()))
+        }
     }
 }
 
@@ -81,12 +85,16 @@ fn whole_sectors(size: ByteSize) -> ByteSize {
 }
 
 fn must_have_room(place: &Place, size: ByteSize) -> Result<()> {
-    let (_, available) = directory::space(&place.folder).context(|| format!("cannot measure the room for {}", place.path))?;
+    let (_, available) =
+        directory::space(&place.folder).context(|| format!("cannot measure the room for {}", place.path))?;
     if size <= available {
         return Ok(());
     }
-    Err(Failure::new(Kind::NoRoom, format!("no room for {}: it takes {}, and {} are left", place.path, size.human(), available.human()))
-        .hint("remove something, or make it sparse"))
+    Err(Failure::new(
+        Kind::NoRoom,
+        format!("no room for {}: it takes {}, and {} are left", place.path, size.human(), available.human()),
+    )
+    .hint("remove something, or make it sparse"))
 }
 
 fn fill_raw(place: &Place, file: &File, size: ByteSize, preallocation: Preallocation) -> Result<()> {
@@ -221,4 +229,3 @@ pub(super) fn seal(place: &Place, outcome: Option<&Outcome>) -> Result<()> {
     }
     place.sync()
 }
-

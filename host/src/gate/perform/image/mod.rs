@@ -142,4 +142,4 @@ fn stray(operation: &Operation) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

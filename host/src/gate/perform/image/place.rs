@@ -162,7 +162,10 @@ pub(super) fn refuse(error: io::Error, message: &str) -> Failure {
         Some(rustix::io::Errno::LOOP) => {
             of(Kind::Denied).because(io::Error::other("a symbolic link stands in the way")).hint("use the file itself")
         }
-        Some(rustix::io::Errno::NOENT) => of(Kind::NotFound).because(error),
+        Some(rustix::io::Errno::ISDIR | rustix::io::Errno::NXIO | rustix::io::Errno::NODEV) => {
+            of(Kind::Denied).because(io::Error::other("it is not a regular file"))
+        }
+        Some(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => of(Kind::NotFound).because(error),
         Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => of(Kind::Denied).because(error),
         Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => of(Kind::NoRoom).because(error),
         Some(rustix::io::Errno::FBIG) => {

@@ -70,10 +70,8 @@ pub(super) fn run(gate: &Gate, tool: Confined, doing: &str) -> Result<()> {
         Some(_) if words.contains("No space left on device") => Err(failure(Kind::NoRoom)),
         Some(_) if words.contains("\" lock") || words.contains("Failed to lock") => Err(failure(Kind::Conflict)
             .hint("the image is in use by another process, a running domain perhaps; stop that first")),
-        Some(status) if words.is_empty() => {
-            Err(Failure::new(Kind::Other, doing)
-                .because(io::Error::other(format!("{} ended with {status}", program.display()))))
-        }
+        Some(status) if words.is_empty() => Err(Failure::new(Kind::Other, doing)
+            .because(io::Error::other(format!("{} ended with {status}", program.display())))),
         Some(_) => Err(failure(Kind::Other)),
     }
 }
