@@ -61,7 +61,7 @@ pub fn create(layout: &Layout, definition: &DomainDefinition) -> Result<Record> 
     let saying = || format!("cannot create domain {name}");
     let folders = layout.domains();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders).context(saying)?;
-    let _lock = durable::lock(&folders.join(".lock"), "the list of domains", PATIENCE)?;
+    let _lock = durable::lock(&folders.join(".lock"), PATIENCE)?;
     for other in names(layout)? {
         if other.as_str().eq_ignore_ascii_case(name.as_str()) {
             return Err(Failure::conflict(format!("a domain is called {other} already"))
@@ -106,7 +106,7 @@ fn macs_are_free(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
 /// Replaces a definition. Name and uuid stay as they are.
 pub fn replace(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
     let name = &definition.name;
-    let _lock = durable::lock(&layout.domains().join(".lock"), "the list of domains", PATIENCE)?;
+    let _lock = durable::lock(&layout.domains().join(".lock"), PATIENCE)?;
     let before = load(layout, name)?;
     if before.uuid != definition.uuid {
         return Err(Failure::usage(format!("the uuid of domain {name} may not change"))
@@ -130,9 +130,8 @@ pub fn delete(layout: &Layout, name: &DomainName) -> Result<()> {
     if !layout.domain(name).exists() {
         return Err(no_such(layout, name));
     }
-    let _list = durable::lock(&folders.join(".lock"), "the list of domains", PATIENCE)?;
-    let busy = format!("domain {name}");
-    let _domain = durable::lock(&layout.domain(name).join("lock"), &busy, Duration::ZERO).map_err(|_| not_off(name))?;
+    let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    let _domain = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| not_off(name))?;
     if let Ok(record) = Record::load(layout, name)
         && let Admission::Deny { .. } = admit(record.state_now(), Request::Delete)
     {

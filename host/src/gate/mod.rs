@@ -12,6 +12,7 @@
 //! removed), *keeps* it (they stand until the object is torn down: a network, a running domain), or *undoes* it.
 
 pub mod audit;
+pub mod identity;
 pub mod judge;
 pub mod ledger;
 pub mod operation;

@@ -66,7 +66,7 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
     let layout = gate.layout();
     let definition = store::load(layout, name)?;
     // A supervisor that ends lets go of the lock a moment after its last answer.
-    let _lock = durable::lock(&layout.domain(name).join("lock"), &format!("domain {name}"), Duration::from_secs(2))?;
+    let _lock = durable::lock(&layout.domain(name).join("lock"), Duration::from_secs(2))?;
     let record = match Record::load(layout, name) {
         Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&definition),
         other => other?,
@@ -286,7 +286,7 @@ fn next_id(gate: &Gate) -> Result<u32> {
     let folder = gate.layout().host();
     let saying = || "cannot number this run of the domain".to_owned();
     std::fs::create_dir_all(&folder).context(saying)?;
-    let _lock = durable::lock(&folder.join("next-id.lock"), "the host's list of runs", Duration::from_secs(5))?;
+    let _lock = durable::lock(&folder.join("next-id.lock"), Duration::from_secs(5))?;
     let path = folder.join("next-id");
     let next = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1u32);
     durable::write(&path, format!("{}\n", next.checked_add(1).unwrap_or(1)).as_bytes())?;

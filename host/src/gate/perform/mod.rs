@@ -64,17 +64,17 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
 /// Makes one change final.
 pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
     match operation {
-        Operation::ImageDelete { .. } => image::seal(gate, operation, outcome),
+        Operation::ImageCreate { .. }
+        | Operation::ImageResize { .. }
+        | Operation::ImageDelete { .. }
+        | Operation::ImageCopy { .. }
+        | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
-        | Operation::ImageCreate { .. }
-        | Operation::ImageResize { .. }
-        | Operation::ImageCopy { .. }
-        | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeCreate { .. }
