@@ -1,23 +1,20 @@
 //! The files of a network: its definition, its record, and the lock that orders those who change it.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
+use crate::sys::durable::{self, Lock};
 use crate::types::{InterfaceName, NetworkName};
 
 /// For another command to finish with the network: one call into its plugin, and what the host does after.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
-const LOCK_STEP: Duration = Duration::from_millis(10);
 
 /// What is known of a network that is up. Written once its plugin has finished, removed first when it goes down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +33,6 @@ pub(super) struct Record {
 pub(super) struct Store {
     name: NetworkName,
     directory: PathBuf,
-}
-
-/// Held until it is dropped.
-pub(super) struct Lock {
-    _file: File,
 }
 
 impl Store {
@@ -91,7 +83,7 @@ impl Store {
         let text = toml::to_string(definition)
             .map_err(|error| Failure::other("cannot write the definition as TOML").because(error))?;
         fs::create_dir_all(&self.directory).context(|| format!("cannot make {}", self.directory.display()))?;
-        write_durably(&self.definition_file(), text.as_bytes())
+        durable::write(&self.definition_file(), text.as_bytes())
     }
 
     /// None where the network is down, or was up before the host started anew.
@@ -112,7 +104,7 @@ impl Store {
 
     pub(super) fn write_record(&self, record: &Record) -> Result<()> {
         let bytes = serde_json::to_vec_pretty(record).context(|| "cannot write the record as JSON".into())?;
-        write_durably(&self.record_file(), &bytes)
+        durable::write(&self.record_file(), &bytes)
     }
 
     pub(super) fn remove_record(&self) -> Result<()> {
@@ -131,40 +123,17 @@ impl Store {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(saying),
             _ => {}
         }
-        fs::remove_dir_all(&self.directory).context(saying)?;
-        match self.directory.parent() {
-            Some(parent) => sync_directory(parent).context(saying),
-            None => Ok(()),
-        }
+        fs::remove_dir_all(&self.directory).context(saying)
     }
 
     /// # Errors
     /// `NotFound` where there is no such network, `Conflict` where another command keeps it for too long.
     pub(super) fn lock(&self) -> Result<Lock> {
         self.require()?;
-        let path = self.directory.join("lock");
-        let saying = || format!("cannot lock {}", path.display());
-        let deadline = Instant::now() + LOCK_LIMIT;
-        loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path).context(saying)?;
-            loop {
-                match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => break,
-                    Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => std::thread::sleep(LOCK_STEP),
-                    Err(Errno::WOULDBLOCK) => {
-                        return Err(Failure::conflict(format!("another command works on network {}", self.name))
-                            .hint("try again when it has ended"));
-                    }
-                    Err(error) => return Err(error).context(saying),
-                }
-            }
-            // Deleted while this waited, and perhaps made anew: only the lock that is there now counts.
-            self.require()?;
-            let held = file.metadata().context(saying)?;
-            if fs::metadata(&path).is_ok_and(|now| (now.dev(), now.ino()) == (held.dev(), held.ino())) {
-                return Ok(Lock { _file: file });
-            }
-        }
+        let lock = durable::lock(&self.directory.join("lock"), &format!("network {}", self.name), LOCK_LIMIT)?;
+        // Deleted while this waited.
+        self.require()?;
+        Ok(lock)
     }
 }
 
@@ -190,25 +159,11 @@ pub(super) fn boot_id() -> Result<String> {
         .context(|| "cannot read the host's boot id".into())
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
-    let saying = || format!("cannot write {}", path.display());
-    let new = path.with_extension("new");
-    let mut file = File::create(&new).context(saying)?;
-    file.write_all(bytes).context(saying)?;
-    file.sync_all().context(saying)?;
-    fs::rename(&new, path).context(saying)?;
-    match path.parent() {
-        Some(parent) => sync_directory(parent).context(saying),
-        None => Ok(()),
-    }
-}
-
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
     use super::*;
 
     fn store(root: &Path) -> Store {

@@ -122,12 +122,9 @@ fn serve(gate: &Gate, network: &NetworkName, bridge: &InterfaceName, dhcp: &Dhcp
     Ok(Outcome::Served { watcher, directory: directory.0 })
 }
 
-/// This program, even where its file has been replaced since. `FIEF_EXECUTABLE` names another, for callers that are
-/// not fief themselves (tests).
 #[cfg(not(test))]
 fn this_program() -> Command {
-    let path = std::env::var_os("FIEF_EXECUTABLE").unwrap_or_else(|| "/proc/self/exe".into());
-    let mut command = Command::new(path);
+    let mut command = Command::new(process::executable());
     command.arg0("fief");
     command
 }

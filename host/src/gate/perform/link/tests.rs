@@ -239,7 +239,7 @@ fn receive(tap: &mut File, wanted: impl Fn(&[u8]) -> bool) -> bool {
 fn a_tap_lets_in_its_own_card_and_address_only() {
     within(|| {
         done(&create("lab", "fief-lab")).unwrap();
-        let mut open = |operation: &Operation| File::from(done(operation).unwrap().descriptors.remove(0));
+        let open = |operation: &Operation| File::from(done(operation).unwrap().descriptors.remove(0));
         let mut pinned = open(&tap("t1", "52:54:00:00:00:01", Some("10.77.0.5")));
         let mut free = open(&tap("t2", "52:54:00:00:00:02", None));
         let mut listener = open(&tap("t3", "52:54:00:00:00:03", None));
