@@ -6,3 +6,7 @@ pub mod confined;
 pub mod durable;
 pub mod process;
 pub mod socket;
+pub mod tap;
+
+#[cfg(test)]
+pub(crate) mod netns;

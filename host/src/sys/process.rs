@@ -1,10 +1,12 @@
 //! Processes told apart by number *and* start time, so that a number which the kernel gave out again is never mistaken.
 
+use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 
-use crate::gate::operation::ProcessId;
+use crate::types::ProcessId;
 
 /// Field 22 of /proc/PID/stat (proc(5)), in clock ticks since boot; none where there is no such process, or it is
 /// dead and only waits to be reaped.
@@ -119,6 +121,36 @@ pub fn readable(descriptor: &impl std::os::fd::AsFd, patience: std::time::Durati
     }
 }
 
+/// Waits until the process has ended, and leaves its status to its parent; false where it still lives after `limit`.
+pub fn ended(process: ProcessId, limit: Duration) -> io::Result<bool> {
+    match open(process) {
+        Ok(descriptor) => readable(&descriptor, limit),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks with SIGTERM, waits `grace`, then ends it with SIGKILL. One that is gone is done; a child of this process is
+/// reaped.
+///
+/// # Errors
+/// `TimedOut` where it is still there two seconds after SIGKILL (it hangs in the kernel).
+pub fn end(process: ProcessId, grace: Duration) -> io::Result<()> {
+    let mut gone = !kill(process, Signal::TERM)? || ended(process, grace)?;
+    if !gone {
+        kill(process, Signal::KILL)?;
+        gone = ended(process, Duration::from_secs(2))?;
+    }
+    if !gone {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {} does not end", process.pid)));
+    }
+    // The number is free only once it is reaped: where the start time is another's by now, this was no child of ours.
+    if open(process).is_ok() {
+        exit_code(process);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +167,24 @@ mod tests {
         child.wait().unwrap();
         assert!(!alive(process));
         assert!(!kill(process, Signal::KILL).unwrap());
+    }
+
+    #[test]
+    fn a_process_that_ignores_the_request_is_ended_and_reaped() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let process = identify(child.id()).unwrap();
+        assert!(!ended(process, Duration::from_millis(1)).unwrap());
+        end(process, Duration::from_millis(50)).unwrap();
+        assert!(open(process).is_err(), "a dead child is left");
+        assert!(ended(process, Duration::ZERO).unwrap());
+        end(process, Duration::ZERO).unwrap();
+        // Its status was taken; the standard library is told so by an error that says nothing of interest.
+        let _ = child.wait();
     }
 }
