@@ -16,6 +16,11 @@ pub enum Verdict {
 }
 
 pub fn judge(policy: &Policy, actor: &Actor, operation: &Operation) -> Verdict {
-    let _ = (policy, actor, operation);
+    let _ = policy;
+    if *actor == Actor::Operator
+        && matches!(operation, Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. })
+    {
+        return Verdict::Allowed { because: "the operator may".into() };
+    }
     Verdict::Denied { reason: "no judge yet".into(), hint: String::new() }
 }

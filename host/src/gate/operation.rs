@@ -194,6 +194,11 @@ pub enum Operation {
         id: u32,
         command: HypervisorCommand,
     },
+    /// Runs a hypervisor that ends by itself, to see what the accelerator can do; ended by force after `limit-ms`.
+    HypervisorProbe {
+        command: HypervisorCommand,
+        limit_ms: u32,
+    },
 }
 
 /// Whether an operation changes anything, and whether the change outlives a reboot of the host.
@@ -215,7 +220,8 @@ impl Operation {
             | Operation::ImageInspect { .. }
             | Operation::SnapshotList { .. }
             | Operation::ImageOpen { .. }
-            | Operation::LinkList { .. } => Effect::None,
+            | Operation::LinkList { .. }
+            | Operation::HypervisorProbe { .. } => Effect::None,
             Operation::BridgeCreate { .. }
             | Operation::BridgeAddress { .. }
             | Operation::BridgeReach { .. }
@@ -337,6 +343,12 @@ pub enum Outcome {
     },
     Process {
         process: ProcessId,
+    },
+    /// A probe is over: its exit code (none: a signal ended it, or its time did), and its last words, escaped.
+    Probed {
+        code: Option<i32>,
+        timed_out: bool,
+        said: Vec<String>,
     },
     /// What a dry run answers in place of a change.
     Assumed,
