@@ -44,7 +44,10 @@ pub fn last_words(folder: &Path) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod last_words_tests {
     #[test]
     fn last_words_are_few_and_harmless_to_a_terminal() {
         let folder = tempfile::tempdir().unwrap();

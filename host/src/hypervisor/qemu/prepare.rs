@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::arguments::{CardPlan, DiskPlan, Plan, StartPlan, arguments};
 use super::{QMP_SOCKET, SERIAL_SOCKET};
 use crate::config::domain::Firmware;
@@ -57,13 +59,17 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             StartPlan::Uefi { code: handed.over(code.into()), variables: handed.over(variables.into()) }
         }
     };
-    let disks = disks
-        .into_iter()
-        .map(|disk| DiskPlan {
-            chain: disk.chain.into_iter().map(|(format, image)| (format, handed.over(image))).collect(),
-            read_only: disk.read_only,
-        })
-        .collect();
+    let mut plans = Vec::with_capacity(disks.len());
+    for (index, disk) in disks.into_iter().enumerate() {
+        let mut chain = Vec::with_capacity(disk.chain.len());
+        for (layer, (format, image)) in disk.chain.into_iter().enumerate() {
+            check_access(&image, layer > 0 || disk.read_only).map_err(|failure| {
+                failure.while_doing(format!("cannot use disk {} of {}", index + 1, definition.name))
+            })?;
+            chain.push((format, handed.over(image)));
+        }
+        plans.push(DiskPlan { chain, read_only: disk.read_only });
+    }
     // A restricted card without forwards reaches nothing outside of QEMU, and so needs no network of the host's.
     let host_network = cards.iter().any(|card| match card {
         CardSource::Tap { .. } => false,
@@ -76,7 +82,7 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             CardSource::User { network, forwards, restricted } => CardPlan::User { network, forwards, restricted },
         })
         .collect();
-    let arguments = arguments(&Plan { definition: &definition, accelerator, qmp, serial, disks, cards, start })?;
+    let arguments = arguments(&Plan { definition: &definition, accelerator, qmp, serial, disks: plans, cards, start })?;
     let command = HypervisorCommand {
         program: settings.qemu.clone(),
         arguments,
@@ -103,6 +109,19 @@ impl Handed {
         // Far below 2^31: descriptors are limited to thousands.
         FIRST_DESCRIPTOR + self.descriptors.len() as i32 - 1
     }
+}
+
+/// QEMU takes a descriptor from a set only where its access is the very one that the node wants.
+fn check_access(image: &OwnedFd, read_only: bool) -> Result<()> {
+    let access = rustix::fs::fcntl_getfl(image).context(|| "cannot ask an image's descriptor for its access".into())?;
+    let wanted = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+    if access & OFlags::RWMODE == wanted {
+        return Ok(());
+    }
+    Err(Failure::other(match read_only {
+        true => "an image that is only read was opened for writing",
+        false => "an image that is written was opened for reading only",
+    }))
 }
 
 /// A file that QEMU opens again through `/proc/self/fd/N`, as its own user: the file itself where everyone may read it,
