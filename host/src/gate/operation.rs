@@ -344,7 +344,8 @@ pub enum Outcome {
     Process {
         process: ProcessId,
     },
-    /// A probe is over: its exit code (none: a signal ended it, or its time did), and its last words, escaped.
+    /// A probe is over: its exit code (none: a signal ended it, or its time did), and the lines that it said, as they
+    /// came.
     Probed {
         code: Option<i32>,
         timed_out: bool,

@@ -135,8 +135,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_is_heard_asynchronously() {
-        let child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
+        let mut child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
         let process = ProcessId { pid: child.id(), start_time: start_time(child.id()).unwrap() };
         assert_eq!(exited(process).await.unwrap(), Exit::Code(7));
+        assert!(child.wait().is_err(), "it was collected already");
     }
 }

@@ -185,6 +185,6 @@ fn probe(gate: &Gate, command: &HypervisorCommand, descriptors: &[OwnedFd], limi
     };
     let mut said = vec![0; SAID_MAX];
     let length = std::os::unix::fs::FileExt::read_at(&log, &mut said, 0).context(saying)?;
-    let said = String::from_utf8_lossy(&said[..length]).lines().map(|line| line.escape_debug().to_string()).collect();
+    let said = String::from_utf8_lossy(&said[..length]).lines().map(String::from).collect();
     Ok(Outcome::Probed { code, timed_out: exit.is_none(), said })
 }

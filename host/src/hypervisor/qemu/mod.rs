@@ -40,7 +40,16 @@ pub fn last_words(folder: &Path) -> Vec<String> {
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| line.escape_debug().to_string()).collect()
+    lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| printable(line)).collect()
+}
+
+/// QEMU's words with everything escaped that a terminal could act on; quotes stay as they are.
+fn printable(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '\'' | '"' => c.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

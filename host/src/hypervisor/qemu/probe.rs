@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::boot_sector::{PROBE_EXIT, probe_image};
+use super::printable;
 use crate::config::domain::Accelerator;
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::HypervisorCommand;
@@ -123,9 +124,10 @@ fn record(path: &Path, verdict: &Verdict) -> Result<()> {
 
 /// Runs the probe's guest. Why it did not get through, and whether it was only too slow.
 fn run(gate: &Gate, accelerator: ChosenAccelerator) -> Result<(Option<String>, bool)> {
-    let (descriptor, kvm, accel, cpu) = match accelerator {
-        ChosenAccelerator::Kvm => (FIRST_DESCRIPTOR, true, "kvm", "host"),
-        ChosenAccelerator::Tcg => (FIRST_DESCRIPTOR, false, "tcg", "max"),
+    let descriptor = FIRST_DESCRIPTOR;
+    let (kvm, accel, cpu) = match accelerator {
+        ChosenAccelerator::Kvm => (true, "kvm", "host"),
+        ChosenAccelerator::Tcg => (false, "tcg", "max"),
     };
     let file = json!({
         "driver": "file", "node-name": "disk", "filename": format!("/dev/fdset/{descriptor}"),
@@ -170,12 +172,13 @@ fn run(gate: &Gate, accelerator: ChosenAccelerator) -> Result<(Option<String>, b
     let done = gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, vec![image()?])?;
     Ok(match done.outcome {
         Outcome::Probed { code: Some(PROBE_EXIT), .. } => (None, false),
-        Outcome::Probed { timed_out: true, .. } => {
-            (Some(format!("a guest of one sector did not get through KVM within {LIMIT:?}")), true)
-        }
-        Outcome::Probed { said, .. } => {
-            let said = said.last().map(|line| format!(" ({line})")).unwrap_or_default();
-            (Some(format!("a guest of one sector did not get through KVM{said}")), false)
+        Outcome::Probed { said, timed_out, .. } => {
+            // Where KVM gives up on an instruction, QEMU says so and pauses the guest: that is no slowness.
+            let error = said.iter().find(|line| line.contains("error"));
+            let words = error.or(said.last()).map(|line| format!(" ({})", printable(line))).unwrap_or_default();
+            let late = if timed_out { format!(" within {LIMIT:?}") } else { String::new() };
+            let why = format!("a guest of one sector did not get through KVM{late}{words}");
+            (Some(why), timed_out && error.is_none())
         }
         other => return Err(Failure::other(format!("the gate answered a probe with {other:?}"))),
     })

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::hypervisor::Event;
 use crate::hypervisor::qemu::arguments::disk_of_node;
+use crate::hypervisor::qemu::printable;
 
 /// Longest line, in bytes: answers to what fief asks are below 1 KiB; with fifty disks, `query-block` is at 100 KiB.
 pub(super) const LINE_MAX: usize = 1 << 20;
@@ -108,7 +109,7 @@ pub(super) fn read(line: &[u8]) -> Result<Line, Fault> {
         (None, Some(name), None, None) => Ok(Line::Event(event(&name, &raw.data))),
         (None, None, Some(answer), None) => Ok(Line::Answer { id: id.ok_or(Fault::Unasked)?, answer: Ok(answer) }),
         (None, None, None, Some(error)) => {
-            Ok(Line::Answer { id: id.ok_or(Fault::Unasked)?, answer: Err(error.desc.escape_debug().to_string()) })
+            Ok(Line::Answer { id: id.ok_or(Fault::Unasked)?, answer: Err(printable(&error.desc)) })
         }
         _ => Err(Fault::NotQmp("a line is neither greeting, event, return nor error")),
     }
