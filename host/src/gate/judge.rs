@@ -73,6 +73,7 @@ fn need(operation: &Operation) -> Need<'_> {
         | Operation::BridgeReach { bridge, .. }
         | Operation::DhcpServe { bridge, .. } => Need::Bridge(bridge),
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
+        Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
         Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: None },
     }
 }

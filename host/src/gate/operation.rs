@@ -196,6 +196,11 @@ pub enum Operation {
         id: u32,
         command: HypervisorCommand,
     },
+    /// Runs a hypervisor that ends by itself, to see what the accelerator can do; ended by force after `limit-ms`.
+    HypervisorProbe {
+        command: HypervisorCommand,
+        limit_ms: u32,
+    },
 }
 
 /// Whether an operation changes anything, and whether the change outlives a reboot of the host.
@@ -217,7 +222,8 @@ impl Operation {
             | Operation::ImageInspect { .. }
             | Operation::SnapshotList { .. }
             | Operation::ImageOpen { .. }
-            | Operation::LinkList { .. } => Effect::None,
+            | Operation::LinkList { .. }
+            | Operation::HypervisorProbe { .. } => Effect::None,
             Operation::BridgeCreate { .. }
             | Operation::BridgeAddress { .. }
             | Operation::BridgeReach { .. }
@@ -330,6 +336,13 @@ pub enum Outcome {
     },
     Process {
         process: ProcessId,
+    },
+    /// A probe is over: its exit code (none: a signal ended it, or its time did), and the lines that it said, as they
+    /// came.
+    Probed {
+        code: Option<i32>,
+        timed_out: bool,
+        said: Vec<String>,
     },
     /// What a dry run answers in place of a change.
     Assumed,

@@ -130,7 +130,7 @@ impl Store {
     /// `NotFound` where there is no such network, `Conflict` where another command keeps it for too long.
     pub(super) fn lock(&self) -> Result<Lock> {
         self.require()?;
-        let lock = durable::lock(&self.directory.join("lock"), &format!("network {}", self.name), LOCK_LIMIT)?;
+        let lock = durable::lock(&self.directory.join("lock"), LOCK_LIMIT)?;
         // Deleted while this waited.
         self.require()?;
         Ok(lock)

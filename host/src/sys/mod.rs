@@ -4,9 +4,10 @@
 pub mod beneath;
 pub mod confined;
 pub mod durable;
+pub mod guest_code;
+#[cfg(test)]
+pub mod netns;
 pub mod process;
 pub mod socket;
+pub mod spawn;
 pub mod tap;
-
-#[cfg(test)]
-pub(crate) mod netns;

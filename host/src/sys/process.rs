@@ -91,12 +91,52 @@ pub fn watch(process: ProcessId) -> std::io::Result<tokio::io::unix::AsyncFd<Own
     }
 }
 
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// It is gone, and was not this process's child (or somebody else collected it).
+    Unknown,
+}
+
 /// Reaps a child that has ended: its exit code, or 128 + the signal that ended it. None where it is no child of ours,
 /// or has not ended.
 pub fn exit_code(process: ProcessId) -> Option<i32> {
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw)?;
-    let (_, status) = waitpid(Some(pid), WaitOptions::NOHANG).ok()??;
-    status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+    match collect(process) {
+        Exit::Code(code) => Some(code),
+        Exit::Signal(signal) => Some(128 + signal),
+        Exit::Unknown => None,
+    }
+}
+
+fn collect(process: ProcessId) -> Exit {
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Exit::Unknown };
+    match waitpid(Some(pid), WaitOptions::NOHANG) {
+        Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            (None, None) => Exit::Unknown,
+        },
+        Ok(None) | Err(_) => Exit::Unknown,
+    }
+}
+
+/// Waits until it has ended, at most `limit`, and collects it where it is a child. None: it still runs.
+pub fn wait_exit(process: ProcessId, limit: Duration) -> io::Result<Option<Exit>> {
+    Ok(ended(process, limit)?.then(|| collect(process)))
+}
+
+/// Resolves when it has ended, and collects it where it is a child. Needs a tokio runtime with I/O.
+pub async fn exited(process: ProcessId) -> io::Result<Exit> {
+    match watch(process) {
+        Ok(descriptor) => {
+            let _ = descriptor.readable().await?;
+            Ok(collect(process))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(Exit::Unknown),
+        Err(error) => Err(error),
+    }
 }
 
 /// The program to start for another process of fief: this one; tests, which are another program, name it in

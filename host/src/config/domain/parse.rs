@@ -179,6 +179,9 @@ fn take_disks(top: &mut Table<'_>) -> Vec<Disk> {
         if device == DiskDevice::Cdrom && read_only == Some(false) {
             table.mistake("read-only", "a CD-ROM is read only");
         }
+        if device == DiskDevice::Disk && bus == DiskBus::Sata && read_only == Some(true) {
+            table.mistake("read-only", "a SATA disk cannot be read only; one on virtio can");
+        }
         let volume = volume?;
         if !seen.insert(volume.clone()) {
             table.mistake("volume", format_args!("{volume} is a disk of this domain already"));

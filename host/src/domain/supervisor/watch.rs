@@ -22,7 +22,8 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::Event;
-use crate::hypervisor::qemu::Monitor;
+use crate::hypervisor::qemu::qmp::{Monitor, RunState};
+use crate::hypervisor::qemu::{self};
 use crate::layout::Layout;
 use crate::sys::{process, socket};
 
@@ -151,7 +152,12 @@ struct Loop<'a> {
 impl Loop<'_> {
     async fn all(&mut self, mut connected: Connected, fresh: bool, ready: impl FnOnce()) -> Result<Ending> {
         if fresh {
-            connected.monitor.cont().await?;
+            connected.monitor.resume().await?;
+        } else if let Some(missed) = missed(connected.monitor.status().await?)
+            && let Some(ending) = self.happened(missed, &mut connected).await?
+        {
+            ready();
+            return Ok(ending);
         }
         ready();
         let clients = Arc::new(Semaphore::new(CLIENTS_MAX));
@@ -227,7 +233,7 @@ impl Loop<'_> {
         match task {
             Task::Nothing | Task::LetGo | Task::End => {}
             Task::Keep => {
-                if let Err(failure) = connected.monitor.stop().await {
+                if let Err(failure) = connected.monitor.pause().await {
                     tracing::warn!(%failure, "the guest could not be stopped to be kept");
                 }
             }
@@ -333,7 +339,7 @@ impl Loop<'_> {
                 self.askers.push(asker);
                 Some(Happening::StopAsked)
             }
-            Request::Shutdown { timeout_ms, then_stop } => match connected.monitor.system_powerdown().await {
+            Request::Shutdown { timeout_ms, then_stop } => match connected.monitor.power_button().await {
                 Ok(()) => {
                     self.askers.push(asker);
                     self.patience = timeout_ms

@@ -32,7 +32,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
-        Operation::HypervisorStart { .. } => process::act(gate, operation, descriptors),
+        Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
+            process::act(gate, operation, descriptors)
+        }
     }
 }
 
@@ -44,7 +46,8 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ImageOpen { .. }
-        | Operation::LinkList { .. } => Ok(()),
+        | Operation::LinkList { .. }
+        | Operation::HypervisorProbe { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -82,7 +85,8 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
-        | Operation::HypervisorStart { .. } => Ok(()),
+        | Operation::HypervisorStart { .. }
+        | Operation::HypervisorProbe { .. } => Ok(()),
     }
 }
 
@@ -107,6 +111,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
-        | Operation::HypervisorStart { .. } => Ok(None),
+        | Operation::HypervisorStart { .. }
+        | Operation::HypervisorProbe { .. } => Ok(None),
     }
 }

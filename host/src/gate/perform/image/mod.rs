@@ -128,6 +128,7 @@ fn recorded_path(outcome: &Outcome) -> Option<&Path> {
         | Outcome::Served { .. }
         | Outcome::Tap { .. }
         | Outcome::Process { .. }
+        | Outcome::Probed { .. }
         | Outcome::Assumed => None,
     }
 }
