@@ -101,7 +101,7 @@ fn run(
 ) -> Result<ProcessId> {
     let mut environment = environment.to_vec();
     environment.push("LC_ALL=C".into());
-    let root = rustix::process::geteuid().is_root();
+    let user = if rustix::process::geteuid().is_root() { Some(own_user(gate, user)?) } else { None };
     let pid = spawn(&Program {
         path: &command.program,
         arguments: &command.arguments,
@@ -110,7 +110,7 @@ fn run(
         descriptors,
         first: FIRST_DESCRIPTOR,
         confinement: Confinement {
-            user: root.then(|| gate.policy().host.uid_base + user),
+            user,
             kvm: command.kvm,
             host_network: command.host_network,
             address_space: command.memory.bytes().saturating_mul(2).saturating_add(ADDRESS_SPACE_EXTRA),
@@ -120,6 +120,15 @@ fn run(
     // Even if it has ended by now: until it is collected, its number and start time stay.
     let start_time = process::start_time(pid).ok_or_else(|| Failure::other(format!("process {pid} is gone")))?;
     Ok(ProcessId { pid, start_time })
+}
+
+/// The user id for number `user`. Never root, and never 2^32 − 1, which setresuid(2) takes as "leave it as it is".
+fn own_user(gate: &Gate, user: u32) -> Result<u32> {
+    let base = gate.policy().host.uid_base;
+    base.checked_add(user).filter(|id| *id != 0 && *id != u32::MAX).ok_or_else(|| {
+        Failure::usage(format!("uid-base {base} leaves no room for a user of the domain's own"))
+            .hint("choose a uid-base between 65536 and 4000000000 in policy.toml")
+    })
 }
 
 fn refused(program: &Path, error: SpawnError) -> Failure {
