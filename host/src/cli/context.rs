@@ -133,19 +133,40 @@ impl Context {
         if self.yes || self.mode == Mode::DryRun {
             return Ok(());
         }
-        let stdin = std::io::stdin();
-        let mut stderr = std::io::stderr();
-        if !stdin.is_terminal() || !stderr.is_terminal() {
-            return Err(Failure::new(Kind::NeedsYes, format!("would {what}, and there is no terminal to ask on"))
-                .hint("say --yes to do it without being asked"));
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        ask(what, terminal, &mut std::io::stdin().lock())
+    }
+}
+
+fn ask(what: &str, terminal: bool, answers: &mut impl BufRead) -> Result<()> {
+    if !terminal {
+        return Err(Failure::new(Kind::NeedsYes, format!("would {what}, and there is no terminal to ask on"))
+            .hint("say --yes to do it without being asked"));
+    }
+    let question = format!("{}? [y/N] ", text::printable(what));
+    let mut answer = String::new();
+    // A terminal that went away gives no answer, which is not yes.
+    let _ = std::io::stderr().write_all(question.as_bytes()).and_then(|()| answers.read_line(&mut answer));
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::NeedsYes, format!("did not {what}: the answer was not yes")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_loses_something() {
+        for yes in ["y\n", "YES\n", " y \n"] {
+            assert!(ask("delete it", true, &mut yes.as_bytes()).is_ok(), "{yes:?}");
         }
-        let question = format!("{}? [y/N] ", text::printable(what));
-        let _ = stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush());
-        let mut answer = String::new();
-        let _ = stdin.lock().read_line(&mut answer);
-        if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-            return Ok(());
+        for no in ["", "\n", "n\n", "yesterday\n"] {
+            assert_eq!(ask("delete it", true, &mut no.as_bytes()).unwrap_err().kind, Kind::NeedsYes, "{no:?}");
         }
-        Err(Failure::new(Kind::NeedsYes, format!("did not {what}: the answer was not yes")))
+        let failure = ask("delete it", false, &mut "y\n".as_bytes()).unwrap_err();
+        assert_eq!(failure.kind, Kind::NeedsYes);
+        assert!(failure.hint.is_some_and(|hint| hint.contains("--yes")));
     }
 }

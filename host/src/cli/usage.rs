@@ -10,7 +10,8 @@ pub(super) fn outcome(error: &clap::Error) -> Result<()> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => stdout::write(&error.render().to_string()).map(|_| ()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => Err(missing_verb(error)),
-        _ => Err(from_text(&error.render().to_string())),
+        ErrorKind::InvalidSubcommand => Err(from_text(&error.render().to_string(), false)),
+        _ => Err(from_text(&error.render().to_string(), true)),
     }
 }
 
@@ -34,8 +35,8 @@ fn missing_verb(error: &clap::Error) -> Failure {
     failure.hint(format!("one of: {}", verbs.join(", ")))
 }
 
-/// Takes clap's own text apart: the error up to the first empty line, `tip:` lines, the usage.
-fn from_text(text: &str) -> Failure {
+/// Takes clap's own text apart: the error up to the first empty line, `tip:` lines, the usage (where that helps).
+fn from_text(text: &str, with_usage: bool) -> Failure {
     let mut message: Vec<&str> = Vec::new();
     let mut tips: Vec<&str> = Vec::new();
     let mut usage = None;
@@ -52,7 +53,7 @@ fn from_text(text: &str) -> Failure {
     }
     let message = message.join(" ");
     let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(&message).to_owned());
-    match (tips.is_empty(), usage) {
+    match (tips.is_empty(), usage.filter(|_| with_usage)) {
         (false, _) => failure.hint(tips.join("; ")),
         (true, Some(usage)) => failure.hint(format!("usage: {usage}")),
         (true, None) => failure.hint("fief --help lists the verbs, fief VERB --help what each takes"),
