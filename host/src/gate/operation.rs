@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::types::ProcessId;
+
 use crate::types::{
     Access, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId, RelativePath,
     SnapshotName,
@@ -263,15 +265,6 @@ pub struct LinkFacts {
     pub addresses: Vec<String>,
     pub bridge: Option<String>,
     pub owned: bool,
-}
-
-/// A process that outlives the command, told from a later one with the same number by its start time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ProcessId {
-    pub pid: u32,
-    /// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)).
-    pub start_time: u64,
 }
 
 /// What an operation brought forth: its answer to the asker, and what undoing it needs.
