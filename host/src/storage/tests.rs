@@ -189,7 +189,8 @@ fn a_change_that_fails_or_lies_leaves_nothing() {
             answer()
         })
     };
-    let lies: [(Kind, fn() -> Result<Return>); 6] = [
+    type Answer = fn() -> Result<Return>;
+    let lies: [(Kind, Answer); 6] = [
         (Kind::NoRoom, || Err(Failure::new(Kind::NoRoom, "no"))),
         (Kind::PluginFault, || Err(Failure::new(Kind::PluginFault, "trapped"))),
         (Kind::PluginFault, || Ok(Return::Nothing)),
