@@ -71,24 +71,20 @@ fn apt(verb: &[&str], packages: &[String]) -> Command {
     apt
 }
 
-/// What to ask apt for. Where `qemu-utils` came from backports, the rest of QEMU in the newest release that it has
-/// of its own may not go beside it; then all of QEMU is taken in the version that is there.
+/// What to ask apt for. Where `qemu-utils` came from backports, it breaks the rest of QEMU in the release's own version,
+/// and apt says no; then QEMU is taken whole: from backports too, or else in a version that both packages have.
 fn resolve(missing: &[&'static str]) -> Result<Vec<String>> {
-    let plain: Vec<String> = missing.iter().map(|&name| name.to_owned()).collect();
-    let simulate = |packages: &[String]| {
-        quietly(&mut apt(&["install", "--simulate", "--allow-downgrades", "--no-install-recommends"], packages))
-    };
-    let Err(refused) = simulate(&plain) else { return Ok(plain) };
-    for version in qemu_versions()? {
-        let pinned: Vec<String> = plain
-            .iter()
-            .filter(|name| !name.starts_with("qemu-"))
-            .cloned()
-            .chain(QEMU.iter().map(|name| format!("{name}={version}")))
-            .collect();
-        if simulate(&pinned).is_ok() {
-            println!("setup: QEMU in version {version}, so that its packages fit together");
-            return Ok([vec!["--allow-downgrades".to_owned()], pinned].concat());
+    let mut plain: Vec<String> = missing.iter().map(|&name| name.to_owned()).collect();
+    if missing.iter().any(|name| name.starts_with("qemu-")) {
+        // Both by name, so that apt may not remove the one to install the other.
+        plain.extend(QEMU.iter().filter(|name| !missing.contains(name)).map(|&name| name.to_owned()));
+    }
+    let fits = |words: &[String]| quietly(&mut apt(&["install", "--simulate", "--no-install-recommends"], words));
+    let Err(refused) = fits(&plain) else { return Ok(plain) };
+    for words in whole_qemu(&plain)? {
+        if fits(&words).is_ok() {
+            println!("setup: so that QEMU's packages fit together: apt-get install {}", words.join(" "));
+            return Ok(words);
         }
     }
     let told = line(&apt(&["install"], &plain));
@@ -96,15 +92,20 @@ fn resolve(missing: &[&'static str]) -> Result<Vec<String>> {
 }
 
 /// The packages of QEMU's that must come in one version.
-const QEMU: &[&str] = &["qemu-system-x86", "qemu-system-common", "qemu-system-data", "qemu-utils"];
+const QEMU: &[&str] = &["qemu-system-x86", "qemu-utils"];
 
-/// Versions of QEMU that are to be had: the one that is installed in part, then the newest first.
-fn qemu_versions() -> Result<Vec<String>> {
-    let installed = output(&mut command("dpkg-query", ["--show", "--showformat=${Version}", "qemu-utils"]))?;
-    let installed = String::from_utf8_lossy(&installed.stdout).trim().to_owned();
+/// Ways to ask for all of QEMU in one version, the best first.
+fn whole_qemu(plain: &[String]) -> Result<Vec<Vec<String>>> {
+    let release = std::fs::read_to_string("/etc/os-release")?;
+    let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap_or_default();
+    let mut ways = vec![[vec![format!("--target-release={codename}-backports")], plain.to_vec()].concat()];
     let offered = capture(&mut command("apt-cache", ["madison", "qemu-system-x86"]))?;
-    let offered = offered.lines().filter_map(|line| Some(line.split('|').nth(1)?.trim().to_owned()));
-    Ok(std::iter::once(installed).filter(|version| !version.is_empty()).chain(offered).collect())
+    for version in offered.lines().filter_map(|line| Some(line.split('|').nth(1)?.trim())) {
+        let others = plain.iter().filter(|name| !QEMU.contains(&name.as_str())).cloned();
+        let pinned = QEMU.iter().map(|name| format!("{name}={version}"));
+        ways.push(std::iter::once("--allow-downgrades".to_owned()).chain(others).chain(pinned).collect());
+    }
+    Ok(ways)
 }
 
 /// Fetches a package without installing it and unpacks it below `into`; needs no root.
