@@ -146,6 +146,12 @@ impl Host {
         items.into_iter().find(|item| item["name"] == name).unwrap_or_else(|| panic!("{name} is not listed: {listing}"))
     }
 
+    /// What `fief show -o json` says of one domain.
+    #[track_caller]
+    pub fn shown(&self, name: &str) -> serde_json::Value {
+        self.fief(&["show", name, "-o", "json"]).json()["item"].take()
+    }
+
     #[track_caller]
     pub fn state(&self, name: &str) -> String {
         self.listed(name)["state"].as_str().unwrap_or_default().to_owned()
