@@ -67,7 +67,7 @@ fn dependencies() -> Result<()> {
         println!("check: cargo-deny is missing; building it (two minutes, once)");
         quietly(&mut command("cargo", ["install", "--locked", "--no-default-features", "cargo-deny"]))?;
     }
-    cargo(&["deny", "--offline", "--log-level", "error", "check", "bans", "licenses", "sources"])
+    cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"])
 }
 
 /// All text files that git tracks, and those that it would.
