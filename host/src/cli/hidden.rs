@@ -2,15 +2,23 @@
 //! that they start at once, and no help text names them.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::load;
-use crate::error::{Failure, Result};
+use crate::domain::supervisor::{self, Purpose, Report};
+use crate::error::{Context, Failure, Result};
+use crate::gate::{Gate, Mode};
+use crate::layout::Layout;
+use crate::types::DomainName;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hidden {
     /// `fief sandbox`: the other room, for one plugin.
     Sandbox,
+    /// `fief supervise ROOT NAME start|adopt`: watches over one running domain.
+    Supervise { root: PathBuf, name: DomainName, purpose: Purpose },
     /// `fief watch-dhcp DIR`: keeps one network's DHCP server running.
     WatchDhcp(PathBuf),
 }
@@ -22,9 +30,19 @@ impl Hidden {
         let hidden = match (verb, &arguments[2..]) {
             ("sandbox", []) => Hidden::Sandbox,
             ("watch-dhcp", [directory]) => Hidden::WatchDhcp(PathBuf::from(directory)),
-            ("sandbox" | "watch-dhcp", _) => {
-                return Some(Err(Failure::usage(format!("fief {verb} is not run by hand"))
-                    .hint("fief --help lists the verbs that are")));
+            ("supervise", [root, name, purpose]) => {
+                let purpose = match purpose.to_str() {
+                    Some("start") => Purpose::Start,
+                    Some("adopt") => Purpose::Adopt,
+                    Some(_) | None => return Some(Err(by_hand(verb))),
+                };
+                match name.to_str().and_then(|name| name.parse().ok()) {
+                    Some(name) => Hidden::Supervise { root: PathBuf::from(root), name, purpose },
+                    None => return Some(Err(by_hand(verb))),
+                }
+            }
+            ("sandbox" | "watch-dhcp" | "supervise", _) => {
+                return Some(Err(by_hand(verb)));
             }
             (_, _) => return None,
         };
@@ -34,9 +52,34 @@ impl Hidden {
     pub(super) fn run(self) -> Result<()> {
         match self {
             Hidden::Sandbox => load::sandbox(),
+            Hidden::Supervise { root, name, purpose } => supervise(Layout::new(root), &name, purpose),
             Hidden::WatchDhcp(directory) => load::watch_dhcp(&directory),
         }
     }
+}
+
+fn by_hand(verb: &str) -> Failure {
+    Failure::usage(format!("fief {verb} is not run by hand")).hint("fief --help lists the verbs that are")
+}
+
+/// Its one line to the command that started it goes to stdout, which is closed behind it.
+fn supervise(layout: Layout, name: &DomainName, purpose: Purpose) -> Result<()> {
+    let mut stdout = Some(crate::sys::process::take_stdout().context(|| "cannot use stdout".to_owned())?);
+    let mut say = move |report: Report| {
+        if let (Some(mut pipe), Ok(mut line)) = (stdout.take(), serde_json::to_vec(&report)) {
+            line.push(b'\n');
+            // A command that went away does not need the answer; the domain goes on.
+            let _ = pipe.write_all(&line);
+        }
+    };
+    let policy = match load::policy(&layout) {
+        Ok(policy) => Arc::new(policy),
+        Err(failure) => {
+            say(Report::Failed(failure.clone()));
+            return Err(failure);
+        }
+    };
+    supervisor::run(&Gate::new(layout, policy, Mode::Perform), name, purpose, say)
 }
 
 #[cfg(test)]

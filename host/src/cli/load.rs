@@ -3,38 +3,34 @@
 
 use std::path::Path;
 
-use crate::config::network::NetworkDefinition;
-use crate::config::policy::Policy;
-use crate::config::pool::PoolDefinition;
+use crate::config::domain;
+use crate::config::network::{self, NetworkDefinition};
+use crate::config::policy::{self, Policy};
+use crate::config::pool::{self, PoolDefinition};
 use crate::error::{Failure, Result};
 use crate::gate::Gate;
+use crate::hypervisor::{ChosenAccelerator, qemu};
 use crate::layout::Layout;
 use crate::plugin::Installed;
 use crate::types::{DomainName, PluginId, VolumeRef};
 
 /// No file is an empty policy.
 pub(super) fn policy(layout: &Layout) -> Result<Policy> {
-    if !layout.policy().exists() {
-        return Ok(Policy::default());
-    }
-    Err(Failure::other("policy cannot be read yet"))
+    policy::load(&layout.policy())
 }
 
 /// `from` is what mistakes are reported against: a path, or `standard input`.
 pub(super) fn pool_definition(bytes: &[u8], from: &str) -> Result<PoolDefinition> {
-    let _ = (bytes, from);
-    Err(Failure::other("pool definitions cannot be read yet"))
+    pool::parse(bytes, from)
 }
 
 pub(super) fn network_definition(bytes: &[u8], from: &str) -> Result<NetworkDefinition> {
-    let _ = (bytes, from);
-    Err(Failure::other("network definitions cannot be read yet"))
+    network::parse(bytes, from)
 }
 
 /// Domains that run with this volume, as a disk of theirs.
 pub(super) fn users_of_volume(layout: &Layout, volume: &VolumeRef) -> Result<Vec<DomainName>> {
-    let _ = (layout, volume);
-    Ok(Vec::new())
+    crate::domain::users_of_volume(layout, volume)
 }
 
 /// Checks, stores and compiles a plugin.
@@ -51,8 +47,8 @@ pub(super) fn remove_plugin(gate: &Gate, id: &PluginId) -> Result<()> {
 
 /// Whether this host runs guests with KVM, or why not: what the last probe found, or a new one.
 pub(super) fn accelerator(gate: &Gate) -> Result<Accelerator> {
-    let _ = gate;
-    Err(Failure::other("no probe yet"))
+    let (chosen, reason) = qemu::probe::choose(gate, domain::Accelerator::Auto)?;
+    Ok(Accelerator { kvm: chosen == ChosenAccelerator::Kvm, reason })
 }
 
 /// What the probe of the accelerator says.
@@ -68,6 +64,5 @@ pub(super) fn sandbox() -> Result<()> {
 }
 
 pub(super) fn watch_dhcp(directory: &Path) -> Result<()> {
-    let _ = directory;
-    Err(Failure::other("no DHCP yet"))
+    crate::network::watch::run(directory)
 }

@@ -25,6 +25,16 @@ pub(super) fn start(verbose: u8) {
     builder().with_max_level(level).init();
 }
 
+/// For the processes that fief is made of: their stderr is a log file, so it says more, and when.
+pub(super) fn start_hidden() {
+    tracing_subscriber::fmt()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .with_max_level(LevelFilter::INFO)
+        .init();
+}
+
 fn builder() -> SubscriberBuilder<
     tracing_subscriber::fmt::format::DefaultFields,
     tracing_subscriber::fmt::format::Format<tracing_subscriber::fmt::format::Full, ()>,

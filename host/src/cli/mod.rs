@@ -7,6 +7,7 @@
 
 mod completions;
 mod context;
+mod domain;
 mod each;
 mod findings;
 mod hidden;
@@ -68,7 +69,8 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     // Those that people use all day stand first, at the top level.
-
+    #[command(flatten)]
+    Domain(domain::Verb),
     // Everything else is a noun and a verb.
     #[command(subcommand)]
     Pool(pool::Verb),
@@ -93,7 +95,7 @@ pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = Format::asked_for(&arguments);
     let (format, result) = if let Some(hidden) = hidden::Hidden::named(&arguments) {
-        log::start(0);
+        log::start_hidden();
         (asked, hidden.and_then(hidden::Hidden::run))
     } else {
         match Cli::try_parse_from(arguments) {
@@ -123,6 +125,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     };
     let context = Context::new(root::resolve(global.root)?, global.output, global.yes, global.dry_run)?;
     let result = match verb {
+        Verb::Domain(verb) => domain::run(&context, verb),
         Verb::Pool(verb) => pool::run(&context, verb),
         Verb::Volume(verb) => volume::run(&context, verb),
         Verb::Network(verb) => network::run(&context, verb),
