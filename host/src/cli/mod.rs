@@ -7,6 +7,7 @@
 
 mod completions;
 mod context;
+mod domain;
 mod each;
 mod findings;
 mod hidden;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use context::Context;
+use each::each;
 use output::Format;
 
 use crate::error::{Failure, Result};
@@ -68,6 +70,8 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     // Those that people use all day stand first, at the top level.
+    #[command(flatten)]
+    Domain(domain::Verb),
 
     // Everything else is a noun and a verb.
     #[command(subcommand)]
@@ -92,17 +96,16 @@ pub fn main() -> u8 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = Format::asked_for(&arguments);
-    let (format, result) = if let Some(hidden) = hidden::Hidden::named(&arguments) {
-        log::start(0);
-        (asked, hidden.and_then(hidden::Hidden::run))
-    } else {
-        match Cli::try_parse_from(arguments) {
+    let (format, result) = match hidden::Hidden::named(&arguments) {
+        Some(Ok(hidden)) => return hidden.run(),
+        Some(Err(failure)) => (asked, Err(failure)),
+        None => match Cli::try_parse_from(arguments) {
             Ok(cli) => {
-                log::start(cli.global.verbose);
+                log::start(log::Reader::Person { verbose: cli.global.verbose }, cli.global.output);
                 (cli.global.output, run(cli))
             }
             Err(error) => (asked, usage::outcome(&error)),
-        }
+        },
     };
     match result {
         Ok(()) => 0,
@@ -123,6 +126,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     };
     let context = Context::new(root::resolve(global.root)?, global.output, global.yes, global.dry_run)?;
     let result = match verb {
+        Verb::Domain(verb) => domain::run(&context, verb),
         Verb::Pool(verb) => pool::run(&context, verb),
         Verb::Volume(verb) => volume::run(&context, verb),
         Verb::Network(verb) => network::run(&context, verb),
