@@ -31,7 +31,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use context::Context;
-use each::each;
 use output::Format;
 
 use crate::error::{Failure, Result};

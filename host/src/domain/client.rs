@@ -21,24 +21,26 @@ use crate::types::DomainName;
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// A supervisor that is there answers at once, unless it is undoing.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// A supervisor's log is cut in two at this many bytes, when one starts.
+const LOG_MAX: u64 = 1 << 20;
 /// Longest report or answer, in bytes.
 const LINE_MAX: u64 = 1 << 20;
 
 /// Starts a supervisor and waits for its report.
 pub fn supervise(layout: &Layout, name: &DomainName, purpose: Purpose) -> Result<Report> {
     let saying = || format!("cannot start a supervisor for domain {name}");
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(layout.domain(name).join("supervisor.log"))
-        .context(saying)?;
+    let path = layout.domain(name).join("supervisor.log");
+    if std::fs::metadata(&path).is_ok_and(|log| log.len() > LOG_MAX) {
+        std::fs::rename(&path, layout.domain(name).join("supervisor.log.1")).context(saying)?;
+    }
+    let log = File::options().create(true).append(true).mode(0o600).open(&path).context(saying)?;
     let (reader, writer) = std::io::pipe().context(saying)?;
     let mut command = Command::new(process::executable());
-    command.arg("--root").arg(layout.root()).arg("supervise").arg(name.as_str());
-    if purpose == Purpose::Adopt {
-        command.arg("--adopt");
-    }
+    let purpose = match purpose {
+        Purpose::Start => "start",
+        Purpose::Adopt => "adopt",
+    };
+    command.arg("supervise").arg(layout.root()).arg(name.as_str()).arg(purpose);
     // A group of its own: a Ctrl-C at the operator's terminal is not for the guest.
     let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(log).process_group(0).spawn().context(saying)?;
     // The writing end now lives in the child alone, so that its death ends our wait.

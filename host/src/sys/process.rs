@@ -145,6 +145,13 @@ pub fn executable() -> std::path::PathBuf {
     std::env::var_os("FIEF_EXECUTABLE").map_or_else(|| "/proc/self/exe".into(), Into::into)
 }
 
+/// Standard output as a file of its own; what stood at its number is /dev/null from now on.
+pub fn take_stdout() -> std::io::Result<std::fs::File> {
+    let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(std::fs::File::options().write(true).open("/dev/null")?)?;
+    Ok(stdout.into())
+}
+
 /// Waits until `descriptor` has something to read, or its other side is closed. `false`: not within `patience`.
 pub fn readable(descriptor: &impl std::os::fd::AsFd, patience: std::time::Duration) -> std::io::Result<bool> {
     let mut watched = [rustix::event::PollFd::new(descriptor, rustix::event::PollFlags::IN)];

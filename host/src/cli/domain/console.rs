@@ -19,7 +19,7 @@ const LEAVE: u8 = 0x1d;
 
 /// Attach to a guest's serial console; Ctrl-] leaves
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Name of a domain
     name: DomainName,
 }

@@ -19,14 +19,14 @@ Examples:
   fief create node1 --memory 1GiB --vcpus 2 --disk default/node1 --network lab
   fief create -f node1.toml
   fief show node1 | sed s/node1/node2/ | grep -v -e uuid -e mac | fief create -f -")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) definition: Definition,
 }
 
 /// A definition: a file, or a name and options.
 #[derive(Debug, clap::Args)]
-pub(super) struct Definition {
+pub(in crate::cli) struct Definition {
     /// Name of the new domain
     #[arg(required_unless_present = "file")]
     name: Option<DomainName>,
@@ -110,7 +110,9 @@ impl std::str::FromStr for CardOption {
                     card.address =
                         Some(value.parse().map_err(|_| invalid(format!("{value:?} is not an IPv4 address")))?);
                 }
-                Some(_) | None => return Err(invalid(format!("{part:?} is not an option of a card; mac= and address= are"))),
+                Some(_) | None => {
+                    return Err(invalid(format!("{part:?} is not an option of a card; mac= and address= are")));
+                }
             }
         }
         Ok(card)

@@ -1,6 +1,6 @@
 //! `fief delete`.
 
-use crate::cli::{Context, each};
+use crate::cli::{Context, each::each};
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::{client, store};
 use crate::error::{Failure, Result};
@@ -10,7 +10,7 @@ use crate::types::DomainName;
 
 /// Forget domains that are off. Their volumes stay, unless --volumes is given
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Names of domains
     #[arg(required = true)]
     names: Vec<DomainName>,

@@ -14,7 +14,7 @@ use crate::types::DomainName;
 
 /// Change a domain's definition in $VISUAL or $EDITOR, or replace it by a file
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Name of a domain
     name: DomainName,
     /// The new definition (- for standard input)
@@ -62,11 +62,9 @@ fn in_editor(text: &str) -> Result<(Vec<u8>, String)> {
     let words = editor.to_string_lossy().into_owned();
     let mut words = words.split_whitespace();
     let program = words.next().unwrap_or("vi");
-    let status = Command::new(program)
-        .args(words)
-        .arg(&path)
-        .status()
-        .map_err(|error| Failure::other(format!("cannot run the editor {program}")).because(error).hint("set EDITOR"))?;
+    let status = Command::new(program).args(words).arg(&path).status().map_err(|error| {
+        Failure::other(format!("cannot run the editor {program}")).because(error).hint("set EDITOR")
+    })?;
     let (bytes, source) = create::read(&path)?;
     if !status.success() {
         return Err(Failure::other(format!("the editor {program} ended with {status}; nothing was changed")));
@@ -77,6 +75,8 @@ fn in_editor(text: &str) -> Result<(Vec<u8>, String)> {
             let _ = std::fs::remove_file(&path);
             Ok((bytes, source))
         }
-        Err(failure) => Err(failure.hint(format!("your text is kept in {source}; `fief edit NAME -f {source}` tries it again"))),
+        Err(failure) => {
+            Err(failure.hint(format!("your text is kept in {source}; `fief edit NAME -f {source}` tries it again")))
+        }
     }
 }

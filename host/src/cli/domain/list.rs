@@ -15,7 +15,7 @@ use crate::types::DomainName;
 
 /// List domains
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// These only
     names: Vec<DomainName>,
     /// Those that are not off only

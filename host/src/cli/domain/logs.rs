@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Print what a guest said on its console
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Name of a domain
     name: DomainName,
     /// Go on as more comes, until the domain is off

@@ -8,7 +8,7 @@ use crate::gate::Mode;
 
 /// Define a domain and start it; where it does not start, it is not kept
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     definition: create::Definition,
     /// Attach to its console once it runs (Ctrl-] leaves)

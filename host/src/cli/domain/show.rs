@@ -11,7 +11,7 @@ use crate::types::DomainName;
 
 /// Show a domain: its state, and its definition as `create -f -` and `edit` take it
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Name of a domain
     name: DomainName,
 }
@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let (layout, name) = (context.layout(), &args.name);
     let definition = store::load(layout, name)?;
     let record = Record::load(layout, name);
-    let state = record.as_ref().map(Record::state_now);
+    let state = record.as_ref().map(Record::state_now).map_err(Clone::clone);
     let mut text = String::new();
     match (&record, &state) {
         (Ok(record), Ok(state)) => {
@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
                 text += &format!("# last end: {} at {}{code}\n", end.reason.as_str(), end.at);
             }
         }
-        (Err(failure), _) | (_, Err(failure)) => {
+        (Err(failure), _) | (Ok(_), Err(failure)) => {
             text += &format!("# state: unknown: {}\n", crate::cli::output::text::printable(&failure.to_string()));
         }
     }

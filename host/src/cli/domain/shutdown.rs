@@ -1,6 +1,6 @@
 //! `fief shutdown`: asks the guest.
 
-use crate::cli::{Context, each};
+use crate::cli::{Context, each::each};
 use crate::domain::supervisor::control::Request;
 use crate::domain::{client, store};
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::types::{DomainName, Span};
 
 /// Ask guests to power off, and wait until they have
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Names of domains
     #[arg(required = true)]
     names: Vec<DomainName>,
@@ -22,10 +22,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let request = Request::Shutdown {
-        timeout_ms: u64::try_from(args.timeout.0.as_millis()).ok(),
-        then_stop: args.then_stop,
-    };
+    let request =
+        Request::Shutdown { timeout_ms: u64::try_from(args.timeout.0.as_millis()).ok(), then_stop: args.then_stop };
     each(context, "domain", &args.names, |name| {
         let layout = context.layout();
         if !layout.domain(name).exists() {

@@ -1,8 +1,7 @@
 //! `fief start`.
 
-use std::borrow::Cow;
-
-use crate::cli::{Context, each};
+use crate::cli::output::failure::warn;
+use crate::cli::{Context, each::each};
 use crate::config::domain::DomainDefinition;
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::supervisor::Report;
@@ -13,7 +12,7 @@ use crate::types::DomainName;
 
 /// Start domains; one that runs already stays as it is
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Names of domains
     #[arg(required = true)]
     names: Vec<DomainName>,
@@ -44,7 +43,7 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
     match client::start(layout, name)? {
         Report::Running { warning, .. } => {
             if let Some(warning) = warning {
-                crate::cli::output::failure::warn(&Cow::from(format!("domain {name}: {warning}")), context.format());
+                warn(&format!("domain {name}: {warning}"), context.format());
             }
             Ok("started")
         }

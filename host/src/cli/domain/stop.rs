@@ -1,6 +1,6 @@
 //! `fief stop`: pulls the plug.
 
-use crate::cli::{Context, each};
+use crate::cli::{Context, each::each};
 use crate::domain::supervisor::control::Request;
 use crate::domain::{client, store};
 use crate::error::{Context as _, Result};
@@ -9,7 +9,7 @@ use crate::types::DomainName;
 
 /// Pull the plug of domains; one that is off stays so. `fief shutdown` asks the guest instead
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Names of domains
     #[arg(required = true)]
     names: Vec<DomainName>,

@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Wait until a domain is in a state
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Name of a domain
     name: DomainName,
     /// The state to wait for
@@ -49,8 +49,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             return Ok(());
         }
         if until.is_some_and(|until| Instant::now() >= until) {
-            let message =
-                format!("domain {name} is {} and was not {} in time", state.as_str(), wanted.as_str());
+            let message = format!("domain {name} is {} and was not {} in time", state.as_str(), wanted.as_str());
             return Err(Failure::new(Kind::TimedOut, message)
                 .hint(format!("`fief logs {name}` shows what its guest said last")));
         }

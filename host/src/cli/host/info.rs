@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::program;
+use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::cli::output::text::printable;
-use crate::cli::Context;
 use crate::config::domain::Accelerator;
 use crate::error::Result;
 use crate::hypervisor::ChosenAccelerator;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::cli::settings::{self, Source};
 use crate::cli::Context;
+use crate::cli::settings::{self, Source};
 use crate::config::network::{self, NetworkDefinition};
 use crate::error::{Failure, Result};
 use crate::network::Network;

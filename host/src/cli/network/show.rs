@@ -1,7 +1,5 @@
 //! `fief network show`
 
-use serde_json::json;
-
 use super::list::{NetworkRow, word};
 use crate::cli::Context;
 use crate::cli::output::table::{self, Cell, Column};

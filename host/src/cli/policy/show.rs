@@ -32,8 +32,7 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
 }
 
 fn toml(value: &Value) -> Result<String> {
-    toml::to_string_pretty(value)
-        .map_err(|error| Failure::other("cannot write the policy as TOML").because(error))
+    toml::to_string_pretty(value).map_err(|error| Failure::other("cannot write the policy as TOML").because(error))
 }
 
 fn value(policy: &Policy, reader: Reader) -> Value {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::output::{self, Cell, Column, Row};
 use crate::cli::Context;
+use crate::cli::output::{self, Cell, Column, Row};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::sandbox::protocol::VolumeFacts;

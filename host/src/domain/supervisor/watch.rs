@@ -22,8 +22,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::Event;
-use crate::hypervisor::qemu::qmp::{Monitor, RunState};
-use crate::hypervisor::qemu::{self};
+use crate::hypervisor::qemu::{self, qmp};
 use crate::layout::Layout;
 use crate::sys::{process, socket};
 
@@ -61,7 +60,7 @@ pub struct Watcher<'a> {
 }
 
 struct Connected {
-    monitor: Monitor,
+    monitor: qmp::Monitor,
     events: mpsc::Receiver<Event>,
     console: Console,
     serial: OwnedReadHalf,
@@ -93,8 +92,13 @@ impl<'a> Watcher<'a> {
     async fn open(&self) -> Result<Connected> {
         let folder = self.folder();
         let hypervisor = self.hypervisor.ok_or_else(|| Failure::other("no hypervisor was started"))?;
-        let exit = process::watch(hypervisor).context(|| "the hypervisor ended before it was ready".to_owned())?;
-        let (monitor, events) = Monitor::connect(&folder).await?;
+        let exit = process::watch(hypervisor)
+            .context(|| "the hypervisor ended before it was ready".to_owned())
+            .map_err(|mut failure| {
+                failure.causes.extend(qemu::last_words(&folder));
+                failure
+            })?;
+        let (monitor, events) = qmp::Monitor::connect(&folder).await?;
         let serial = socket::connect_in(&folder, "serial.sock")
             .and_then(into_async)
             .context(|| "cannot reach the guest's console".to_owned())?;
@@ -153,7 +157,7 @@ impl Loop<'_> {
     async fn all(&mut self, mut connected: Connected, fresh: bool, ready: impl FnOnce()) -> Result<Ending> {
         if fresh {
             connected.monitor.resume().await?;
-        } else if let Some(missed) = missed(connected.monitor.status().await?)
+        } else if let Some(missed) = missed(&connected.monitor).await?
             && let Some(ending) = self.happened(missed, &mut connected).await?
         {
             ready();
@@ -369,6 +373,31 @@ impl Loop<'_> {
         }
         None
     }
+}
+
+/// What happened while no supervisor was there to hear of it.
+async fn missed(monitor: &qmp::Monitor) -> Result<Option<Happening>> {
+    Ok(match monitor.status().await? {
+        // Killed after the record said running and before the guest was let go.
+        qmp::RunState::Prelaunch => {
+            monitor.resume().await?;
+            None
+        }
+        qmp::RunState::Running | qmp::RunState::Suspended => Some(Happening::Resumed),
+        qmp::RunState::Shutdown => Some(Happening::PoweredOff),
+        qmp::RunState::GuestPanicked | qmp::RunState::InternalError => Some(Happening::Crashed),
+        qmp::RunState::Paused
+        | qmp::RunState::IoError
+        | qmp::RunState::Watchdog
+        | qmp::RunState::Debug
+        | qmp::RunState::Inmigrate
+        | qmp::RunState::Postmigrate
+        | qmp::RunState::FinishMigrate
+        | qmp::RunState::SaveVm
+        | qmp::RunState::RestoreVm
+        | qmp::RunState::Colo => Some(Happening::Paused),
+        qmp::RunState::Other => None,
+    })
 }
 
 fn heard(event: &Event) -> Option<Happening> {
