@@ -24,6 +24,8 @@ pub const VERB: &str = "watch-dhcp";
 pub struct Plan {
     pub program: PathBuf,
     pub arguments: Vec<String>,
+    /// The kernel's number of the bridge: a server is bound to that bridge, not to a later one of its name.
+    pub link: u32,
 }
 
 /// How it goes.

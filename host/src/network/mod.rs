@@ -25,7 +25,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::LinkFacts;
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::plugin::{Installed, Session, Subject, installed, settings};
-use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return};
+use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
 
 use store::Store;
@@ -84,6 +84,12 @@ impl Caller for Session {
     }
 }
 
+/// A plugin that was asked once: its sandbox, and the settings as it gets them.
+struct Asked {
+    caller: Box<dyn Caller + Send>,
+    settings: Settings,
+}
+
 /// A network that is being worked on: its definition, and its plugin's sandbox once it is needed.
 /// `up` and `down` take the network's lock.
 pub struct Network {
@@ -91,7 +97,7 @@ pub struct Network {
     store: Store,
     definition: NetworkDefinition,
     plugin: PluginId,
-    session: Option<Box<dyn Caller + Send>>,
+    asked: Option<Asked>,
 }
 
 impl Network {
@@ -131,7 +137,7 @@ impl Network {
                 .hint(format!("policy.toml names one under [networks]; kinds there: {known}"))
         })?;
         let store = Store::new(gate.layout(), &definition.name);
-        Ok(Network { gate: gate.clone(), store, definition, plugin, session: None })
+        Ok(Network { gate: gate.clone(), store, definition, plugin, asked: None })
     }
 
     pub fn definition(&self) -> &NetworkDefinition {
@@ -139,7 +145,7 @@ impl Network {
     }
 
     /// The settings as the plugin gets them.
-    fn settings(&self) -> Result<Vec<(String, String)>> {
+    fn settings(&self) -> Result<Settings> {
         let Installed { manifest, .. } = installed(self.gate.layout(), &self.plugin)?;
         match manifest.kind {
             PluginKind::Network => settings::resolve(&manifest, &self.definition.settings).map_err(|failure| {
@@ -154,18 +160,18 @@ impl Network {
 
     /// Asks the plugin; its sandbox is started where it is not there yet.
     fn ask(&mut self, ledger: &mut Ledger, function: NetworkCall) -> Result<Return> {
-        let call = Call::Network {
-            network: self.definition.name.to_string(),
-            bridge: self.offered_bridge()?.to_string(),
-            settings: self.settings()?,
-            function,
+        let bridge = self.offered_bridge()?.to_string();
+        let asked = match &mut self.asked {
+            Some(asked) => asked,
+            None => {
+                let settings = self.settings()?;
+                let caller = Box::new(Session::start(&self.gate, &self.plugin)?);
+                self.asked.insert(Asked { caller, settings })
+            }
         };
-        let subject = Subject::Network(self.definition.name.clone());
-        let session = match &mut self.session {
-            Some(session) => session,
-            None => self.session.insert(Box::new(Session::start(&self.gate, &self.plugin)?)),
-        };
-        session.call(ledger, &subject, call)
+        let network = self.definition.name.to_string();
+        let call = Call::Network { network, bridge, settings: asked.settings.clone(), function };
+        asked.caller.call(ledger, &Subject::Network(self.definition.name.clone()), call)
     }
 
     fn odd_answer(&self, function: &str) -> Failure {

@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn settings_that_do_not_fit_are_refused_by_name() {
-        let cases: [(fn(&mut Dhcp), &str); 7] = [
+        type Change = fn(&mut Dhcp);
+        let cases: [(Change, &str); 7] = [
             (|d| d.netmask = "255.0.255.0".parse().unwrap(), "netmask"),
             (|d| d.netmask = "255.255.255.255".parse().unwrap(), "netmask"),
             (|d| d.range_end = "10.77.0.99".parse().unwrap(), "before its start"),

@@ -13,7 +13,7 @@ pub(super) fn watchers(directory: &ServeDirectory) -> Vec<ProcessId> {
 
 pub(super) fn servers(directory: &ServeDirectory) -> Vec<ProcessId> {
     let wanted = format!("--conf-file={}", directory.configuration().display());
-    matching(|arguments| arguments.iter().any(|argument| *argument == wanted.as_bytes()))
+    matching(|arguments| arguments.contains(&wanted.as_bytes()))
 }
 
 /// All processes whose arguments (proc(5), cmdline) fit.

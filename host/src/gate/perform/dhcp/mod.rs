@@ -101,7 +101,11 @@ fn serve(gate: &Gate, network: &NetworkName, bridge: &InterfaceName, dhcp: &Dhcp
     }
 
     let directory = directory(gate, network);
-    let plan = Plan { program: gate.policy().host.dnsmasq.clone(), arguments: configuration::arguments(&directory) };
+    let plan = Plan {
+        program: gate.policy().host.dnsmasq.clone(),
+        arguments: configuration::arguments(&directory),
+        link: link.index,
+    };
     let file = configuration::file(bridge, dhcp);
     let same = directory.plan().is_ok_and(|p| p == plan)
         && fs::read_to_string(directory.configuration()).is_ok_and(|text| text == file);

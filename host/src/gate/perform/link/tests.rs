@@ -84,6 +84,12 @@ fn a_bridge_is_made_once_listed_and_removed() {
 }
 
 #[test]
+fn an_act_may_be_asked_for_inside_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(async { links() }).iter().any(|l| l.kind == "loopback"));
+}
+
+#[test]
 fn what_fief_did_not_make_is_neither_taken_nor_removed() {
     within(|| {
         ip("link add br0 type bridge");
