@@ -188,7 +188,7 @@ pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &
             failures.push(failure);
         }
     }
-    for socket in ["qmp.sock", "serial.sock", "vnc.sock"] {
+    for socket in ["control.sock", "qmp.sock", "serial.sock", "vnc.sock"] {
         if let Err(failure) = remove(gate.layout(), name, socket) {
             failures.push(failure);
         }
