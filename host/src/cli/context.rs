@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::output::stdout::Reader;
 use super::output::{self, Format, Row, Shown, stdout, text};
-use super::{load, root};
-use crate::config::policy::Policy;
+use super::root;
+use crate::config::policy::{self, Policy};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
@@ -59,7 +59,7 @@ impl Context {
         if let Some(policy) = self.policy.get() {
             return Ok(policy.clone());
         }
-        let policy = Arc::new(load::policy(&self.layout)?);
+        let policy = Arc::new(policy::load(&self.layout.policy())?);
         Ok(self.policy.get_or_init(|| policy).clone())
     }
 

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::load;
+use super::output::{self, Format};
+use super::{load, log, root};
+use crate::config::policy;
 use crate::domain::supervisor::{self, Purpose, Report};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
@@ -49,11 +51,26 @@ impl Hidden {
         Some(Ok(hidden))
     }
 
-    pub(super) fn run(self) -> Result<()> {
-        match self {
-            Hidden::Sandbox => load::sandbox(),
-            Hidden::Supervise { root, name, purpose } => supervise(Layout::new(root), &name, purpose),
-            Hidden::WatchDhcp(directory) => load::watch_dhcp(&directory),
+    /// Runs to the end of the process; gives the exit code.
+    pub(super) fn run(self) -> u8 {
+        let result = match self {
+            // It speaks through its socket alone.
+            Hidden::Sandbox => return load::sandbox(),
+            Hidden::Supervise { root, name, purpose } => {
+                log::start(log::Reader::File, Format::Table);
+                supervise(Layout::new(root), &name, purpose)
+            }
+            Hidden::WatchDhcp(directory) => {
+                log::start(log::Reader::File, Format::Table);
+                crate::network::watch::run(&directory)
+            }
+        };
+        match result {
+            Ok(()) => 0,
+            Err(failure) => {
+                output::failure::report(&failure, Format::Table);
+                failure.kind.exit_code()
+            }
         }
     }
 }
@@ -72,7 +89,7 @@ fn supervise(layout: Layout, name: &DomainName, purpose: Purpose) -> Result<()> 
             let _ = pipe.write_all(&line);
         }
     };
-    let policy = match load::policy(&layout) {
+    let policy = match root::check(&layout).and_then(|()| policy::load(&layout.policy())) {
         Ok(policy) => Arc::new(policy),
         Err(failure) => {
             say(Report::Failed(failure.clone()));
@@ -91,7 +108,12 @@ mod tests {
         let named = |line: &str| Hidden::named(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         assert_eq!(named("fief sandbox"), Some(Ok(Hidden::Sandbox)));
         assert_eq!(named("fief watch-dhcp /x"), Some(Ok(Hidden::WatchDhcp("/x".into()))));
-        assert_eq!(named("fief watch-dhcp").unwrap().unwrap_err().kind, crate::error::Kind::Usage);
+        let supervise =
+            Hidden::Supervise { root: "/r".into(), name: "node1".parse().unwrap(), purpose: Purpose::Adopt };
+        assert_eq!(named("fief supervise /r node1 adopt"), Some(Ok(supervise)));
+        for by_hand in ["fief watch-dhcp", "fief sandbox x", "fief supervise node1", "fief supervise /r ../x start"] {
+            assert_eq!(named(by_hand).unwrap().unwrap_err().kind, crate::error::Kind::Usage, "{by_hand}");
+        }
         assert_eq!(named("fief pool sandbox"), None);
         assert_eq!(named("fief"), None);
     }

@@ -71,6 +71,7 @@ enum Verb {
     // Those that people use all day stand first, at the top level.
     #[command(flatten)]
     Domain(domain::Verb),
+
     // Everything else is a noun and a verb.
     #[command(subcommand)]
     Pool(pool::Verb),
@@ -94,17 +95,16 @@ pub fn main() -> u8 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = Format::asked_for(&arguments);
-    let (format, result) = if let Some(hidden) = hidden::Hidden::named(&arguments) {
-        log::start_hidden();
-        (asked, hidden.and_then(hidden::Hidden::run))
-    } else {
-        match Cli::try_parse_from(arguments) {
+    let (format, result) = match hidden::Hidden::named(&arguments) {
+        Some(Ok(hidden)) => return hidden.run(),
+        Some(Err(failure)) => (asked, Err(failure)),
+        None => match Cli::try_parse_from(arguments) {
             Ok(cli) => {
-                log::start(cli.global.verbose);
+                log::start(log::Reader::Person { verbose: cli.global.verbose }, cli.global.output);
                 (cli.global.output, run(cli))
             }
             Err(error) => (asked, usage::outcome(&error)),
-        }
+        },
     };
     match result {
         Ok(()) => 0,

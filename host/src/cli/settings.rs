@@ -82,12 +82,6 @@ fn take(from: impl Read, name: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A definition as it is written in its file.
-pub(super) fn definition_toml(definition: &impl serde::Serialize) -> Result<String> {
-    toml::to_string_pretty(definition)
-        .map_err(|error| Failure::other("cannot write the definition as TOML").because(error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,7 +43,7 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
     match client::start(layout, name)? {
         Report::Running { warning, .. } => {
             if let Some(warning) = warning {
-                warn(&format!("domain {name}: {warning}"));
+                warn(&format!("domain {name}: {warning}"), context.format());
             }
             Ok("started")
         }

@@ -3,10 +3,13 @@
 use serde_json::json;
 
 use super::program;
+use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::cli::output::text::printable;
-use crate::cli::{Context, load};
+use crate::config::domain::Accelerator;
 use crate::error::Result;
+use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::qemu::probe;
 use crate::layout::Layout;
 
 /// Print the versions of what fief stands on, where its state lies, and how much there is of it
@@ -18,7 +21,9 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let uname = rustix::system::uname();
     let text_of = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let qemu = program::version(&gate.policy().host.qemu).ok();
-    let accelerator = load::accelerator(&gate).ok();
+    // The verdict is kept below the root; where there is none yet, asking would make it.
+    let known = context.layout().root().exists();
+    let accelerator = known.then(|| probe::choose(&gate, Accelerator::Auto).ok()).flatten();
     let counts = Counts::of(context.layout());
     let json = json!({
         "fief": env!("CARGO_PKG_VERSION"),
@@ -26,8 +31,8 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
         "machine": text_of(uname.machine()),
         "kernel": text_of(uname.release()),
         "qemu": qemu,
-        "accelerator": accelerator.as_ref().map(|found| if found.kvm { "kvm" } else { "tcg" }),
-        "accelerator-reason": accelerator.as_ref().and_then(|found| found.reason.clone()),
+        "accelerator": accelerator.as_ref().map(|(chosen, _)| chosen),
+        "accelerator-reason": accelerator.as_ref().and_then(|(_, reason)| reason.clone()),
         "root": context.layout().root(),
         "domains": counts.domains,
         "pools": counts.pools,
@@ -35,11 +40,9 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
         "plugins": counts.plugins,
     });
     let accelerator = match accelerator {
-        None => "?".to_owned(),
-        Some(found) => {
-            let name = if found.kvm { "kvm" } else { "tcg" };
-            found.reason.map_or_else(|| name.to_owned(), |reason| format!("{name}: {reason}"))
-        }
+        None => "? (fief host doctor finds out)".to_owned(),
+        Some((ChosenAccelerator::Kvm, _)) => "kvm".to_owned(),
+        Some((ChosenAccelerator::Tcg, reason)) => format!("tcg: {}", reason.unwrap_or_default()),
     };
     let lines = [
         ("fief", env!("CARGO_PKG_VERSION").to_owned()),

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use crate::cli::Context;
 use crate::cli::settings::{self, Source};
-use crate::cli::{Context, load};
-use crate::config::network::NetworkDefinition;
+use crate::config::network::{self, NetworkDefinition};
 use crate::error::{Failure, Result};
 use crate::network::Network;
 use crate::types::NetworkName;
@@ -26,8 +26,8 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let definition = definition(args)?;
     let gate = context.gate_for_change()?;
-    let network = Network::define(&gate, definition)?;
-    let definition = network.definition();
+    let defined = Network::define(&gate, definition)?;
+    let definition = defined.definition();
     context.changed("network", &definition.name, "created", json!(definition))
 }
 
@@ -36,7 +36,7 @@ fn definition(args: Args) -> Result<NetworkDefinition> {
     match (args.name, args.source.kind, args.source.file) {
         (_, _, Some(file)) => {
             let (bytes, from) = settings::read(&file)?;
-            load::network_definition(&bytes, &from)
+            network::parse(&bytes, &from)
         }
         (Some(name), Some(kind), None) => Ok(NetworkDefinition { name, kind, settings }),
         // clap asks for both where there is no file.

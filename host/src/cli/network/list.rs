@@ -7,7 +7,7 @@ use crate::cli::output::{Cell, Column, Row};
 use crate::config::network::NetworkDefinition;
 use crate::error::Result;
 use crate::gate::Gate;
-use crate::network::{Network, NetworkState};
+use crate::network::{BridgeView, Network, NetworkState, bridge_view};
 use crate::types::PluginId;
 
 /// List the networks
@@ -20,7 +20,7 @@ pub(super) struct NetworkRow {
     pub plugin: Option<PluginId>,
     /// None where its record cannot be read.
     pub state: Option<NetworkState>,
-    pub bridge: Option<String>,
+    pub bridge: Option<BridgeView>,
 }
 
 pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
@@ -40,10 +40,12 @@ pub(super) const fn word(state: NetworkState) -> &'static str {
 
 impl NetworkRow {
     pub(super) fn new(gate: &Gate, definition: NetworkDefinition) -> NetworkRow {
+        // A network that is down has none, and one of kind `user` never has.
+        let bridge = bridge_view(gate, &definition.name).ok();
         NetworkRow {
             plugin: gate.policy().networks.get(&definition.kind).cloned(),
             state: Network::state(gate, &definition.name).ok(),
-            bridge: super::live::bridge_of(gate.layout(), &definition.name),
+            bridge,
             definition,
         }
     }
@@ -69,7 +71,7 @@ impl Row for NetworkRow {
             self.definition.kind.as_str().into(),
             self.state.map_or(Cell::Unknown, |state| word(state).into()),
             Cell::optional(self.plugin.as_ref().map(PluginId::as_str)),
-            Cell::optional(self.bridge.as_deref()),
+            Cell::optional(self.bridge.as_ref().map(|view| view.bridge.as_str())),
             settings.join(",").into(),
         ]
     }
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_network_shows_its_state_and_its_plugin() {
-        let row = |name: &str, state, bridge: Option<&str>| NetworkRow {
+        let row = |name: &str, state, bridge| NetworkRow {
             definition: NetworkDefinition {
                 name: name.parse().unwrap(),
                 kind: "host-only".to_owned(),
@@ -100,9 +102,15 @@ mod tests {
             },
             plugin: "network-host-only".parse().ok(),
             state,
-            bridge: bridge.map(str::to_owned),
+            bridge,
         };
-        let rows = [row("lab", Some(NetworkState::Up), Some("fief-lab")), row("spare", None, None)];
+        let view = BridgeView {
+            bridge: "fief-lab".to_owned(),
+            id: "8000.525400123456".to_owned(),
+            stp: false,
+            interfaces: Vec::new(),
+        };
+        let rows = [row("lab", Some(NetworkState::Up), Some(view)), row("spare", None, None)];
         insta::assert_snapshot!(listing(&rows, Format::Wide, None).unwrap(), @r"
         NAME   KIND       STATE  PLUGIN             BRIDGE    SETTINGS
         lab    host-only  up     network-host-only  fief-lab  address=10.77.0.1/24

@@ -5,7 +5,6 @@ mod create;
 mod delete;
 mod leases;
 mod list;
-mod live;
 mod show;
 mod start;
 mod stop;

@@ -13,8 +13,13 @@ pub fn report(failure: &Failure, format: Format) {
 }
 
 /// A line that does not change the outcome.
-pub fn warn(message: &str) {
-    let line = format!("warning: {}\n", text::printable_lines(message, "    "));
+pub fn warn(message: &str, format: Format) {
+    let line = match format {
+        Format::Json => json::line(&json::envelope("warning", json!({ "message": message }))) + "\n",
+        Format::Table | Format::Yaml | Format::Name | Format::Wide => {
+            format!("warning: {}\n", text::printable_lines(message, "    "))
+        }
+    };
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 

@@ -34,11 +34,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         .map(|ask| ask.what)
         .collect();
     if !missing.is_empty() {
-        warn(&format!(
+        let message = format!(
             "{} is not granted all that it asks for: {}; fief policy check says what to write",
             installed.manifest.id,
             missing.join(", ")
-        ));
+        );
+        warn(&message, context.format());
     }
     context.changed("plugin", &installed.manifest.id, "installed", row.json())
 }

@@ -2,9 +2,10 @@
 
 use crate::cli::each::{each, or_absent};
 use crate::cli::{Context, load};
-use crate::error::{Failure, Result};
-use crate::gate::Gate;
+use crate::error::{Failure, Kind, Result};
+use crate::gate::{Gate, Mode};
 use crate::network::Network;
+use crate::plugin;
 use crate::storage::Pool;
 use crate::types::PluginId;
 
@@ -24,9 +25,21 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
     each(context, "plugin", &args.ids, |id| {
-        let removed = refuse_serving(&gate, id, args.force).and_then(|()| load::remove_plugin(&gate, id));
-        or_absent(args.if_exists, removed.map(|()| "removed"))
+        or_absent(args.if_exists, remove(&gate, id, args.force).map(|()| "removed"))
     })
+}
+
+fn remove(gate: &Gate, id: &PluginId, force: bool) -> Result<()> {
+    match plugin::installed(gate.layout(), id) {
+        Err(failure) if failure.kind == Kind::NotFound => return Err(failure),
+        // One whose record cannot be read is removed all the same.
+        Ok(_) | Err(_) => {}
+    }
+    refuse_serving(gate, id, force)?;
+    match gate.mode() {
+        Mode::Perform => load::remove_plugin(gate.layout(), id),
+        Mode::DryRun => Ok(()),
+    }
 }
 
 /// # Errors

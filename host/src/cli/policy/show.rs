@@ -5,9 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::cli::plugin::asks::access;
-use crate::cli::settings::definition_toml;
 use crate::config::policy::{Limits, PluginGrants, Policy};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::types::{ByteSize, Span};
 
 /// Print the policy in force, with every default filled in, as policy.toml would say it
@@ -24,12 +23,16 @@ enum Reader {
 pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let policy = context.policy()?;
     let path = context.layout().policy();
-    let mut text = definition_toml(&value(&policy, Reader::Person))?;
+    let mut text = toml(&value(&policy, Reader::Person))?;
     if !path.exists() {
         text.insert_str(0, &format!("# there is no {}: nothing is granted\n", path.display()));
     }
     let json = value(&policy, Reader::Program);
     context.show(&Shown { kind: "policy", name: path.display().to_string(), json, text })
+}
+
+fn toml(value: &Value) -> Result<String> {
+    toml::to_string_pretty(value).map_err(|error| Failure::other("cannot write the policy as TOML").because(error))
 }
 
 fn value(policy: &Policy, reader: Reader) -> Value {
@@ -97,7 +100,7 @@ mod tests {
         let mut policy = Policy::default();
         policy.plugins.insert("storage-file".parse().unwrap(), crate::cli::plugin::asks::tests::grants());
         policy.pools.insert("file".to_owned(), "storage-file".parse().unwrap());
-        insta::assert_snapshot!(definition_toml(&value(&policy, Reader::Person)).unwrap(), @r#"
+        insta::assert_snapshot!(toml(&value(&policy, Reader::Person)).unwrap(), @r#"
         [host]
         dnsmasq = "/usr/sbin/dnsmasq"
         nft = "/usr/sbin/nft"

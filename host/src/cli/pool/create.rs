@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use crate::cli::Context;
 use crate::cli::settings::{self, Source};
-use crate::cli::{Context, load};
-use crate::config::pool::PoolDefinition;
+use crate::config::pool::{self, PoolDefinition};
 use crate::error::{Failure, Result};
 use crate::storage::Pool;
 use crate::types::PoolName;
@@ -26,8 +26,8 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
     let definition = definition(args)?;
     let gate = context.gate_for_change()?;
-    let pool = Pool::define(&gate, definition)?;
-    let definition = pool.definition();
+    let defined = Pool::define(&gate, definition)?;
+    let definition = defined.definition();
     context.changed("pool", &definition.name, "created", json!(definition))
 }
 
@@ -36,7 +36,7 @@ fn definition(args: Args) -> Result<PoolDefinition> {
     match (args.name, args.source.kind, args.source.file) {
         (_, _, Some(file)) => {
             let (bytes, from) = settings::read(&file)?;
-            load::pool_definition(&bytes, &from)
+            pool::parse(&bytes, &from)
         }
         (Some(name), Some(kind), None) => Ok(PoolDefinition { name, kind, settings }),
         // clap asks for both where there is no file.

@@ -5,7 +5,7 @@ use crate::cli::Context;
 use crate::cli::output::failure::warn;
 use crate::cli::output::text::printable;
 use crate::cli::output::{Row, Shown};
-use crate::cli::settings::definition_toml;
+use crate::config::pool;
 use crate::error::Result;
 use crate::storage::Pool;
 use crate::types::{ByteSize, PoolName};
@@ -23,14 +23,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let plugin = gate.policy().pools.get(&definition.kind).cloned();
     let info = pool.info();
     if let Err(failure) = &info {
-        warn(&format!("the plugin of pool {} does not answer: {failure}", args.name));
+        warn(&format!("the plugin of pool {} does not answer: {failure}", args.name), context.format());
     }
     let row = PoolRow { definition, plugin, info: info.ok() };
-    context.show(&Shown { kind: "pool", name: row.name(), json: row.json(), text: text(&row)? })
+    context.show(&Shown { kind: "pool", name: row.name(), json: row.json(), text: text(&row) })
 }
 
 /// TOML; what is not part of the definition stands in comments, so that the whole reads back.
-fn text(row: &PoolRow) -> Result<String> {
+fn text(row: &PoolRow) -> String {
     let mut out = String::new();
     if let Some(plugin) = &row.plugin {
         out.push_str(&format!("# served by {plugin}\n"));
@@ -40,8 +40,8 @@ fn text(row: &PoolRow) -> Result<String> {
         out.push_str(&format!("# capacity {}, available {}\n", size(info.capacity), size(info.available)));
         out.push_str(&format!("# identity {}\n", printable(&info.identity)));
     }
-    out.push_str(&definition_toml(&row.definition)?);
-    Ok(out)
+    out.push_str(&pool::to_toml(&row.definition));
+    out
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
             reachable_from_peers: false,
         };
         let row = PoolRow { definition: definition.clone(), plugin: "storage-file".parse().ok(), info: Some(info) };
-        let text = text(&row).unwrap();
+        let text = text(&row);
         insta::assert_snapshot!(text, @r#"
         # served by storage-file
         # capacity ?, available 512MiB
@@ -75,6 +75,6 @@ mod tests {
         [settings]
         directory = "images"
         "#);
-        assert_eq!(toml::from_str::<PoolDefinition>(&text).unwrap(), definition);
+        assert_eq!(pool::parse(text.as_bytes(), "shown").unwrap(), definition);
     }
 }

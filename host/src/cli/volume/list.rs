@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::Context;
 use crate::cli::output::{self, Cell, Column, Row};
-use crate::cli::{Context, load};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::sandbox::protocol::VolumeFacts;
@@ -67,7 +67,7 @@ impl VolumeRow {
         let users = match facts.name.parse() {
             Ok(volume) if look => {
                 let volume = crate::types::VolumeRef { pool: pool.clone(), volume };
-                let users = load::users_of_volume(context.layout(), &volume)?;
+                let users = crate::domain::users_of_volume(context.layout(), &volume)?;
                 Some(users.iter().map(ToString::to_string).collect())
             }
             Ok(_) | Err(_) => None,

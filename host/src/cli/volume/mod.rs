@@ -8,7 +8,8 @@ mod resize;
 mod show;
 mod snapshot;
 
-use super::{Context, load};
+use super::Context;
+use crate::domain::users_of_volume;
 use crate::error::{Failure, Result};
 use crate::gate::Gate;
 use crate::storage::Pool;
@@ -61,7 +62,7 @@ impl<'a> Pools<'a> {
 /// # Errors
 /// `Conflict` where a running domain has the volume open.
 fn refuse_in_use(context: &Context, volume: &VolumeRef, what: &str) -> Result<()> {
-    let users = load::users_of_volume(context.layout(), volume)?;
+    let users = users_of_volume(context.layout(), volume)?;
     if users.is_empty() {
         return Ok(());
     }

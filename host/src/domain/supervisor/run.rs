@@ -269,9 +269,7 @@ impl Life<'_> {
             }
             None => Ok(()),
         };
-        for asker in ending.askers {
-            asker.answer(undone.clone());
-        }
+        ending.askers.answer(&undone);
         undone?;
         if let Task::StartAgain { .. } = task {
             self.restarts += 1;

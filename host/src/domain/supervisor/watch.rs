@@ -30,6 +30,8 @@ use crate::sys::{process, socket};
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the last words of a hypervisor that is gone may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long a client may take to read its answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// The longest wait that a timer is set to where none was asked for.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -39,14 +41,36 @@ pub struct Ending {
     pub reason: EndReason,
     pub happening: Happening,
     pub exit_code: Option<i32>,
-    pub askers: Vec<Asker>,
+    pub askers: Askers,
     /// The supervisor was asked to go and to leave its guest to the next one.
     pub left_running: bool,
 }
 
 impl Ending {
     pub fn new(reason: EndReason, happening: Happening) -> Self {
-        Ending { reason, happening, exit_code: None, askers: Vec::new(), left_running: false }
+        Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false }
+    }
+}
+
+/// Those who wait for the end, and the loop that carries the answer to them.
+#[derive(Debug, Default)]
+pub struct Askers {
+    waiting: Vec<Asker>,
+    connections: Option<(tokio::runtime::Runtime, Arc<Semaphore>)>,
+}
+
+impl Askers {
+    /// Answers them all, and waits until the answers are written.
+    pub fn answer(self, undone: &Result<()>) {
+        let any = !self.waiting.is_empty();
+        for asker in self.waiting {
+            asker.answer(undone.clone());
+        }
+        if let Some((runtime, clients)) = self.connections.filter(|_| any) {
+            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
+            // A client that does not read keeps its place; it is not waited for longer than this.
+            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+        }
     }
 }
 
@@ -131,8 +155,11 @@ impl<'a> Watcher<'a> {
             askers: Vec::new(),
             patience: None,
             hypervisor: self.hypervisor,
+            clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
         };
-        runtime.block_on(run.all(connected, fresh, ready))
+        let mut ending = runtime.block_on(run.all(connected, fresh, ready))?;
+        ending.askers.connections = Some((runtime, run.clients));
+        Ok(ending)
     }
 }
 
@@ -151,6 +178,8 @@ struct Loop<'a> {
     /// A shutdown's deadline: when, and whether the plug is pulled then.
     patience: Option<(Instant, bool)>,
     hypervisor: Option<ProcessId>,
+    /// Places for commands that are being served.
+    clients: Arc<Semaphore>,
 }
 
 impl Loop<'_> {
@@ -164,7 +193,6 @@ impl Loop<'_> {
             return Ok(ending);
         }
         ready();
-        let clients = Arc::new(Semaphore::new(CLIENTS_MAX));
         let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
         let (console, mut consoles) = mpsc::channel::<UnixStream>(CLIENTS_MAX);
         let mut buffer = vec![0; 4096];
@@ -192,7 +220,7 @@ impl Loop<'_> {
                 }
                 client = connected.control.accept() => {
                     if let Ok((stream, _)) = client
-                        && let Ok(place) = Arc::clone(&clients).try_acquire_owned()
+                        && let Ok(place) = Arc::clone(&self.clients).try_acquire_owned()
                     {
                         let (ask, console) = (ask.clone(), console.clone());
                         tokio::spawn(async move {
@@ -233,7 +261,9 @@ impl Loop<'_> {
     /// Follows the state machine; an ending where the run is over.
     async fn happened(&mut self, happening: Happening, connected: &mut Connected) -> Result<Option<Ending>> {
         let (state, task) = step(self.record.state, happening, self.rules);
-        tracing::info!(?happening, from = self.record.state.as_str(), to = state.as_str(), "happened");
+        if state != self.record.state || task != Task::Nothing {
+            tracing::info!(?happening, from = self.record.state.as_str(), to = state.as_str(), "happened");
+        }
         match task {
             Task::Nothing | Task::LetGo | Task::End => {}
             Task::Keep => {
@@ -266,7 +296,8 @@ impl Loop<'_> {
             | Happening::Resumed
             | Happening::Undone => EndReason::Stopped,
         };
-        Ending { exit_code, askers: std::mem::take(&mut self.askers), ..Ending::new(reason, happening) }
+        let askers = Askers { waiting: std::mem::take(&mut self.askers), connections: None };
+        Ending { exit_code, askers, ..Ending::new(reason, happening) }
     }
 
     /// Tells the hypervisor to end, so that it writes out what it holds; the ledger's undo kills one that does not.

@@ -5,7 +5,10 @@ use std::path::Path;
 use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
 
 use super::Check;
-use crate::cli::{Context, load};
+use crate::cli::Context;
+use crate::config::domain::Accelerator;
+use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::qemu::probe;
 
 /// Without these a sandbox is not started.
 const NAMESPACES: [&str; 4] = ["net", "mnt", "pid", "user"];
@@ -16,11 +19,10 @@ pub(super) fn checks(context: &Context) -> Vec<Check> {
 
 fn kvm(context: &Context) -> Check {
     let remedy = "enable virtualisation in the firmware (or nesting in the outer host) and load kvm_intel or kvm_amd";
-    match context.gate().and_then(|gate| load::accelerator(&gate)) {
-        Ok(found) if found.kvm => Check::ok("kvm", "runs guests"),
-        Ok(found) => {
-            let reason = found.reason.unwrap_or_else(|| "KVM cannot be used".to_owned());
-            Check::warn("kvm", reason, remedy)
+    match context.gate().and_then(|gate| probe::choose(&gate, Accelerator::Auto)) {
+        Ok((ChosenAccelerator::Kvm, _)) => Check::ok("kvm", "runs guests"),
+        Ok((ChosenAccelerator::Tcg, reason)) => {
+            Check::warn("kvm", reason.unwrap_or_else(|| "KVM cannot be used".to_owned()), remedy)
         }
         Err(failure) => Check::warn("kvm", failure.to_string(), failure.hint.unwrap_or_else(|| remedy.to_owned())),
     }
