@@ -1,6 +1,9 @@
 //! The command line under bad circumstances: each has its exit code, its cause on one line and its hint, and leaves
 //! nothing behind.
 
+// The helpers here are of tests too.
+#![allow(clippy::unwrap_used)]
+
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
