@@ -1,6 +1,7 @@
-fn main() -> std::process::ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|verb| verb == "sandbox") {
-        return fief::sandbox::run().into();
-    }
-    std::process::ExitCode::SUCCESS
+//! The `fief` program: words in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(fief::cli::main())
 }

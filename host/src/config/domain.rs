@@ -36,8 +36,12 @@
 //! kind = "vnc"                        # none | vnc (on a private unix socket)
 //! ```
 
+mod parse;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+
+pub use parse::{Identity, RandomIdentity, parse, to_toml};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

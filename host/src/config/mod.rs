@@ -5,3 +5,6 @@ pub mod network;
 pub mod policy;
 pub mod pool;
 pub mod reader;
+
+#[cfg(test)]
+mod bad_input;

@@ -26,9 +26,13 @@
 //! user = "network-user"
 //! ```
 
+mod parse;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use parse::{load, parse};
 
 use serde::{Deserialize, Serialize};
 

@@ -13,6 +13,7 @@ pub mod permission;
 pub mod process;
 mod reply;
 pub mod session;
+pub mod settings;
 mod shape;
 pub mod text;
 mod world;

@@ -34,7 +34,11 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
         }
         Outcome::Unchanged => unchanged(operation),
         Outcome::Assumed => Next::Answer(assumed(operation)),
-        Outcome::Directory | Outcome::Chain { .. } | Outcome::Tap { .. } | Outcome::Process { .. } => Next::Mismatch,
+        Outcome::Directory
+        | Outcome::Chain { .. }
+        | Outcome::Tap { .. }
+        | Outcome::Process { .. }
+        | Outcome::Probed { .. } => Next::Mismatch,
     }
 }
 
@@ -63,6 +67,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
+        | Operation::HypervisorProbe { .. }
         | Operation::HypervisorStart { .. } => Next::Mismatch,
     }
 }
@@ -127,6 +132,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }
+        | Operation::HypervisorProbe { .. }
         | Operation::HypervisorStart { .. } => Reply::Nothing,
     }
 }

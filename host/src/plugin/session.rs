@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::policy::{Limits, PluginGrants};
 use crate::error::{Failure, Kind, Result};
-use crate::gate::{Actor, Gate, Ledger, Mode, Operation};
+use crate::gate::{Actor, Gate, Ledger, Mode, Operation, judge};
 use crate::plugin::process::Process;
 use crate::plugin::reply::Next;
 use crate::plugin::{Effective, Installed, ask, cache, effective, failure, log, package, reply, shape};
@@ -206,6 +206,12 @@ impl Turn<'_> {
         let outcome = session.gate.perform(&actor, self.ledger, operation.clone(), Vec::new())?.outcome;
         let mismatch = || Failure::other("the operation gave what it does not give");
         match reply::reply(&operation, outcome) {
+            // What else the host has is not the plugin's to know.
+            Next::Answer(Reply::Links(mut all)) => {
+                let Actor::Plugin(id) = &actor else { return Err(mismatch()) };
+                all.retain(|link| link.owned || judge::names_link(session.gate.policy(), id, &link.name));
+                Ok(Reply::Links(all))
+            }
             Next::Answer(reply) => Ok(reply),
             Next::Read(reading) => {
                 let outcome = session.gate.perform(&actor, self.ledger, reading, Vec::new())?.outcome;
@@ -292,7 +298,5 @@ fn load(
 
 /// The user that the plugin's sandbox runs as; none where this process is not root.
 fn identity(gate: &Gate, plugin: &PluginId) -> Result<Option<u32>> {
-    let _ = plugin;
-    let root = rustix::process::geteuid().is_root();
-    Ok(root.then_some(gate.policy().host.uid_base + 65_536))
+    crate::gate::identity::plugin_uid(gate.layout(), gate.policy(), plugin)
 }

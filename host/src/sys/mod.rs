@@ -1,7 +1,19 @@
-//! The system calls that no safe crate wraps. All `unsafe` of fief lives below here, each with its reason.
+//! The system calls that no safe crate wraps, and small safe helpers over those that one does. All `unsafe` of fief
+//! lives below here, each with its reason.
 
+pub mod beneath;
 pub mod component;
 pub mod confine;
+pub mod confined;
+pub mod durable;
+pub mod guest_code;
 pub mod landlock;
 pub mod message;
+pub mod process;
 pub mod seccomp;
+pub mod socket;
+pub mod spawn;
+pub mod tap;
+
+#[cfg(test)]
+pub(crate) mod netns;

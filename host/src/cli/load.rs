@@ -1,0 +1,24 @@
+//! Calls into the plugin floor, in one place.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::gate::Gate;
+use crate::layout::Layout;
+use crate::plugin::{Installed, package};
+use crate::types::PluginId;
+
+/// Checks, stores and compiles a plugin.
+pub(super) fn install_plugin(gate: &Gate, file: &Path) -> Result<Installed> {
+    package::install(gate, file)
+}
+
+/// Forgets an installed plugin.
+pub(super) fn remove_plugin(layout: &Layout, id: &PluginId) -> Result<()> {
+    package::remove(layout, id)
+}
+
+/// Serves one plugin; gives the exit code.
+pub(super) fn sandbox() -> u8 {
+    crate::sandbox::run()
+}
