@@ -40,7 +40,7 @@ const NETWORK: World = World {
 
 /// # Errors
 /// `Usage`, with each import or export that is missing or one too many as a cause.
-pub fn check(component: &Component, manifest: &Manifest) -> Result<()> {
+pub(super) fn check(component: &Component, manifest: &Manifest) -> Result<()> {
     let (kind, world) = match manifest.kind {
         PluginKind::Storage => ("storage", STORAGE),
         PluginKind::Network => ("network", NETWORK),

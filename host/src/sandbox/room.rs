@@ -42,10 +42,6 @@ impl Host {
         self.waited.lock().map(|waited| *waited).unwrap_or_default()
     }
 
-    pub(super) fn wire(&self) -> &Arc<Wire> {
-        &self.wire
-    }
-
     /// # Errors
     /// A trap where the ask is too long for a frame, or the host is gone.
     pub(super) fn ask(&self, ask: Ask) -> wasmtime::Result<Result<Reply, PluginError>> {

@@ -21,7 +21,10 @@ impl Ticker {
     pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
         let running = Arc::new(AtomicBool::new(false));
         let (engine, flag) = (engine.clone(), running.clone());
+        let (begun, begins) = std::sync::mpsc::sync_channel(1);
         let ticking = std::thread::Builder::new().name("ticker".into()).stack_size(STACK).spawn(move || {
+            // Fails only where nobody waits any more.
+            let _ = begun.send(());
             loop {
                 while !flag.load(Ordering::Acquire) {
                     std::thread::park();
@@ -30,6 +33,8 @@ impl Ticker {
                 engine.increment_epoch();
             }
         })?;
+        // What a thread does to come to life is not among the system calls that are allowed later.
+        begins.recv().map_err(|_| std::io::Error::other("the thread ended at once"))?;
         Ok(Ticker { running, thread: ticking.thread().clone() })
     }
 

@@ -13,13 +13,13 @@ use fief::types::ByteSize;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-pub const MANIFEST: &str = r#"{"schema":1,"id":"puppet","version":"1.0.0","kind":"storage","host-api":"0.1.0",
+pub(crate) const MANIFEST: &str = r#"{"schema":1,"id":"puppet","version":"1.0.0","kind":"storage","host-api":"0.1.0",
     "summary":"Does what it is told.","settings":[],
     "permissions":[{"permission":"interface","interface":"images","reason":"Asks for images."}]}"#;
 
 /// The core module behind every export of the `storage` world. Answers are read from zeroed memory at 1024, which is
 /// "ok" with empty words for every function. `find` does what the first byte of the volume's name says.
-pub fn module(manifest: &str, find: &str) -> String {
+pub(crate) fn module(manifest: &str, find: &str) -> String {
     let functions: String = [("all", 4), ("create", 9), ("delete", 6), ("resize", 7), ("attach", 7), ("detach", 6)]
         .iter()
         .map(|(name, params)| {
@@ -63,7 +63,7 @@ pub fn module(manifest: &str, find: &str) -> String {
 }
 
 /// `find` with one case for each letter.
-pub fn cases(cases: &[(char, &str)]) -> String {
+pub(crate) fn cases(cases: &[(char, &str)]) -> String {
     cases
         .iter()
         .map(|(letter, body)| {
@@ -72,7 +72,7 @@ pub fn cases(cases: &[(char, &str)]) -> String {
         .collect()
 }
 
-pub fn component(module: &str) -> Vec<u8> {
+pub(crate) fn component(module: &str) -> Vec<u8> {
     let wit = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"));
     let mut resolve = Resolve::default();
     resolve.push_path(wit.join("types")).unwrap();
@@ -84,13 +84,13 @@ pub fn component(module: &str) -> Vec<u8> {
 }
 
 /// A root of its own, and a gate that grants the puppet what it asks for.
-pub struct Host {
-    pub folder: tempfile::TempDir,
-    pub gate: Gate,
+pub(crate) struct Host {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) gate: Gate,
 }
 
 impl Host {
-    pub fn new(limits: Limits) -> Host {
+    pub(crate) fn new(limits: Limits) -> Host {
         fief::plugin::process::use_executable(env!("CARGO_BIN_EXE_fief"));
         let folder = tempfile::tempdir().unwrap();
         let mut policy = Policy::default();
@@ -100,20 +100,20 @@ impl Host {
         Host { folder, gate }
     }
 
-    pub fn put(&self, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn put(&self, bytes: &[u8]) -> PathBuf {
         let path = self.folder.path().join("plugin.wasm");
         std::fs::write(&path, bytes).unwrap();
         path
     }
 
     /// Installs the puppet with `find` and starts it.
-    pub fn puppet(&self, find: &str) -> Session {
+    pub(crate) fn puppet(&self, find: &str) -> Session {
         package::install(&self.gate, &self.put(&component(&module(MANIFEST, find)))).unwrap();
         Session::start(&self.gate, &"puppet".parse().unwrap()).unwrap()
     }
 }
 
-pub fn small() -> Limits {
+pub(crate) fn small() -> Limits {
     Limits {
         memory: ByteSize::from_mib(4),
         table_elements: 1_000,
@@ -124,7 +124,7 @@ pub fn small() -> Limits {
     }
 }
 
-pub fn find(session: &mut Session, name: &str) -> Result<Return> {
+pub(crate) fn find(session: &mut Session, name: &str) -> Result<Return> {
     let call = Call::Storage {
         pool: "default".into(),
         settings: vec![("directory".into(), "images".into())],

@@ -88,7 +88,7 @@ fn what_goes_past_a_limit_ends_the_call_and_nothing_else() {
         ('o', "(drop (i32.load (i32.const -8)))"),
         // A volume whose name is said to be 1 GiB long, and one that lies outside memory.
         ('b', "(i32.store (i32.const 1032) (i32.const 0)) (i32.store (i32.const 1036) (i32.const 0x40000000))"),
-        ('f', "(call $log (i32.const 2) (i32.const 0) (i32.const 0x200000) (i32.const 0) (i32.const 0))"),
+        ('f', "(drop (memory.grow (i32.const 40))) (call $log (i32.const 2) (i32.const 0) (i32.const 0x200000) (i32.const 0) (i32.const 0))"),
     ]));
     for (name, cause) in [
         ("loop", "spent its processor time"),
@@ -97,7 +97,7 @@ fn what_goes_past_a_limit_ends_the_call_and_nothing_else() {
         ("stack", "ran out of stack"),
         ("unreachable", "unreachable"),
         ("outside", "out of bounds"),
-        ("big", ""),
+        ("big", "out of bounds"),
         ("flood", "more bytes in one call"),
     ] {
         let begun = Instant::now();
