@@ -3,7 +3,7 @@
 //! author implemented and imports what its code uses, and nothing else.
 //!
 //! The generated code is the only place of the SDK that needs `unsafe` (the canonical ABI of the component model).
-#![allow(unsafe_code, unreachable_pub, missing_docs, clippy::all)]
+#![allow(unreachable_pub, missing_docs, clippy::all)]
 
 /// Host interfaces, and the words that all interfaces share.
 pub mod host {

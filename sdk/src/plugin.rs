@@ -71,7 +71,6 @@ macro_rules! export {
         };
         // The canonical ABI asks for exported symbols.
         #[cfg(target_family = "wasm")]
-        #[allow(unsafe_code)]
         const _: () = {
             $crate::bindings::$world::export!($plugin with_types_in $crate::bindings::$world);
         };
@@ -83,18 +82,18 @@ macro_rules! export {
 macro_rules! manifest {
     ($manifest:expr) => {
         const _: () = {
-            const MANIFEST: $crate::manifest::Manifest = $manifest.checked();
-            const LENGTH: usize = MANIFEST.json_length();
-            const JSON: [u8; LENGTH] = MANIFEST.json();
+            // Names that an author's own constants do not have: items of a macro are seen by what is passed to it.
+            const FIEF_MANIFEST: $crate::manifest::Manifest = $manifest.checked();
+            const FIEF_LENGTH: usize = FIEF_MANIFEST.json_length();
+            const FIEF_JSON: [u8; FIEF_LENGTH] = FIEF_MANIFEST.json();
             // A section of its own is asked for by an attribute that Rust counts as unsafe: two statics in one section
             // would be joined. The host refuses a manifest with anything after it.
             #[cfg(target_family = "wasm")]
-            #[allow(unsafe_code)]
             #[used]
             #[unsafe(link_section = "fief:manifest")]
-            static SECTION: [u8; LENGTH] = JSON;
+            static SECTION: [u8; FIEF_LENGTH] = FIEF_JSON;
             #[cfg(not(target_family = "wasm"))]
-            const _: [u8; LENGTH] = JSON;
+            const _: [u8; FIEF_LENGTH] = FIEF_JSON;
         };
     };
 }

@@ -1,0 +1,7 @@
+//! Answers with one name of 40 MiB.
+
+hostile::list!("hostile-long-answer", all);
+
+fn all(_: &HostilePool) -> fief_sdk::Result<Vec<fief_sdk::storage::Volume>> {
+    Ok(vec![hostile::calm::volume(&"x".repeat(40 << 20), 1)])
+}

@@ -1,0 +1,2 @@
+;; Nothing; ten thousand instances of it are something.
+(module)

@@ -1,0 +1,2 @@
+;; A memory for several threads.
+(module (memory 1 2 shared))
