@@ -6,9 +6,9 @@ use wasmtime::component::Linker;
 
 use super::instance::{Exports, Plugin};
 use super::interface::{self, Preopens};
+use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, PluginKind, Preopen};
 use super::ticker::Ticker;
-use super::wire::Wire;
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
 use crate::sys::component;
