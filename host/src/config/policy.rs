@@ -121,7 +121,8 @@ pub struct Limits {
     pub handles: u32,
     /// Processor time of the plugin's own code.
     pub cpu: Duration,
-    /// From the call to its answer, host calls included.
+    /// From the call to its answer, less the time that the host spends on what the plugin asks of it: copying an image
+    /// takes as long as it takes.
     pub wall: Duration,
     /// Bytes that cross between plugin and host in one call.
     pub host_call_bytes: ByteSize,
