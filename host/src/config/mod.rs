@@ -5,3 +5,8 @@ pub mod network;
 pub mod policy;
 pub mod pool;
 pub mod reader;
+
+#[cfg(test)]
+mod bad_input;
+mod settings;
+mod text;

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::reader::Document;
+use super::settings::{kind, settings};
+use crate::error::{Failure, Result};
 use crate::types::NetworkName;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,4 +24,27 @@ pub struct NetworkDefinition {
     pub kind: String,
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+}
+
+/// Reads a definition; `source` names the text in messages.
+///
+/// # Errors
+/// Kind `Usage`, with every mistake as a cause.
+pub fn parse(bytes: &[u8], source: &str) -> Result<NetworkDefinition> {
+    Document::parse("network definition", source, bytes)?.read(|table| {
+        let name = table.required("name", "lab");
+        let kind = kind(table, "host-only");
+        let settings = settings(table);
+        Some(NetworkDefinition { name: name?, kind: kind?, settings: settings? })
+    })
+}
+
+/// The definition as TOML, which `parse` reads back as the same.
+///
+/// # Errors
+/// None that is known: every definition is plain text.
+pub fn to_toml(definition: &NetworkDefinition) -> Result<String> {
+    toml::to_string(definition).map_err(|error| {
+        Failure::other(format!("cannot write the definition of {} as TOML", definition.name)).because(error)
+    })
 }
