@@ -48,3 +48,31 @@ pub fn to_toml(definition: &PoolDefinition) -> Result<String> {
         Failure::other(format!("cannot write the definition of {} as TOML", definition.name)).because(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn settings_are_texts_however_they_are_written() {
+        let text = "name = \"n\"\nkind = \"file\"\n[settings]\na = \"x y\"\nb = 0x10\nc = true\nd = -1_000\n";
+        let definition = parse(text.as_bytes(), "x.toml").unwrap();
+        let settings: Vec<_> = definition.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(settings, [("a", "x y"), ("b", "16"), ("c", "true"), ("d", "-1000")]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_definition_reads_back_as_itself(
+            name in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}",
+            kind in "[a-z][a-z0-9-]{0,20}",
+            settings in prop::collection::btree_map("[a-zA-Z0-9_-]{1,10}", "[ -~é\u{1f980}]{0,20}", 0..8),
+        ) {
+            let definition = PoolDefinition { name: name.parse().unwrap(), kind, settings };
+            let text = to_toml(&definition).unwrap();
+            prop_assert_eq!(parse(text.as_bytes(), "x.toml"), Ok(definition));
+        }
+    }
+}

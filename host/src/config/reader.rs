@@ -118,7 +118,10 @@ impl<'t> Document<'t> {
             // One slip often breaks the rest of its line; its first error is the one that helps.
             let line = text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
             if last_line.replace(line) != Some(line) {
-                report.add(Mistake::new(at, format!("not TOML: {}", one_line(error.message())), ""));
+                report.add(
+                    bare_word(text, at)
+                        .unwrap_or_else(|| Mistake::new(at, format!("not TOML: {}", one_line(error.message())), "")),
+                );
             }
         }
         // What was recovered from a torn text would be missing keys that are there.
@@ -160,6 +163,20 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
+/// The commonest slip, a text without quotes, which the TOML crate takes for a bad number (`node1` for `nan`).
+fn bare_word(text: &str, at: usize) -> Option<Mistake> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next()?;
+    let value = line.find('=').map(|equals| start + equals + 1).filter(|value| *value <= at)?;
+    let word = text[value..start + line.len()].split('#').next().unwrap_or_default();
+    let place = value + (word.len() - word.trim_start().len());
+    let word = word.trim();
+    let bare = word.starts_with(|c: char| c.is_alphanumeric() || c == '/' || c == '.')
+        && word.contains(|c: char| c.is_alphabetic() || c == '/')
+        && !word.contains(['"', '\'', '[', ']', '{', '}', ',', '=']);
+    bare.then(|| Mistake::new(place, format!("not TOML: {word:?} is not a value"), "put a text in quotes"))
+}
+
 /// The mistake of a key written twice, with the line of the first. The TOML crate does not say where that is; it is the
 /// nearest key of that name above.
 fn duplicate(text: &str, root: &Spanned<DeTable<'_>>, key: Range<usize>) -> Mistake {
@@ -177,11 +194,15 @@ fn duplicate(text: &str, root: &Spanned<DeTable<'_>>, key: Range<usize>) -> Mist
             tables.extend(elements.filter_map(|element| element.get_ref().as_table()));
         }
     }
+    // Of a table opened twice, only the second is kept; the first has the same header.
+    let line = |at: usize| text[at..].lines().next().unwrap_or_default().trim();
+    let start = text[..key.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let first = first.map(|at| report::place(text, at).0).or_else(|| {
+        let header = line(start);
+        header.starts_with('[').then(|| text[..start].lines().position(|above| above.trim() == header))?.map(|n| n + 1)
+    });
+    let hint = first.map(|first| format!("it stands on line {first} already")).unwrap_or_default();
     let name = name.trim_matches(['"', '\'']);
-    let hint = match first {
-        Some(at) => format!("it stands on line {} already", report::place(text, at).0),
-        None => String::new(),
-    };
     Mistake::new(key.start, format!("the key {name:?} is written twice"), hint)
 }
 

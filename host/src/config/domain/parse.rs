@@ -94,7 +94,8 @@ fn domain(table: &mut TableReader<'_>, fresh: &mut dyn Fresh) -> Option<DomainDe
     let cards = cards(table, fresh);
     let has_card = table.has("card");
     let boot = table.section("boot", |table| boot(table, has_card))?;
-    let graphics = table.section("graphics", |table| Graphics { kind: table.choice("kind").unwrap_or(GraphicsKind::None) })?;
+    let graphics =
+        table.section("graphics", |table| Graphics { kind: table.choice("kind").unwrap_or(GraphicsKind::None) })?;
     Some(DomainDefinition {
         name: name?,
         uuid,
@@ -252,7 +253,8 @@ impl FromStr for CpuModel {
         /// Longer than any model with a screenful of features, in bytes.
         const MODEL_MAX: usize = 1024;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,+=".contains(c);
-        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(plain) || text.len() > MODEL_MAX {
+        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(plain) || text.len() > MODEL_MAX
+        {
             return Err(Invalid::new(format!("{text:?} is not the name of a processor model")));
         }
         Ok(CpuModel(text.to_owned()))

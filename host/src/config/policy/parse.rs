@@ -37,33 +37,31 @@ const UID_BASE: (i64, i64) = (65_536, i32::MAX as i64 - 131_071);
 /// # Errors
 /// `Usage` with every mistake as a cause; `Denied` where others than root and the current user could have written it.
 pub fn load(path: &Path) -> Result<Policy> {
+    let shown = reader::one_line(&path.to_string_lossy());
     // Owner and mode are asked of the opened file, so that nobody can change it in between.
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Policy::default()),
-        Err(error) => return Err(Failure::other(format!("cannot open {}", path.display())).because(error)),
+        Err(error) => return Err(Failure::other(format!("cannot open {shown}")).because(error)),
     };
-    let metadata = file
-        .metadata()
-        .map_err(|error| Failure::other(format!("cannot look at {}", path.display())).because(error))?;
+    let metadata = file.metadata().map_err(|error| Failure::other(format!("cannot look at {shown}")).because(error))?;
     if !metadata.is_file() {
-        return Err(Failure::usage(format!("{} is not a file", path.display())));
+        return Err(Failure::usage(format!("{shown} is not a file")));
     }
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != 0 && metadata.uid() != user {
-        return Err(untrusted(path, &format!("it belongs to user {}", metadata.uid()), "chown root"));
+        return Err(untrusted(&shown, &format!("it belongs to user {}", metadata.uid()), "chown root"));
     }
     if metadata.mode() & 0o022 != 0 {
         let mode = format!("its mode {:04o} lets its group or others write it", metadata.mode() & 0o7777);
-        return Err(untrusted(path, &mode, "chmod go-w"));
+        return Err(untrusted(&shown, &mode, "chmod go-w"));
     }
-    let source = path.to_string_lossy();
-    parse(&reader::read_all(file, &source)?, &source)
+    parse(&reader::read_all(file, &shown)?, &shown)
 }
 
-fn untrusted(path: &Path, reason: &str, remedy: &str) -> Failure {
-    let mut failure = Failure::new(Kind::Denied, format!("the policy {} is not to be trusted", path.display()))
-        .hint(format!("look what it says, then: {remedy} {}", path.display()));
+fn untrusted(path: &str, reason: &str, remedy: &str) -> Failure {
+    let mut failure = Failure::new(Kind::Denied, format!("the policy {path} is not to be trusted"))
+        .hint(format!("read what it says, then: {remedy} {path}"));
     failure.causes.push(reason.to_owned());
     failure
 }
@@ -151,7 +149,11 @@ fn directory(table: &mut TableReader<'_>) -> Option<DirectoryGrant> {
     let path = path?;
     // What stands there is the kernel's, and opening some of it acts: no plugin has a use for it.
     if path == Path::new("/") || ["/proc", "/sys", "/dev"].iter().any(|special| path.starts_with(special)) {
-        table.wrong("path", format!("\"{}\" is never granted", path.display()), "grant a directory that holds data only");
+        table.wrong(
+            "path",
+            format!("\"{}\" is never granted", path.display()),
+            "grant a directory that holds data only",
+        );
     }
     Some(DirectoryGrant { path, access })
 }
@@ -178,7 +180,11 @@ fn limits(table: &mut TableReader<'_>) -> Limits {
     if limits.cpu > limits.wall {
         let (cpu, wall) = (Span(limits.cpu), Span(limits.wall));
         let key = if table.has("cpu") { "cpu" } else { "wall" };
-        table.wrong(key, format!("{cpu} of processor time do not fit in {wall} of wall time"), "raise wall, or lower cpu");
+        table.wrong(
+            key,
+            format!("{cpu} of processor time do not fit in {wall} of wall time"),
+            "raise wall, or lower cpu",
+        );
     }
     limits
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::types::{Invalid, InterfaceName};
+use crate::types::{InterfaceName, Invalid};
 
 /// Longest name of a host, in bytes (RFC 1035, 2.3.4, as text).
 const HOST_MAX: usize = 253;
@@ -26,7 +26,7 @@ impl FromStr for ConnectionPattern {
             .filter(|(host, _)| !host.is_empty())
             .ok_or_else(|| Invalid::new(format!("{text:?} is not HOST:PORT")))?;
         check_host(host)?;
-        if without_settings(port)? != "" {
+        if !without_settings(port)?.is_empty() {
             check_port(port)?;
         } else if port.is_empty() || port.matches('{').count() != 1 {
             return Err(Invalid::new(format!("{text:?} has no port")));
@@ -132,9 +132,36 @@ mod tests {
             assert!(good.parse::<ConnectionPattern>().is_ok(), "{good:?} was refused");
         }
         for bad in [
-            "", ":", "a", "a:", ":80", "a:0", "a:65536", "a:+80", "a:-1", "a:8o", "::1:80", "[::1:80", "[x]:80", "*:80", "a:*",
-            "{:80", "}:80", "{}:80", "{a b}:80", "{{a}}:80", "a b:80", "a/b:80", "10.1:80", "256.0.0.1:80", ".a:80",
-            "a..b:80", "{a}:{b}{c}", "{a}:8{b}", "a\0:80", "ü:80",
+            "",
+            ":",
+            "a",
+            "a:",
+            ":80",
+            "a:0",
+            "a:65536",
+            "a:+80",
+            "a:-1",
+            "a:8o",
+            "::1:80",
+            "[::1:80",
+            "[x]:80",
+            "*:80",
+            "a:*",
+            "{:80",
+            "}:80",
+            "{}:80",
+            "{a b}:80",
+            "{{a}}:80",
+            "a b:80",
+            "a/b:80",
+            "10.1:80",
+            "256.0.0.1:80",
+            ".a:80",
+            "a..b:80",
+            "{a}:{b}{c}",
+            "{a}:8{b}",
+            "a\0:80",
+            "ü:80",
         ] {
             assert!(bad.parse::<ConnectionPattern>().is_err(), "{bad:?} was taken");
         }

@@ -100,6 +100,10 @@ pub(in crate::config) fn nearest<'a>(written: &str, known: impl IntoIterator<Ite
         .into_iter()
         .map(|word| (strsim::osa_distance(&folded, word), word))
         .filter(|(distance, word)| *distance <= (word.len().min(folded.len()) + 1) / 3)
-        .min_by_key(|(distance, _)| *distance)
+        // Of two as near, the one that begins alike: `vcpu` is `vcpus` rather than `cpu`.
+        .min_by_key(|(distance, word)| {
+            let alike = word.chars().zip(folded.chars()).take_while(|(a, b)| a == b).count();
+            (*distance, std::cmp::Reverse(alike))
+        })
         .map(|(_, word)| word)
 }

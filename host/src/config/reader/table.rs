@@ -85,7 +85,12 @@ impl<'d> TableReader<'d> {
         self.table.get(key)
     }
     fn wrong_type(&self, value: &Spanned<DeValue<'_>>, key: &str, wanted: &str, hint: impl Into<String>) {
-        self.wrong_at(value.span().start, key, format!("{wanted} is expected, not {}", describe(value.get_ref())), hint);
+        self.wrong_at(
+            value.span().start,
+            key,
+            format!("{wanted} is expected, not {}", describe(value.get_ref())),
+            hint,
+        );
     }
     fn word<T: FromStr<Err: Display>>(&self, key: &str, value: &Spanned<DeValue<'_>>, example: &str) -> Option<T> {
         let Some(text) = value.get_ref().as_str() else {
@@ -197,7 +202,11 @@ impl<'d> TableReader<'d> {
     }
 
     /// The table below `key`; one that is absent reads as empty, so that its defaults and its missing keys are found.
-    pub(in crate::config) fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut TableReader<'_>) -> T) -> Option<T> {
+    pub(in crate::config) fn section<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&mut TableReader<'_>) -> T,
+    ) -> Option<T> {
         let empty = DeTable::new();
         let (table, at) = match self.take(key) {
             None => (&empty, self.at),
