@@ -1,1 +1,75 @@
-fn main() {}
+//! `cargo xtask`: what is done with the tree around the compiler. No dependencies, so that it is there in a second.
+//!
+//! ```text
+//!   main ─▸ demo  test  bench  ci      what a person asks for
+//!            └▸ setup  build  guest    what those need: packages, binaries, something to boot
+//!                └▸ command  place     running programs; where things lie
+//!   check                              the tree's own rules
+//! ```
+
+// Its words are its output.
+#![allow(clippy::print_stdout)]
+
+mod bench;
+mod build;
+mod check;
+mod command;
+mod demo;
+mod guest;
+mod place;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use command::Result;
+use setup::Purpose;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [--keep]                 boot a machine whose disk and card come from sandboxed plugins, and show what it says;
+                                with --keep it stays, and you are told how to go on
+  test [--fast-only|--slow-only] [FILTER]
+                                install what the tests need, build, and run them all; --fast-only leaves out the
+                                end-to-end tests, --slow-only runs nothing else
+  check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
+  bench                         measure against QEMU by hand and libvirt; writes docs/PERFORMANCE.md
+  setup [--for demo|test|bench] install what that command needs, and no more
+  ci                            check, then test
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(code) => code,
+        Err(trouble) => {
+            eprintln!("error: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<ExitCode> {
+    match words {
+        ["demo"] => demo::run(demo::After::Delete)?,
+        ["demo", "--keep"] => demo::run(demo::After::Keep)?,
+        ["test", rest @ ..] => test::run(&test::Selection::parse(rest)?)?,
+        ["check"] => check::run(check::Deny::Yes)?,
+        ["check", "--no-deny"] => check::run(check::Deny::No)?,
+        ["bench"] => bench::run()?,
+        ["setup"] => setup::all(Purpose::Test)?,
+        ["setup", "--for", purpose] => setup::all(Purpose::parse(purpose)?)?,
+        ["ci"] => {
+            check::run(check::Deny::Yes)?;
+            test::run(&test::Selection::parse(&[])?)?;
+        }
+        [] | ["help" | "--help" | "-h"] => println!("{HELP}"),
+        _ => {
+            eprintln!("error: cargo xtask {} is not a command\n\n{HELP}", words.join(" "));
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

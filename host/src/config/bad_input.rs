@@ -6,7 +6,7 @@
 mod domains;
 mod policies;
 
-use super::domain::Random;
+use super::domain::RandomIdentity;
 use super::{domain, network, policy, pool};
 use crate::error::{Failure, Kind};
 use domains::{DOMAIN_REST, DOMAINS, NODE};
@@ -103,7 +103,7 @@ fn hold<T: std::fmt::Debug>(prefix: &str, rows: &[Row], parse: impl Fn(&[u8]) ->
 }
 
 fn a_domain(bytes: &[u8]) -> Result<domain::DomainDefinition, Failure> {
-    domain::parse(bytes, "x.toml", &mut Random)
+    domain::parse(bytes, "x.toml", &mut RandomIdentity)
 }
 
 #[test]

@@ -23,7 +23,7 @@
 //! [[disk]]
 //! volume = "default/node1"            # POOL/VOLUME
 //! device = "disk"                     # disk | cdrom; disk where absent
-//! bus = "virtio"                      # virtio | sata; virtio for a disk where absent. A CD-ROM drive is on sata always
+//! bus = "virtio"                      # virtio | sata; virtio where absent; a CD-ROM drive is on sata
 //! read-only = false                   # a CD-ROM is read-only by itself
 //!
 //! [[card]]
@@ -48,7 +48,7 @@ use uuid::Uuid;
 
 use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, VolumeRef};
 
-pub use parse::{CARDS_MAX, DISKS_MAX, Fresh, MEMORY_MAX, MEMORY_MIN, Random, VCPUS_MAX, parse, to_toml};
+pub use parse::{CARDS_MAX, DISKS_MAX, Identity, MEMORY_MAX, MEMORY_MIN, RandomIdentity, VCPUS_MAX, parse, to_toml};
 
 /// The checked definition. Serialises as the TOML above, so that `show` prints what `create -f -` takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,6 +20,8 @@
 //! interfaces = ["bridges"]
 //! bridges = ["fief-*"]                       # names that it may make and use
 //!
+//! [plugins.network-user]                     # serves, and is granted nothing
+//!
 //! [pools]                                    # kind of pool → plugin
 //! file = "storage-file"
 //!

@@ -22,8 +22,9 @@ use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
 
 use crate::error::{Failure, Kind, Result};
+pub(super) use report::Mistake;
 use report::Report;
-pub(super) use report::{Mistake, nearest};
+pub use report::nearest;
 pub(super) use table::{Choice, TableReader};
 
 /// Longest definition or policy, in bytes. One with a thousand grants is a tenth of this.

@@ -1,1 +1,28 @@
 //! The life of a domain.
+//!
+//! ```text
+//!            start              let go
+//!    Off ───────────▸ Starting ─────────▸ Running ◂───────▸ Paused
+//!     ▴                  │                 │    │             │
+//!     │                  │ failed          │    │ preserve    │
+//!     │                  ▾                 ▾    ▾             │
+//!     └────────────── Stopping ◂───────────┴─ Preserved ◂─────┤
+//!          undone        ▴                                    │
+//!                        └──────────── stop, power off, crash ┘
+//! ```
+//!
+//! [`state`] holds this picture as pure functions: what is admitted, and what follows from what happens.
+//! The [`supervisor`] is the one task that changes a domain's state; [`steps`] are what it does on the way up and
+//! undoes on the way down; [`record`] is what it writes; [`client`] is how a command finds it.
+
+pub mod client;
+pub mod lease;
+pub mod record;
+pub mod state;
+pub mod steps;
+pub mod store;
+pub mod supervisor;
+
+pub use lease::users_of_volume;
+pub use record::Record;
+pub use state::State;

@@ -1,7 +1,17 @@
-//! What policy says of an operation. Pure.
+//! What policy says of an operation. Pure: the same policy, actor and operation always get the same verdict.
+//!
+//! ```text
+//!   operator                 may, once policy names the directories that the operation is about
+//!   plugin   images          interface "images" ∧ a directory of its own, with enough access
+//!            links           interface "bridges" ∧ a bridge that one of its patterns names
+//!            a directory     a directory of its own, with enough access
+//!            tap, hypervisor, image for a hypervisor      never
+//! ```
 
+use super::operation::ImageRef;
 use super::{Actor, Operation};
-use crate::config::policy::Policy;
+use crate::config::policy::{HostInterface, PluginGrants, Policy};
+use crate::types::{Access, GrantName, InterfaceName, PluginId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -15,7 +25,204 @@ pub enum Verdict {
     },
 }
 
-pub fn judge(policy: &Policy, actor: &Actor, operation: &Operation) -> Verdict {
-    let _ = (policy, actor, operation);
-    Verdict::Denied { reason: "no judge yet".into(), hint: String::new() }
+/// What an operation needs of policy.
+enum Need<'a> {
+    /// A directory of a plugin's, for an image operation or for the sandbox itself.
+    Directory {
+        plugin: &'a PluginId,
+        name: &'a GrantName,
+        access: Access,
+        interface: Option<HostInterface>,
+    },
+    Bridge(&'a InterfaceName),
+    Interface(HostInterface),
+    /// The host's own: no grant lets a plugin do it. `about` is a directory that it reads, if any.
+    Host {
+        what: &'static str,
+        about: Option<(&'a PluginId, &'a GrantName)>,
+    },
 }
+
+fn need(operation: &Operation) -> Need<'_> {
+    match operation {
+        Operation::DirectoryOpen { plugin, directory, access } => {
+            Need::Directory { plugin, name: directory, access: *access, interface: None }
+        }
+        Operation::DirectorySpace { plugin, directory } => Need::Directory {
+            plugin,
+            name: directory,
+            access: Access::ReadOnly,
+            interface: Some(HostInterface::Images),
+        },
+        Operation::ImageInspect { image } | Operation::SnapshotList { image } => {
+            directory_need(image, Access::ReadOnly)
+        }
+        Operation::ImageCreate { image, .. }
+        | Operation::ImageResize { image, .. }
+        | Operation::ImageDelete { image }
+        | Operation::ImageCopy { image, .. }
+        | Operation::SnapshotCreate { image, .. }
+        | Operation::SnapshotDelete { image, .. }
+        | Operation::SnapshotRevert { image, .. } => directory_need(image, Access::ReadWrite),
+        Operation::ImageOpen { image, .. } => {
+            Need::Host { what: "open an image for a hypervisor", about: Some((&image.plugin, &image.directory)) }
+        }
+        Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
+        Operation::BridgeCreate { bridge, .. }
+        | Operation::BridgeAddress { bridge, .. }
+        | Operation::BridgeReach { bridge, .. }
+        | Operation::DhcpServe { bridge, .. } => Need::Bridge(bridge),
+        Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
+        Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
+        Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: None },
+    }
+}
+
+fn directory_need(image: &ImageRef, access: Access) -> Need<'_> {
+    Need::Directory { plugin: &image.plugin, name: &image.directory, access, interface: Some(HostInterface::Images) }
+}
+
+pub fn judge(policy: &Policy, actor: &Actor, operation: &Operation) -> Verdict {
+    match actor {
+        Actor::Operator => operator(policy, &need(operation)),
+        Actor::Plugin(id) => match policy.plugins.get(id) {
+            Some(grants) => plugin(id, grants, &need(operation)),
+            None => denied(
+                format!("policy grants plugin {id} nothing"),
+                format!("write [plugins.{id}] in policy.toml, with what it may do"),
+            ),
+        },
+    }
+}
+
+fn operator(policy: &Policy, need: &Need<'_>) -> Verdict {
+    let about = match need {
+        Need::Directory { plugin, name, .. } => Some((*plugin, *name)),
+        Need::Host { about, .. } => *about,
+        Need::Bridge(_) | Need::Interface(_) => None,
+    };
+    match about {
+        Some((plugin, name)) if !policy.plugins.get(plugin).is_some_and(|g| g.directories.contains_key(name)) => {
+            no_directory(plugin, name, Access::ReadWrite)
+        }
+        _ => Verdict::Allowed { because: "the operator may".into() },
+    }
+}
+
+fn plugin(id: &PluginId, grants: &PluginGrants, need: &Need<'_>) -> Verdict {
+    match need {
+        Need::Host { what, .. } => denied(
+            format!("plugin {id} may not {what}: only fief itself does that"),
+            "no grant allows it; the host does it for a domain from what the plugin answers".into(),
+        ),
+        Need::Interface(interface) => match granted_interface(id, grants, *interface) {
+            Ok(because) => Verdict::Allowed { because },
+            Err(verdict) => verdict,
+        },
+        Need::Bridge(bridge) => {
+            if let Err(verdict) = granted_interface(id, grants, HostInterface::Bridges) {
+                return verdict;
+            }
+            match grants.bridges.iter().find(|pattern| matches(pattern, bridge.as_str())) {
+                Some(pattern) => Verdict::Allowed { because: format!("plugins.{id}.bridges \"{pattern}\"") },
+                None => denied(
+                    format!("plugin {id} may not make or use the bridge {bridge}: no pattern of its bridges names it"),
+                    format!(
+                        "write in policy.toml, under [plugins.{id}]: bridges = [\"{bridge}\"], or a pattern with *"
+                    ),
+                ),
+            }
+        }
+        Need::Directory { plugin, name, access, interface } => {
+            if *plugin != id {
+                return denied(
+                    format!("plugin {id} may not reach the directories of plugin {plugin}"),
+                    format!("grant {id} a directory of its own, under [plugins.{id}] in policy.toml"),
+                );
+            }
+            if let Some(interface) = interface
+                && let Err(verdict) = granted_interface(id, grants, *interface)
+            {
+                return verdict;
+            }
+            match (grants.directories.get(*name), access) {
+                (None, access) => no_directory(id, name, *access),
+                (Some(grant), Access::ReadWrite) if grant.access == Access::ReadOnly => denied(
+                    format!("plugin {id} may only read the directory \"{name}\""),
+                    format!(
+                        "set access = \"read-write\" for the directory \"{name}\" under [plugins.{id}] in policy.toml"
+                    ),
+                ),
+                (Some(grant), Access::ReadOnly | Access::ReadWrite) => Verdict::Allowed {
+                    because: format!("plugins.{id}.directories \"{name}\" ({})", access_word(grant.access)),
+                },
+            }
+        }
+    }
+}
+
+fn granted_interface(id: &PluginId, grants: &PluginGrants, interface: HostInterface) -> Result<String, Verdict> {
+    let word = match interface {
+        HostInterface::Images => "images",
+        HostInterface::Connections => "connections",
+        HostInterface::Bridges => "bridges",
+        HostInterface::Session => "session",
+    };
+    if grants.interfaces.contains(&interface) {
+        return Ok(format!("plugins.{id}.interfaces \"{word}\""));
+    }
+    Err(denied(
+        format!("policy does not grant plugin {id} the interface \"{word}\""),
+        format!("add \"{word}\" to interfaces under [plugins.{id}] in policy.toml"),
+    ))
+}
+
+fn no_directory(plugin: &PluginId, name: &GrantName, access: Access) -> Verdict {
+    denied(
+        format!("policy grants plugin {plugin} no directory \"{name}\""),
+        format!(
+            "write in policy.toml, under [plugins.{plugin}]: \
+             directories = [{{ name = \"{name}\", path = \"/an/absolute/path\", access = \"{}\" }}]",
+            access_word(access)
+        ),
+    )
+}
+
+fn denied(reason: String, hint: String) -> Verdict {
+    Verdict::Denied { reason, hint }
+}
+
+fn access_word(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "read-only",
+        Access::ReadWrite => "read-write",
+    }
+}
+
+/// Whether `name` is what `pattern` describes: `*` stands for any run of characters, all else for itself.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where the last star stood, and how much of the name it has taken: on a mismatch it takes one more.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, n));
+            p += 1;
+        } else if pattern.get(p) == Some(&name[n]) {
+            p += 1;
+            n += 1;
+        } else if let Some((at, taken)) = star {
+            star = Some((at, taken + 1));
+            p = at + 1;
+            n = taken + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

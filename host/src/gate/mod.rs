@@ -12,10 +12,13 @@
 //! removed), *keeps* it (they stand until the object is torn down: a network, a running domain), or *undoes* it.
 
 pub mod audit;
+mod drift;
+pub mod identity;
 pub mod judge;
 pub mod ledger;
 pub mod operation;
 mod perform;
+pub mod served;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::types::ProcessId;
+
 use crate::types::{
     Access, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId, RelativePath,
     SnapshotName,
@@ -194,6 +196,11 @@ pub enum Operation {
         id: u32,
         command: HypervisorCommand,
     },
+    /// Runs a hypervisor that ends by itself, to see what the accelerator can do; ended by force after `limit-ms`.
+    HypervisorProbe {
+        command: HypervisorCommand,
+        limit_ms: u32,
+    },
 }
 
 /// Whether an operation changes anything, and whether the change outlives a reboot of the host.
@@ -215,7 +222,8 @@ impl Operation {
             | Operation::ImageInspect { .. }
             | Operation::SnapshotList { .. }
             | Operation::ImageOpen { .. }
-            | Operation::LinkList { .. } => Effect::None,
+            | Operation::LinkList { .. }
+            | Operation::HypervisorProbe { .. } => Effect::None,
             Operation::BridgeCreate { .. }
             | Operation::BridgeAddress { .. }
             | Operation::BridgeReach { .. }
@@ -263,15 +271,6 @@ pub struct LinkFacts {
     pub addresses: Vec<String>,
     pub bridge: Option<String>,
     pub owned: bool,
-}
-
-/// A process that outlives the command, told from a later one with the same number by its start time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ProcessId {
-    pub pid: u32,
-    /// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)).
-    pub start_time: u64,
 }
 
 /// What an operation brought forth: its answer to the asker, and what undoing it needs.
@@ -337,6 +336,13 @@ pub enum Outcome {
     },
     Process {
         process: ProcessId,
+    },
+    /// A probe is over: its exit code (none: a signal ended it, or its time did), and the lines that it said, as they
+    /// came.
+    Probed {
+        code: Option<i32>,
+        timed_out: bool,
+        said: Vec<String>,
     },
     /// What a dry run answers in place of a change.
     Assumed,

@@ -1,12 +1,35 @@
 //! Networks: what a network plugin says, checked, and the port that a card gets.
+//!
+//! ```text
+//!            up: the plugin's `up`, each of its acts in the ledger
+//!   Down ───────────────────────────────────────────────────────▸ Up ── what is missing is done again by `up`
+//!    ▴  ◂── undone ── fails │                                      │
+//!    │                      ▾ killed in the middle                 │
+//!    ├──────────────── Partial ── `up` undoes it first             │
+//!    └──────────────────────────────────────────────── down: the ledger, newest first; no plugin is asked
+//! ```
+
+mod bridge_name;
+mod check;
+mod leases;
+mod life;
+mod plug;
+mod store;
+mod view;
+pub mod watch;
 
 use std::net::Ipv4Addr;
 
 use crate::config::network::NetworkDefinition;
-use crate::error::{Failure, Result};
-use crate::gate::Gate;
-use crate::sandbox::protocol::{Finding, Forward};
-use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName};
+use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::operation::LinkFacts;
+use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
+use crate::plugin::{Installed, Session, Subject, installed, settings};
+use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
+use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
+
+use store::Store;
+pub use view::{BridgeView, bridge_view};
 
 /// Where a card goes, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,62 +69,214 @@ pub struct Lease {
     pub mac: String,
     pub address: String,
     pub host_name: Option<String>,
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Seconds since 1970-01-01T00:00:00Z; 0: never.
     pub expires: u64,
+}
+
+/// What is asked of a sandbox here; tests stand in for it.
+trait Caller {
+    fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return>;
+}
+
+impl Caller for Session {
+    fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return> {
+        Session::call(self, ledger, subject, call)
+    }
+}
+
+/// A plugin that was asked once: its sandbox, and the settings as it gets them.
+struct Asked {
+    caller: Box<dyn Caller + Send>,
+    settings: Settings,
 }
 
 /// A network that is being worked on: its definition, and its plugin's sandbox once it is needed.
 /// `up` and `down` take the network's lock.
-pub struct Network {}
+pub struct Network {
+    gate: Gate,
+    store: Store,
+    definition: NetworkDefinition,
+    plugin: PluginId,
+    asked: Option<Asked>,
+}
 
 impl Network {
+    /// All networks of this host, by name.
     pub fn all(gate: &Gate) -> Result<Vec<NetworkDefinition>> {
-        let _ = gate;
-        Err(Failure::other("no networks yet"))
+        let names = store::names(gate.layout())?;
+        names.iter().map(|name| Store::new(gate.layout(), name).definition()).collect()
     }
+
     /// Checks the definition against policy and the plugin's schema and writes it; nothing is started.
+    ///
+    /// # Errors
+    /// `Conflict` where a network of that name exists, `Usage` where no plugin serves the kind or a setting is wrong.
     pub fn define(gate: &Gate, definition: NetworkDefinition) -> Result<Network> {
-        let _ = (gate, definition);
-        Err(Failure::other("no networks yet"))
+        let network = Network::of(gate, definition)?;
+        network.settings()?;
+        if network.store.exists() {
+            return Err(Failure::conflict(format!("network {} exists", network.definition.name))
+                .hint(format!("`fief network delete {}` removes it", network.definition.name)));
+        }
+        match gate.mode() {
+            crate::gate::Mode::Perform => network.store.write_definition(&network.definition)?,
+            crate::gate::Mode::DryRun => {}
+        }
+        Ok(network)
     }
+
     pub fn open(gate: &Gate, name: &NetworkName) -> Result<Network> {
-        let _ = (gate, name);
-        Err(Failure::other("no networks yet"))
+        Network::of(gate, Store::new(gate.layout(), name).definition()?)
     }
+
+    fn of(gate: &Gate, definition: NetworkDefinition) -> Result<Network> {
+        let plugin = gate.policy().networks.get(&definition.kind).cloned().ok_or_else(|| {
+            let kinds: Vec<&str> = gate.policy().networks.keys().map(String::as_str).collect();
+            let known = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+            Failure::usage(format!("no plugin serves networks of kind {:?}", definition.kind))
+                .hint(format!("policy.toml names one under [networks]; kinds there: {known}"))
+        })?;
+        let store = Store::new(gate.layout(), &definition.name);
+        Ok(Network { gate: gate.clone(), store, definition, plugin, asked: None })
+    }
+
     pub fn definition(&self) -> &NetworkDefinition {
-        unreachable!("a network is never made yet")
+        &self.definition
     }
+
+    /// The settings as the plugin gets them.
+    fn settings(&self) -> Result<Settings> {
+        let Installed { manifest, .. } = installed(self.gate.layout(), &self.plugin)?;
+        match manifest.kind {
+            PluginKind::Network => settings::resolve(&manifest, &self.definition.settings).map_err(|failure| {
+                failure.while_doing(format!("network {} is not defined right", self.definition.name))
+            }),
+            PluginKind::Storage | PluginKind::Migration => {
+                Err(Failure::usage(format!("plugin {} serves no networks", self.plugin))
+                    .hint("name another plugin for this kind under [networks] in policy.toml"))
+            }
+        }
+    }
+
+    /// Asks the plugin; its sandbox is started where it is not there yet.
+    fn ask(&mut self, ledger: &mut Ledger, function: NetworkCall) -> Result<Return> {
+        let bridge = self.offered_bridge()?.to_string();
+        let asked = match &mut self.asked {
+            Some(asked) => asked,
+            None => {
+                let settings = self.settings()?;
+                let caller = Box::new(Session::start(&self.gate, &self.plugin)?);
+                self.asked.insert(Asked { caller, settings })
+            }
+        };
+        let network = self.definition.name.to_string();
+        let call = Call::Network { network, bridge, settings: asked.settings.clone(), function };
+        asked.caller.call(ledger, &Subject::Network(self.definition.name.clone()), call)
+    }
+
+    fn odd_answer(&self, function: &str) -> Failure {
+        Failure::new(Kind::PluginFault, format!("plugin {} gave no answer to `{function}` that fits it", self.plugin))
+    }
+
+    /// The name that the plugin is offered for a bridge: that of its last start while it is up, else one that no
+    /// other network and no other link has.
+    fn offered_bridge(&self) -> Result<InterfaceName> {
+        if let Some(record) = self.store.record()? {
+            return Ok(record.bridge);
+        }
+        let layout = self.gate.layout();
+        let mut taken = Vec::new();
+        for other in store::names(layout)?.iter().filter(|name| **name != self.definition.name) {
+            taken.extend(Store::new(layout, other).record()?.map(|record| record.bridge));
+        }
+        let links = links(&self.gate, &self.definition.name)?;
+        bridge_name::suggest(&self.definition.name, |name| {
+            taken.contains(name) || links.iter().any(|link| link.name == name.as_str() && !link.owned)
+        })
+    }
+
     pub fn state(gate: &Gate, name: &NetworkName) -> Result<NetworkState> {
-        let _ = (gate, name);
-        Err(Failure::other("no networks yet"))
+        life::state(gate, name)
     }
-    /// Brings the network up; one that is up stays as it is. What was done stays in the network's ledger.
+
+    /// Brings the network up; one that is up stays as it is, and what it lost is put back. What was done stays in the
+    /// network's ledger.
     pub fn up(&mut self) -> Result<()> {
-        Err(Failure::other("no networks yet"))
+        life::up(self)
     }
+
     /// Takes the network down by its ledger; the plugin is not asked. One that is down stays as it is.
     ///
     /// # Errors
     /// `Conflict` where a domain's card is on it and `force` is not set.
     pub fn down(gate: &Gate, name: &NetworkName, force: bool) -> Result<()> {
-        let _ = (gate, name, force);
-        Err(Failure::other("no networks yet"))
+        life::down(gate, name, force)
     }
+
     /// Takes it down and forgets it.
     pub fn delete(gate: &Gate, name: &NetworkName, force: bool) -> Result<()> {
-        let _ = (gate, name, force);
-        Err(Failure::other("no networks yet"))
+        life::delete(gate, name, force)
     }
+
     /// Asks the plugin where a card goes, and checks the answer against policy.
     pub fn plug(&mut self, nic: &Nic) -> Result<Port> {
-        let _ = nic;
-        Err(Failure::other("no networks yet"))
+        let _lock = self.store.lock()?;
+        let mut ledger = Ledger::open(&self.store.ledger_file())?;
+        let function = NetworkCall::Plug {
+            domain: nic.domain.to_string(),
+            index: nic.index,
+            mac: nic.mac.to_string(),
+            address: nic.address.map(|address| address.to_string()),
+        };
+        // What the plugin does to the host here stays in the network's ledger until the network goes down.
+        match self.ask(&mut ledger, function)? {
+            Return::Port(answer) => {
+                let name = &self.definition.name;
+                plug::check(name, nic, answer, |bridge| view::standing(&self.gate, name, &self.plugin, &ledger, bridge))
+            }
+            _ => Err(self.odd_answer("plug")),
+        }
     }
+
+    /// What the plugin finds, and what the host finds missing of what was done for the network.
     pub fn check(&mut self) -> Result<Vec<Finding>> {
-        Err(Failure::other("no networks yet"))
+        check::check(self)
     }
+
+    /// The addresses that were given to guests; none where the network serves no DHCP or is down.
     pub fn leases(gate: &Gate, name: &NetworkName) -> Result<Vec<Lease>> {
-        let _ = (gate, name);
-        Err(Failure::other("no networks yet"))
+        let store = Store::new(gate.layout(), name);
+        store.require()?;
+        let path = store.leases_file();
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(leases::parse(&String::from_utf8_lossy(&bytes))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error).context(|| format!("cannot read {}", path.display())),
+        }
     }
 }
+
+/// All links of the host, as the gate tells them; `owned` are this network's.
+fn links(gate: &Gate, name: &NetworkName) -> Result<Vec<LinkFacts>> {
+    let list = Operation::LinkList { network: name.clone() };
+    match gate.perform(&Actor::Operator, &mut Ledger::volatile(), list, Vec::new())?.outcome {
+        Outcome::Links { all } => Ok(all),
+        other => Err(Failure::other(format!("the list of links came out as {other:?}"))),
+    }
+}
+
+/// The bridges that a ledger says were made or given an address, oldest first.
+fn bridges(ledger: &Ledger) -> Vec<InterfaceName> {
+    let mut bridges = Vec::new();
+    for entry in ledger.entries() {
+        if let Operation::BridgeCreate { bridge, .. } | Operation::BridgeAddress { bridge, .. } = &entry.operation
+            && !bridges.contains(bridge)
+        {
+            bridges.push(bridge.clone());
+        }
+    }
+    bridges
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 pub mod manifest;
 pub mod package;
 pub mod session;
+pub mod settings;
 
 pub use manifest::Manifest;
 pub use package::{Installed, installed};

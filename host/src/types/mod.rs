@@ -3,6 +3,7 @@
 mod address;
 mod digest;
 mod name;
+mod process;
 mod secret;
 mod size;
 
@@ -12,6 +13,7 @@ pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PluginId, PoolName, RelativePath, SnapshotName, VolumeName,
     VolumeRef,
 };
+pub use process::ProcessId;
 pub use secret::Secret;
 pub use size::{ByteSize, Span};
 

@@ -98,7 +98,7 @@ pub(super) const POLICIES: &[Row] = &[
         "unknown key \"plugins.x.limits.memry\"",
         "did you mean \"memory\"?",
     ),
-    ("[plugins.x.limits]\nmemory = \"8GiB\"", "2:10", "plugins.x.limits.memory: 8GiB is not from 1MiB to 4GiB", ""),
+    ("[plugins.x.limits]\nmemory = \"8GiB\"", "2:10", "plugins.x.limits.memory: 8GiB is not from 1MiB to 1GiB", ""),
     (
         "[plugins.x.limits]\ncpu = 2",
         "2:7",

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::config::reader::{Choice, Document, TableReader};
 use crate::config::text::{AbsolutePath, ShortText};
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::types::{ByteSize, Invalid, MacAddress, NetworkName, VolumeRef};
 
 /// Least memory: QEMU's PC firmware needs it to start at all.
@@ -24,8 +24,8 @@ pub const MEMORY_MIN: ByteSize = ByteSize::from_mib(1);
 pub const MEMORY_MAX: ByteSize = ByteSize::from_mib(16 << 20);
 /// Memory is counted in whole MiB, as `-m` and the balloon of QEMU count it.
 const MEMORY_STEP: u64 = 1 << 20;
-/// Most virtual processors: what QEMU's q35 machine takes (`max_cpus`, 10.0).
-pub const VCPUS_MAX: u16 = 1024;
+/// Most virtual processors: what QEMU's q35 machine takes before version 8.1; a domain runs on older hosts too.
+pub const VCPUS_MAX: u16 = 288;
 /// Most disks: with the cards they have room on one PCI bus and leave some to plug in later.
 pub const DISKS_MAX: usize = 16;
 /// Most cards: as for disks.
@@ -36,16 +36,16 @@ const CMDLINE_MAX: usize = 2047;
 const MAC_TRIES: usize = 16;
 
 /// Makes what a definition leaves open.
-pub trait Fresh {
+pub trait Identity {
     fn uuid(&mut self) -> Uuid;
     fn mac(&mut self) -> MacAddress;
 }
 
 /// From the system's source of randomness.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Random;
+pub struct RandomIdentity;
 
-impl Fresh for Random {
+impl Identity for RandomIdentity {
     fn uuid(&mut self) -> Uuid {
         Uuid::new_v4()
     }
@@ -60,25 +60,21 @@ impl Fresh for Random {
 ///
 /// # Errors
 /// Kind `Usage`, with every mistake as a cause: `node1.toml:4:1: unknown key "memry" (did you mean "memory"?)`.
-pub fn parse(bytes: &[u8], source: &str, fresh: &mut dyn Fresh) -> Result<DomainDefinition> {
-    Document::parse("domain definition", source, bytes)?.read(|table| domain(table, fresh))
+pub fn parse(bytes: &[u8], source: &str, identity: &mut dyn Identity) -> Result<DomainDefinition> {
+    Document::parse("domain definition", source, bytes)?.read(|table| domain(table, identity))
 }
 
-/// The definition as TOML, each value written out, so that `parse` gives the same definition again.
-///
-/// # Errors
-/// A path that is not UTF-8, which `parse` never gives.
-pub fn to_toml(definition: &DomainDefinition) -> Result<String> {
-    toml::to_string(definition).map_err(|error| {
-        Failure::other(format!("cannot write the definition of {} as TOML", definition.name)).because(error)
-    })
+/// The definition as TOML, each value written out, so that [`parse`] gives the same definition again.
+pub fn to_toml(definition: &DomainDefinition) -> String {
+    // Every part of it is a table, a list, a text, a number or a boolean: there is nothing that TOML cannot say.
+    toml::to_string(definition).unwrap_or_default()
 }
 
-fn domain(table: &mut TableReader<'_>, fresh: &mut dyn Fresh) -> Option<DomainDefinition> {
+fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<DomainDefinition> {
     let name = table.required("name", "node1");
     let uuid = match table.optional::<WrittenUuid>("uuid", "0b1c5a3e-4f1d-4c39-9f0e-2d8a1c6b7e55") {
         Some(WrittenUuid(uuid)) => uuid,
-        None => fresh.uuid(),
+        None => identity.uuid(),
     };
     let memory = table.required::<ByteSize>("memory", "512MiB");
     let max_memory = table.optional::<ByteSize>("max-memory", "1GiB").or(memory);
@@ -91,7 +87,7 @@ fn domain(table: &mut TableReader<'_>, fresh: &mut dyn Fresh) -> Option<DomainDe
     let on_crash = table.choice("on-crash").unwrap_or(Action::Restart);
     let debug_exit = table.boolean("debug-exit").unwrap_or(false);
     let disks = disks(table);
-    let cards = cards(table, fresh);
+    let cards = cards(table, identity);
     let has_card = table.has("card");
     let boot = table.section("boot", |table| boot(table, has_card))?;
     let graphics =
@@ -164,6 +160,9 @@ fn disks(table: &mut TableReader<'_>) -> Vec<Disk> {
             DiskDevice::Cdrom => DiskBus::Sata,
         });
         let read_only = table.boolean("read-only");
+        if device == DiskDevice::Cdrom && bus == DiskBus::Virtio {
+            table.wrong("bus", "a CD-ROM drive is on sata", "leave it out");
+        }
         match (device, bus, read_only) {
             (DiskDevice::Cdrom, _, Some(false)) => {
                 table.wrong("read-only", "a CD-ROM can only be read", "leave it out");
@@ -190,7 +189,7 @@ struct OpenCard {
     card: Card,
 }
 
-fn cards(table: &mut TableReader<'_>, fresh: &mut dyn Fresh) -> Vec<Card> {
+fn cards(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Vec<Card> {
     let mut macs = BTreeMap::<MacAddress, usize>::new();
     let mut addresses = BTreeMap::new();
     let open = table.tables("card", CARDS_MAX, |table| {
@@ -218,7 +217,7 @@ fn cards(table: &mut TableReader<'_>, fresh: &mut dyn Fresh) -> Vec<Card> {
     let mut cards = Vec::new();
     for OpenCard { mac, mut card } in open {
         if mac.is_none() {
-            let free = (0..MAC_TRIES).map(|_| fresh.mac()).find(|mac| !macs.contains_key(mac));
+            let free = (0..MAC_TRIES).map(|_| identity.mac()).find(|mac| !macs.contains_key(mac));
             let Some(free) = free else {
                 table.wrong("card", "no free MAC address was found", "write one as mac = \"52:54:00:…\"");
                 continue;

@@ -17,8 +17,8 @@ use crate::types::{Access, ByteSize, GrantName, PluginId, Span};
 
 /// Most directories, and most connections, of one plugin.
 const GRANTS_MAX: usize = 64;
-/// Memory of a plugin: less does not hold its stack; more than 32-bit WebAssembly addresses is of no use.
-const MEMORY: (ByteSize, ByteSize) = (ByteSize::from_mib(1), ByteSize::from_mib(4096));
+/// Memory of a plugin: less does not hold its stack; more, times the plugins at work, takes the host down.
+const MEMORY: (ByteSize, ByteSize) = (ByteSize::from_mib(1), ByteSize::from_mib(1024));
 /// Elements of all tables: each is a pointer of the host's.
 const TABLE_ELEMENTS_MAX: i64 = 10_000_000;
 /// Handles: each may hold a descriptor of the sandbox.
@@ -56,7 +56,12 @@ pub fn load(path: &Path) -> Result<Policy> {
         let mode = format!("its mode {:04o} lets its group or others write it", metadata.mode() & 0o7777);
         return Err(untrusted(&shown, &mode, "chmod go-w"));
     }
-    parse(&reader::read_all(file, &shown)?, &shown)
+    let bytes = reader::read_all(file, &shown)?;
+    // A policy that says nothing yet grants nothing; unlike an empty definition that is no mistake.
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Policy::default());
+    }
+    parse(&bytes, &shown)
 }
 
 fn untrusted(path: &str, reason: &str, remedy: &str) -> Failure {
@@ -147,8 +152,9 @@ fn directory(table: &mut TableReader<'_>) -> Option<DirectoryGrant> {
     // The lesser one where nothing is said.
     let access = table.choice("access").unwrap_or(Access::ReadOnly);
     let path = path?;
-    // What stands there is the kernel's, and opening some of it acts: no plugin has a use for it.
-    if path == Path::new("/") || ["/proc", "/sys", "/dev"].iter().any(|special| path.starts_with(special)) {
+    // What stands there is the kernel's, and opening some of it acts: no plugin has a use for it. Below /dev/shm are files.
+    let of_the_kernel = ["/proc", "/sys", "/dev"].iter().any(|special| path.starts_with(special));
+    if path == Path::new("/") || (of_the_kernel && !path.starts_with("/dev/shm")) {
         table.wrong(
             "path",
             format!("\"{}\" is never granted", path.display()),

@@ -91,6 +91,7 @@ fn a_policy_of_another_user_is_not_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.toml");
     std::fs::write(&path, "").unwrap();
+    assert_eq!(load(&path).unwrap(), Policy::default());
     std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
     let failure = load(&path).unwrap_err();
     assert_eq!(failure.kind, Kind::Denied);
@@ -101,4 +102,18 @@ fn a_policy_of_another_user_is_not_trusted() {
 fn a_policy_that_is_no_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(load(folder.path()).unwrap_err().kind, Kind::Usage);
+}
+
+#[test]
+fn the_example_in_the_documentation_is_read() {
+    let example: String = include_str!("../policy.rs")
+        .lines()
+        .skip_while(|line| !line.starts_with("//! ```toml"))
+        .skip(1)
+        .take_while(|line| !line.starts_with("//! ```"))
+        .map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n")
+        // Its digest is cut short.
+        .filter(|line| !line.starts_with("digest"))
+        .collect();
+    assert_eq!(parse(example.as_bytes(), "policy.toml").unwrap().plugins.len(), 3);
 }

@@ -89,16 +89,17 @@ pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// The word that `written` was most likely meant to be: at most a third of it is wrong.
-pub(in crate::config) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Longest word compared, in bytes: the comparison is quadratic, and no key of ours is as long.
     const COMPARED_MAX: usize = 64;
     if written.len() > COMPARED_MAX {
         return None;
     }
+    // Keys are small letters and `-`: what is written as `Max_Memory` elsewhere is near too.
     let folded = written.to_lowercase().replace('_', "-");
     known
         .into_iter()
-        .map(|word| (strsim::osa_distance(&folded, word), word))
+        .map(|word| (strsim::osa_distance(&folded, word).min(strsim::osa_distance(written, word)), word))
         .filter(|(distance, word)| *distance <= (word.len().min(folded.len()) + 1) / 3)
         // Of two as near, the one that begins alike: `vcpu` is `vcpus` rather than `cpu`.
         .min_by_key(|(distance, word)| {

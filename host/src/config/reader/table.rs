@@ -40,8 +40,11 @@ impl<'d> TableReader<'d> {
             let name = key.get_ref().as_ref();
             if !self.known.contains(name) {
                 self.report.add_with(|| {
-                    let hint = nearest(name, self.known.iter().map(String::as_str));
-                    let hint = hint.map(|word| format!("did you mean {word:?}?")).unwrap_or_default();
+                    let known = || self.known.iter().map(String::as_str);
+                    let hint = match nearest(name, known()) {
+                        Some(word) => format!("did you mean {word:?}?"),
+                        None => format!("known here: {}", join(known())),
+                    };
                     Mistake::new(key.span().start, format!("unknown key {:?}", self.path_of(name)), hint)
                 });
             }

@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::domain::{self, Random};
+use crate::config::domain::{self, RandomIdentity};
 use crate::config::{network, policy, pool};
 
 /// Reads the text as each kind of definition; every refusal has to carry a place.
 fn all_refusals(bytes: &[u8]) -> Vec<Failure> {
     let refusals = [
-        domain::parse(bytes, "x", &mut Random).err(),
+        domain::parse(bytes, "x", &mut RandomIdentity).err(),
         pool::parse(bytes, "x").err(),
         network::parse(bytes, "x").err(),
         policy::parse(bytes, "x").err(),
@@ -31,7 +31,7 @@ fn has_places(failure: &Failure) -> bool {
 #[test]
 fn all_mistakes_of_a_file_come_at_once_in_its_order() {
     let text = "nme = \"n\"\nmemory = 1\n[boot]\nfirmware = \"bois\"\n[[card]]\nmac = \"x\"\n";
-    let failure = domain::parse(text.as_bytes(), "node1.toml", &mut Random).unwrap_err();
+    let failure = domain::parse(text.as_bytes(), "node1.toml", &mut RandomIdentity).unwrap_err();
     assert_eq!(failure.message, "domain definition node1.toml has 6 mistakes");
     let starts: Vec<&str> = failure.causes.iter().map(|c| c.split(": ").next().unwrap()).collect();
     let places = ["1:1", "1:1", "2:10", "4:12", "5:1", "6:7"].map(|place| format!("node1.toml:{place}"));
@@ -41,7 +41,7 @@ fn all_mistakes_of_a_file_come_at_once_in_its_order() {
 #[test]
 fn a_byte_order_mark_and_carriage_returns_change_nothing() {
     let text = "\u{feff}name = \"n\"\r\nmemory = \"1G\"\r\n\r\n[boot]\r\nfirmware = \"uefi\"\r\n";
-    let definition = domain::parse(text.as_bytes(), "x", &mut Random).unwrap();
+    let definition = domain::parse(text.as_bytes(), "x", &mut RandomIdentity).unwrap();
     assert_eq!((definition.name.as_str(), definition.boot.firmware), ("n", domain::Firmware::Uefi));
 }
 

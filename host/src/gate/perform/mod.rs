@@ -32,7 +32,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
-        Operation::HypervisorStart { .. } => process::act(gate, operation, descriptors),
+        Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
+            process::act(gate, operation, descriptors)
+        }
     }
 }
 
@@ -44,7 +46,8 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ImageOpen { .. }
-        | Operation::LinkList { .. } => Ok(()),
+        | Operation::LinkList { .. }
+        | Operation::HypervisorProbe { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -64,17 +67,17 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
 /// Makes one change final.
 pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
     match operation {
-        Operation::ImageDelete { .. } => image::seal(gate, operation, outcome),
+        Operation::ImageCreate { .. }
+        | Operation::ImageResize { .. }
+        | Operation::ImageDelete { .. }
+        | Operation::ImageCopy { .. }
+        | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
-        | Operation::ImageCreate { .. }
-        | Operation::ImageResize { .. }
-        | Operation::ImageCopy { .. }
-        | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeCreate { .. }
@@ -82,6 +85,33 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
-        | Operation::HypervisorStart { .. } => Ok(()),
+        | Operation::HypervisorStart { .. }
+        | Operation::HypervisorProbe { .. } => Ok(()),
+    }
+}
+
+/// What is missing of what an operation did, looked up now; none where it stands. Only links, packet filters and DHCP
+/// are looked at: other tools of the host change these.
+pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
+    match operation {
+        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } => link::missing(operation),
+        Operation::BridgeReach { .. } => firewall::missing(gate, operation),
+        Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
+        Operation::DirectoryOpen { .. }
+        | Operation::DirectorySpace { .. }
+        | Operation::ImageInspect { .. }
+        | Operation::ImageCreate { .. }
+        | Operation::ImageResize { .. }
+        | Operation::ImageDelete { .. }
+        | Operation::ImageCopy { .. }
+        | Operation::SnapshotCreate { .. }
+        | Operation::SnapshotDelete { .. }
+        | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotList { .. }
+        | Operation::ImageOpen { .. }
+        | Operation::LinkList { .. }
+        | Operation::TapCreate { .. }
+        | Operation::HypervisorStart { .. }
+        | Operation::HypervisorProbe { .. } => Ok(None),
     }
 }

@@ -1,0 +1,147 @@
+//! `fief list`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::Context;
+use crate::cli::output::{Cell, Column, Row};
+use crate::domain::record::Truth;
+use crate::domain::{Record, State, store};
+use crate::error::{Failure, Result};
+use crate::hypervisor::ChosenAccelerator;
+use crate::sys::process;
+use crate::types::DomainName;
+
+/// List domains
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// These only
+    names: Vec<DomainName>,
+    /// Those that are not off only
+    #[arg(long)]
+    running: bool,
+}
+
+struct Line {
+    name: DomainName,
+    /// The record, or why there is none to go by.
+    record: Result<Record>,
+    state: Option<State>,
+    /// The guest runs and has no supervisor: the next command gives it one.
+    orphaned: bool,
+    cpu: Option<Duration>,
+}
+
+impl Line {
+    fn new(name: DomainName, record: Result<Record>) -> Line {
+        let Ok(known) = &record else {
+            return Line { name, record, state: None, orphaned: false, cpu: None };
+        };
+        let truth = known.truth();
+        let state = match truth {
+            Truth::AsRecorded | Truth::Orphaned => known.state,
+            Truth::Dead => State::Off,
+        };
+        let hypervisor = known.run.as_ref().filter(|_| state != State::Off).and_then(|run| run.hypervisor);
+        let cpu = hypervisor.and_then(process::cpu_time);
+        Line { name, state: Some(state), orphaned: truth == Truth::Orphaned, cpu, record }
+    }
+
+    fn run(&self) -> Option<&crate::domain::record::Run> {
+        match (&self.record, self.state) {
+            (Ok(record), Some(state)) if state != State::Off => record.run.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        match &self.record {
+            Err(failure) => Some(failure.to_string()),
+            Ok(_) if self.orphaned => Some("has no supervisor; the next command gives it one".to_owned()),
+            Ok(record) => match self.run() {
+                Some(run) => run.warning.clone(),
+                None => record.last_end.as_ref().map(|end| format!("last end: {}", end.reason.as_str())),
+            },
+        }
+    }
+}
+
+fn accelerator(accelerator: ChosenAccelerator) -> &'static str {
+    match accelerator {
+        ChosenAccelerator::Kvm => "kvm",
+        ChosenAccelerator::Tcg => "tcg",
+    }
+}
+
+impl Row for Line {
+    const KIND: &'static str = "domain";
+    const COLUMNS: &'static [Column] = &[
+        Column::left("NAME"),
+        Column::right("ID"),
+        Column::left("STATE"),
+        Column::right("MEMORY"),
+        Column::right("VCPUS"),
+        Column::right("TIME"),
+        Column::left("ACCELERATOR").wide(),
+        Column::left("UUID").wide(),
+        Column::left("NOTE").wide(),
+    ];
+
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let run = self.run();
+        let known = self.record.as_ref().ok();
+        let or_unknown = |text: Option<String>| text.map_or(Cell::Unknown, Cell::Text);
+        vec![
+            Cell::Text(self.name.to_string()),
+            Cell::optional(run.map(|run| run.id.to_string())),
+            or_unknown(self.state.map(|state| state.as_str().to_owned())),
+            or_unknown(known.map(|record| record.memory.human())),
+            or_unknown(known.map(|record| record.vcpus.to_string())),
+            Cell::optional(self.cpu.map(|cpu| format!("{:.1}s", cpu.as_secs_f64()))),
+            Cell::optional(run.map(|run| accelerator(run.accelerator))),
+            or_unknown(known.map(|record| record.uuid.to_string())),
+            Cell::optional(self.note()),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let run = self.run();
+        let known = self.record.as_ref().ok();
+        json!({
+            "name": self.name,
+            "id": run.map(|run| run.id),
+            "state": self.state.map_or("unknown", State::as_str),
+            "memory": known.map(|record| record.memory.bytes()),
+            "vcpus": known.map(|record| record.vcpus),
+            "cpu-time-ms": self.cpu.map(|cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)),
+            "accelerator": run.map(|run| accelerator(run.accelerator)),
+            "uuid": known.map(|record| record.uuid),
+            "started": run.map(|run| run.started),
+            "note": self.note(),
+        })
+    }
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let layout = context.layout();
+    let names = if args.names.is_empty() { store::names(layout)? } else { args.names.clone() };
+    let mut lines = Vec::with_capacity(names.len());
+    for name in names {
+        let record = Record::load(layout, &name);
+        match record {
+            Err(Failure { kind: crate::error::Kind::NotFound, .. }) if !args.names.is_empty() => {
+                return Err(store::no_such(layout, &name));
+            }
+            record => lines.push(Line::new(name, record)),
+        }
+    }
+    if args.running {
+        lines.retain(|line| line.state != Some(State::Off));
+    }
+    context.list(&lines)
+}

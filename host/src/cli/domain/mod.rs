@@ -1,0 +1,52 @@
+//! The verbs for domains. They stand at the top level: they are what people use all day.
+
+mod console;
+mod create;
+mod delete;
+mod edit;
+mod list;
+mod logs;
+mod run;
+mod show;
+mod shutdown;
+mod start;
+mod stop;
+mod wait;
+
+use clap::Subcommand;
+
+use crate::cli::Context;
+use crate::error::Result;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    Run(run::Args),
+    Create(create::Args),
+    List(list::Args),
+    Show(show::Args),
+    Edit(edit::Args),
+    Start(start::Args),
+    Shutdown(shutdown::Args),
+    Stop(stop::Args),
+    Console(console::Args),
+    Logs(logs::Args),
+    Delete(delete::Args),
+    Wait(wait::Args),
+}
+
+pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Run(args) => run::run(context, &args),
+        Verb::Create(args) => create::run(context, &args),
+        Verb::List(args) => list::run(context, &args),
+        Verb::Show(args) => show::run(context, &args),
+        Verb::Edit(args) => edit::run(context, &args),
+        Verb::Start(args) => start::run(context, &args),
+        Verb::Shutdown(args) => shutdown::run(context, &args),
+        Verb::Stop(args) => stop::run(context, &args),
+        Verb::Console(args) => console::run(context, &args),
+        Verb::Logs(args) => logs::run(context, &args),
+        Verb::Delete(args) => delete::run(context, &args),
+        Verb::Wait(args) => wait::run(context, &args),
+    }
+}

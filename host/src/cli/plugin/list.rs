@@ -1,0 +1,143 @@
+//! `fief plugin list`
+
+use serde_json::{Value, json};
+
+use super::asks::asks;
+use crate::cli::Context;
+use crate::cli::output::{Cell, Column, Row};
+use crate::config::policy::{PluginGrants, Policy};
+use crate::error::Result;
+use crate::plugin::{Installed, package};
+use crate::sandbox::protocol::PluginKind;
+
+/// List the installed plugins
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(super) struct PluginRow<'a> {
+    pub installed: &'a Installed,
+    pub policy: &'a Policy,
+}
+
+pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
+    let policy = context.policy()?;
+    let installed = package::all(context.layout())?;
+    let rows: Vec<PluginRow<'_>> = installed.iter().map(|installed| PluginRow { installed, policy: &policy }).collect();
+    context.list(&rows)
+}
+
+pub(super) const fn kind(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::Storage => "storage",
+        PluginKind::Network => "network",
+        PluginKind::Migration => "migration",
+    }
+}
+
+impl<'a> PluginRow<'a> {
+    pub(super) fn grants(&self) -> Option<&'a PluginGrants> {
+        self.policy.plugins.get(&self.installed.manifest.id)
+    }
+    /// Kinds of pool and network that policy gives to it.
+    pub(super) fn serves(&self) -> Vec<String> {
+        let of = |table: &std::collections::BTreeMap<String, crate::types::PluginId>| {
+            let mine = table.iter().filter(|(_, id)| **id == self.installed.manifest.id);
+            mine.map(|(kind, _)| kind.clone()).collect::<Vec<_>>()
+        };
+        match self.installed.manifest.kind {
+            PluginKind::Storage => of(&self.policy.pools),
+            PluginKind::Network => of(&self.policy.networks),
+            PluginKind::Migration => Vec::new(),
+        }
+    }
+    /// `all`, `none`, or `2 of 3`; nothing where it asks for nothing.
+    fn granted(&self) -> Cell {
+        let asks = asks(&self.installed.manifest, self.grants());
+        let granted = asks.iter().filter(|ask| ask.granted.is_some()).count();
+        match (granted, asks.len()) {
+            (_, 0) => Cell::Nothing,
+            (granted, all) if granted == all => "all".into(),
+            (0, _) => "none".into(),
+            (granted, all) => format!("{granted} of {all}").into(),
+        }
+    }
+}
+
+impl Row for PluginRow<'_> {
+    const KIND: &'static str = "plugin";
+    const COLUMNS: &'static [Column] = &[
+        Column::left("ID"),
+        Column::left("VERSION"),
+        Column::left("KIND"),
+        Column::left("SERVES"),
+        Column::left("GRANTED"),
+        Column::left("SUMMARY"),
+        Column::left("DIGEST").wide(),
+    ];
+    fn name(&self) -> String {
+        self.installed.manifest.id.to_string()
+    }
+    fn cells(&self) -> Vec<Cell> {
+        let manifest = &self.installed.manifest;
+        vec![
+            manifest.id.as_str().into(),
+            manifest.version.as_str().into(),
+            kind(manifest.kind).into(),
+            self.serves().join(",").into(),
+            self.granted(),
+            manifest.summary.as_str().into(),
+            self.installed.digest.to_string().into(),
+        ]
+    }
+    fn json(&self) -> Value {
+        let asks: Vec<Value> = asks(&self.installed.manifest, self.grants())
+            .into_iter()
+            .map(|ask| json!({ "permission": ask.what, "reason": ask.reason, "granted": ask.granted }))
+            .collect();
+        let manifest = &self.installed.manifest;
+        json!({
+            "id": manifest.id,
+            "version": manifest.version,
+            "kind": manifest.kind,
+            "host-api": manifest.host_api,
+            "summary": manifest.summary,
+            "settings": manifest.settings,
+            "digest": self.installed.digest,
+            "imports": self.installed.imports,
+            "exports": self.installed.exports,
+            "serves": self.serves(),
+            "permissions": asks,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::asks::tests::{grants, manifest};
+    use super::*;
+    use crate::cli::output::{Format, listing};
+
+    #[test]
+    fn a_plugin_shows_what_it_serves_and_whether_it_got_what_it_asks_for() {
+        let installed = Installed {
+            digest: crate::types::Digest::of(b"abc"),
+            manifest: Manifest { summary: "Files\x1b[2J".to_owned(), ..manifest() },
+            imports: Vec::new(),
+            exports: Vec::new(),
+        };
+        let id = installed.manifest.id.clone();
+        let mut policy = Policy::default();
+        let shown = |policy: &Policy| {
+            let row = PluginRow { installed: &installed, policy };
+            listing(&[row], Format::Table, None).unwrap().lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  -       none     Files\x1b[2J");
+        policy.pools.insert("file".to_owned(), id.clone());
+        policy.plugins.insert(id.clone(), PluginGrants { secrets: Vec::new(), ..grants() });
+        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    4 of 5   Files\x1b[2J");
+        policy.plugins.insert(id, grants());
+        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    all      Files\x1b[2J");
+    }
+
+    use crate::plugin::Manifest;
+}

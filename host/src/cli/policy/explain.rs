@@ -1,0 +1,227 @@
+//! `fief policy explain`
+
+use serde_json::{Value, json};
+
+use crate::cli::Context;
+use crate::cli::output::{Cell, Column, Row};
+use crate::cli::settings;
+use crate::error::{Failure, Result};
+use crate::gate::operation::{Actor, Operation};
+use crate::gate::{Gate, Verdict};
+use crate::network::Network;
+use crate::plugin;
+use crate::storage::Pool;
+use crate::types::{Access, GrantName, InterfaceName, NetworkName, PluginId, PoolName};
+
+/// Say whether something is allowed, and by which line of policy
+///
+///     fief policy explain pool default
+///     fief policy explain plugin storage-file --directory images --access read-write
+///     fief policy explain plugin network-host-only --bridge fief-lab
+///     fief --dry-run network start lab | fief policy explain plugin network-host-only --operation -
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subject {
+    /// Which plugin serves a pool, and why
+    Pool { name: PoolName },
+    /// Which plugin serves a network, and why
+    Network { name: NetworkName },
+    /// What a plugin may do; without an option, all that it asks for
+    Plugin {
+        id: PluginId,
+        /// A directory, by its name in policy
+        #[arg(long, value_name = "NAME")]
+        directory: Option<GrantName>,
+        /// How the directory is opened
+        #[arg(long, value_enum, default_value_t = Mode::ReadWrite, requires = "directory")]
+        access: Mode,
+        /// A bridge that it would make, by its name
+        #[arg(long, value_name = "NAME", conflicts_with = "directory")]
+        bridge: Option<InterfaceName>,
+        /// Operations as --dry-run prints them, one JSON object a line ('-' is standard input)
+        #[arg(long, value_name = "JSON", conflicts_with_all = ["directory", "bridge"])]
+        operation: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// One question, answered.
+struct Answer {
+    allowed: bool,
+    what: String,
+    because: String,
+    hint: Option<String>,
+    operation: Option<Operation>,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<()> {
+    let gate = context.gate()?;
+    let answers = match args.subject {
+        Subject::Pool { name } => {
+            let pool = Pool::open(&gate, &name)?;
+            let kind = &pool.definition().kind;
+            vec![served(context, &gate, &format!("pool {name}"), "pools", kind)]
+        }
+        Subject::Network { name } => {
+            let network = Network::open(&gate, &name)?;
+            let kind = &network.definition().kind;
+            vec![served(context, &gate, &format!("network {name}"), "networks", kind)]
+        }
+        Subject::Plugin { id, directory: Some(directory), access, .. } => {
+            let access = match access {
+                Mode::ReadOnly => Access::ReadOnly,
+                Mode::ReadWrite => Access::ReadWrite,
+            };
+            vec![judged(&gate, &id, Operation::DirectoryOpen { plugin: id.clone(), directory, access })]
+        }
+        Subject::Plugin { id, bridge: Some(bridge), .. } => {
+            // Which network it is for makes no difference to the verdict.
+            let network: NetworkName = "any".parse().map_err(|invalid| Failure::other("no name").because(invalid))?;
+            vec![judged(&gate, &id, Operation::BridgeCreate { network, bridge, stp: false, mtu: None, mac: None })]
+        }
+        Subject::Plugin { id, operation: Some(text), .. } => {
+            operations(&text)?.into_iter().map(|operation| judged(&gate, &id, operation)).collect()
+        }
+        Subject::Plugin { id, .. } => asked(context, &gate, &id)?,
+    };
+    context.list(&answers)
+}
+
+/// Which plugin serves a kind.
+fn served(context: &Context, gate: &Gate, object: &str, table: &str, kind: &str) -> Answer {
+    let policy = gate.policy();
+    let plugins = if table == "pools" { &policy.pools } else { &policy.networks };
+    let (allowed, because, hint) = match plugins.get(kind) {
+        None => (false, format!("[{table}] names no plugin for the kind {kind}"), Some(format!("{kind} = \"PLUGIN\""))),
+        Some(id) => match plugin::installed(context.layout(), id) {
+            Ok(_) => (true, format!("[{table}] {kind} = \"{id}\""), None),
+            Err(failure) => (
+                false,
+                format!("[{table}] {kind} = \"{id}\", but {failure}"),
+                Some("fief plugin install FILE".to_owned()),
+            ),
+        },
+    };
+    Answer { allowed, what: format!("{object} is served"), because, hint, operation: None }
+}
+
+fn judged(gate: &Gate, id: &PluginId, operation: Operation) -> Answer {
+    let what = what(&operation);
+    let (allowed, because, hint) = match gate.judge(&Actor::Plugin(id.clone()), &operation) {
+        Verdict::Allowed { because } => (true, because, None),
+        Verdict::Denied { reason, hint } => (false, reason, Some(hint).filter(|hint| !hint.is_empty())),
+    };
+    Answer { allowed, what, because, hint, operation: Some(operation) }
+}
+
+/// The operation's own name and its fields in one line, as `image-delete image=…`.
+fn what(operation: &Operation) -> String {
+    let Ok(Value::Object(fields)) = serde_json::to_value(operation) else { return String::new() };
+    let name = fields.get("operation").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let fields = fields.iter().filter(|(key, value)| *key != "operation" && !value.is_null()).map(|(key, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!(" {key}={value}")
+    });
+    fields.fold(name, |line, field| line + &field)
+}
+
+/// Each line is an operation, in JSON.
+fn operations(text: &str) -> Result<Vec<Operation>> {
+    let text = match text {
+        "-" => String::from_utf8_lossy(&settings::read(std::path::Path::new("-"))?.0).into_owned(),
+        given => given.to_owned(),
+    };
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let operations: Vec<Operation> = lines
+        .map(|line| {
+            serde_json::from_str(line).map_err(|error| {
+                Failure::usage("--operation is not an operation")
+                    .because(error)
+                    .hint("give a line that --dry-run printed, or - to read them from standard input")
+            })
+        })
+        .collect::<Result<_>>()?;
+    if operations.is_empty() {
+        return Err(Failure::usage("--operation holds no operation").hint("give a line that --dry-run printed"));
+    }
+    Ok(operations)
+}
+
+/// All that the manifest asks for.
+fn asked(context: &Context, gate: &Gate, id: &PluginId) -> Result<Vec<Answer>> {
+    let installed = plugin::installed(context.layout(), id)?;
+    let grants = gate.policy().plugins.get(id);
+    let section = format!("[plugins.{id}]");
+    let asks = crate::cli::plugin::asks::asks(&installed.manifest, grants);
+    Ok(asks
+        .into_iter()
+        .map(|ask| {
+            let allowed = ask.granted.is_some();
+            let because = match ask.granted {
+                Some(granted) => format!("{section} grants it: {granted}"),
+                None if grants.is_none() => format!("policy has no {section}"),
+                None => format!("{section} does not grant it"),
+            };
+            Answer { allowed, what: ask.what, because, hint: (!allowed).then_some(ask.remedy), operation: None }
+        })
+        .collect())
+}
+
+impl Row for Answer {
+    const KIND: &'static str = "verdict";
+    const COLUMNS: &'static [Column] =
+        &[Column::left("VERDICT"), Column::left("WHAT"), Column::left("BECAUSE"), Column::left("HINT")];
+    fn name(&self) -> String {
+        self.what.clone()
+    }
+    fn cells(&self) -> Vec<Cell> {
+        let verdict = if self.allowed { "allowed" } else { "denied" };
+        vec![
+            verdict.into(),
+            self.what.as_str().into(),
+            self.because.as_str().into(),
+            Cell::optional(self.hint.as_deref()),
+        ]
+    }
+    fn json(&self) -> Value {
+        json!({
+            "verdict": if self.allowed { "allowed" } else { "denied" },
+            "what": self.what,
+            "because": self.because,
+            "hint": self.hint,
+            "operation": self.operation,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_read_as_a_dry_run_prints_them() {
+        let operation = Operation::LinkList { network: "lab".parse().unwrap() };
+        let line = serde_json::to_string(&operation).unwrap();
+        assert_eq!(operations(&format!("{line}\n\n{line}\n")).unwrap(), [operation.clone(), operation.clone()]);
+        assert_eq!(what(&operation), "link-list network=lab");
+    }
+
+    #[test]
+    fn what_is_no_operation_is_a_usage_error() {
+        for bad in ["", "{", "{}", r#"{"operation":"format-disk"}"#, r#"{"operation":"link-list","network":"../x"}"#] {
+            let failure = operations(bad).unwrap_err();
+            assert_eq!(failure.kind, crate::error::Kind::Usage, "{bad}: {failure}");
+        }
+    }
+}

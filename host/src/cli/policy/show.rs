@@ -1,0 +1,144 @@
+//! `fief policy show`
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::Context;
+use crate::cli::output::Shown;
+use crate::cli::plugin::asks::access;
+use crate::config::policy::{Limits, PluginGrants, Policy};
+use crate::error::{Failure, Result};
+use crate::types::{ByteSize, Span};
+
+/// Print the policy in force, with every default filled in, as policy.toml would say it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Sizes are text with a unit in TOML, and bytes in JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Person,
+    Program,
+}
+
+pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
+    let policy = context.policy()?;
+    let path = context.layout().policy();
+    let mut text = toml(&value(&policy, Reader::Person))?;
+    if !path.exists() {
+        text.insert_str(0, &format!("# there is no {}: nothing is granted\n", path.display()));
+    }
+    let json = value(&policy, Reader::Program);
+    context.show(&Shown { kind: "policy", name: path.display().to_string(), json, text })
+}
+
+fn toml(value: &Value) -> Result<String> {
+    toml::to_string_pretty(value).map_err(|error| Failure::other("cannot write the policy as TOML").because(error))
+}
+
+fn value(policy: &Policy, reader: Reader) -> Value {
+    let host = &policy.host;
+    let plugins: Map<String, Value> =
+        policy.plugins.iter().map(|(id, plugin)| (id.to_string(), grants(plugin, reader))).collect();
+    json!({
+        "host": {
+            "qemu": host.qemu,
+            "qemu-img": host.qemu_img,
+            "dnsmasq": host.dnsmasq,
+            "nft": host.nft,
+            "uid-base": host.uid_base,
+        },
+        "plugins": plugins,
+        "pools": policy.pools,
+        "networks": policy.networks,
+    })
+}
+
+fn grants(grants: &PluginGrants, reader: Reader) -> Value {
+    let directories: Vec<Value> = grants
+        .directories
+        .iter()
+        .map(|(name, grant)| json!({ "name": name, "path": grant.path, "access": access(grant.access) }))
+        .collect();
+    let connections: Vec<Value> =
+        grants.connections.iter().map(|(name, grant)| json!({ "name": name, "to": grant.to })).collect();
+    let mut value = json!({
+        "interfaces": grants.interfaces,
+        "directories": directories,
+        "connections": connections,
+        "secrets": grants.secrets,
+        "bridges": grants.bridges,
+        "limits": limits(&grants.limits, reader),
+    });
+    if let Some(digest) = grants.digest {
+        value["digest"] = json!(digest);
+    }
+    value
+}
+
+fn limits(limits: &Limits, reader: Reader) -> Value {
+    let size = |size: ByteSize| match reader {
+        Reader::Person => json!(size),
+        Reader::Program => json!(size.bytes()),
+    };
+    json!({
+        "memory": size(limits.memory),
+        "table-elements": limits.table_elements,
+        "handles": limits.handles,
+        "cpu": Span(limits.cpu),
+        "wall": Span(limits.wall),
+        "host-call-bytes": size(limits.host_call_bytes),
+        "log-lines-per-second": limits.log_lines_per_second,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_is_shown_with_its_defaults_as_its_file_would_say_it() {
+        let mut policy = Policy::default();
+        policy.plugins.insert("storage-file".parse().unwrap(), crate::cli::plugin::asks::tests::grants());
+        policy.pools.insert("file".to_owned(), "storage-file".parse().unwrap());
+        insta::assert_snapshot!(toml(&value(&policy, Reader::Person)).unwrap(), @r#"
+        [host]
+        dnsmasq = "/usr/sbin/dnsmasq"
+        nft = "/usr/sbin/nft"
+        qemu = "/usr/bin/qemu-system-x86_64"
+        qemu-img = "/usr/bin/qemu-img"
+        uid-base = 1900000000
+
+        [networks]
+
+        [plugins.storage-file]
+        bridges = ["fief-*"]
+        interfaces = [
+            "images",
+            "bridges",
+        ]
+        secrets = ["key"]
+
+        [[plugins.storage-file.connections]]
+        name = "server"
+        to = "{server}:{port}"
+
+        [[plugins.storage-file.directories]]
+        access = "read-write"
+        name = "images"
+        path = "/srv/images"
+
+        [plugins.storage-file.limits]
+        cpu = "2s"
+        handles = 1000
+        host-call-bytes = "16MiB"
+        log-lines-per-second = 200
+        memory = "64MiB"
+        table-elements = 100000
+        wall = "30s"
+
+        [pools]
+        file = "storage-file"
+        "#);
+        assert_eq!(value(&policy, Reader::Program)["plugins"]["storage-file"]["limits"]["memory"], 64 << 20);
+    }
+}

@@ -1,0 +1,80 @@
+//! `fief pool show`
+
+use super::list::PoolRow;
+use crate::cli::Context;
+use crate::cli::output::failure::warn;
+use crate::cli::output::text::printable;
+use crate::cli::output::{Row, Shown};
+use crate::config::pool;
+use crate::error::Result;
+use crate::storage::Pool;
+use crate::types::{ByteSize, PoolName};
+
+/// Print a pool's definition, as `create -f` takes it, and what its plugin says of it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    name: PoolName,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let gate = context.gate()?;
+    let mut pool = Pool::open(&gate, &args.name)?;
+    let definition = pool.definition().clone();
+    let plugin = gate.policy().pools.get(&definition.kind).cloned();
+    let info = pool.info();
+    if let Err(failure) = &info {
+        warn(&format!("the plugin of pool {} does not answer: {failure}", args.name), context.format());
+    }
+    let row = PoolRow { definition, plugin, info: info.ok() };
+    context.show(&Shown { kind: "pool", name: row.name(), json: row.json(), text: text(&row) })
+}
+
+/// TOML; what is not part of the definition stands in comments, so that the whole reads back.
+fn text(row: &PoolRow) -> String {
+    let mut out = String::new();
+    if let Some(plugin) = &row.plugin {
+        out.push_str(&format!("# served by {plugin}\n"));
+    }
+    if let Some(info) = &row.info {
+        let size = |size: Option<ByteSize>| size.map_or_else(|| "?".to_owned(), ByteSize::human);
+        out.push_str(&format!("# capacity {}, available {}\n", size(info.capacity), size(info.available)));
+        out.push_str(&format!("# identity {}\n", printable(&info.identity)));
+    }
+    out.push_str(&pool::to_toml(&row.definition));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::pool::PoolDefinition;
+    use crate::storage::PoolInfo;
+
+    #[test]
+    fn what_is_shown_reads_back_as_the_definition() {
+        let definition = PoolDefinition {
+            name: "default".parse().unwrap(),
+            kind: "file".to_owned(),
+            settings: [("directory".to_owned(), "images".to_owned())].into(),
+        };
+        let info = PoolInfo {
+            identity: "two\nlines = 1".to_owned(),
+            capacity: None,
+            available: Some(ByteSize::from_mib(512)),
+            reachable_from_peers: false,
+        };
+        let row = PoolRow { definition: definition.clone(), plugin: "storage-file".parse().ok(), info: Some(info) };
+        let text = text(&row);
+        insta::assert_snapshot!(text, @r#"
+        # served by storage-file
+        # capacity ?, available 512MiB
+        # identity two\nlines = 1
+        name = "default"
+        kind = "file"
+
+        [settings]
+        directory = "images"
+        "#);
+        assert_eq!(pool::parse(text.as_bytes(), "shown").unwrap(), definition);
+    }
+}

@@ -1,0 +1,58 @@
+//! `fief volume create`
+
+use super::list::VolumeRow;
+use crate::cli::Context;
+use crate::cli::output::Row;
+use crate::cli::output::progress::Progress;
+use crate::error::Result;
+use crate::gate::operation::{ImageFormat, Preallocation};
+use crate::storage::{Pool, VolumeSpec};
+use crate::types::{ByteSize, VolumeRef};
+
+/// Make a volume; one of that name, size and format is left as it is
+///
+///     fief volume create default/node1 --size 20GiB
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[arg(value_name = "POOL/NAME")]
+    volume: VolumeRef,
+    /// What the guest sees, with a unit (512MiB, 20G)
+    #[arg(long)]
+    size: ByteSize,
+    /// How the image is written
+    #[arg(long, value_enum, default_value_t = Format::Qcow2)]
+    format: Format,
+    /// Take all the room now, so that the guest's writes never lack it
+    #[arg(long)]
+    preallocate: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Qcow2,
+    Raw,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    if args.size.bytes() == 0 {
+        return Err(
+            crate::error::Failure::usage("a volume cannot have the size 0").hint("give a size, as in --size 20GiB")
+        );
+    }
+    let gate = context.gate_for_change()?;
+    let spec = VolumeSpec {
+        name: args.volume.volume.clone(),
+        size: args.size,
+        format: match args.format {
+            Format::Qcow2 => ImageFormat::Qcow2,
+            Format::Raw => ImageFormat::Raw,
+        },
+        preallocation: if args.preallocate { Preallocation::Full } else { Preallocation::Sparse },
+    };
+    let progress = args.preallocate.then(|| Progress::start(format!("allocating {}", args.volume)));
+    let facts = Pool::open(&gate, &args.volume.pool)?.create_volume(&spec)?;
+    drop(progress);
+    let row = VolumeRow::new(context, &args.volume.pool, facts, false)?;
+    context.changed("volume", &args.volume, "created", row.json())
+}

@@ -1,0 +1,72 @@
+//! `fief volume`: disks, each in a pool, written POOL/VOLUME.
+
+mod clone;
+mod create;
+mod delete;
+mod list;
+mod resize;
+mod show;
+mod snapshot;
+
+use super::Context;
+use crate::domain::users_of_volume;
+use crate::error::{Failure, Result};
+use crate::gate::Gate;
+use crate::storage::Pool;
+use crate::types::VolumeRef;
+
+/// Disks, each in a pool, written POOL/VOLUME
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    Create(create::Args),
+    List(list::Args),
+    Show(show::Args),
+    Resize(resize::Args),
+    Clone(clone::Args),
+    Delete(delete::Args),
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
+}
+
+pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Create(args) => create::run(context, &args),
+        Verb::List(args) => list::run(context, &args),
+        Verb::Show(args) => show::run(context, &args),
+        Verb::Resize(args) => resize::run(context, &args),
+        Verb::Clone(args) => clone::run(context, &args),
+        Verb::Delete(args) => delete::run(context, &args),
+        Verb::Snapshot(verb) => snapshot::run(context, verb),
+    }
+}
+
+/// Keeps one sandbox for all volumes of a pool that are named one after the other.
+struct Pools<'a> {
+    gate: &'a Gate,
+    open: Option<Pool>,
+}
+
+impl<'a> Pools<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        Pools { gate, open: None }
+    }
+    fn of(&mut self, volume: &VolumeRef) -> Result<&mut Pool> {
+        let pool = match self.open.take() {
+            Some(pool) if pool.definition().name == volume.pool => pool,
+            Some(_) | None => Pool::open(self.gate, &volume.pool)?,
+        };
+        Ok(self.open.insert(pool))
+    }
+}
+
+/// # Errors
+/// `Conflict` where a running domain has the volume open.
+fn refuse_in_use(context: &Context, volume: &VolumeRef, what: &str) -> Result<()> {
+    let users = users_of_volume(context.layout(), volume)?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    let names = users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Err(Failure::conflict(format!("cannot {what} volume {volume}: it is a disk of {names}, which runs"))
+        .hint(format!("fief shutdown {}", names.replace(", ", " "))))
+}

@@ -1,0 +1,150 @@
+//! How a command finds a domain's supervisor, and starts one where it is due.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::domain::State;
+use crate::domain::record::{Record, Truth};
+use crate::domain::supervisor::control::{Request, Response};
+use crate::domain::supervisor::{Purpose, Report};
+use crate::error::{Context, Failure, Kind, Result};
+use crate::layout::Layout;
+use crate::sys::{process, socket};
+use crate::types::DomainName;
+
+/// A start may have to wait for a plugin's limits and for a slow disk, not longer.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+/// A supervisor that is there answers at once, unless it is undoing.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// A supervisor's log is cut in two at this many bytes, when one starts.
+const LOG_MAX: u64 = 1 << 20;
+/// Longest report or answer, in bytes.
+const LINE_MAX: u64 = 1 << 20;
+
+/// Starts a supervisor and waits for its report.
+pub fn supervise(layout: &Layout, name: &DomainName, purpose: Purpose) -> Result<Report> {
+    let saying = || format!("cannot start a supervisor for domain {name}");
+    let path = layout.domain(name).join("supervisor.log");
+    if std::fs::metadata(&path).is_ok_and(|log| log.len() > LOG_MAX) {
+        std::fs::rename(&path, layout.domain(name).join("supervisor.log.1")).context(saying)?;
+    }
+    let log = File::options().create(true).append(true).mode(0o600).open(&path).context(saying)?;
+    let (reader, writer) = std::io::pipe().context(saying)?;
+    let mut command = Command::new(process::executable());
+    let purpose = match purpose {
+        Purpose::Start => "start",
+        Purpose::Adopt => "adopt",
+    };
+    command.arg("supervise").arg(layout.root()).arg(name.as_str()).arg(purpose);
+    // A group of its own: a Ctrl-C at the operator's terminal is not for the guest.
+    let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(log).process_group(0).spawn().context(saying)?;
+    // The writing end now lives in the child alone, so that its death ends our wait.
+    drop(command);
+    let line = read_line(reader, START_PATIENCE).map_err(|failure| failure.while_doing(saying()))?;
+    match serde_json::from_str(&line) {
+        Ok(report) => {
+            if !matches!(report, Report::Running { .. }) {
+                // It is ending: wait, so that the next command finds its lock free.
+                let _ = child.wait();
+            }
+            Ok(report)
+        }
+        Err(_) => Err(Failure::other(saying())
+            .hint(format!("it ended without a word; `fief logs {name} --supervisor` shows what it did"))),
+    }
+}
+
+/// One line from a pipe, with a deadline.
+fn read_line(reader: std::io::PipeReader, patience: Duration) -> Result<String> {
+    let saying = || "cannot hear from the supervisor".to_owned();
+    let until = Instant::now() + patience;
+    let mut file = File::from(std::os::fd::OwnedFd::from(reader));
+    let mut line = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if !process::readable(&file, left).context(saying)? {
+            return Err(Failure::new(Kind::TimedOut, format!("no word from it in {} s", patience.as_secs()))
+                .hint("it goes on trying; `fief logs NAME --supervisor` shows what it does"));
+        }
+        match file.read(&mut piece).context(saying)? {
+            0 => break,
+            length => line.extend_from_slice(&piece[..length]),
+        }
+        if line.ends_with(b"\n") || line.len() as u64 > LINE_MAX {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// Starts the domain; its report says `Running`, or why not.
+pub fn start(layout: &Layout, name: &DomainName) -> Result<Report> {
+    supervise(layout, name, Purpose::Start)
+}
+
+/// Makes sure that what the record says is true: a guest without a supervisor gets one, the remains of a dead one
+/// are undone. Gives the state after that.
+pub fn settle(layout: &Layout, name: &DomainName) -> Result<State> {
+    let record = Record::load(layout, name)?;
+    match record.truth() {
+        Truth::AsRecorded => Ok(record.state),
+        Truth::Orphaned | Truth::Dead => match supervise(layout, name, Purpose::Adopt)? {
+            Report::Running { .. } => Ok(Record::load(layout, name)?.state),
+            Report::Off => Ok(State::Off),
+            Report::Failed(failure) => Err(failure),
+        },
+    }
+}
+
+/// Asks the supervisor of a domain that is not off. None: it went off before it could be asked.
+pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Option<(State, UnixStream)>> {
+    let saying = || format!("cannot talk to the supervisor of domain {name}");
+    let until = Instant::now() + Duration::from_secs(10);
+    let stream = loop {
+        if settle(layout, name)? == State::Off {
+            return Ok(None);
+        }
+        match socket::connect_in(&layout.domain(name), "control.sock") {
+            Ok(stream) => break stream,
+            // It is starting or ending: its record will say which in a moment.
+            Err(error)
+                if Instant::now() < until
+                    && matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error).context(saying),
+        }
+    };
+    let patience = match request {
+        Request::Shutdown { timeout_ms, .. } => timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE),
+        Request::Status | Request::Stop | Request::Console => Some(ANSWER_PATIENCE),
+    };
+    stream.set_read_timeout(patience).context(saying)?;
+    let mut line = serde_json::to_vec(request).context(saying)?;
+    line.push(b'\n');
+    (&stream).write_all(&line).context(saying)?;
+    let mut answer = String::new();
+    // Byte-wise on purpose: what follows the line is the console's.
+    BufReader::with_capacity(1, &stream).take(LINE_MAX).read_line(&mut answer).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            Failure::new(Kind::TimedOut, format!("the supervisor of domain {name} does not answer"))
+                .hint(format!("`fief logs {name} --supervisor` shows what it does"))
+        }
+        _ => Failure::other(saying()).because(error),
+    })?;
+    if answer.is_empty() {
+        // It ended between our request and its answer.
+        return ask(layout, name, request);
+    }
+    match serde_json::from_str(&answer).context(saying)? {
+        Response::Ok { state } => Ok(Some((state, stream))),
+        Response::Failed(failure) => Err(failure),
+    }
+}

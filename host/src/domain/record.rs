@@ -1,0 +1,280 @@
+//! What a supervisor writes down: `record.json`, replaced as a whole and synced, so that it is always one whole record.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::domain::DomainDefinition;
+use crate::domain::State;
+use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::operation::ProcessId;
+use crate::hypervisor::ChosenAccelerator;
+use crate::layout::Layout;
+use crate::sys::{durable, process};
+use crate::types::{ByteSize, DomainName, InterfaceName, NetworkName, VolumeRef};
+
+/// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    pub version: u32,
+    pub name: DomainName,
+    pub uuid: Uuid,
+    pub state: State,
+    pub memory: ByteSize,
+    pub vcpus: u16,
+    /// What the last or present run has; none before the first start.
+    pub run: Option<Run>,
+    /// How the last run ended.
+    pub last_end: Option<End>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Run {
+    pub id: u32,
+    /// /proc/sys/kernel/random/boot_id: process numbers mean nothing after a reboot.
+    pub boot: String,
+    pub supervisor: ProcessId,
+    pub hypervisor: Option<ProcessId>,
+    pub accelerator: ChosenAccelerator,
+    /// Shown by `list -o wide`: why the guest runs slower than it might, say.
+    pub warning: Option<String>,
+    pub started: Timestamp,
+    pub volumes: Vec<VolumeRef>,
+    pub cards: Vec<CardRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CardRecord {
+    pub network: NetworkName,
+    /// None for a user-mode card.
+    pub tap: Option<InterfaceName>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct End {
+    pub at: Timestamp,
+    pub reason: EndReason,
+    /// The hypervisor's exit code: the guest's own where its definition has `debug-exit`.
+    pub exit_code: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    PoweredOff,
+    Rebooted,
+    Crashed,
+    HypervisorGone,
+    Stopped,
+    StartFailed,
+    HostRebooted,
+}
+
+impl EndReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EndReason::PoweredOff => "powered-off",
+            EndReason::Rebooted => "rebooted",
+            EndReason::Crashed => "crashed",
+            EndReason::HypervisorGone => "hypervisor-gone",
+            EndReason::Stopped => "stopped",
+            EndReason::StartFailed => "start-failed",
+            EndReason::HostRebooted => "host-rebooted",
+        }
+    }
+}
+
+/// What is true now, from a record and the processes that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// The record's state, and its supervisor is there where one is due.
+    AsRecorded,
+    /// The guest runs, its supervisor does not: the next command takes it up.
+    Orphaned,
+    /// Both are gone; what they left is still to be undone.
+    Dead,
+}
+
+impl Record {
+    /// Of a domain that was never started.
+    pub fn new(definition: &DomainDefinition) -> Self {
+        Record {
+            version: VERSION,
+            name: definition.name.clone(),
+            uuid: definition.uuid,
+            state: State::Off,
+            memory: definition.memory,
+            vcpus: definition.vcpus,
+            run: None,
+            last_end: None,
+        }
+    }
+
+    pub fn path(layout: &Layout, name: &DomainName) -> PathBuf {
+        layout.domain(name).join("record.json")
+    }
+
+    /// # Errors
+    /// `NotFound` where there is none; `NeedsRecover` where it cannot be read, is another domain's, or a later fief's.
+    pub fn load(layout: &Layout, name: &DomainName) -> Result<Record> {
+        let path = Record::path(layout, name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Failure::not_found(format!("no domain is called {name}"))
+                    .hint("`fief list` shows the domains of this host"));
+            }
+            Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
+        };
+        Record::parse(&bytes, name, &path)
+    }
+
+    fn parse(bytes: &[u8], name: &DomainName, path: &Path) -> Result<Record> {
+        let broken = |cause: String| {
+            let mut failure = Failure::new(Kind::NeedsRecover, format!("the record {} cannot be used", path.display()));
+            failure.causes.push(cause);
+            failure.hint("stop what is left of the domain by hand, then remove the file: `fief start` makes a new one")
+        };
+        #[derive(Deserialize)]
+        struct Shape {
+            version: u32,
+        }
+        let shape: Shape = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        if shape.version > VERSION {
+            return Err(broken(format!(
+                "it was written by a later fief (version {}, known is {VERSION})",
+                shape.version
+            )));
+        }
+        let record: Record = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        if record.name != *name {
+            return Err(broken(format!("it is the record of domain {}", record.name)));
+        }
+        Ok(record)
+    }
+
+    /// Replaces the record on disk, durably.
+    pub fn save(&self, layout: &Layout) -> Result<()> {
+        let path = Record::path(layout, &self.name);
+        let saying = || format!("cannot write the record of {}", self.name);
+        let mut bytes = serde_json::to_vec_pretty(self).context(saying)?;
+        bytes.push(b'\n');
+        durable::write(&path, &bytes).map_err(|failure| failure.while_doing(saying()))
+    }
+
+    /// Looks at the processes that the record names.
+    pub fn truth(&self) -> Truth {
+        let Some(run) = &self.run else { return Truth::AsRecorded };
+        if self.state == State::Off {
+            return Truth::AsRecorded;
+        }
+        let this_boot = run.boot == boot_id();
+        if this_boot && process::alive(run.supervisor) {
+            Truth::AsRecorded
+        } else if this_boot && run.hypervisor.is_some_and(process::alive) {
+            Truth::Orphaned
+        } else {
+            Truth::Dead
+        }
+    }
+
+    /// The state as an operator should see it.
+    pub fn state_now(&self) -> State {
+        match self.truth() {
+            Truth::AsRecorded | Truth::Orphaned => self.state,
+            Truth::Dead => State::Off,
+        }
+    }
+
+    pub fn tap_name(id: u32, index: usize) -> Result<InterfaceName> {
+        // Xen's habit: vif<domain id>.<n>.
+        format!("vif{id}.{index}")
+            .parse()
+            .map_err(|error| Failure::other("cannot name a card's interface").because(error))
+    }
+}
+
+/// Identity of this boot of the host (random(4)); empty where it cannot be read.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            version: VERSION,
+            name: "node1".parse().unwrap(),
+            uuid: Uuid::nil(),
+            state: State::Running,
+            memory: ByteSize::from_mib(512),
+            vcpus: 1,
+            run: Some(Run {
+                id: 7,
+                boot: boot_id(),
+                supervisor: process::this(),
+                hypervisor: None,
+                accelerator: ChosenAccelerator::Tcg,
+                warning: None,
+                started: Timestamp::UNIX_EPOCH,
+                volumes: vec!["default/node1".parse().unwrap()],
+                cards: vec![],
+            }),
+            last_end: None,
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Record> {
+        Record::parse(bytes, &"node1".parse().unwrap(), Path::new("record.json"))
+    }
+
+    #[test]
+    fn a_record_reads_back_as_itself() {
+        assert_eq!(parse(&serde_json::to_vec(&record()).unwrap()).unwrap(), record());
+    }
+
+    #[test]
+    fn a_record_cut_at_any_byte_is_refused_with_a_reason() {
+        let bytes = serde_json::to_vec(&record()).unwrap();
+        for cut in 0..bytes.len() {
+            let failure = parse(&bytes[..cut]).unwrap_err();
+            assert_eq!(failure.kind, Kind::NeedsRecover, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_and_another_domains_record_are_refused() {
+        let later = Record { version: VERSION + 1, ..record() };
+        assert!(parse(&serde_json::to_vec(&later).unwrap()).unwrap_err().to_string().contains("later fief"));
+        let other = Record { name: "node2".parse().unwrap(), ..record() };
+        assert!(parse(&serde_json::to_vec(&other).unwrap()).unwrap_err().to_string().contains("node2"));
+    }
+
+    #[test]
+    fn a_dead_supervisor_is_told_from_a_living_one_and_from_another_boot() {
+        let mut record = record();
+        assert_eq!(record.truth(), Truth::AsRecorded);
+        let gone = ProcessId { pid: process::this().pid, start_time: 1 };
+        if let Some(run) = &mut record.run {
+            run.supervisor = gone;
+            run.hypervisor = Some(process::this());
+        }
+        assert_eq!(record.truth(), Truth::Orphaned);
+        if let Some(run) = &mut record.run {
+            run.boot = "another".into();
+        }
+        assert_eq!(record.truth(), Truth::Dead);
+        assert_eq!(record.state_now(), State::Off);
+    }
+}

@@ -1,0 +1,341 @@
+//! What a domain admits and what follows from what happens to it. Pure, so that every case can be tried.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::domain::Action;
+
+/// Where a domain is in its life; the picture is in [`crate::domain`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Off,
+    Starting,
+    Running,
+    Paused,
+    /// The guest is over; its hypervisor is kept, stopped, for a look at it.
+    Preserved,
+    Stopping,
+}
+
+impl State {
+    pub const ALL: [State; 6] =
+        [State::Off, State::Starting, State::Running, State::Paused, State::Preserved, State::Stopping];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Off => "off",
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Preserved => "preserved",
+            State::Stopping => "stopping",
+        }
+    }
+}
+
+/// What an operator may ask of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    Start,
+    /// Pull the plug.
+    Stop,
+    /// Ask the guest to power off.
+    Shutdown,
+    Console,
+    Delete,
+}
+
+impl Request {
+    pub const ALL: [Request; 5] = [Request::Start, Request::Stop, Request::Shutdown, Request::Console, Request::Delete];
+}
+
+/// The answer to a request, before anything is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    Accept,
+    /// It is so already: success, and nothing to do.
+    Already,
+    /// Not now; why, and what would help.
+    Deny {
+        because: &'static str,
+        hint: &'static str,
+    },
+}
+
+pub const fn admit(state: State, request: Request) -> Admission {
+    use Admission::{Accept, Already, Deny};
+    match (request, state) {
+        (Request::Start, State::Off) => Accept,
+        (Request::Start, State::Starting | State::Running) => Already,
+        (Request::Start, State::Paused) => Deny { because: "it is paused", hint: "stop it first" },
+        (Request::Start, State::Preserved) => {
+            Deny { because: "it is kept for a look at it after its guest ended", hint: "stop it first" }
+        }
+        (Request::Start, State::Stopping) => Deny { because: "it is being stopped", hint: "try again in a moment" },
+
+        (Request::Stop, State::Off) => Already,
+        (Request::Stop, State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
+            Accept
+        }
+
+        (Request::Shutdown, State::Off) => Already,
+        (Request::Shutdown, State::Running | State::Stopping) => Accept,
+        (Request::Shutdown, State::Starting) => Deny { because: "it is still starting", hint: "try again in a moment" },
+        (Request::Shutdown, State::Paused | State::Preserved) => {
+            Deny { because: "its guest does not run, so it cannot be asked", hint: "`fief stop` pulls the plug" }
+        }
+
+        (Request::Console, State::Starting | State::Running | State::Paused | State::Preserved) => Accept,
+        (Request::Console, State::Off | State::Stopping) => {
+            Deny { because: "it is off", hint: "`fief start` starts it; `fief logs` shows what it said last" }
+        }
+
+        (Request::Delete, State::Off) => Accept,
+        (Request::Delete, State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
+            Deny { because: "it is not off", hint: "`fief stop` stops it" }
+        }
+    }
+}
+
+/// What happens to a domain that has a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// All steps of the start are done and recorded.
+    Launched,
+    LaunchFailed,
+    PoweredOff,
+    Rebooted,
+    Crashed,
+    /// The hypervisor process is gone, with no word before.
+    HypervisorGone,
+    StopAsked,
+    Paused,
+    Resumed,
+    /// All steps of the start are undone.
+    Undone,
+}
+
+impl Happening {
+    pub const ALL: [Happening; 10] = [
+        Happening::Launched,
+        Happening::LaunchFailed,
+        Happening::PoweredOff,
+        Happening::Rebooted,
+        Happening::Crashed,
+        Happening::HypervisorGone,
+        Happening::StopAsked,
+        Happening::Paused,
+        Happening::Resumed,
+        Happening::Undone,
+    ];
+}
+
+/// What the supervisor has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Nothing,
+    /// Let the guest go.
+    LetGo,
+    /// Undo the start, then end.
+    TearDown,
+    /// Undo the start, wait, then start once more.
+    StartAgain {
+        after: Duration,
+    },
+    /// Keep the hypervisor with its guest stopped.
+    Keep,
+    /// All is undone: end.
+    End,
+}
+
+/// What a domain's definition says of its guest's end, and how often it was started again lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    pub on_poweroff: Action,
+    pub on_reboot: Action,
+    pub on_crash: Action,
+    /// Starts that followed one another without the guest having run for [`SETTLED`].
+    pub restarts: u32,
+}
+
+/// A guest that ran this long ends a chain of restarts.
+pub const SETTLED: Duration = Duration::from_secs(60);
+/// After this many restarts in a chain the domain stays off: a guest that cannot come up must not burn the host.
+pub const RESTARTS_MAX: u32 = 5;
+
+/// 1, 2, 4, 8, 16 seconds.
+const fn backoff(restarts: u32) -> Duration {
+    Duration::from_secs(1 << if restarts < 4 { restarts } else { 4 })
+}
+
+/// The state that follows, and what to do about it.
+pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, Task) {
+    match (state, happening) {
+        (State::Starting, Happening::Launched) => (State::Running, Task::LetGo),
+        (State::Starting, Happening::LaunchFailed | Happening::HypervisorGone | Happening::StopAsked) => {
+            (State::Stopping, Task::TearDown)
+        }
+
+        (State::Running | State::Paused, Happening::PoweredOff) => ended(rules.on_poweroff, rules),
+        (State::Running | State::Paused, Happening::Crashed) => ended(rules.on_crash, rules),
+        (State::Running | State::Paused, Happening::Rebooted) => match rules.on_reboot {
+            // The hypervisor resets the guest in place.
+            Action::Restart => (State::Running, Task::Nothing),
+            Action::Destroy => (State::Stopping, Task::TearDown),
+            Action::Preserve => (State::Preserved, Task::Keep),
+        },
+        (State::Running | State::Paused, Happening::HypervisorGone) => match rules.on_crash {
+            // Nothing is left that could be kept.
+            Action::Destroy | Action::Preserve => (State::Stopping, Task::TearDown),
+            Action::Restart => ended(Action::Restart, rules),
+        },
+        (State::Running, Happening::Paused) => (State::Paused, Task::Nothing),
+        (State::Paused, Happening::Resumed) => (State::Running, Task::Nothing),
+
+        (State::Preserved, Happening::HypervisorGone) => (State::Stopping, Task::TearDown),
+        (State::Running | State::Paused | State::Preserved, Happening::StopAsked) => (State::Stopping, Task::TearDown),
+
+        (State::Stopping, Happening::Undone) => (State::Off, Task::End),
+
+        // Late or doubled words change nothing.
+        (State::Off, _)
+        | (State::Starting, Happening::PoweredOff | Happening::Rebooted | Happening::Crashed)
+        | (State::Starting, Happening::Paused | Happening::Resumed | Happening::Undone)
+        | (State::Running, Happening::Launched | Happening::LaunchFailed | Happening::Resumed | Happening::Undone)
+        | (State::Paused, Happening::Launched | Happening::LaunchFailed | Happening::Paused | Happening::Undone)
+        | (State::Preserved, Happening::Launched | Happening::LaunchFailed | Happening::PoweredOff)
+        | (State::Preserved, Happening::Rebooted | Happening::Crashed | Happening::Paused)
+        | (State::Preserved, Happening::Resumed | Happening::Undone)
+        | (State::Stopping, Happening::Launched | Happening::LaunchFailed | Happening::PoweredOff)
+        | (State::Stopping, Happening::Rebooted | Happening::Crashed | Happening::HypervisorGone)
+        | (State::Stopping, Happening::StopAsked | Happening::Paused | Happening::Resumed) => (state, Task::Nothing),
+    }
+}
+
+const fn ended(action: Action, rules: Rules) -> (State, Task) {
+    match action {
+        Action::Destroy => (State::Stopping, Task::TearDown),
+        Action::Preserve => (State::Preserved, Task::Keep),
+        Action::Restart if rules.restarts < RESTARTS_MAX => {
+            (State::Stopping, Task::StartAgain { after: backoff(rules.restarts) })
+        }
+        Action::Restart => (State::Stopping, Task::TearDown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const ACTIONS: [Action; 3] = [Action::Destroy, Action::Restart, Action::Preserve];
+
+    fn all_rules() -> impl Iterator<Item = Rules> {
+        ACTIONS.into_iter().flat_map(|on_poweroff| {
+            ACTIONS.into_iter().flat_map(move |on_reboot| {
+                ACTIONS.into_iter().flat_map(move |on_crash| {
+                    (0..=RESTARTS_MAX).map(move |restarts| Rules { on_poweroff, on_reboot, on_crash, restarts })
+                })
+            })
+        })
+    }
+
+    fn all_steps() -> impl Iterator<Item = (State, Happening, Rules, State, Task)> {
+        State::ALL.into_iter().flat_map(|state| {
+            Happening::ALL.into_iter().flat_map(move |happening| {
+                all_rules().map(move |rules| {
+                    let (next, task) = step(state, happening, rules);
+                    (state, happening, rules, next, task)
+                })
+            })
+        })
+    }
+
+    #[test]
+    fn the_guest_is_let_go_only_once_all_is_launched_and_recorded() {
+        for (state, happening, _, next, task) in all_steps() {
+            assert_eq!(task == Task::LetGo, state == State::Starting && happening == Happening::Launched);
+            if next == State::Running && state != State::Running {
+                assert!(matches!(happening, Happening::Launched | Happening::Resumed | Happening::Rebooted));
+            }
+        }
+    }
+
+    #[test]
+    fn a_domain_is_off_only_after_everything_was_undone() {
+        for (state, happening, _, next, task) in all_steps() {
+            if next == State::Off && state != State::Off {
+                assert_eq!((state, happening, task), (State::Stopping, Happening::Undone, Task::End));
+            }
+            assert_eq!(task == Task::End, state == State::Stopping && happening == Happening::Undone);
+        }
+    }
+
+    #[test]
+    fn every_way_into_stopping_undoes_the_start() {
+        for (state, _, _, next, task) in all_steps() {
+            if next == State::Stopping && state != State::Stopping {
+                assert!(matches!(task, Task::TearDown | Task::StartAgain { .. }));
+            }
+        }
+    }
+
+    #[test]
+    fn stop_leads_to_off_from_every_state_that_has_a_supervisor() {
+        for rules in all_rules() {
+            for state in State::ALL.into_iter().filter(|s| !matches!(s, State::Off)) {
+                let (next, _) = step(state, Happening::StopAsked, rules);
+                assert_eq!(step(next, Happening::Undone, rules).0, State::Off, "from {state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_restart_loop_backs_off_and_ends() {
+        let mut waits = Vec::new();
+        for restarts in 0..=RESTARTS_MAX {
+            let rules =
+                Rules { on_poweroff: Action::Destroy, on_reboot: Action::Restart, on_crash: Action::Restart, restarts };
+            match step(State::Running, Happening::Crashed, rules) {
+                (State::Stopping, Task::StartAgain { after }) => waits.push(after.as_secs()),
+                (State::Stopping, Task::TearDown) => assert_eq!(restarts, RESTARTS_MAX),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16]);
+    }
+
+    #[test]
+    fn every_state_can_be_reached_and_left() {
+        let mut reached = BTreeSet::from([State::Starting]);
+        loop {
+            let before = reached.len();
+            for (state, _, _, next, _) in all_steps() {
+                if reached.contains(&state) {
+                    reached.insert(next);
+                }
+            }
+            if reached.len() == before {
+                break;
+            }
+        }
+        assert_eq!(reached.len(), State::ALL.len());
+    }
+
+    #[test]
+    fn what_is_admitted_has_a_meaning_for_the_state() {
+        for state in State::ALL {
+            // Starting what runs, and stopping what is off, is success and does nothing.
+            assert_eq!(admit(state, Request::Start) == Admission::Accept, state == State::Off);
+            assert_eq!(admit(state, Request::Stop) == Admission::Already, state == State::Off);
+            assert_eq!(admit(state, Request::Delete) == Admission::Accept, state == State::Off);
+            for request in Request::ALL {
+                if let Admission::Deny { because, hint } = admit(state, request) {
+                    assert!(!because.is_empty() && !hint.is_empty());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The steps of a start, and their undoing.
+//!
+//! | step | undone by |
+//! | --- | --- |
+//! | lease of each volume that is written | the lease is released |
+//! | volumes attached, through their storage plugins | `detach` is told to the plugin |
+//! | networks up, cards plugged, through their network plugins | (networks stay up: they are not the domain's) |
+//! | a tap for each card | ledger |
+//! | the hypervisor, its guest not let go | ledger |
+//!
+//! Disks and cards do not wait for one another: each side is a plugin's process to start.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use crate::config::domain::{Card, Disk, DomainDefinition};
+use crate::domain::lease;
+use crate::domain::record::{CardRecord, Record};
+use crate::error::{Context, Failure, Result};
+use crate::gate::operation::ProcessId;
+use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
+use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, qemu};
+use crate::layout::Layout;
+use crate::network::{Network, Nic, Port};
+use crate::sandbox::protocol::AttachAccess;
+use crate::storage::{BlockSource, Pool};
+use crate::types::{DomainName, VolumeRef};
+
+/// What a start brought forth.
+#[derive(Debug)]
+pub struct Launched {
+    /// None in a dry run.
+    pub hypervisor: Option<ProcessId>,
+    pub accelerator: ChosenAccelerator,
+    pub warning: Option<String>,
+    pub cards: Vec<CardRecord>,
+}
+
+/// The volumes that a domain uses, each with whether it writes to it.
+pub fn volumes(definition: &DomainDefinition) -> impl Iterator<Item = (&VolumeRef, bool)> {
+    definition.disks.iter().map(|disk| (&disk.volume, !disk.read_only))
+}
+
+/// Starts the hypervisor of a domain, its guest not yet let go. After an error the caller calls [`tear_down`].
+pub fn launch(gate: &Gate, ledger: &mut Ledger, definition: &DomainDefinition, id: u32) -> Result<Launched> {
+    let layout = gate.layout();
+    if gate.mode() == Mode::Perform {
+        for (volume, writes) in volumes(definition) {
+            if writes {
+                lease::take(layout, volume, &definition.name)?;
+            }
+        }
+    }
+    let ((disks, ports), accelerator) = std::thread::scope(|scope| {
+        let disks = scope.spawn(|| attach_disks(gate, definition));
+        let ports = scope.spawn(|| plug_cards(gate, definition));
+        let accelerator = qemu::probe::choose(gate, definition.accelerator);
+        let joined = |_| Failure::other("a step of the start panicked");
+        let disks = disks.join().map_err(joined).flatten();
+        let ports = ports.join().map_err(joined).flatten();
+        (disks.and_then(|disks| Ok((disks, ports?))), accelerator)
+    })
+    .zip_results()?;
+    let (accelerator, warning) = accelerator;
+    let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
+    let launch = Launch { definition: definition.clone(), id, accelerator, disks, cards: wired };
+    let prepared = qemu::prepare(launch, &layout.domain(&definition.name), &gate.policy().host)?;
+    let start = Operation::HypervisorStart { domain: definition.name.clone(), id, command: prepared.command };
+    let done = gate.perform(&Actor::Operator, ledger, start, prepared.descriptors)?;
+    let hypervisor = match done.outcome {
+        Outcome::Process { process } => Some(process),
+        _ => None,
+    };
+    Ok(Launched { hypervisor, accelerator, warning, cards })
+}
+
+/// Both, or the first error.
+trait ZipResults<A, B> {
+    fn zip_results(self) -> Result<(A, B)>;
+}
+impl<A, B> ZipResults<A, B> for (Result<A>, Result<B>) {
+    fn zip_results(self) -> Result<(A, B)> {
+        Ok((self.0?, self.1?))
+    }
+}
+
+fn attach_disks(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<BlockSource>> {
+    // One sandbox a pool, however many disks it has for this domain.
+    let mut pools: Vec<Pool> = Vec::new();
+    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, disk)).collect()
+}
+
+fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockSource> {
+    let VolumeRef { pool, volume } = &disk.volume;
+    let saying = |failure: Failure| failure.while_doing(format!("cannot attach volume {}", disk.volume));
+    let at = match pools.iter().position(|open| open.definition().name == *pool) {
+        Some(at) => at,
+        None => {
+            pools.push(Pool::open(gate, pool).map_err(saying)?);
+            pools.len() - 1
+        }
+    };
+    let access = if disk.read_only { AttachAccess::ReadOnly } else { AttachAccess::Exclusive };
+    pools[at].attach(volume, access).map_err(saying)
+}
+
+fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
+    let mut networks: Vec<Network> = Vec::new();
+    let plug = |(index, card): (usize, &Card)| {
+        let at = match networks.iter().position(|open| open.definition().name == card.network) {
+            Some(at) => at,
+            None => {
+                let mut network = Network::open(gate, &card.network)?;
+                network.up()?;
+                networks.push(network);
+                networks.len() - 1
+            }
+        };
+        let nic = Nic {
+            domain: definition.name.clone(),
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            mac: card.mac,
+            address: card.address,
+        };
+        networks[at].plug(&nic)
+    };
+    let saying = |(index, result): (usize, Result<Port>)| {
+        result.map_err(|failure| {
+            failure.while_doing(format!("cannot plug card {index} into network {}", definition.cards[index].network))
+        })
+    };
+    definition.cards.iter().enumerate().map(plug).enumerate().map(saying).collect()
+}
+
+fn make_taps(
+    gate: &Gate,
+    ledger: &mut Ledger,
+    definition: &DomainDefinition,
+    id: u32,
+    ports: Vec<Port>,
+) -> Result<(Vec<CardRecord>, Vec<CardSource>)> {
+    let mut records = Vec::new();
+    let mut sources = Vec::new();
+    for (index, (card, port)) in definition.cards.iter().zip(ports).enumerate() {
+        match port {
+            Port::User { network, forwards, restricted } => {
+                records.push(CardRecord { network: card.network.clone(), tap: None });
+                sources.push(CardSource::User { network, forwards, restricted });
+            }
+            Port::Bridge { bridge, admit_address, mtu } => {
+                let tap = Record::tap_name(id, index)?;
+                let create = Operation::TapCreate {
+                    domain: definition.name.clone(),
+                    tap: tap.clone(),
+                    bridge,
+                    mac: card.mac,
+                    mtu,
+                    admit_address,
+                };
+                let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
+                let descriptor = match done.descriptors.pop() {
+                    Some(descriptor) => descriptor,
+                    None => placeholder()?,
+                };
+                records.push(CardRecord { network: card.network.clone(), tap: Some(tap) });
+                sources.push(CardSource::Tap { descriptor, mtu });
+            }
+        }
+    }
+    Ok((records, sources))
+}
+
+/// Stands where a dry run has no tap.
+fn placeholder() -> Result<OwnedFd> {
+    File::open("/dev/null").map(OwnedFd::from).context(|| "cannot open /dev/null".to_owned())
+}
+
+/// Undoes a start, whole or half: hypervisor and taps by the ledger, then the volumes. Goes on past errors and gives
+/// them all; none means that nothing is left.
+pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &[VolumeRef]) -> Vec<Failure> {
+    let mut failures = gate.undo(ledger).err().unwrap_or_default();
+    for volume in volumes {
+        if let Err(failure) = Pool::open(gate, &volume.pool).and_then(|mut pool| pool.detach(&volume.volume)) {
+            // A plugin that is broken or gone must not keep a domain from stopping.
+            tracing::warn!(volume = %volume, %failure, "the storage plugin did not let the volume go");
+        }
+        if let Err(failure) = lease::release(gate.layout(), volume, name) {
+            failures.push(failure);
+        }
+    }
+    for socket in ["control.sock", "qmp.sock", "serial.sock", "vnc.sock"] {
+        if let Err(failure) = remove(gate.layout(), name, socket) {
+            failures.push(failure);
+        }
+    }
+    failures
+}
+
+fn remove(layout: &Layout, name: &DomainName, file: &str) -> Result<()> {
+    let path = layout.domain(name).join(file);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Domain definitions on disk.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::time::Duration;
+
+use crate::config::domain::{self, DomainDefinition};
+use crate::config::reader::nearest;
+use crate::domain::state::{Admission, Request, admit};
+use crate::domain::{Record, State};
+use crate::error::{Context, Failure, Result};
+use crate::layout::Layout;
+use crate::sys::durable;
+use crate::types::{DomainName, MacAddress};
+
+/// How long a command waits for another that works on the same domain's files.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Names of all domains, sorted.
+pub fn names(layout: &Layout) -> Result<Vec<DomainName>> {
+    let folder = layout.domains();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).context(|| format!("cannot read {}", folder.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.context(|| format!("cannot read {}", folder.display()))?;
+        if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+pub fn load(layout: &Layout, name: &DomainName) -> Result<DomainDefinition> {
+    let path = layout.domain(name).join("domain.toml");
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(layout, name)),
+        Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
+    };
+    domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity)
+}
+
+/// `NotFound`, with the nearest name that there is.
+pub fn no_such(layout: &Layout, name: &DomainName) -> Failure {
+    let all = names(layout).unwrap_or_default();
+    let hint = match nearest(name.as_str(), all.iter().map(DomainName::as_str)) {
+        Some(near) => format!("is it {near}?"),
+        None => "`fief list` shows the domains of this host".to_owned(),
+    };
+    Failure::not_found(format!("no domain is called {name}")).hint(hint)
+}
+
+/// Writes a new domain. One of the same name, whatever its case, is refused; so is a card's address that another
+/// domain has.
+pub fn create(layout: &Layout, definition: &DomainDefinition) -> Result<Record> {
+    let name = &definition.name;
+    let saying = || format!("cannot create domain {name}");
+    let folders = layout.domains();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders).context(saying)?;
+    let _lock = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    for other in names(layout)? {
+        if other.as_str().eq_ignore_ascii_case(name.as_str()) {
+            return Err(Failure::conflict(format!("a domain is called {other} already"))
+                .hint(format!("choose another name, or change it with `fief edit {other}`")));
+        }
+    }
+    macs_are_free(layout, definition)?;
+    // Made aside and renamed, so that no half domain is ever seen. A name with a dot first is no domain's.
+    let aside = folders.join(format!(".new-{name}"));
+    let _ = std::fs::remove_dir_all(&aside);
+    let made = (|| {
+        std::fs::DirBuilder::new().mode(0o700).create(&aside).context(saying)?;
+        let record = Record::new(definition);
+        durable::write(&aside.join("domain.toml"), domain::to_toml(definition).as_bytes())?;
+        durable::write(&aside.join("record.json"), &serde_json::to_vec_pretty(&record).context(saying)?)?;
+        std::fs::rename(&aside, layout.domain(name)).context(saying)?;
+        std::fs::File::open(&folders).and_then(|folder| folder.sync_all()).context(saying)?;
+        Ok(record)
+    })();
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(&aside);
+    }
+    made
+}
+
+fn macs_are_free(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
+    if definition.cards.is_empty() {
+        return Ok(());
+    }
+    for other in names(layout)?.iter().filter(|other| **other != definition.name) {
+        // Definitions are written by `to_toml`, so an address stands in them in one spelling only.
+        let text = std::fs::read_to_string(layout.domain(other).join("domain.toml")).unwrap_or_default();
+        let taken = |mac: &MacAddress| text.contains(&mac.to_string());
+        if let Some(card) = definition.cards.iter().find(|card| taken(&card.mac)) {
+            return Err(Failure::conflict(format!("domain {other} has a card with the address {}", card.mac))
+                .hint("leave `mac` out: fief then makes one that is free"));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a definition. Name and uuid stay as they are.
+pub fn replace(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
+    let name = &definition.name;
+    let _lock = durable::lock(&layout.domains().join(".lock"), PATIENCE)?;
+    let before = load(layout, name)?;
+    if before.uuid != definition.uuid {
+        return Err(Failure::usage(format!("the uuid of domain {name} may not change"))
+            .hint(format!("put uuid = \"{}\" back", before.uuid)));
+    }
+    macs_are_free(layout, definition)?;
+    durable::write(&layout.domain(name).join("domain.toml"), domain::to_toml(definition).as_bytes())?;
+    // The record's figures are what `list` shows. Those of a running domain are of that run, and stay.
+    let mut record = Record::load(layout, name)?;
+    if record.state_now() == State::Off {
+        record.memory = definition.memory;
+        record.vcpus = definition.vcpus;
+        record.save(layout)?;
+    }
+    Ok(())
+}
+
+/// Forgets a domain that is off. Its volumes stay.
+pub fn delete(layout: &Layout, name: &DomainName) -> Result<()> {
+    let folders = layout.domains();
+    if !layout.domain(name).exists() {
+        return Err(no_such(layout, name));
+    }
+    let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    let _domain = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| not_off(name))?;
+    if let Ok(record) = Record::load(layout, name)
+        && let Admission::Deny { .. } = admit(record.state_now(), Request::Delete)
+    {
+        return Err(not_off(name));
+    }
+    let aside = folders.join(format!(".gone-{name}"));
+    let _ = std::fs::remove_dir_all(&aside);
+    std::fs::rename(layout.domain(name), &aside)
+        .and_then(|()| std::fs::File::open(&folders)?.sync_all())
+        .and_then(|()| std::fs::remove_dir_all(&aside))
+        .context(|| format!("cannot delete domain {name}"))
+}
+
+fn not_off(name: &DomainName) -> Failure {
+    Failure::conflict(format!("domain {name} is not off")).hint(format!("`fief stop {name}` stops it"))
+}

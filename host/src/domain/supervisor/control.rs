@@ -1,0 +1,106 @@
+//! What commands say to a supervisor: one line of JSON each way on `control.sock`. After `console` is answered the
+//! stream carries the console's bytes, both ways.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+use crate::domain::State;
+use crate::error::{Failure, Result};
+
+/// Longest request, in bytes.
+const REQUEST_MAX: u64 = 16 << 10;
+/// How long a command may take to say what it wants: a slow or dead client must not hold a place.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// Commands served at once; one supervisor has few askers, and each holds a descriptor.
+pub const CLIENTS_MAX: usize = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    Status,
+    /// Pull the plug; answered once everything is undone.
+    Stop,
+    /// Ask the guest; answered once the domain is off.
+    Shutdown {
+        timeout_ms: Option<u64>,
+        then_stop: bool,
+    },
+    Console,
+}
+
+/// The answer: `{"ok":…}` or `{"failed":…}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    Ok { state: State },
+    Failed(Failure),
+}
+
+/// A request with the way to its asker.
+#[derive(Debug)]
+pub struct Asked {
+    pub request: Request,
+    pub asker: Asker,
+}
+
+/// Gets the answer, and the stream too where the request was for the console.
+#[derive(Debug)]
+pub struct Asker {
+    answer: oneshot::Sender<Response>,
+}
+
+impl Asker {
+    /// The answer of a request that ends the domain.
+    pub fn answer(self, undone: Result<()>) {
+        self.respond(match undone {
+            Ok(()) => Response::Ok { state: State::Off },
+            Err(failure) => Response::Failed(failure),
+        });
+    }
+    pub fn respond(self, response: Response) {
+        // An asker that went away needs no answer.
+        let _ = self.answer.send(response);
+    }
+}
+
+/// Serves one connection: reads a request, hands it to the supervisor's loop, writes its answer. Gives the stream
+/// back where it is now a console's.
+pub async fn serve(stream: UnixStream, requests: tokio::sync::mpsc::Sender<Asked>) -> Option<UnixStream> {
+    let me = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == me || peer.uid() == 0 => {}
+        Ok(_) | Err(_) => return None,
+    }
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    let mut limited = (&mut reader).take(REQUEST_MAX);
+    let read = limited.read_line(&mut line);
+    match tokio::time::timeout(REQUEST_PATIENCE, read).await {
+        Ok(Ok(length)) if length > 0 => {}
+        Ok(Ok(_) | Err(_)) | Err(_) => return None,
+    }
+    let (console, response) = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => {
+            let console = request == Request::Console;
+            let (answer, answered) = oneshot::channel();
+            let asked = Asked { request, asker: Asker { answer } };
+            if requests.send(asked).await.is_err() {
+                return None;
+            }
+            (console, answered.await.ok()?)
+        }
+        Err(error) => {
+            (false, Response::Failed(Failure::usage("the supervisor does not know this request").because(error)))
+        }
+    };
+    let accepted = matches!(response, Response::Ok { .. });
+    let mut bytes = serde_json::to_vec(&response).ok()?;
+    bytes.push(b'\n');
+    reader.write_all(&bytes).await.ok()?;
+    // The client waits for the answer before it types, so the reader's buffer is empty here.
+    (console && accepted).then(|| reader.into_inner())
+}

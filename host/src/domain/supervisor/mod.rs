@@ -1,0 +1,18 @@
+//! The supervisor: one process a running domain, parent of its hypervisor, the one task that changes its state.
+//!
+//! ```text
+//!   fief start ──spawn──▸ supervisor ── lock ▸ record ▸ steps ▸ record: running ▸ let go ──"running"──▸ fief start ends
+//!                             │
+//!                  control.sock  monitor  console  hypervisor's end
+//!                             └──────── one loop, one state ────────┘
+//! ```
+//!
+//! Killed, it leaves the guest running; the next command starts another, which finds the hypervisor by its record
+//! and takes it up.
+
+mod console;
+pub mod control;
+mod run;
+mod watch;
+
+pub use run::{Purpose, Report, run};

@@ -1,0 +1,292 @@
+//! From the first instruction of a supervisor to its end: what it finds, what it starts, what it leaves.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::watch::{self, Ending};
+use crate::config::domain::DomainDefinition;
+use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
+use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
+use crate::domain::{steps, store};
+use crate::error::{Context, Failure, Result};
+use crate::gate::{Gate, Ledger};
+use crate::sys::{durable, process};
+use crate::types::DomainName;
+
+/// Why a supervisor was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To start the domain.
+    Start,
+    /// To take up what an earlier supervisor left: a running guest, or the remains of one.
+    Adopt,
+}
+
+/// The one line that a supervisor says to the command that started it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// The guest runs; a warning where it could run better.
+    Running {
+        id: u32,
+        warning: Option<String>,
+    },
+    /// Nothing runs any more; what was left is undone.
+    Off,
+    Failed(Failure),
+}
+
+/// Runs to the end of the domain. `say` is called once, with the outcome of the start.
+pub fn run(gate: &Gate, name: &DomainName, purpose: Purpose, say: impl FnOnce(Report)) -> Result<()> {
+    let mut say = Some(say);
+    let mut report = move |report: Report| {
+        if let Some(say) = say.take() {
+            say(report);
+        }
+    };
+    let result = supervise(gate, name, purpose, &mut report);
+    if let Err(failure) = &result {
+        tracing::error!(domain = %name, %failure, "supervisor ends");
+        report(Report::Failed(failure.clone()));
+    }
+    result
+}
+
+struct Life<'a> {
+    gate: &'a Gate,
+    definition: DomainDefinition,
+    record: Record,
+    ledger: Ledger,
+    restarts: u32,
+}
+
+fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn FnMut(Report)) -> Result<()> {
+    let layout = gate.layout();
+    let definition = store::load(layout, name)?;
+    // A supervisor that ends lets go of the lock a moment after its last answer.
+    let _lock = durable::lock(&layout.domain(name).join("lock"), Duration::from_secs(2))?;
+    let record = match Record::load(layout, name) {
+        Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&definition),
+        other => other?,
+    };
+    let ledger = Ledger::open(&layout.domain(name).join("ledger.jsonl"))?;
+    let mut life = Life { gate, definition, record, ledger, restarts: 0 };
+
+    let ending = match life.record.truth() {
+        Truth::Orphaned => Some(life.adopt(report)?),
+        Truth::Dead | Truth::AsRecorded => {
+            life.clear_remains()?;
+            match purpose {
+                Purpose::Start => None,
+                Purpose::Adopt => {
+                    report(Report::Off);
+                    return Ok(());
+                }
+            }
+        }
+    };
+    let mut ending = match ending {
+        Some(ending) => ending,
+        None => life.start(report)?,
+    };
+    // The guest is over; start it again for as long as its definition says so.
+    loop {
+        match life.end(ending)? {
+            Task::StartAgain { after } => {
+                tracing::info!(domain = %name, seconds = after.as_secs(), "starting again");
+                std::thread::sleep(after);
+                ending = life.start(&mut |_| {})?;
+            }
+            Task::Nothing | Task::LetGo | Task::TearDown | Task::Keep | Task::End => return Ok(()),
+        }
+    }
+}
+
+impl Life<'_> {
+    fn name(&self) -> DomainName {
+        self.definition.name.clone()
+    }
+
+    /// Undoes what a killed supervisor left of a run whose hypervisor is gone too.
+    fn clear_remains(&mut self) -> Result<()> {
+        if self.ledger.is_empty() && self.record.state == State::Off {
+            return Ok(());
+        }
+        let rebooted = self.record.run.as_ref().is_some_and(|run| run.boot != boot_id());
+        tracing::warn!(domain = %self.name(), rebooted, "undoing what an earlier run left");
+        let reason = if rebooted { EndReason::HostRebooted } else { EndReason::HypervisorGone };
+        self.undo(reason, None)
+    }
+
+    /// Undoes the start and records that the domain is off.
+    fn undo(&mut self, reason: EndReason, exit_code: Option<i32>) -> Result<()> {
+        let name = self.name();
+        let volumes = self.record.run.as_ref().map(|run| run.volumes.clone()).unwrap_or_default();
+        let failures = steps::tear_down(self.gate, &mut self.ledger, &name, &volumes);
+        for failure in &failures {
+            tracing::error!(domain = %name, %failure, "a step could not be undone");
+        }
+        self.record.last_end = Some(End { at: Timestamp::now(), reason, exit_code });
+        if let Some(first) = failures.into_iter().next() {
+            self.record.save(self.gate.layout())?;
+            return Err(Failure { kind: crate::error::Kind::NeedsRecover, ..first }
+                .while_doing(format!("domain {name} is not wholly undone"))
+                .hint(format!("mend the cause, then `fief stop {name}` tries again")));
+        }
+        let (state, _) = step(State::Stopping, Happening::Undone, self.rules());
+        self.record.state = state;
+        self.record.run = None;
+        self.record.memory = self.definition.memory;
+        self.record.vcpus = self.definition.vcpus;
+        self.record.save(self.gate.layout())
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            on_poweroff: self.definition.on_poweroff,
+            on_reboot: self.definition.on_reboot,
+            on_crash: self.definition.on_crash,
+            restarts: self.restarts,
+        }
+    }
+
+    /// All steps up to a running guest, then watches it to its end.
+    fn start(&mut self, report: &mut dyn FnMut(Report)) -> Result<Ending> {
+        let layout = self.gate.layout();
+        let name = self.name();
+        let id = next_id(self.gate)?;
+        // Written before the first step: a lease counts only while its domain is not off, and what is undone after a
+        // crash is read from here.
+        self.record.state = State::Starting;
+        self.record.run = Some(Run {
+            id,
+            boot: boot_id(),
+            supervisor: process::this(),
+            hypervisor: None,
+            accelerator: crate::hypervisor::ChosenAccelerator::Tcg,
+            warning: None,
+            started: Timestamp::now(),
+            volumes: steps::volumes(&self.definition).map(|(volume, _)| volume.clone()).collect(),
+            cards: Vec::new(),
+        });
+        self.record.memory = self.definition.memory;
+        self.record.vcpus = self.definition.vcpus;
+        self.record.save(layout)?;
+
+        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, id) {
+            Ok(launched) => launched,
+            Err(failure) => return Err(self.failed(failure)),
+        };
+        let watcher = watch::Watcher::new(self.gate, &self.definition, launched.hypervisor);
+        let watcher = match watcher.connect() {
+            Ok(watcher) => watcher,
+            Err(failure) => return Err(self.failed(failure)),
+        };
+        let (state, _) = step(State::Starting, Happening::Launched, self.rules());
+        self.record.state = state;
+        let warning = launched.warning.clone();
+        if let Some(run) = &mut self.record.run {
+            run.hypervisor = launched.hypervisor;
+            run.accelerator = launched.accelerator;
+            run.warning = launched.warning;
+            run.cards = launched.cards;
+        }
+        if let Err(failure) = self.record.save(layout) {
+            drop(watcher);
+            return Err(self.failed(failure));
+        }
+        tracing::info!(domain = %name, id, "running");
+        let rules = self.rules();
+        let begun = Instant::now();
+        let ending = watcher.run(&mut self.record, rules, true, || report(Report::Running { id, warning }));
+        self.settle(begun);
+        match ending {
+            Ok(ending) => Ok(ending),
+            Err(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    /// A guest that ran for a good while is not in a restart loop.
+    fn settle(&mut self, begun: Instant) {
+        if begun.elapsed() > SETTLED {
+            self.restarts = 0;
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) -> Failure {
+        self.record.state = State::Stopping;
+        match self.undo(EndReason::StartFailed, None) {
+            Ok(()) => failure.while_doing(format!("cannot start domain {}", self.name())),
+            Err(undo) => {
+                let mut failure = failure.while_doing(format!("cannot start domain {}", self.name()));
+                failure.causes.push(format!("and it was not wholly undone: {undo}"));
+                Failure { kind: undo.kind, hint: undo.hint, ..failure }
+            }
+        }
+    }
+
+    /// Takes up a guest that runs without a supervisor.
+    fn adopt(&mut self, report: &mut dyn FnMut(Report)) -> Result<Ending> {
+        let layout = self.gate.layout();
+        let Some(run) = &mut self.record.run else {
+            return Err(Failure::other("a record without a run has no guest to take up"));
+        };
+        run.supervisor = process::this();
+        let (id, warning, hypervisor) = (run.id, run.warning.clone(), run.hypervisor);
+        let half = match self.record.state {
+            // Killed before the guest was let go: nothing is lost by undoing.
+            State::Starting => Some(EndReason::StartFailed),
+            // Killed while it was undoing: that is finished.
+            State::Stopping => Some(EndReason::Stopped),
+            State::Off | State::Running | State::Paused | State::Preserved => None,
+        };
+        if let Some(reason) = half {
+            self.undo(reason, None)?;
+            report(Report::Off);
+            return Ok(Ending::new(reason, Happening::StopAsked));
+        }
+        tracing::warn!(domain = %self.record.name, id, "taking up a running guest");
+        let watcher = watch::Watcher::new(self.gate, &self.definition, hypervisor).connect()?;
+        self.record.save(layout)?;
+        let rules = self.rules();
+        watcher.run(&mut self.record, rules, false, || report(Report::Running { id, warning }))
+    }
+
+    /// What follows when a guest is over; every asker is answered once the domain is off.
+    fn end(&mut self, ending: Ending) -> Result<Task> {
+        if ending.left_running {
+            return Ok(Task::Nothing);
+        }
+        let (state, task) = step(State::Running, ending.happening, self.rules());
+        let undone = match self.record.run {
+            Some(_) => {
+                // So that whoever finishes this, should we be killed now, does not take the guest for a running one.
+                self.record.state = state;
+                self.record.save(self.gate.layout())?;
+                self.undo(ending.reason, ending.exit_code)
+            }
+            None => Ok(()),
+        };
+        ending.askers.answer(&undone);
+        undone?;
+        if let Task::StartAgain { .. } = task {
+            self.restarts += 1;
+        }
+        tracing::info!(domain = %self.name(), reason = ending.reason.as_str(), "off");
+        Ok(task)
+    }
+}
+
+/// The number of the next run on this host, from 1.
+fn next_id(gate: &Gate) -> Result<u32> {
+    let folder = gate.layout().host();
+    let saying = || "cannot number this run of the domain".to_owned();
+    std::fs::create_dir_all(&folder).context(saying)?;
+    let _lock = durable::lock(&folder.join("next-id.lock"), Duration::from_secs(5))?;
+    let path = folder.join("next-id");
+    let next = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1u32);
+    durable::write(&path, format!("{}\n", next.checked_add(1).unwrap_or(1)).as_bytes())?;
+    Ok(next)
+}

@@ -1,0 +1,466 @@
+//! The supervisor's loop while a guest runs: everything that happens comes through here, one thing at a time, so that
+//! state has one writer.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, Sleep};
+
+use super::console::Console;
+use super::control::{self, Asked, Asker, CLIENTS_MAX, Request, Response};
+use crate::config::domain::{DomainDefinition, GraphicsKind};
+use crate::domain::record::{EndReason, Record};
+use crate::domain::state::{self, Admission, Happening, Rules, Task, admit, step};
+use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::Gate;
+use crate::gate::operation::ProcessId;
+use crate::hypervisor::Event;
+use crate::hypervisor::qemu::{self, qmp};
+use crate::layout::Layout;
+use crate::sys::{process, socket};
+
+/// How long the hypervisor has to end by itself once it was told to, before it is killed.
+const QUIT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the last words of a hypervisor that is gone may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long a client may take to read its answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// The longest wait that a timer is set to where none was asked for.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How a run ended, and who waits to hear of it.
+#[derive(Debug)]
+pub struct Ending {
+    pub reason: EndReason,
+    pub happening: Happening,
+    pub exit_code: Option<i32>,
+    pub askers: Askers,
+    /// The supervisor was asked to go and to leave its guest to the next one.
+    pub left_running: bool,
+}
+
+impl Ending {
+    pub fn new(reason: EndReason, happening: Happening) -> Self {
+        Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false }
+    }
+}
+
+/// Those who wait for the end, and the loop that carries the answer to them.
+#[derive(Debug, Default)]
+pub struct Askers {
+    waiting: Vec<Asker>,
+    connections: Option<(tokio::runtime::Runtime, Arc<Semaphore>)>,
+}
+
+impl Askers {
+    /// Answers them all, and waits until the answers are written.
+    pub fn answer(self, undone: &Result<()>) {
+        let any = !self.waiting.is_empty();
+        for asker in self.waiting {
+            asker.answer(undone.clone());
+        }
+        if let Some((runtime, clients)) = self.connections.filter(|_| any) {
+            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
+            // A client that does not read keeps its place; it is not waited for longer than this.
+            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+        }
+    }
+}
+
+/// What is needed to watch a hypervisor; made before the loop, so that a failure to connect is a failure to start.
+pub struct Watcher<'a> {
+    layout: &'a Layout,
+    definition: &'a DomainDefinition,
+    hypervisor: Option<ProcessId>,
+    runtime: Option<tokio::runtime::Runtime>,
+    connected: Option<Connected>,
+}
+
+struct Connected {
+    monitor: qmp::Monitor,
+    events: mpsc::Receiver<Event>,
+    console: Console,
+    serial: OwnedReadHalf,
+    control: UnixListener,
+    vnc: Option<UnixListener>,
+    exit: AsyncFd<std::os::fd::OwnedFd>,
+}
+
+impl<'a> Watcher<'a> {
+    pub fn new(gate: &'a Gate, definition: &'a DomainDefinition, hypervisor: Option<ProcessId>) -> Self {
+        Watcher { layout: gate.layout(), definition, hypervisor, runtime: None, connected: None }
+    }
+
+    /// Greets the hypervisor and opens the sockets that commands use.
+    pub fn connect(mut self) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context(|| "cannot start the supervisor's loop".to_owned())?;
+        self.connected = Some(runtime.block_on(self.open())?);
+        self.runtime = Some(runtime);
+        Ok(self)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.layout.domain(&self.definition.name)
+    }
+
+    async fn open(&self) -> Result<Connected> {
+        let folder = self.folder();
+        let hypervisor = self.hypervisor.ok_or_else(|| Failure::other("no hypervisor was started"))?;
+        let exit = process::watch(hypervisor)
+            .context(|| "the hypervisor ended before it was ready".to_owned())
+            .map_err(|mut failure| {
+                failure.causes.extend(qemu::last_words(&folder));
+                failure
+            })?;
+        let (monitor, events) = qmp::Monitor::connect(&folder).await?;
+        let serial = socket::connect_in(&folder, "serial.sock")
+            .and_then(into_async)
+            .context(|| "cannot reach the guest's console".to_owned())?;
+        let (console, serial) = Console::new(&folder, serial)?;
+        let listen = |name: &str| {
+            socket::listen_in(&folder, name)
+                .and_then(|listener| {
+                    listener.set_nonblocking(true)?;
+                    UnixListener::from_std(listener)
+                })
+                .context(|| format!("cannot listen at {name}"))
+        };
+        let vnc = match self.definition.graphics.kind {
+            GraphicsKind::Vnc => Some(listen("vnc.sock")?),
+            GraphicsKind::None => None,
+        };
+        Ok(Connected { monitor, events, console, serial, control: listen("control.sock")?, vnc, exit })
+    }
+
+    /// Lets the guest go (`fresh`) and watches it until it is over.
+    pub fn run(mut self, record: &mut Record, rules: Rules, fresh: bool, ready: impl FnOnce()) -> Result<Ending> {
+        let (Some(runtime), Some(connected)) = (self.runtime.take(), self.connected.take()) else {
+            return Err(Failure::other("the supervisor's loop was not connected"));
+        };
+        let mut run = Loop {
+            layout: self.layout,
+            definition: self.definition,
+            record,
+            rules,
+            askers: Vec::new(),
+            patience: None,
+            hypervisor: self.hypervisor,
+            clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
+        };
+        let mut ending = runtime.block_on(run.all(connected, fresh, ready))?;
+        ending.askers.connections = Some((runtime, run.clients));
+        Ok(ending)
+    }
+}
+
+fn into_async(stream: std::os::unix::net::UnixStream) -> std::io::Result<UnixStream> {
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+struct Loop<'a> {
+    layout: &'a Layout,
+    definition: &'a DomainDefinition,
+    record: &'a mut Record,
+    rules: Rules,
+    /// Those who asked for the end and wait for it.
+    askers: Vec<Asker>,
+    /// A shutdown's deadline: when, and whether the plug is pulled then.
+    patience: Option<(Instant, bool)>,
+    hypervisor: Option<ProcessId>,
+    /// Places for commands that are being served.
+    clients: Arc<Semaphore>,
+}
+
+impl Loop<'_> {
+    async fn all(&mut self, mut connected: Connected, fresh: bool, ready: impl FnOnce()) -> Result<Ending> {
+        if fresh {
+            connected.monitor.resume().await?;
+        } else if let Some(missed) = missed(&connected.monitor).await?
+            && let Some(ending) = self.happened(missed, &mut connected).await?
+        {
+            ready();
+            return Ok(ending);
+        }
+        ready();
+        let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
+        let (console, mut consoles) = mpsc::channel::<UnixStream>(CLIENTS_MAX);
+        let mut buffer = vec![0; 4096];
+        let (mut serial_open, mut monitor_open) = (true, true);
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .context(|| "cannot wait for signals".to_owned())?;
+        loop {
+            let happening = tokio::select! {
+                biased;
+                event = connected.events.recv(), if monitor_open => match event {
+                    Some(event) => heard(&event),
+                    None => {
+                        monitor_open = false;
+                        None
+                    }
+                },
+                gone = connected.exit.readable() => {
+                    drop(gone.context(|| "cannot watch the hypervisor".to_owned())?);
+                    return self.gone(connected).await;
+                }
+                Some(request) = asked.recv() => self.asked(request, &mut connected).await,
+                Some(stream) = consoles.recv() => {
+                    connected.console.attach(stream);
+                    None
+                }
+                client = connected.control.accept() => {
+                    if let Ok((stream, _)) = client
+                        && let Ok(place) = Arc::clone(&self.clients).try_acquire_owned()
+                    {
+                        let (ask, console) = (ask.clone(), console.clone());
+                        tokio::spawn(async move {
+                            if let Some(stream) = control::serve(stream, ask).await {
+                                // The loop is over where this fails; so is the console.
+                                let _ = console.send(stream).await;
+                            }
+                            drop(place);
+                        });
+                    }
+                    None
+                }
+                said = connected.serial.read(&mut buffer), if serial_open => {
+                    match said {
+                        Ok(0) | Err(_) => serial_open = false,
+                        Ok(length) => connected.console.said(&buffer[..length]),
+                    }
+                    None
+                }
+                viewer = accept(connected.vnc.as_ref()) => {
+                    if let Err(failure) = connected.monitor.add_vnc_client(viewer?).await {
+                        tracing::warn!(%failure, "a viewer could not be let in");
+                    }
+                    None
+                }
+                () = until(self.patience) => self.out_of_patience(),
+                _ = terminate.recv() => {
+                    return Ok(Ending { left_running: true, ..Ending::new(EndReason::Stopped, Happening::StopAsked) });
+                }
+            };
+            let Some(happening) = happening else { continue };
+            if let Some(ending) = self.happened(happening, &mut connected).await? {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Follows the state machine; an ending where the run is over.
+    async fn happened(&mut self, happening: Happening, connected: &mut Connected) -> Result<Option<Ending>> {
+        let (state, task) = step(self.record.state, happening, self.rules);
+        if state != self.record.state || task != Task::Nothing {
+            tracing::info!(?happening, from = self.record.state.as_str(), to = state.as_str(), "happened");
+        }
+        match task {
+            Task::Nothing | Task::LetGo | Task::End => {}
+            Task::Keep => {
+                if let Err(failure) = connected.monitor.pause().await {
+                    tracing::warn!(%failure, "the guest could not be stopped to be kept");
+                }
+            }
+            Task::TearDown | Task::StartAgain { .. } => {
+                let exit_code = self.quit(connected).await;
+                return Ok(Some(self.ending(happening, exit_code)));
+            }
+        }
+        if state != self.record.state {
+            self.record.state = state;
+            self.record.save(self.layout)?;
+        }
+        Ok(None)
+    }
+
+    fn ending(&mut self, happening: Happening, exit_code: Option<i32>) -> Ending {
+        let reason = match happening {
+            Happening::PoweredOff => EndReason::PoweredOff,
+            Happening::Rebooted => EndReason::Rebooted,
+            Happening::Crashed => EndReason::Crashed,
+            Happening::HypervisorGone => EndReason::HypervisorGone,
+            Happening::StopAsked
+            | Happening::Launched
+            | Happening::LaunchFailed
+            | Happening::Paused
+            | Happening::Resumed
+            | Happening::Undone => EndReason::Stopped,
+        };
+        let askers = Askers { waiting: std::mem::take(&mut self.askers), connections: None };
+        Ending { exit_code, askers, ..Ending::new(reason, happening) }
+    }
+
+    /// Tells the hypervisor to end, so that it writes out what it holds; the ledger's undo kills one that does not.
+    async fn quit(&mut self, connected: &mut Connected) -> Option<i32> {
+        // One that is ending already may not answer.
+        let _ = tokio::time::timeout(QUIT_PATIENCE, connected.monitor.quit()).await;
+        match tokio::time::timeout(QUIT_PATIENCE, connected.exit.readable()).await {
+            Ok(Ok(_)) => self.hypervisor.and_then(process::exit_code),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
+    /// The hypervisor process ended. What it said just before may still be on its way.
+    async fn gone(&mut self, mut connected: Connected) -> Result<Ending> {
+        let exit_code = self.hypervisor.and_then(process::exit_code);
+        let mut happening = Happening::HypervisorGone;
+        while let Ok(Some(event)) = tokio::time::timeout(LAST_WORDS, connected.events.recv()).await {
+            if let Some(last @ (Happening::PoweredOff | Happening::Crashed | Happening::Rebooted)) = heard(&event) {
+                happening = last;
+            }
+        }
+        let mut buffer = [0; 4096];
+        while let Ok(Ok(length @ 1..)) = tokio::time::timeout(LAST_WORDS, connected.serial.read(&mut buffer)).await {
+            connected.console.said(&buffer[..length]);
+        }
+        // isa-debug-exit ends the hypervisor with (value << 1) | 1: always odd.
+        if self.definition.debug_exit
+            && happening == Happening::HypervisorGone
+            && exit_code.is_some_and(|code| code & 1 == 1)
+        {
+            happening = Happening::PoweredOff;
+        }
+        if !self.askers.is_empty() && happening == Happening::HypervisorGone {
+            happening = Happening::StopAsked;
+        }
+        let (_, task) = step(self.record.state, happening, self.rules);
+        // A hypervisor that is gone cannot be kept.
+        if let Task::Keep | Task::Nothing = task {
+            happening = Happening::HypervisorGone;
+        }
+        Ok(self.ending(happening, exit_code))
+    }
+
+    async fn asked(&mut self, Asked { request, asker }: Asked, connected: &mut Connected) -> Option<Happening> {
+        let state = self.record.state;
+        let wanted = match &request {
+            Request::Status => {
+                asker.respond(Response::Ok { state });
+                return None;
+            }
+            Request::Stop => state::Request::Stop,
+            Request::Shutdown { .. } => state::Request::Shutdown,
+            Request::Console => state::Request::Console,
+        };
+        match admit(state, wanted) {
+            Admission::Accept => {}
+            Admission::Already => {
+                asker.respond(Response::Ok { state });
+                return None;
+            }
+            Admission::Deny { because, hint } => {
+                let failure = Failure::conflict(format!("domain {}: {because}", self.definition.name)).hint(hint);
+                asker.respond(Response::Failed(failure));
+                return None;
+            }
+        }
+        match request {
+            Request::Status => None,
+            Request::Console => {
+                asker.respond(Response::Ok { state });
+                None
+            }
+            Request::Stop => {
+                self.askers.push(asker);
+                Some(Happening::StopAsked)
+            }
+            Request::Shutdown { timeout_ms, then_stop } => match connected.monitor.power_button().await {
+                Ok(()) => {
+                    self.askers.push(asker);
+                    self.patience = timeout_ms
+                        .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
+                        .map(|at| (at, then_stop));
+                    None
+                }
+                Err(failure) => {
+                    asker.respond(Response::Failed(failure.while_doing("the guest could not be asked to power off")));
+                    None
+                }
+            },
+        }
+    }
+
+    fn out_of_patience(&mut self) -> Option<Happening> {
+        let (_, then_stop) = self.patience.take()?;
+        if then_stop {
+            return Some(Happening::StopAsked);
+        }
+        let name = &self.definition.name;
+        for asker in self.askers.drain(..) {
+            asker.respond(Response::Failed(
+                Failure::new(Kind::TimedOut, format!("domain {name} has not powered off in time"))
+                    .hint(format!("`fief console {name}` shows what it does; `fief stop {name}` pulls the plug")),
+            ));
+        }
+        None
+    }
+}
+
+/// What happened while no supervisor was there to hear of it.
+async fn missed(monitor: &qmp::Monitor) -> Result<Option<Happening>> {
+    Ok(match monitor.status().await? {
+        // Killed after the record said running and before the guest was let go.
+        qmp::RunState::Prelaunch => {
+            monitor.resume().await?;
+            None
+        }
+        qmp::RunState::Running | qmp::RunState::Suspended => Some(Happening::Resumed),
+        qmp::RunState::Shutdown => Some(Happening::PoweredOff),
+        qmp::RunState::GuestPanicked | qmp::RunState::InternalError => Some(Happening::Crashed),
+        qmp::RunState::Paused
+        | qmp::RunState::IoError
+        | qmp::RunState::Watchdog
+        | qmp::RunState::Debug
+        | qmp::RunState::Inmigrate
+        | qmp::RunState::Postmigrate
+        | qmp::RunState::FinishMigrate
+        | qmp::RunState::SaveVm
+        | qmp::RunState::RestoreVm
+        | qmp::RunState::Colo => Some(Happening::Paused),
+        qmp::RunState::Other => None,
+    })
+}
+
+fn heard(event: &Event) -> Option<Happening> {
+    match event {
+        Event::PoweredOff => Some(Happening::PoweredOff),
+        Event::Rebooted => Some(Happening::Rebooted),
+        Event::Panicked => Some(Happening::Crashed),
+        Event::StoppedOnError { disk } => {
+            tracing::error!(?disk, "the hypervisor stopped the guest on an I/O error");
+            Some(Happening::Paused)
+        }
+        Event::Paused => Some(Happening::Paused),
+        Event::Resumed => Some(Happening::Resumed),
+        // The end of the process follows, and is what counts.
+        Event::Closed => None,
+    }
+}
+
+async fn accept(listener: Option<&UnixListener>) -> Result<std::os::fd::OwnedFd> {
+    match listener {
+        Some(listener) => {
+            let (stream, _) = listener.accept().await.context(|| "cannot take a viewer".to_owned())?;
+            let stream = stream.into_std().context(|| "cannot take a viewer".to_owned())?;
+            Ok(stream.into())
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn until(patience: Option<(Instant, bool)>) -> Pin<Box<Sleep>> {
+    Box::pin(match patience {
+        Some((at, _)) => tokio::time::sleep_until(at),
+        None => tokio::time::sleep(FAR),
+    })
+}

@@ -1,0 +1,56 @@
+//! What guests may reach: one nftables table a bridge (`inet fief-BRIDGE`), one a tap (`bridge fief-TAP`), each put
+//! in place, replaced and removed in one transaction. No other table is touched.
+
+mod nft;
+pub(super) mod port;
+mod rules;
+
+use super::{Done, Gate, Operation, Outcome};
+use crate::error::{Failure, Result};
+use crate::gate::operation::Reach;
+
+pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
+    let Operation::BridgeReach { network, bridge, reach } = operation else {
+        return Err(Failure::other(format!("{operation:?} is no act on the packet filter")));
+    };
+    super::link::owned_bridge(network, bridge)?;
+    nft::apply(gate, &rules::reach(bridge, reach))
+        .map_err(|failure| failure.while_doing(format!("cannot limit what guests reach through bridge {bridge}")))?;
+    match reach {
+        Reach::Isolated | Reach::HostOnly => {}
+        Reach::Routed | Reach::Nat(_) => note_forwarding(),
+    }
+    Ok(Done { outcome: Outcome::Set, descriptors: Vec::new() })
+}
+
+pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
+    match (operation, outcome) {
+        (_, Some(Outcome::Unchanged | Outcome::Assumed)) => Ok(()),
+        (Operation::BridgeReach { bridge, .. }, _) => nft::apply(gate, &rules::nothing("inet", bridge))
+            .map_err(|failure| failure.while_doing(format!("cannot remove the packet filter of bridge {bridge}"))),
+        _ => Ok(()),
+    }
+}
+
+/// What is missing of what the operation set; none where it stands.
+pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
+    match operation {
+        Operation::BridgeReach { bridge, reach, .. } => {
+            Ok((!nft::stands(gate, "inet", &rules::table(bridge), rules::chains(reach))?)
+                .then(|| format!("the packet filter of bridge {bridge} is gone or was changed")))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Forwarding is a setting of the whole host, so that it stays the operator's to turn on.
+fn note_forwarding() {
+    if std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|value| value.trim() == "0") {
+        tracing::warn!(
+            "this host does not forward packets, guests stay inside; `sysctl net.ipv4.ip_forward=1` lets them out"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

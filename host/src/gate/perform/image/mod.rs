@@ -1,0 +1,146 @@
+//! Images below granted directories: made, grown, copied, deleted, their snapshots, and opened for a hypervisor.
+//!
+//! Raw images are worked on by fief itself; what changes the inside of a qcow2 image is done by `qemu-img`, as the
+//! plugin's user and with open files only (`tool.rs`). Headers are read by fief alone (`qcow2.rs`).
+
+mod aside;
+mod copy;
+mod create;
+mod delete;
+mod open;
+mod place;
+mod qcow2;
+mod resize;
+mod snapshot;
+mod tool;
+
+use std::path::Path;
+
+use super::{Done, Gate, Operation, Outcome};
+use crate::error::{Failure, Result};
+use crate::gate::operation::ImageRef;
+use crate::types::RelativePath;
+use place::Place;
+
+pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
+    match operation {
+        Operation::ImageInspect { image } => open::inspect(Place::find(gate, image)?),
+        Operation::ImageOpen { image, format, access } => open::open(Place::find(gate, image)?, *format, *access),
+        Operation::ImageCreate { image, format, size, preallocation, backing } => {
+            let wanted = create::Wanted {
+                format: *format,
+                size: *size,
+                preallocation: *preallocation,
+                backing: backing.as_ref(),
+            };
+            create::create(gate, &Place::find(gate, image)?, &wanted)
+        }
+        Operation::ImageCopy { image, snapshot, target, format } => {
+            copy::copy(gate, Place::find(gate, image)?, snapshot.as_ref(), target, *format)
+        }
+        Operation::ImageResize { image, size } => resize::grow(gate, Place::find(gate, image)?, operation, *size),
+        Operation::ImageDelete { image } => delete::set_aside(gate, image),
+        Operation::SnapshotCreate { image, snapshot } => {
+            snapshot::create(gate, Place::find(gate, image)?, operation, snapshot)
+        }
+        Operation::SnapshotDelete { image, snapshot } => snapshot::delete(gate, Place::find(gate, image)?, snapshot),
+        Operation::SnapshotRevert { image, snapshot } => snapshot::revert(gate, Place::find(gate, image)?, snapshot),
+        Operation::SnapshotList { image } => snapshot::list(Place::find(gate, image)?),
+        other => Err(stray(other)),
+    }
+}
+
+pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
+    // What changed nothing has nothing to undo.
+    if matches!(outcome, Some(Outcome::Unchanged | Outcome::Assumed)) {
+        return Ok(());
+    }
+    let find = |image: &ImageRef| Place::recorded(gate, image, outcome.and_then(recorded_path));
+    match operation {
+        Operation::ImageCreate { image, .. } => match find(image)? {
+            Some(place) => create::undo(&place, outcome),
+            None => Ok(()),
+        },
+        Operation::ImageCopy { image, target, .. } => match find(&beside(image, target))? {
+            Some(place) => create::undo(&place, outcome),
+            None => Ok(()),
+        },
+        Operation::ImageResize { image, .. } => match find(image)? {
+            Some(place) => resize::undo(gate, place, operation, outcome),
+            None => Ok(()),
+        },
+        Operation::ImageDelete { image } => match find(image)? {
+            Some(place) => delete::undo(&place, outcome),
+            None => Ok(()),
+        },
+        Operation::SnapshotCreate { image, snapshot } => match find(image)? {
+            Some(place) => snapshot::undo(gate, place, operation, snapshot, outcome),
+            None => Ok(()),
+        },
+        // What a snapshot held, and what was in the image before a revert, is nowhere else: these two have no
+        // inverse. The callers of the pool say so before they ask.
+        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } => Ok(()),
+        other => Err(stray(other)),
+    }
+}
+
+/// Removes what stands beside the image for an undo only.
+pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
+    let find = |image: &ImageRef| Place::recorded(gate, image, outcome.and_then(recorded_path));
+    match operation {
+        Operation::ImageCreate { image, .. } => match find(image)? {
+            Some(place) => create::seal(&place, outcome),
+            None => Ok(()),
+        },
+        Operation::ImageCopy { image, target, .. } => match find(&beside(image, target))? {
+            Some(place) => create::seal(&place, outcome),
+            None => Ok(()),
+        },
+        Operation::ImageDelete { image } => match find(image)? {
+            Some(place) => delete::seal(&place, outcome),
+            None => Ok(()),
+        },
+        Operation::ImageResize { image, .. } | Operation::SnapshotCreate { image, .. } => match find(image)? {
+            Some(place) => aside::Mark::clear(&place),
+            None => Ok(()),
+        },
+        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } => Ok(()),
+        other => Err(stray(other)),
+    }
+}
+
+fn recorded_path(outcome: &Outcome) -> Option<&Path> {
+    match outcome {
+        Outcome::ImageMade { path, .. }
+        | Outcome::ImageResized { path, .. }
+        | Outcome::ImageSetAside { path, .. }
+        | Outcome::Snapshot { path, .. }
+        | Outcome::SnapshotGone { path } => Some(path),
+        Outcome::Unchanged
+        | Outcome::Directory
+        | Outcome::Space { .. }
+        | Outcome::Image { .. }
+        | Outcome::Snapshots { .. }
+        | Outcome::Chain { .. }
+        | Outcome::Links { .. }
+        | Outcome::Link { .. }
+        | Outcome::Set
+        | Outcome::Served { .. }
+        | Outcome::Tap { .. }
+        | Outcome::Process { .. }
+        | Outcome::Probed { .. }
+        | Outcome::Assumed => None,
+    }
+}
+
+fn beside(image: &ImageRef, path: &RelativePath) -> ImageRef {
+    ImageRef { path: path.clone(), ..image.clone() }
+}
+
+/// `perform` sends each family its own operations, so this is never seen.
+fn stray(operation: &Operation) -> Failure {
+    Failure::other(format!("not an operation on an image: {operation:?}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Links: bridges, their addresses, and taps. What fief makes carries the interface alias `fief:OWNER`, where the
+//! owner is the network of a bridge or the domain of a tap; nothing without it is changed or removed.
+
+mod address;
+mod bridge;
+mod netlink;
+mod owner;
+mod sysctl;
+mod tap;
+
+pub(super) use owner::owned_bridge;
+
+use super::{Done, Gate, Operation, Outcome};
+use crate::error::{Failure, Result};
+
+pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
+    let outcome = match operation {
+        Operation::LinkList { network } => Outcome::Links { all: owner::list(network)? },
+        Operation::BridgeCreate { network, bridge, stp, mtu, mac } => {
+            bridge::create(network, bridge, *stp, *mtu, *mac)?
+        }
+        Operation::BridgeAddress { network, bridge, address } => address::set(network, bridge, *address)?,
+        Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address } => {
+            let tap = tap::Tap { domain, tap, bridge, mac: *mac, mtu: *mtu, admit_address: *admit_address };
+            return tap.create(gate);
+        }
+        other => return Err(Failure::other(format!("{other:?} is no act on a link"))),
+    };
+    Ok(Done { outcome, descriptors: Vec::new() })
+}
+
+pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
+    if let Some(Outcome::Unchanged | Outcome::Assumed) = outcome {
+        return Ok(());
+    }
+    match operation {
+        Operation::BridgeCreate { network, bridge, mac, .. } => bridge::remove(network, bridge, *mac),
+        Operation::BridgeAddress { network, bridge, address } => address::unset(network, bridge, *address),
+        Operation::TapCreate { domain, tap, .. } => tap::remove(gate, domain, tap),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what the operation made is still there; else what is missing.
+pub(super) fn missing(operation: &Operation) -> Result<Option<String>> {
+    match operation {
+        Operation::BridgeCreate { network, bridge, .. } => owner::missing_bridge(network, bridge),
+        Operation::BridgeAddress { network, bridge, address } => address::missing(network, bridge, *address),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! With real links, in network namespaces of their own.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::*;
+use crate::error::Kind;
+use crate::gate::Mode;
+use crate::gate::operation::LinkFacts;
+use crate::gate::perform::{act, missing, undo};
+use crate::layout::Layout;
+use crate::sys::netns::{ip, within};
+
+fn gate() -> Gate {
+    Gate::new(Layout::new("/nowhere"), Arc::default(), Mode::Perform)
+}
+
+fn create(network: &str, bridge: &str) -> Operation {
+    Operation::BridgeCreate {
+        network: network.parse().unwrap(),
+        bridge: bridge.parse().unwrap(),
+        stp: false,
+        mtu: Some(1400),
+        mac: None,
+    }
+}
+
+fn address(bridge: &str, cidr: &str) -> Operation {
+    Operation::BridgeAddress {
+        network: "lab".parse().unwrap(),
+        bridge: bridge.parse().unwrap(),
+        address: cidr.parse().unwrap(),
+    }
+}
+
+fn tap(name: &str, mac: &str, admit: Option<&str>) -> Operation {
+    Operation::TapCreate {
+        domain: "node1".parse().unwrap(),
+        tap: name.parse().unwrap(),
+        bridge: "fief-lab".parse().unwrap(),
+        mac: mac.parse().unwrap(),
+        mtu: None,
+        admit_address: admit.map(|a| a.parse().unwrap()),
+    }
+}
+
+fn done(operation: &Operation) -> Result<Done> {
+    act(&gate(), operation, Vec::new())
+}
+
+fn links() -> Vec<LinkFacts> {
+    match done(&Operation::LinkList { network: "lab".parse().unwrap() }).unwrap().outcome {
+        Outcome::Links { all } => all,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn link(name: &str) -> Option<LinkFacts> {
+    links().into_iter().find(|l| l.name == name)
+}
+
+#[test]
+fn a_bridge_is_made_once_listed_and_removed() {
+    within(|| {
+        let operation = create("lab", "fief-lab");
+        let Outcome::Link { facts } = done(&operation).unwrap().outcome else { panic!("no link") };
+        assert_eq!((facts.kind.as_str(), facts.mtu, facts.up, facts.owned), ("bridge", 1400, true, true));
+        assert_eq!(link("fief-lab"), Some(facts.clone()));
+        assert_eq!(facts.addresses, Vec::<String>::new(), "no address of its own making");
+        let again = done(&operation).unwrap().outcome;
+        assert_eq!(again, Outcome::Link { facts }, "what is there stays as it is");
+        assert_eq!(missing(&gate(), &operation).unwrap(), None);
+
+        undo(&gate(), &operation, Some(&again)).unwrap();
+        assert_eq!(link("fief-lab"), None);
+        undo(&gate(), &operation, Some(&again)).unwrap();
+        undo(&gate(), &operation, None).unwrap();
+        assert!(missing(&gate(), &operation).unwrap().is_some());
+    });
+}
+
+#[test]
+fn an_act_may_be_asked_for_inside_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(async { links() }).iter().any(|l| l.kind == "loopback"));
+}
+
+#[test]
+fn what_fief_did_not_make_is_neither_taken_nor_removed() {
+    within(|| {
+        ip("link add br0 type bridge");
+        let foreign = create("lab", "br0");
+        assert_eq!(done(&foreign).unwrap_err().kind, Kind::Conflict);
+        undo(&gate(), &foreign, None).unwrap();
+        assert!(link("br0").is_some_and(|l| !l.owned));
+        assert_eq!(done(&address("br0", "10.77.0.1/24")).unwrap_err().kind, Kind::Conflict);
+        assert_eq!(done(&address("absent", "10.77.0.1/24")).unwrap_err().kind, Kind::NotFound);
+
+        done(&create("other", "fief-other")).unwrap();
+        let failure = done(&create("lab", "fief-other")).unwrap_err();
+        assert!(failure.message.contains("belongs to other"), "{failure}");
+        undo(&gate(), &create("lab", "fief-other"), None).unwrap();
+        assert!(link("fief-other").is_some_and(|l| !l.owned));
+    });
+}
+
+#[test]
+fn a_bridge_that_was_being_made_when_fief_died_is_removed_by_its_address() {
+    within(|| {
+        let operation = create("lab", "fief-lab");
+        let Outcome::Link { facts } = done(&operation).unwrap().outcome else { panic!("no link") };
+        undo(&gate(), &operation, None).unwrap();
+        ip(&format!("link add fief-lab address {} type bridge", facts.mac));
+        undo(&gate(), &operation, None).unwrap();
+        assert_eq!(link("fief-lab"), None);
+    });
+}
+
+#[test]
+fn an_address_is_set_once_and_may_not_shadow_another_links_network() {
+    within(|| {
+        done(&create("lab", "fief-lab")).unwrap();
+        let operation = address("fief-lab", "10.77.0.1/24");
+        assert_eq!(done(&operation).unwrap().outcome, Outcome::Set);
+        assert_eq!(done(&operation).unwrap().outcome, Outcome::Unchanged);
+        assert_eq!(link("fief-lab").unwrap().addresses, ["10.77.0.1/24"]);
+        assert_eq!(missing(&gate(), &operation).unwrap(), None);
+
+        ip("link add out type bridge");
+        ip("address add 10.88.0.1/16 dev out");
+        let failure = done(&address("fief-lab", "10.88.3.1/24")).unwrap_err();
+        assert_eq!(failure.kind, Kind::Conflict);
+        assert!(failure.message.contains("10.88.0.1/16 of the link out"), "{failure}");
+        assert!(failure.hint.is_some());
+
+        undo(&gate(), &operation, Some(&Outcome::Unchanged)).unwrap();
+        assert_eq!(missing(&gate(), &operation).unwrap(), None);
+        undo(&gate(), &operation, Some(&Outcome::Set)).unwrap();
+        undo(&gate(), &operation, None).unwrap();
+        assert!(missing(&gate(), &operation).unwrap().is_some());
+        assert_eq!(link("fief-lab").unwrap().addresses, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_tap_takes_the_bridges_mtu_and_goes_with_its_descriptor() {
+    within(|| {
+        let missing_bridge = done(&tap("t1", "52:54:00:00:00:01", None)).unwrap_err();
+        assert_eq!(missing_bridge.kind, Kind::NotFound);
+        assert_eq!(link("t1"), None);
+        assert_eq!(tables(), "");
+
+        let Outcome::Link { facts } = done(&create("lab", "fief-lab")).unwrap().outcome else { panic!("no link") };
+        let operation = tap("t1", "52:54:00:00:00:01", None);
+        let made = done(&operation).unwrap();
+        let tap = link("t1").unwrap();
+        assert_eq!(tap.bridge.as_deref(), Some("fief-lab"));
+        assert_eq!((tap.mtu, tap.mac.as_str(), tap.up), (1400, "fe:54:00:00:00:01", true));
+        assert_eq!(link("fief-lab").unwrap().mac, facts.mac, "a bridge keeps its address");
+        assert_eq!(done(&operation).unwrap_err().kind, Kind::Conflict, "a tap belongs to one card");
+
+        drop(made.descriptors);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while link("t1").is_some() {
+            assert!(Instant::now() < deadline, "the tap outlives its descriptor");
+            std::thread::yield_now();
+        }
+        undo(&gate(), &operation, Some(&made.outcome)).unwrap();
+        assert_eq!(tables(), "");
+    });
+}
+
+#[test]
+fn undoing_a_tap_removes_it_from_under_its_holder_but_not_anothers() {
+    within(|| {
+        done(&create("lab", "fief-lab")).unwrap();
+        let operation = tap("t1", "52:54:00:00:00:01", None);
+        let made = done(&operation).unwrap();
+        let Operation::TapCreate { tap, bridge, mac, .. } = operation.clone() else { panic!("no tap") };
+        let of_other =
+            Operation::TapCreate { domain: "node2".parse().unwrap(), tap, bridge, mac, mtu: None, admit_address: None };
+        undo(&gate(), &of_other, None).unwrap();
+        assert!(link("t1").is_some());
+        assert!(tables().contains("fief-t1"));
+        undo(&gate(), &operation, None).unwrap();
+        assert_eq!(link("t1"), None);
+        assert_eq!(tables(), "");
+        drop(made);
+    });
+}
+
+fn tables() -> String {
+    let output = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Ethernet, ARP (RFC 826): `who has TARGET`, asked by a card and an address.
+fn arp(card: [u8; 6], claims: [u8; 6], address: [u8; 4]) -> Vec<u8> {
+    let ethernet = [&[0xff; 6][..], &card, &[0x08, 0x06]].concat();
+    let fixed = [0, 1, 8, 0, 6, 4, 0, 1];
+    [&ethernet[..], &fixed, &claims, &address, &[0; 6], &[10, 77, 0, 1], &[0; 18]].concat()
+}
+
+/// A broadcast IPv4 packet with UDP ports and no payload.
+fn udp(card: [u8; 6], address: [u8; 4], ports: (u16, u16)) -> Vec<u8> {
+    let ethernet = [&[0xff; 6][..], &card, &[0x08, 0x00]].concat();
+    let mut ip = [&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0], &address[..], &[255; 4]].concat();
+    let sum: u32 = ip.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = !((sum & 0xffff) + (sum >> 16)) as u16;
+    ip[10..12].copy_from_slice(&folded.to_be_bytes());
+    let udp = [&ports.0.to_be_bytes()[..], &ports.1.to_be_bytes(), &[0, 8, 0, 0]].concat();
+    [&ethernet[..], &ip, &udp, &[0; 18]].concat()
+}
+
+/// Bytes of a virtio-net header without merged buffers (virtio 1.2, 5.1.6).
+const HEADER: usize = 10;
+
+fn send(tap: &mut File, frame: &[u8]) {
+    tap.write_all(&[&[0; HEADER][..], frame].concat()).unwrap();
+}
+
+/// The first frame that satisfies `wanted`, or none in 300 ms.
+fn receive(tap: &mut File, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_millis(300);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
+        if poll(&mut [PollFd::new(&*tap, PollFlags::IN)], Some(&timeout)).unwrap() == 0 {
+            return false;
+        }
+        let mut frame = [0; 2048];
+        let length = tap.read(&mut frame).unwrap();
+        if wanted(&frame[HEADER..length]) {
+            return true;
+        }
+    }
+}
+
+#[test]
+fn a_tap_lets_in_its_own_card_and_address_only() {
+    within(|| {
+        done(&create("lab", "fief-lab")).unwrap();
+        let open = |operation: &Operation| File::from(done(operation).unwrap().descriptors.remove(0));
+        let mut pinned = open(&tap("t1", "52:54:00:00:00:01", Some("10.77.0.5")));
+        let mut free = open(&tap("t2", "52:54:00:00:00:02", None));
+        let mut listener = open(&tap("t3", "52:54:00:00:00:03", None));
+
+        let (one, two, forged) = ([0x52, 0x54, 0, 0, 0, 1], [0x52, 0x54, 0, 0, 0, 2], [0x52, 0x54, 0, 0, 0, 9]);
+        let (own, other, none) = ([10, 77, 0, 5], [10, 77, 0, 6], [0; 4]);
+        let mut arrives = |tap: &mut File, frame: &[u8]| {
+            send(tap, frame);
+            // Without padding, which br_netfilter takes away.
+            receive(&mut listener, |got| got.starts_with(&frame[..42]))
+        };
+        assert!(arrives(&mut free, &arp(two, two, other)), "a free card speaks from any address");
+        assert!(arrives(&mut free, &udp(two, other, (9, 9))));
+        assert!(!arrives(&mut free, &arp(forged, forged, other)), "another's card");
+        assert!(!arrives(&mut free, &arp(two, forged, other)), "ARP in another's name");
+
+        assert!(arrives(&mut pinned, &arp(one, one, own)));
+        assert!(arrives(&mut pinned, &arp(one, one, none)), "a probe (RFC 5227)");
+        assert!(arrives(&mut pinned, &udp(one, own, (9, 9))));
+        assert!(arrives(&mut pinned, &udp(one, none, (68, 67))), "a DHCP request");
+        assert!(!arrives(&mut pinned, &udp(one, none, (9, 9))));
+        assert!(!arrives(&mut pinned, &arp(one, one, other)));
+        assert!(!arrives(&mut pinned, &udp(one, other, (9, 9))));
+        assert!(!arrives(&mut pinned, &udp(one, other, (68, 67))));
+        let mut six = udp(one, own, (9, 9));
+        six[12..14].copy_from_slice(&[0x86, 0xdd]);
+        assert!(!arrives(&mut pinned, &six), "IPv6, which no address was admitted for");
+        let mut tagged = arp(one, one, own);
+        tagged.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
+        assert!(!arrives(&mut pinned, &tagged), "a VLAN tag");
+    });
+}

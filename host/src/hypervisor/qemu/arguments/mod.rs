@@ -1,0 +1,287 @@
+//! From a domain to QEMU's argument list: a pure function. Objects are JSON wherever QEMU 7.2 takes JSON; the few
+//! options that it reads as `key=value` hold nothing that an operator wrote, or have it escaped.
+//!
+//! What a device is called, and where it sits, follows from its place in the definition alone, so that a guest finds
+//! its second card where it was when a third disk is added:
+//!
+//! | PCI slot | device |
+//! | --- | --- |
+//! | 1, 2 | VGA; USB for the pointer |
+//! | 3, 4 | balloon; entropy |
+//! | 8 – 15 | virtio disks, the ninth as function 1 of slot 8, and so on |
+//! | 16 – 23 | cards, likewise |
+//! | 24 – 29 | more SATA, six disks each; the first six are on the chipset's own controller |
+
+mod card;
+mod disk;
+
+use serde_json::{Value, json};
+
+pub(super) use disk::disk_of_node;
+
+use crate::config::domain::{Action, BootDevice, DomainDefinition, GraphicsKind};
+use crate::error::{Failure, Result};
+use crate::gate::operation::ImageFormat;
+use crate::hypervisor::ChosenAccelerator;
+use crate::sandbox::protocol::Forward;
+use crate::types::ByteSize;
+
+/// All that the arguments say; descriptors as the numbers that they will have in QEMU.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    pub definition: &'a DomainDefinition,
+    pub accelerator: ChosenAccelerator,
+    /// Listening sockets.
+    pub qmp: i32,
+    pub serial: i32,
+    pub disks: Vec<DiskPlan>,
+    pub cards: Vec<CardPlan>,
+    pub start: StartPlan,
+}
+
+/// A disk's image and those it stands on, top first. All but a writable top are opened for reading only.
+#[derive(Debug)]
+pub struct DiskPlan {
+    pub chain: Vec<(ImageFormat, i32)>,
+    pub read_only: bool,
+}
+
+#[derive(Debug)]
+pub enum CardPlan {
+    Tap { descriptor: i32, mtu: Option<u32> },
+    User { network: Option<String>, forwards: Vec<Forward>, restricted: bool },
+}
+
+/// What runs first.
+#[derive(Debug)]
+pub enum StartPlan {
+    Bios,
+    /// Flash images: code (read only) and the domain's own variables.
+    Uefi {
+        code: i32,
+        variables: i32,
+    },
+    Kernel {
+        kernel: i32,
+        initrd: Option<i32>,
+    },
+}
+
+/// Slots of the table above.
+const VGA: usize = 1;
+const USB: usize = 2;
+const BALLOON: usize = 3;
+const ENTROPY: usize = 4;
+const DISKS: usize = 8;
+const CARDS: usize = 16;
+const MORE_SATA: usize = 24;
+/// Slots for disks and for cards, and PCI's functions in a slot.
+const SLOTS: usize = 8;
+const FUNCTIONS: usize = 8;
+/// Virtio disks, and cards, that a domain may have.
+pub const DEVICES_MAX: usize = SLOTS * FUNCTIONS;
+
+/// QEMU's arguments, without the program.
+///
+/// # Errors
+/// `Usage` where the machine has no room or no device for what is defined.
+pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
+    let definition = plan.definition;
+    let mut list = List::default();
+    list.flag("-nodefaults").flag("-no-user-config").flag("-S");
+    list.text("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    list.text("-name", format!("guest={},debug-threads=on", escape(definition.name.as_str())));
+    list.text("-uuid", definition.uuid.to_string());
+    list.text("-machine", machine(&plan.start));
+    list.text(
+        "-accel",
+        match plan.accelerator {
+            ChosenAccelerator::Kvm => "kvm",
+            ChosenAccelerator::Tcg => "tcg",
+        },
+    );
+    let best = match plan.accelerator {
+        ChosenAccelerator::Kvm => "host",
+        ChosenAccelerator::Tcg => "max",
+    };
+    list.text("-cpu", definition.cpu.as_deref().unwrap_or(best));
+    list.text("-m", format!("size={}", memory(definition.memory)));
+    list.text("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", definition.vcpus));
+    list.text("-rtc", "base=utc");
+    list.text("-boot", "strict=on");
+    list.text("-action", actions(definition));
+
+    list.text("-chardev", format!("socket,id=qmp,fd={},server=on,wait=off", plan.qmp));
+    list.text("-mon", "chardev=qmp,mode=control");
+    list.text("-chardev", format!("socket,id=serial0,fd={},server=on,wait=off", plan.serial));
+    list.json("-device", json!({"driver": "isa-serial", "id": "serial0-port", "chardev": "serial0", "index": 0}));
+
+    start(&mut list, &plan.start, definition);
+    graphics(&mut list, definition.graphics.kind);
+    list.json("-device", json!({"driver": "virtio-balloon-pci", "id": "balloon0", "addr": slot(BALLOON)}));
+    list.json("-object", json!({"qom-type": "rng-builtin", "id": "entropy0"}));
+    list.json("-device", json!({"driver": "virtio-rng-pci", "rng": "entropy0", "addr": slot(ENTROPY)}));
+    // Linux has a driver for the ISA form since 3.11, for the PCI form since 5.12.
+    list.json("-device", json!({"driver": "pvpanic"}));
+    if definition.debug_exit {
+        list.json("-device", json!({"driver": "isa-debug-exit", "iobase": 0xf4, "iosize": 4}));
+    }
+
+    let mut order = BootOrder::new(definition);
+    disk::add(&mut list, plan, &mut order)?;
+    card::add(&mut list, plan, &mut order)?;
+    Ok(list.0)
+}
+
+fn machine(start: &StartPlan) -> String {
+    // A guest's memory is not for a core dump; USB and VMware's port are there where asked for only.
+    let mut machine = String::from("q35,usb=off,vmport=off,dump-guest-core=off");
+    if let StartPlan::Uefi { .. } = start {
+        machine.push_str(",pflash0=firmware-code,pflash1=firmware-variables");
+    }
+    machine
+}
+
+fn memory(size: ByteSize) -> String {
+    match size.bytes() {
+        bytes if bytes.is_multiple_of(1 << 20) => format!("{}M", bytes >> 20),
+        bytes => format!("{bytes}b"),
+    }
+}
+
+/// What QEMU does by itself when the guest ends.
+///
+/// - The guest powers off: QEMU ends (the supervisor, also one that was away, sees that it has), unless the domain is
+///   to be preserved; then it stays, paused, in run state `shutdown`. `quit` and SIGTERM end it in either case.
+/// - The guest reboots: in place where it is to go on. Else a reboot is made a power-off; the event `SHUTDOWN`
+///   says `guest-reset`, so that the supervisor tells one from the other.
+/// - The guest panics: always paused, in run state `guest-panicked`, so that the supervisor chooses with the guest's
+///   memory still there, and one that was away can still choose.
+fn actions(definition: &DomainDefinition) -> String {
+    let reboot = match definition.on_reboot {
+        Action::Restart => "reset",
+        Action::Destroy | Action::Preserve => "shutdown",
+    };
+    let stays = [definition.on_poweroff, definition.on_reboot].contains(&Action::Preserve);
+    let shutdown = if stays { "pause" } else { "poweroff" };
+    format!("reboot={reboot},shutdown={shutdown},panic=pause")
+}
+
+fn start(list: &mut List, start: &StartPlan, definition: &DomainDefinition) {
+    match start {
+        StartPlan::Bios => {}
+        StartPlan::Uefi { code, variables } => {
+            list.file("firmware-code", ImageFormat::Raw, *code, true, None);
+            list.file("firmware-variables", ImageFormat::Raw, *variables, false, None);
+        }
+        StartPlan::Kernel { kernel, initrd } => {
+            list.text("-kernel", format!("/proc/self/fd/{kernel}"));
+            if let Some(initrd) = initrd {
+                list.text("-initrd", format!("/proc/self/fd/{initrd}"));
+            }
+            if let Some(line) = &definition.boot.cmdline {
+                list.text("-append", line.clone());
+            }
+        }
+    }
+}
+
+fn graphics(list: &mut List, kind: GraphicsKind) {
+    list.text("-display", "none");
+    match kind {
+        GraphicsKind::None => {}
+        GraphicsKind::Vnc => {
+            // A display that listens nowhere: clients come as descriptors, by QMP `add_client`.
+            list.text("-vnc", "none");
+            list.json("-device", json!({"driver": "VGA", "id": "video0", "addr": slot(VGA)}));
+            list.json("-device", json!({"driver": "qemu-xhci", "id": "usb0", "addr": slot(USB)}));
+            // A pointer with absolute positions, which is all that VNC knows.
+            list.json("-device", json!({"driver": "usb-tablet", "id": "pointer0", "bus": "usb0.0"}));
+        }
+    }
+}
+
+/// Which device the firmware tries when, from the definition's `boot.order`.
+struct BootOrder {
+    order: Vec<BootDevice>,
+    per_class: usize,
+}
+
+impl BootOrder {
+    fn new(definition: &DomainDefinition) -> Self {
+        let order = if definition.boot.kernel.is_some() { Vec::new() } else { definition.boot.order.clone() };
+        BootOrder { order, per_class: definition.disks.len().max(definition.cards.len()) }
+    }
+    /// `bootindex` of the device that is number `index` of its list.
+    fn index(&mut self, device: BootDevice, index: usize) -> Option<usize> {
+        let class = self.order.iter().position(|d| *d == device)?;
+        Some(class * self.per_class + index)
+    }
+}
+
+/// The arguments as they grow.
+#[derive(Default)]
+struct List(Vec<String>);
+
+impl List {
+    fn flag(&mut self, option: &str) -> &mut Self {
+        self.0.push(option.into());
+        self
+    }
+    fn text(&mut self, option: &str, value: impl Into<String>) -> &mut Self {
+        self.0.extend([option.into(), value.into()]);
+        self
+    }
+    fn json(&mut self, option: &str, value: Value) -> &mut Self {
+        self.text(option, value.to_string())
+    }
+
+    /// A block node called `node` over an open file. `-add-fd` files it under a set, so that QEMU takes the very
+    /// descriptor instead of opening a path; the descriptor's access must be the node's.
+    fn file(&mut self, node: &str, format: ImageFormat, descriptor: i32, read_only: bool, backing: Option<&str>) {
+        self.text("-add-fd", format!("fd={descriptor},set={descriptor}"));
+        self.json(
+            "-blockdev",
+            json!({
+                "driver": "file", "node-name": format!("{node}-file"), "filename": format!("/dev/fdset/{descriptor}"),
+                "read-only": read_only, "discard": "unmap", "aio": "threads", "locking": "auto",
+                "cache": {"direct": false, "no-flush": false},
+            }),
+        );
+        let mut top = json!({
+            "driver": format.as_str(), "node-name": node, "file": format!("{node}-file"),
+            "read-only": read_only, "discard": "unmap",
+        });
+        match format {
+            ImageFormat::Raw => {}
+            // Null where there is none: QEMU never follows the path in an image's header.
+            ImageFormat::Qcow2 => top["backing"] = backing.into(),
+        }
+        self.json("-blockdev", top);
+    }
+}
+
+/// In `key=value` lists a comma ends the value, two stand for one (qemu(1)).
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+fn slot(number: usize) -> String {
+    format!("0x{number:x}")
+}
+
+/// Where device `index` of `total` sits among the slots from `base`; the first function of a shared slot says so.
+fn place(device: &mut Value, what: &str, base: usize, index: usize, total: usize) -> Result<()> {
+    if index >= DEVICES_MAX {
+        return Err(Failure::usage(format!("the domain has more than {DEVICES_MAX} {what}")));
+    }
+    let function = index / SLOTS;
+    device["addr"] = format!("0x{:x}.0x{function:x}", base + index % SLOTS).into();
+    if function == 0 && index + SLOTS < total {
+        device["multifunction"] = true.into();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The commands that fief uses, as QEMU's schema has them (qapi/*.json of 7.2 to 10).
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+/// A command: its fields are the arguments.
+pub(super) trait Command: Serialize {
+    const NAME: &'static str;
+    type Answer: DeserializeOwned;
+}
+
+macro_rules! commands {
+    ($($name:literal $command:ident { $($field:ident: $type:ty),* } -> $answer:ty;)+) => {$(
+        #[derive(Debug, Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub(super) struct $command { $(pub(super) $field: $type),* }
+        impl Command for $command {
+            const NAME: &'static str = $name;
+            type Answer = $answer;
+        }
+    )+};
+}
+
+commands! {
+    "qmp_capabilities" Capabilities {} -> IgnoredAny;
+    "query-status" QueryStatus {} -> Status;
+    "query-version" QueryVersion {} -> VersionAnswer;
+    "cont" Cont {} -> IgnoredAny;
+    "stop" Stop {} -> IgnoredAny;
+    "system_powerdown" SystemPowerdown {} -> IgnoredAny;
+    "system_reset" SystemReset {} -> IgnoredAny;
+    "quit" Quit {} -> IgnoredAny;
+    "getfd" GetFd { fdname: &'static str } -> IgnoredAny;
+    "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
+    "add-fd" AddFd {} -> AddedFd;
+    "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
+    "screendump" Screendump { filename: String, format: &'static str } -> IgnoredAny;
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Status {
+    pub(super) status: RunState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct AddedFd {
+    pub(super) fdset_id: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct VersionAnswer {
+    pub(super) qemu: Version,
+}
+
+/// QEMU's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+    pub micro: u32,
+}
+
+/// What the guest does (`RunState` in qapi/run-state.json).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Started with `-S` and not let go yet.
+    Prelaunch,
+    Running,
+    Paused,
+    /// The guest powered off (or was made to instead of a reboot), and is kept.
+    Shutdown,
+    GuestPanicked,
+    /// Stopped by an error of a disk.
+    IoError,
+    InternalError,
+    Suspended,
+    Watchdog,
+    Debug,
+    Inmigrate,
+    Postmigrate,
+    FinishMigrate,
+    SaveVm,
+    RestoreVm,
+    Colo,
+    /// A state that this version of fief does not know.
+    #[serde(other)]
+    Other,
+}

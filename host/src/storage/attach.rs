@@ -1,0 +1,69 @@
+//! The way from a volume to a hypervisor. The plugin says which; the host checks it against policy and walks it.
+
+use super::BlockSource;
+use super::answer::From;
+use super::pool::Pool;
+use crate::error::{Failure, Result};
+use crate::gate::operation::{ImageFormat, ImageRef};
+use crate::gate::{Actor, Ledger, Operation, Outcome};
+use crate::sandbox::protocol::{AttachAccess, Attachment, StorageCall};
+use crate::types::{Access, GrantName, RelativePath, VolumeName};
+
+impl Pool {
+    /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it.
+    pub fn attach(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<BlockSource> {
+        let function = StorageCall::Attach { name: volume.to_string(), access };
+        let access = match access {
+            AttachAccess::ReadOnly => Access::ReadOnly,
+            AttachAccess::Exclusive | AttachAccess::Handover => Access::ReadWrite,
+        };
+        self.query(function, |from, answer| from.attachment(answer))
+            .and_then(|attachment| match attachment {
+                Attachment::File { directory, path, format } => self.file(&directory, &path, format, access),
+                Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
+                Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
+                Attachment::Nbd { .. } => Err(not_supported("an NBD server")),
+                Attachment::Served => Err(not_supported("the plugin's own block interface")),
+            })
+            .map_err(|failure| self.about("attach", volume, failure))
+    }
+
+    /// Tells the plugin that the volume is let go.
+    pub fn detach(&mut self, volume: &VolumeName) -> Result<()> {
+        self.query(StorageCall::Detach { name: volume.to_string() }, |from, answer| from.nothing(&answer))
+            .map_err(|failure| self.about("detach", volume, failure))
+    }
+
+    fn file(&self, directory: &str, path: &str, format: ImageFormat, access: Access) -> Result<BlockSource> {
+        let from = From(&self.plugin);
+        let directory: GrantName =
+            directory.parse().map_err(|why| from.fault(format!("{directory:?} is no name of a directory: {why}")))?;
+        let path: RelativePath = path.parse().map_err(|why| from.fault(format!("{path:?} is no path: {why}")))?;
+        let grants = self.gate.policy().plugins.get(&self.plugin);
+        let grant = grants.and_then(|grants| grants.directories.get(&directory)).ok_or_else(|| {
+            Failure::denied(format!("policy grants plugin {} no directory {:?}", self.plugin, directory.as_str()))
+                .hint(format!("grant it under [plugins.{}] in policy.toml", self.plugin))
+        })?;
+        if access == Access::ReadWrite && grant.access == Access::ReadOnly {
+            return Err(Failure::denied(format!("the directory {:?} is granted for reading only", directory.as_str()))
+                .hint(
+                    "attach the volume read-only (a CD-ROM, or read-only = true), or widen the grant in policy.toml",
+                ));
+        }
+        let image = ImageRef { plugin: self.plugin.clone(), directory, path };
+        let operation = Operation::ImageOpen { image, format, access };
+        let done = self.gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?;
+        match done.outcome {
+            Outcome::Chain { formats } if formats.len() == done.descriptors.len() => Ok(BlockSource {
+                chain: formats.into_iter().zip(done.descriptors).collect(),
+                read_only: access == Access::ReadOnly,
+            }),
+            other => Err(Failure::other(format!("opening an image brought forth {other:?}"))),
+        }
+    }
+}
+
+fn not_supported(way: &str) -> Failure {
+    Failure::denied(format!("the plugin reaches it by {way}, which this version of fief does not support yet"))
+        .hint("use a pool whose volumes are files")
+}

@@ -1,0 +1,119 @@
+//! Calls into a pool's plugin. A question must change nothing; a change is done as a whole or not at all.
+
+use std::time::Duration;
+
+use super::answer::From;
+use super::pool::Pool;
+use crate::error::{Failure, Kind, Result};
+use crate::gate::{Gate, Ledger, Mode};
+use crate::plugin::{Session, Subject};
+use crate::sandbox::protocol::{Call, Return, StorageCall};
+use crate::sys::durable::{self, Lock};
+use crate::types::PoolName;
+
+/// How long a change waits for another one of the same pool to end.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// What answers for the plugin.
+pub(super) enum Backend {
+    Session(Session),
+    #[cfg(test)]
+    Scripted(super::tests::Script),
+}
+
+impl Pool {
+    /// Asks the plugin. What it asks of the host meanwhile is undone, if that changed anything.
+    pub(super) fn query<T>(
+        &mut self,
+        function: StorageCall,
+        check: impl FnOnce(From<'_>, Return) -> Result<T>,
+    ) -> Result<T> {
+        let mut ledger = Ledger::volatile();
+        let answer = self.call(&mut ledger, function);
+        let from = From(&self.plugin);
+        if !ledger.is_empty() {
+            let failure = match answer {
+                Ok(_) => from.fault("it changed something in a call that only asks"),
+                Err(failure) => failure,
+            };
+            return Err(undone(&self.gate, &mut ledger, failure));
+        }
+        check(from, answer?)
+    }
+
+    /// Has the plugin change something, under the pool's lock.
+    pub(super) fn change<T>(
+        &mut self,
+        function: StorageCall,
+        check: impl FnOnce(From<'_>, Return) -> Result<T>,
+    ) -> Result<T> {
+        let (_lock, mut ledger) = match self.gate.mode() {
+            Mode::Perform => {
+                let (lock, ledger) = hold(&self.gate, &self.definition.name)?;
+                (Some(lock), ledger)
+            }
+            // A dry run records nothing, and leaves what was cut off to the next real change.
+            Mode::DryRun => (None, Ledger::volatile()),
+        };
+        let answer = self.call(&mut ledger, function);
+        match answer.and_then(|answer| check(From(&self.plugin), answer)) {
+            Ok(checked) => {
+                self.gate.seal(&mut ledger)?;
+                Ok(checked)
+            }
+            Err(failure) => Err(undone(&self.gate, &mut ledger, failure)),
+        }
+    }
+
+    fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
+        let settings = self.settings()?;
+        let name = self.definition.name.clone();
+        let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
+        let backend = match &mut self.backend {
+            Some(backend) => backend,
+            None => self.backend.insert(Backend::Session(Session::start(&self.gate, &self.plugin)?)),
+        };
+        let answer = match backend {
+            Backend::Session(session) => session.call(ledger, &Subject::Pool(name), call),
+            #[cfg(test)]
+            Backend::Scripted(script) => script(&self.gate, ledger, call),
+        };
+        // A sandbox that was at fault may be gone or broken: the next call gets a new one.
+        if answer.as_ref().is_err_and(|failure| failure.kind == Kind::PluginFault)
+            && matches!(self.backend, Some(Backend::Session(_)))
+        {
+            self.backend = None;
+        }
+        answer
+    }
+}
+
+/// The lock of a pool and its ledger, empty: what an earlier change left, cut off, is undone first.
+pub(super) fn hold(gate: &Gate, name: &PoolName) -> Result<(Lock, Ledger)> {
+    let folder = gate.layout().pool(name);
+    if !folder.is_dir() {
+        return Err(super::pool::unknown(gate, name));
+    }
+    let lock = durable::lock(&folder.join("lock"), LOCK_WAIT)?;
+    let mut ledger = Ledger::open(&folder.join("ledger.jsonl"))?;
+    if !ledger.is_empty() {
+        tracing::info!(pool = %name, "undoing a change that was cut off");
+        gate.undo(&mut ledger).map_err(|failures| {
+            let message = format!("cannot undo an earlier change of the pool {name} that was cut off");
+            let causes = failures.iter().map(Failure::to_string).collect();
+            Failure { causes, ..Failure::new(Kind::NeedsRecover, message) }
+                .hint("put right what is named above, and try again: nothing else is changed until then")
+        })?;
+    }
+    Ok((lock, ledger))
+}
+
+/// Takes back what is in the ledger, because of `failure`.
+fn undone(gate: &Gate, ledger: &mut Ledger, mut failure: Failure) -> Failure {
+    if let Err(failures) = gate.undo(ledger) {
+        failure.causes.extend(failures.iter().map(|f| format!("and it could not be undone: {f}")));
+        failure.kind = Kind::PartlyDone;
+        failure.hint = Some("the next change of the pool tries to undo it again".into());
+    }
+    failure
+}

@@ -1,0 +1,34 @@
+//! Snapshots of volumes, where the pool's plugin has them.
+
+use super::pool::Pool;
+use crate::error::Result;
+use crate::gate::operation::SnapshotFacts;
+use crate::sandbox::protocol::StorageCall;
+use crate::types::{SnapshotName, VolumeName};
+
+impl Pool {
+    pub fn create_snapshot(&mut self, volume: &VolumeName, name: &SnapshotName) -> Result<SnapshotFacts> {
+        let function = StorageCall::SnapshotCreate { volume: volume.to_string(), name: name.to_string() };
+        self.change(function, |from, answer| from.snapshot(answer, name))
+            .map_err(|failure| self.about(&format!("make the snapshot {name} of"), volume, failure))
+    }
+
+    /// What the snapshot held is lost: this cannot be undone.
+    pub fn delete_snapshot(&mut self, volume: &VolumeName, name: &SnapshotName) -> Result<()> {
+        let function = StorageCall::SnapshotDelete { volume: volume.to_string(), name: name.to_string() };
+        self.change(function, |from, answer| from.nothing(&answer))
+            .map_err(|failure| self.about(&format!("delete the snapshot {name} of"), volume, failure))
+    }
+
+    /// What was written to the volume since is lost: this cannot be undone.
+    pub fn revert_snapshot(&mut self, volume: &VolumeName, name: &SnapshotName) -> Result<()> {
+        let function = StorageCall::SnapshotRevert { volume: volume.to_string(), name: name.to_string() };
+        self.change(function, |from, answer| from.nothing(&answer))
+            .map_err(|failure| self.about(&format!("go back to the snapshot {name} of"), volume, failure))
+    }
+
+    pub fn snapshots(&mut self, volume: &VolumeName) -> Result<Vec<SnapshotFacts>> {
+        self.query(StorageCall::Snapshots { volume: volume.to_string() }, |from, answer| from.snapshots(answer))
+            .map_err(|failure| self.about("list the snapshots of", volume, failure))
+    }
+}

@@ -1,0 +1,86 @@
+//! The volumes of a pool.
+
+use super::VolumeSpec;
+use super::pool::Pool;
+use crate::error::{Failure, Result};
+use crate::gate::Mode;
+use crate::sandbox::protocol::{CloneStyle, StorageCall, VolumeFacts};
+use crate::types::{ByteSize, SnapshotName, VolumeName};
+
+impl Pool {
+    pub fn volumes(&mut self) -> Result<Vec<VolumeFacts>> {
+        let pool = self.definition.name.clone();
+        self.query(StorageCall::All, |from, answer| from.volumes(answer))
+            .map_err(|failure| failure.while_doing(format!("cannot list the volumes of {pool}")))
+    }
+
+    pub fn volume(&mut self, name: &VolumeName) -> Result<VolumeFacts> {
+        self.query(StorageCall::Find { name: name.to_string() }, |from, answer| from.volume(answer, name))
+            .map_err(|failure| self.about("look at", name, failure))
+    }
+
+    pub fn create_volume(&mut self, spec: &VolumeSpec) -> Result<VolumeFacts> {
+        let function = StorageCall::Create {
+            name: spec.name.to_string(),
+            size: spec.size.bytes(),
+            format: spec.format,
+            preallocation: spec.preallocation,
+        };
+        let mode = self.gate.mode();
+        self.change(function, |from, answer| {
+            let facts = from.volume(answer, &spec.name)?;
+            match mode {
+                Mode::Perform if facts.format != spec.format => Err(from.fault(format!(
+                    "the volume {} is {}, and {} was asked for",
+                    spec.name,
+                    facts.format.as_str(),
+                    spec.format.as_str()
+                ))),
+                Mode::Perform => from.at_least(facts, spec.size),
+                // Nothing was made that could have a size.
+                Mode::DryRun => Ok(facts),
+            }
+        })
+        .map_err(|failure| self.about("create", &spec.name, failure))
+    }
+
+    /// One that is not there is already deleted. That no domain uses it is for the caller to see to.
+    pub fn delete_volume(&mut self, name: &VolumeName) -> Result<()> {
+        self.change(StorageCall::Delete { name: name.to_string() }, |from, answer| from.nothing(&answer))
+            .map_err(|failure| self.about("delete", name, failure))
+    }
+
+    pub fn resize_volume(&mut self, name: &VolumeName, size: ByteSize) -> Result<VolumeFacts> {
+        let mode = self.gate.mode();
+        let function = StorageCall::Resize { name: name.to_string(), size: size.bytes() };
+        self.change(function, |from, answer| {
+            let facts = from.volume(answer, name)?;
+            match mode {
+                Mode::Perform => from.at_least(facts, size),
+                Mode::DryRun => Ok(facts),
+            }
+        })
+        .map_err(|failure| self.about("resize", name, failure))
+    }
+
+    pub fn clone_volume(
+        &mut self,
+        source: &VolumeName,
+        snapshot: Option<&SnapshotName>,
+        target: &VolumeName,
+        style: CloneStyle,
+    ) -> Result<VolumeFacts> {
+        let function = StorageCall::Clone {
+            source: source.to_string(),
+            snapshot: snapshot.map(SnapshotName::to_string),
+            target: target.to_string(),
+            style,
+        };
+        self.change(function, |from, answer| from.volume(answer, target))
+            .map_err(|failure| self.about("clone", source, failure))
+    }
+
+    pub(super) fn about(&self, doing: &str, volume: &VolumeName, failure: Failure) -> Failure {
+        failure.while_doing(format!("cannot {doing} the volume {}/{volume}", self.definition.name))
+    }
+}

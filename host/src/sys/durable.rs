@@ -1,0 +1,146 @@
+//! State files that survive a crash, and the locks of the objects that they belong to.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use crate::error::{Context, Failure, Kind, Result};
+
+/// How often a lock that another holds is tried again. flock(2) has no deadline of its own.
+const LOCK_TRY: Duration = Duration::from_millis(5);
+
+/// Sixteen hexadecimal digits that no one can foresee, for a name that must be new.
+pub fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(format!("{:016x}", u64::from_le_bytes(bytes)))
+}
+
+/// Writes `bytes` as the whole file `path` (mode 0600): a reader sees the old file or the new one, and after this
+/// returns the new one outlives a power cut. The folder must exist.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).context(|| format!("cannot write {}", path.display()))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let temporary = folder.join(format!(".{name}.{}", random_name()?));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let done = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| sync_folder(folder));
+    if done.is_err() {
+        // The first error is the one to tell; where the rename went through there is nothing to remove.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// Makes the names in `folder` as durable as the files are.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The lock of one object, held until this value is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the lock at `path` (made where absent; its folder must exist), waiting at most `deadline`.
+///
+/// # Errors
+/// `Conflict` where it is held and `deadline` is zero, `TimedOut` where it is still held at the end.
+pub fn lock(path: &Path, deadline: Duration) -> Result<Lock> {
+    let saying = || format!("cannot lock {}", path.display());
+    let start = Instant::now();
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .context(saying)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // The holder before us may have removed the file with its object: then this lock guards nothing.
+            Ok(()) if same_file(&file, path).context(saying)? => return Ok(Lock { _file: file }),
+            Ok(()) | Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < deadline => std::thread::sleep(LOCK_TRY),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(busy(path, deadline)),
+            Err(error) => return Err(error).context(saying),
+        }
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn busy(path: &Path, deadline: Duration) -> Failure {
+    let object: PathBuf = path.parent().unwrap_or(path).iter().rev().take(2).collect::<Vec<_>>().iter().rev().collect();
+    let (kind, waited) = if deadline.is_zero() {
+        (Kind::Conflict, String::new())
+    } else {
+        (Kind::TimedOut, format!("; waited {:.1} s", deadline.as_secs_f32()))
+    };
+    Failure::new(kind, format!("{} is busy: another command is changing it{waited}", object.display()))
+        .hint("try again when that command has ended; `fuser -v` on the lock file names it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_whole_file_and_leaves_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.toml");
+        write(&path, b"a long first text").unwrap();
+        write(&path, b"short").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"short");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let missing = write(&folder.path().join("none/pool.toml"), b"").unwrap_err();
+        assert!(missing.message.contains("none/pool.toml"));
+    }
+
+    #[test]
+    fn a_held_lock_is_a_conflict_at_once_and_a_time_out_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        assert_eq!(lock(&path, Duration::ZERO).unwrap_err().kind, Kind::Conflict);
+        assert_eq!(lock(&path, Duration::from_millis(20)).unwrap_err().kind, Kind::TimedOut);
+        drop(held);
+        lock(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_passes_to_who_waits_even_where_its_file_was_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lock(&path, Duration::from_secs(10)).unwrap());
+            std::fs::remove_file(&path).unwrap();
+            drop(held);
+            let got = waiting.join().unwrap();
+            assert_eq!(lock(&path, Duration::ZERO).unwrap_err().kind, Kind::Conflict);
+            drop(got);
+        });
+    }
+}

@@ -1,0 +1,82 @@
+//! Smallest guest: one sector of real-mode code that prints a line on the first serial port. It runs where no kernel
+//! does: under a KVM that is itself emulated, and in milliseconds.
+
+use std::io::Write;
+use std::path::Path;
+
+/// What becomes of it after its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Halts with interrupts off, for ever.
+    Halt,
+    /// Writes this to port 0xf4 (`isa-debug-exit`: QEMU ends with 2N+1).
+    Exit(u8),
+}
+
+/// `text` is ASCII, short enough for the sector.
+pub fn code(text: &str, then: Then) -> [u8; 512] {
+    let mut sector = [0; 512];
+    // Loaded at 0x7c00 (BIOS boot specification 1.01, 6.5.1).
+    let start: &[u8] = &[
+        0xfa, //             cli
+        0x31, 0xc0, //       xor ax, ax
+        0x8e, 0xd8, //       mov ds, ax
+        0xbe, 0x00, 0x7d, // mov si, 0x7d00       where the text is
+        0xba, 0xf8, 0x03, // mov dx, 0x3f8        first serial port, data
+        // next:
+        0xac, //             lodsb
+        0x84, 0xc0, //       test al, al
+        0x74, 0x12, //       jz done
+        0x88, 0xc4, //       mov ah, al
+        0x83, 0xc2, 0x05, // add dx, 5            line status
+        // wait:
+        0xec, //             in al, dx
+        0xa8, 0x20, //       test al, 0x20        room for a byte
+        0x74, 0xfb, //       jz wait
+        0x83, 0xea, 0x05, // sub dx, 5
+        0x88, 0xe0, //       mov al, ah
+        0xee, //             out dx, al
+        0xeb, 0xe9, //       jmp next
+              // done:
+    ];
+    sector[..start.len()].copy_from_slice(start);
+    let end: &[u8] = match then {
+        Then::Halt => &[],
+        Then::Exit(code) => &[0xb0, code, 0xe6, 0xf4], // mov al, code; out 0xf4, al
+    };
+    let halt = [0xf4, 0xeb, 0xfd]; // hlt; jmp to it
+    let place = start.len();
+    sector[place..place + end.len()].copy_from_slice(end);
+    sector[place + end.len()..place + end.len() + halt.len()].copy_from_slice(&halt);
+    let line = format!("{text}\r\n");
+    sector[0x100..0x100 + line.len()].copy_from_slice(line.as_bytes());
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+/// A disk of 1 MiB that starts with it.
+pub fn write(path: &Path, text: &str, then: Then) {
+    let mut file = std::fs::File::create(path).expect("a file for a boot sector");
+    file.write_all(&code(text, then)).expect("room for a boot sector");
+    file.set_len(1 << 20).expect("room for a boot sector");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::time::Duration;
+
+    #[test]
+    fn qemu_runs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("disk.img");
+        write(&disk, "hello from a sector", Then::Exit(3));
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-serial", "stdio"]);
+        qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        qemu.arg("-drive").arg(format!("file={},format=raw,if=virtio", disk.display()));
+        let said = crate::command::run(&mut qemu, Duration::from_secs(30)).expect_code(7);
+        assert_eq!(said.stdout.trim(), "hello from a sector");
+    }
+}

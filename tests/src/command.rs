@@ -1,0 +1,85 @@
+//! Running a program with a deadline, and what it said.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a program that ended said.
+#[derive(Debug)]
+pub struct Said {
+    /// The command line, for messages.
+    pub line: String,
+    /// None where a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Said {
+    /// # Panics
+    /// Where the exit code is another; shows all that was said.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Said {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "exit code of: {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.line,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// stdout as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{} did not print JSON: {error}\n{}", self.line, self.stdout))
+    }
+}
+
+/// Runs to the end.
+///
+/// # Panics
+/// Where it cannot be started, or has not ended by `deadline`; it is ended then.
+#[track_caller]
+pub fn run(command: &mut Command, deadline: Duration) -> Said {
+    let line = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = line.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    // Files, not pipes: what a command leaves running may hold its output open, and must not hold us.
+    let mut stdout = tempfile::tempfile().expect("a file for stdout");
+    let mut stderr = tempfile::tempfile().expect("a file for stderr");
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().expect("a second descriptor"))
+        .stderr(stderr.try_clone().expect("a second descriptor"));
+    let started = Instant::now();
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child that we started") {
+            break Some(status);
+        }
+        if started.elapsed() > deadline {
+            child.kill().expect("a child that we started");
+            child.wait().expect("a child that we started");
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let took = started.elapsed();
+    let (stdout, stderr) = (read(&mut stdout), read(&mut stderr));
+    let Some(status) = status else {
+        panic!("{line} did not end within {} s\n--- stdout\n{stdout}\n--- stderr\n{stderr}", deadline.as_secs());
+    };
+    Said { line, code: status.code(), stdout, stderr, took }
+}
+
+fn read(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).expect("a file that we made");
+    file.read_to_end(&mut bytes).expect("a file that we made");
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,7 @@
+//! The figures.
+
+use crate::command::Result;
+
+pub(crate) fn run() -> Result<()> {
+    Err("not yet".into())
+}

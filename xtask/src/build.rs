@@ -1,0 +1,39 @@
+//! Binaries: the host for this machine, the plugins as components.
+
+use std::path::PathBuf;
+
+use crate::command::{Result, command, run};
+use crate::place;
+use crate::setup;
+
+/// The plugins of the tree.
+pub(crate) const PLUGINS: &[&str] = &["storage-file", "network-host-only", "network-user"];
+
+/// `cargo build` of the host; gives its binary.
+pub(crate) fn host(profile: &str) -> Result<PathBuf> {
+    let mut build = command("cargo", ["build", "--quiet", "--package", "fief", "--bins", "--profile"]);
+    build.arg(if profile == "debug" { "dev" } else { profile });
+    run(build.current_dir(place::workspace()))?;
+    Ok(place::fief(profile))
+}
+
+/// The plugins, optimised: an unoptimised one is ten times as large, and compiled on each install.
+pub(crate) fn plugins() -> Result<()> {
+    setup::wasm_target()?;
+    let mut build = for_wasm();
+    for package in PLUGINS {
+        build.args(["--package", package]);
+    }
+    run(&mut build)
+}
+
+/// The plugins that misbehave: examples of the crate `hostile`.
+pub(crate) fn hostile() -> Result<()> {
+    run(for_wasm().args(["--package", "hostile", "--examples"]))
+}
+
+fn for_wasm() -> std::process::Command {
+    let mut build = command("cargo", ["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
+    build.current_dir(place::workspace());
+    build
+}

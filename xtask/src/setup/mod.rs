@@ -1,0 +1,55 @@
+//! What a command of ours needs on the machine, and how it gets there. A second run finds everything and is quick.
+
+mod packages;
+mod services;
+
+use std::path::Path;
+
+use crate::command::{Result, capture, command, run};
+use crate::guest;
+
+pub(crate) use packages::{stands_for, unpack};
+
+/// What the machine is made ready for; each includes the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    Demo,
+    Test,
+    Bench,
+}
+
+impl Purpose {
+    pub(crate) fn parse(word: &str) -> Result<Self> {
+        match word {
+            "demo" => Ok(Purpose::Demo),
+            "test" => Ok(Purpose::Test),
+            "bench" => Ok(Purpose::Bench),
+            _ => Err(format!("{word:?} is nothing to set up for; demo, test and bench are").into()),
+        }
+    }
+}
+
+/// Packages, the WebAssembly target, and the guests.
+pub(crate) fn all(purpose: Purpose) -> Result<()> {
+    packages::install(purpose)?;
+    wasm_target()?;
+    guest::kernel::ready()?;
+    guest::initramfs::ready()?;
+    if purpose >= Purpose::Test {
+        guest::debian::ready()?;
+    }
+    Ok(())
+}
+
+/// The target that plugins are compiled for.
+pub(crate) fn wasm_target() -> Result<()> {
+    const TARGET: &str = "wasm32-wasip2";
+    let library = capture(&mut command("rustc", ["--print", "target-libdir", "--target", TARGET]))?;
+    if Path::new(library.trim()).is_dir() {
+        return Ok(());
+    }
+    println!("setup: rustup target add {TARGET}");
+    run(&mut command("rustup", ["target", "add", TARGET])).map_err(|trouble| {
+        format!("{trouble}\nhint: plugins are compiled for {TARGET}; add that target to your Rust toolchain").into()
+    })
+}
