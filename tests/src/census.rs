@@ -12,7 +12,7 @@ use crate::Namespace;
 pub struct Census(BTreeSet<String>);
 
 /// Below the root, what stays on purpose: the record of what was done, and what is kept for next time.
-const KEPT: &[&str] = &["audit.jsonl", "host", "cache"];
+const KEPT: &[&str] = &["audit.jsonl", "host", "cache", "domains/.lock", "pools/.lock", "networks/.lock"];
 
 impl Census {
     pub fn take(root: &Path, namespace: &Namespace) -> Census {

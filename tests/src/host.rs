@@ -157,19 +157,29 @@ impl Host {
         self.listed(name)["state"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Processes of this host whose program has this name, as (pid, words).
-    pub fn processes(&self, program: &str) -> Vec<(u32, String)> {
-        let all = census::processes(self.root(), &self.namespace);
-        all.into_iter().filter(|(_, words)| words.starts_with(program)).collect()
+    /// The process that runs a domain's guest, as its record names it.
+    #[track_caller]
+    pub fn hypervisor(&self, domain: &str) -> u32 {
+        self.process_of(domain, "hypervisor")
     }
 
-    /// The only process of this host whose words hold `part`.
+    /// The process that watches over a running domain, as its record names it.
     #[track_caller]
-    pub fn process(&self, part: &str) -> u32 {
-        let found = census::processes(self.root(), &self.namespace);
-        let found: Vec<_> = found.into_iter().filter(|(_, words)| words.contains(part)).collect();
-        let [(pid, _)] = &found[..] else { panic!("one process with {part:?} was expected, not {found:?}") };
-        *pid
+    pub fn supervisor(&self, domain: &str) -> u32 {
+        self.process_of(domain, "supervisor")
+    }
+
+    #[track_caller]
+    fn process_of(&self, domain: &str, role: &str) -> u32 {
+        let shown = self.shown(domain);
+        let pid = shown["run"][role]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        pid.unwrap_or_else(|| panic!("{domain} has no {role}: {shown}"))
+    }
+
+    /// Processes of this host whose words hold `part`.
+    pub fn processes(&self, part: &str) -> Vec<u32> {
+        let all = census::processes(self.root(), &self.namespace);
+        all.into_iter().filter(|(_, words)| words.contains(part)).map(|(pid, _)| pid).collect()
     }
 
     pub fn census(&self) -> Census {

@@ -1,6 +1,9 @@
 //! The command line under bad circumstances: each has its exit code, its cause on one line and its hint, and leaves
 //! nothing behind.
 
+// The helpers here are of tests too.
+#![allow(clippy::unwrap_used)]
+
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
@@ -83,6 +86,10 @@ fn wrong_words_are_usage_errors_that_say_what_to_do() {
         (&[][..], "a verb is missing"),
         (&["pool"], "a verb is missing"),
         (&["polo", "list"], "unrecognized subcommand 'polo'"),
+        (&["start"], "required arguments were not provided"),
+        (&["start", ".."], "invalid value '..'"),
+        (&["create", "node1", "-f", "x.toml"], "cannot be used with"),
+        (&["logs", "node1", "--supervisor", "--hypervisor"], "cannot be used with"),
         (&["pool", "lsit"], "unrecognized subcommand 'lsit'"),
         (&["pool", "show"], "required arguments were not provided"),
         (&["pool", "show", "a", "b"], "unexpected argument 'b'"),
@@ -112,6 +119,7 @@ fn wrong_words_are_usage_errors_that_say_what_to_do() {
         (&["network", "show", "🙂"], "invalid value '🙂'"),
         (&["completions", "tcsh"], "invalid value 'tcsh'"),
         (&["sandbox", "by", "hand"], "not run by hand"),
+        (&["supervise", "node1"], "not run by hand"),
         (&["--root", "", "plugin", "list"], "a value is required"),
         (&["--root", "/", "plugin", "list"], "root of the file system"),
     ] {
@@ -126,7 +134,8 @@ fn wrong_words_are_usage_errors_that_say_what_to_do() {
 fn a_near_miss_is_answered_with_what_was_meant() {
     let place = Place::new();
     for (arguments, meant) in [
-        (&["netwrok", "list"][..], "'network'"),
+        (&["strat", "node1"][..], "'start'"),
+        (&["netwrok", "list"], "'network'"),
         (&["pool", "lsit"], "'list'"),
         (&["pool", "list", "--outptu", "json"], "'--output'"),
         (&["volume", "create", "a/b", "--size", "1G", "--format", "qcow"], "'qcow2'"),
@@ -180,7 +189,8 @@ fn a_name_may_be_a_verb_too() {
 #[test]
 fn verbs_that_only_read_work_before_there_is_anything() {
     let place = Place::new();
-    for line in ["plugin list", "policy show", "host info", "pool list", "network list", "volume list", "policy check"]
+    for line in
+        ["list", "plugin list", "policy show", "host info", "pool list", "network list", "volume list", "policy check"]
     {
         let arguments: Vec<&str> = line.split(' ').collect();
         eprintln!("fief {line}");

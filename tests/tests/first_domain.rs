@@ -95,7 +95,7 @@ fn the_hypervisor_holds_no_privilege() {
     let host = Host::new();
     let guest = host.run_guest("node1", &[], "fief.mode=idle");
     guest.says("fief-guest: ready");
-    let pid = host.process("qemu-system");
+    let pid = host.hypervisor("node1");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the status of a process");
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));

@@ -1,5 +1,6 @@
 //! The life of a domain: verbs that are said twice, processes that are killed, guests that end by themselves.
 
+use std::path::Path;
 use std::time::Duration;
 
 use fief_tests::{Guest, Host, eventually};
@@ -26,9 +27,9 @@ fn idle<'a>(host: &'a Host, name: &str) -> Guest<'a> {
 fn a_second_start_is_a_no_op() {
     let host = Host::new();
     let guest = idle(&host, "node1");
-    let before = host.process("qemu-system");
+    let before = host.hypervisor("node1");
     host.fief(&["start", "node1"]);
-    assert_eq!(host.process("qemu-system"), before);
+    assert_eq!(host.hypervisor("node1"), before);
     drop(guest);
     host.fief(&["stop", "node1"]);
     host.fief(&["delete", "node1", "--yes"]);
@@ -57,7 +58,7 @@ fn two_starts_at_once_start_one_guest() {
     for mut start in starts {
         assert!(start.wait().expect("our child").success());
     }
-    host.process("qemu-system");
+    assert_eq!(host.processes("qemu-system"), [host.hypervisor("node1")]);
     host.fief(&["stop", "node1"]);
     host.fief(&["delete", "node1", "--yes"]);
     host.finish();
@@ -122,7 +123,7 @@ fn a_killed_hypervisor_is_noticed_and_cleared_away() {
     host.host_only("lab", "10.77.0.1/24");
     let guest = host.run_guest("node1", &["--network", "lab"], "fief.mode=idle");
     guest.says("fief-guest: ready");
-    kill(host.process("qemu-system"));
+    kill(host.hypervisor("node1"));
     host.fief(&["wait", "node1", "--state", "off", "--timeout", "30s"]);
     assert_eq!(host.shown("node1")["last-end"]["reason"], "hypervisor-gone");
     drop(guest);
@@ -140,13 +141,14 @@ fn a_killed_supervisor_is_replaced_and_the_guest_goes_on() {
     let guest = host.run_guest("node1", &[], "fief.mode=count");
     guest.says("fief-guest: beat 3");
     drop(guest);
-    let hypervisor = host.process("qemu-system");
-    kill(host.process("supervise node1"));
+    let hypervisor = host.hypervisor("node1");
+    let killed = host.supervisor("node1");
+    kill(killed);
     // The next command that needs one gives it a new one.
     host.fief(&["start", "node1"]);
-    assert_eq!(host.process("qemu-system"), hypervisor, "it is the same guest");
+    assert_eq!(host.hypervisor("node1"), hypervisor, "it is the same guest");
     let supervisor = eventually("a new supervisor", NOTICED, || {
-        host.processes("fief").into_iter().find(|(_, words)| words.contains("supervise")).map(|(pid, _)| pid)
+        Some(host.supervisor("node1")).filter(|&pid| pid != killed && Path::new("/proc").join(pid.to_string()).exists())
     });
     assert_eq!(host.state("node1"), "running");
     // The guest counts on, and is heard again.
@@ -154,7 +156,7 @@ fn a_killed_supervisor_is_replaced_and_the_guest_goes_on() {
     let beats = |text: &str| text.matches("fief-guest: beat").count();
     let heard = beats(&log());
     eventually("the guest is heard", NOTICED, || (beats(&log()) > heard + 3).then_some(()));
-    assert_eq!(host.process("supervise node1"), supervisor);
+    assert_eq!(host.supervisor("node1"), supervisor);
     host.fief(&["stop", "node1"]);
     host.fief(&["delete", "node1", "--yes"]);
     host.finish();
@@ -167,8 +169,9 @@ fn what_both_left_when_killed_is_cleared_away_by_the_next_command() {
     let guest = host.run_guest("node1", &["--network", "lab"], "fief.mode=idle");
     guest.says("fief-guest: ready");
     drop(guest);
-    kill(host.process("supervise node1"));
-    kill(host.process("qemu-system"));
+    let (supervisor, hypervisor) = (host.supervisor("node1"), host.hypervisor("node1"));
+    kill(supervisor);
+    kill(hypervisor);
     eventually("the hypervisor is gone", NOTICED, || host.processes("qemu-system").is_empty().then_some(()));
     assert_eq!(host.state("node1"), "off");
     host.fief(&["stop", "node1"]);

@@ -59,6 +59,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["check"] => check::run(check::Deny::Yes)?,
         ["check", "--no-deny"] => check::run(check::Deny::No)?,
         ["bench"] => bench::run()?,
+        ["bench", "--inside"] => bench::inside()?,
         ["setup"] => setup::all(Purpose::Test)?,
         ["setup", "--for", purpose] => setup::all(Purpose::parse(purpose)?)?,
         ["ci"] => {

@@ -70,7 +70,7 @@ struct Global {
 enum Verb {
     // Those that people use all day stand first, at the top level.
     #[command(flatten)]
-    Domain(domain::Verb),
+    Domain(Box<domain::Verb>),
 
     // Everything else is a noun and a verb.
     #[command(subcommand)]
@@ -125,7 +125,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     };
     let context = Context::new(root::resolve(global.root)?, global.output, global.yes, global.dry_run)?;
     let result = match verb {
-        Verb::Domain(verb) => domain::run(&context, verb),
+        Verb::Domain(verb) => domain::run(&context, *verb),
         Verb::Pool(verb) => pool::run(&context, verb),
         Verb::Volume(verb) => volume::run(&context, verb),
         Verb::Network(verb) => network::run(&context, verb),

@@ -199,6 +199,11 @@ fn access_word(access: Access) -> &'static str {
     }
 }
 
+/// Whether policy names this link among those that the plugin may use.
+pub fn names_link(policy: &Policy, plugin: &PluginId, link: &str) -> bool {
+    policy.plugins.get(plugin).is_some_and(|grants| grants.bridges.iter().any(|pattern| matches(pattern, link)))
+}
+
 /// Whether `name` is what `pattern` describes: `*` stands for any run of characters, all else for itself.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());

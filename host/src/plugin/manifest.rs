@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::policy::HostInterface;
+use crate::error::{Failure, Result};
+use crate::plugin::text::printable;
 use crate::sandbox::protocol::PluginKind;
 use crate::types::{Access, PluginId};
 
@@ -72,4 +74,175 @@ pub enum Permission {
         name: String,
         reason: String,
     },
+}
+
+/// The host interface version that this host serves; a plugin that needs a later one is refused.
+const HOST_API: [u64; 3] = [0, 1, 0];
+/// Most settings, and most permissions, of a plugin.
+const ITEMS_MAX: usize = 64;
+/// Longest text for people in a manifest, in bytes.
+const TEXT_MAX: usize = 1_000;
+
+impl Manifest {
+    /// Reads a manifest's JSON and checks what its types do not.
+    ///
+    /// # Errors
+    /// `Usage`, with the place in the JSON or the field that is wrong.
+    pub fn parse(json: &[u8]) -> Result<Manifest> {
+        let manifest: Manifest = serde_json::from_slice(json).map_err(|error| {
+            let mut failure = Failure::usage("the plugin's manifest cannot be read");
+            failure.causes.push(printable(&error.to_string()));
+            failure.hint("build the plugin with the SDK of this version of fief")
+        })?;
+        manifest.check().map_err(|reason| Failure::usage(format!("the plugin's manifest is wrong: {reason}")))?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.schema != 1 {
+            return Err(format!("its schema is {}, this host reads 1", self.schema));
+        }
+        semantic(&self.version)
+            .ok_or_else(|| format!("version {:?} is not a semantic version, as 1.2.3", printable(&self.version)))?;
+        let wanted = semantic(&self.host_api)
+            .ok_or_else(|| format!("host-api {:?} is not a version, as 0.1.0", printable(&self.host_api)))?;
+        if wanted > HOST_API {
+            let [major, minor, patch] = wanted;
+            return Err(format!("it needs the host interfaces {major}.{minor}.{patch}, this host has 0.1.0"));
+        }
+        plain("summary", &self.summary)?;
+        if self.settings.len() > ITEMS_MAX || self.permissions.len() > ITEMS_MAX {
+            return Err(format!("it has more than {ITEMS_MAX} settings or permissions"));
+        }
+        for (index, setting) in self.settings.iter().enumerate() {
+            setting_key(&setting.key)?;
+            plain("doc", &setting.doc)?;
+            if self.settings[..index].iter().any(|earlier| earlier.key == setting.key) {
+                return Err(format!("it has the setting {} twice", setting.key));
+            }
+            if setting.required && setting.default.is_some() {
+                return Err(format!("the setting {} is required and has a default", setting.key));
+            }
+        }
+        self.permissions.iter().try_for_each(|permission| match permission {
+            Permission::Interface { reason, .. } | Permission::Directory { reason, .. } => plain("reason", reason),
+            Permission::Connect { to, reason } => plain("to", to).and_then(|()| plain("reason", reason)),
+            Permission::Secret { name, reason } => {
+                name.parse::<crate::types::GrantName>().map_err(|error| format!("secret: {error}"))?;
+                plain("reason", reason)
+            }
+        })
+    }
+
+    /// Whether the plugin asks for this host interface.
+    pub fn asks_for(&self, wanted: HostInterface) -> bool {
+        self.permissions.iter().any(|permission| match permission {
+            Permission::Interface { interface, .. } => *interface == wanted,
+            Permission::Directory { .. } | Permission::Connect { .. } | Permission::Secret { .. } => false,
+        })
+    }
+}
+
+fn setting_key(key: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match key.len() {
+        1..=64 if key.chars().all(fits) && key.starts_with(|c: char| c.is_ascii_lowercase()) => Ok(()),
+        _ => Err(format!("{:?} is not a key of a setting; lower case letters, digits and '-' are", printable(key))),
+    }
+}
+
+fn plain(field: &str, text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > TEXT_MAX {
+        return Err(format!("{field} is {} bytes long, 1 to {TEXT_MAX} are allowed", text.len()));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(format!("{field} holds the character {bad:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Major, minor and patch of a version after Semantic Versioning 2.0.0; none where it is not one.
+fn semantic(version: &str) -> Option<[u64; 3]> {
+    let (rest, build) = version.split_once('+').map_or((version, None), |(rest, build)| (rest, Some(build)));
+    let (core, before) = rest.split_once('-').map_or((rest, None), |(core, before)| (core, Some(before)));
+    let identifiers = |part: Option<&str>| {
+        part.is_none_or(|part| {
+            part.split('.').all(|i| !i.is_empty() && i.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        })
+    };
+    if version.len() > 128 || !identifiers(before) || !identifiers(build) {
+        return None;
+    }
+    let mut numbers = core.split('.').map(|number| {
+        let plain = number.bytes().all(|b| b.is_ascii_digit()) && (number == "0" || !number.starts_with('0'));
+        number.parse::<u64>().ok().filter(|_| plain)
+    });
+    let triple = [numbers.next()??, numbers.next()??, numbers.next()??];
+    numbers.next().is_none().then_some(triple)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({
+            "schema": 1, "id": "storage-file", "version": "0.1.0", "kind": "storage", "host-api": "0.1.0",
+            "summary": "Volumes as files.",
+            "settings": [{ "key": "directory", "type": "directory", "required": true, "doc": "Where." }],
+            "permissions": [
+                { "permission": "interface", "interface": "images", "reason": "Makes images." },
+                { "permission": "directory", "access": "read-write", "reason": "Lists images." },
+            ],
+        })
+    }
+
+    #[test]
+    fn a_manifest_says_what_the_plugin_asks_for() {
+        let manifest = Manifest::parse(good().to_string().as_bytes()).unwrap();
+        assert!(manifest.asks_for(HostInterface::Images));
+        assert!(!manifest.asks_for(HostInterface::Bridges));
+    }
+
+    #[test]
+    fn a_wrong_manifest_is_refused_by_the_field_that_is_wrong() {
+        let cases: [(&str, Value, &str); 14] = [
+            ("/schema", json!(2), "its schema is 2"),
+            ("/id", json!("../x"), "may not stand in a name"),
+            ("/id", json!(""), "may not be empty"),
+            ("/version", json!("1.0"), "not a semantic version"),
+            ("/version", json!("1.0.01"), "not a semantic version"),
+            ("/kind", json!("cooking"), "unknown variant"),
+            ("/host-api", json!("0.2.0"), "needs the host interfaces 0.2.0"),
+            ("/summary", json!("a\u{1b}[2J"), "holds the character"),
+            ("/summary", json!("x".repeat(TEXT_MAX + 1)), "bytes long"),
+            ("/settings/0/key", json!("A b"), "not a key"),
+            ("/settings/0/default", json!("x"), "required and has a default"),
+            ("/permissions/0/interface", json!("kernel"), "unknown variant"),
+            ("/permissions/0/permission", json!("root"), "unknown variant"),
+            ("/permissions/1/acess", json!("read-write"), "unknown field"),
+        ];
+        for (place, value, cause) in cases {
+            let mut manifest = good();
+            let (parent, key) = place.rsplit_once('/').unwrap();
+            manifest.pointer_mut(parent).unwrap()[key] = value;
+            let failure = Manifest::parse(manifest.to_string().as_bytes()).unwrap_err();
+            assert!(failure.to_string().contains(cause), "{place}: {failure}");
+        }
+        for json in ["", "[]", "{", "{}", "null", "\"x\""] {
+            assert!(Manifest::parse(json.as_bytes()).is_err(), "{json:?} was taken");
+        }
+    }
+
+    #[test]
+    fn versions_follow_semver() {
+        for good in ["0.0.0", "1.2.3", "1.0.0-alpha.1+build.5", "10.20.30-rc.1"] {
+            assert!(semantic(good).is_some(), "{good}");
+        }
+        for bad in ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.-3", "1.2.3-", "1.2.3+", "v1.2.3", "1.2.3-a..b"] {
+            assert!(semantic(bad).is_none(), "{bad}");
+        }
+    }
 }

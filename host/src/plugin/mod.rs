@@ -1,11 +1,25 @@
 //! Plugins, from the host's side: what is installed, what each may do, and calls into their sandboxes.
 //! Nothing here runs WebAssembly; that happens in the other room.
 
+mod ask;
+mod cache;
+pub mod component;
+mod durable;
+mod failure;
+mod log;
 pub mod manifest;
 pub mod package;
+pub mod permission;
+pub mod process;
+mod reply;
 pub mod session;
 pub mod settings;
+mod shape;
+pub mod text;
+mod world;
 
 pub use manifest::Manifest;
 pub use package::{Installed, installed};
+pub use permission::{Effective, effective};
 pub use session::{Session, Subject};
+pub use text::printable;

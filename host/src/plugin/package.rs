@@ -1,12 +1,21 @@
 //! Installed plugins: stored by digest, compiled once, loaded from the cache.
 
-use crate::error::{Failure, Result};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Failure, Result};
+use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
-use crate::plugin::Manifest;
+use crate::plugin::component::{self, Component, PLUGIN_MAX};
+use crate::plugin::{Manifest, cache, durable, session, world};
 use crate::types::{Digest, PluginId};
 
 /// A plugin as it is installed under its id.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Installed {
     pub digest: Digest,
     pub manifest: Manifest,
@@ -15,15 +24,161 @@ pub struct Installed {
     pub exports: Vec<String>,
 }
 
+/// What a plugin file holds, checked, and not installed (`fief plugin show FILE`).
+///
+/// # Errors
+/// `Usage` where it is no plugin for this host; `NotFound` where there is no such file.
+pub fn inspect(path: &Path) -> Result<Installed> {
+    read(path).map(|(installed, _)| installed)
+}
+
+/// Installs the plugin in the file at `path`, under the id in its manifest: stored, compiled, loaded once to see that
+/// it fits. What was installed under that id before is replaced; the same bytes again change nothing.
+/// In a dry run it is checked and nothing is written.
+///
+/// # Errors
+/// `Usage` where it is no plugin for this host, `Denied` where policy pins other bytes under its id, `PluginFault`
+/// where it does not compile or load.
+pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
+    let (new, bytes) = read(path)?;
+    let id = &new.manifest.id;
+    pinned(gate, id, new.digest)?;
+    if gate.mode() == Mode::DryRun {
+        return Ok(new);
+    }
+    let layout = gate.layout();
+    let before = installed(layout, id).ok();
+    if before.as_ref() != Some(&new) || !layout.store(new.digest).exists() {
+        let stored = layout.store(new.digest);
+        durable::folder(stored.parent().unwrap_or(layout.root()))?;
+        durable::write(&stored, &bytes)?;
+    }
+    // The record comes last: an id names only what was seen to load.
+    let fits = session::try_load(gate, &new);
+    if let Err(failure) = fits {
+        if before.as_ref().is_none_or(|before| before.digest != new.digest) {
+            sweep(layout, new.digest)?;
+        }
+        return Err(failure.while_doing(format!("cannot install the plugin {id}")));
+    }
+    if before.as_ref() == Some(&new) {
+        return Ok(new);
+    }
+    durable::folder(&layout.plugin(id))?;
+    let record = serde_json::to_vec_pretty(&new).context(|| format!("cannot write the record of the plugin {id}"))?;
+    durable::write(&layout.plugin(id).join("plugin.json"), &record)?;
+    if let Some(before) = before {
+        sweep(layout, before.digest)?;
+    }
+    Ok(new)
+}
+
+/// Removes the plugin; one that is not installed is already removed. Pools and networks that need it stay defined.
+pub fn remove(layout: &Layout, id: &PluginId) -> Result<()> {
+    let folder = layout.plugin(id);
+    let gone = installed(layout, id).ok();
+    let saying = || format!("cannot remove the plugin {id}");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.context(saying)?,
+    }
+    durable::sync_folder_of(&folder)?;
+    gone.map_or(Ok(()), |gone| sweep(layout, gone.digest))
+}
+
 /// # Errors
 /// `NotFound` where no plugin is installed under that id.
 pub fn installed(layout: &Layout, id: &PluginId) -> Result<Installed> {
-    let _ = layout;
-    Err(Failure::not_found(format!("no plugin {id} is installed")))
+    let path = layout.plugin(id).join("plugin.json");
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Failure::not_found(format!("no plugin {id} is installed"))
+                .hint("fief plugin list shows what is installed, fief plugin install FILE installs"));
+        }
+        Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
+    };
+    let installed: Installed = serde_json::from_slice(&bytes)
+        .context(|| format!("the record {} cannot be read", path.display()))
+        .map_err(|failure| failure.hint("install the plugin again"))?;
+    if installed.manifest.id != *id {
+        return Err(Failure::other(format!("the record {} is of another plugin", path.display()))
+            .hint("install the plugin again"));
+    }
+    Ok(installed)
 }
 
 /// All installed plugins, by id.
 pub fn all(layout: &Layout) -> Result<Vec<Installed>> {
-    let _ = layout;
-    Ok(Vec::new())
+    let folder = layout.plugins();
+    let saying = || format!("cannot read the folder {}", folder.display());
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).context(saying),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.context(saying)?.file_name();
+        // A folder without a record is an installation that was cut off: nothing is installed there.
+        if let Some(id) = name.to_str().and_then(|name| name.parse::<PluginId>().ok())
+            && layout.plugin(&id).join("plugin.json").exists()
+        {
+            found.push(installed(layout, &id)?);
+        }
+    }
+    found.sort_by(|one, other| one.manifest.id.cmp(&other.manifest.id));
+    Ok(found)
+}
+
+/// # Errors
+/// `Denied` where policy pins other bytes under this id.
+pub(super) fn pinned(gate: &Gate, id: &PluginId, digest: Digest) -> Result<()> {
+    match gate.policy().plugins.get(id).and_then(|grants| grants.digest) {
+        Some(pin) if pin != digest => {
+            let mut failure = Failure::denied(format!("policy pins other bytes for the plugin {id}"));
+            failure.causes.push(format!("the pin is {pin}, the plugin is {digest}"));
+            Err(failure.hint(format!("change `digest` below [plugins.{id}] in policy.toml if you trust this plugin")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    let opened = File::open(path).and_then(|file| {
+        if file.metadata()?.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        file.take(PLUGIN_MAX as u64 + 1).read_to_end(&mut bytes)
+    });
+    if let Err(error) = opened {
+        let failure = match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {shown}")),
+            _ => Failure::usage(format!("cannot read the plugin {shown}")).because(error),
+        };
+        return Err(failure);
+    }
+    let saying = |failure: Failure| failure.while_doing(format!("{shown} is not a plugin for this host"));
+    let component = component::read(&bytes).map_err(saying)?;
+    let manifest = Manifest::parse(&component.manifest).map_err(saying)?;
+    world::check(&component, &manifest).map_err(saying)?;
+    let Component { imports, exports, manifest: _ } = component;
+    Ok((Installed { digest: Digest::of(&bytes), manifest, imports, exports }, bytes))
+}
+
+/// Removes the stored and compiled bytes of a digest that no id names any more.
+fn sweep(layout: &Layout, digest: Digest) -> Result<()> {
+    if all(layout)?.iter().any(|installed| installed.digest == digest) {
+        return Ok(());
+    }
+    cache::forget(layout, digest)?;
+    let path = layout.store(digest);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

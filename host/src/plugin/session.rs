@@ -1,9 +1,34 @@
 //! One sandbox process and the calls made into it.
+//!
+//! ```text
+//!   start: installed? pinned? granted? ─▸ compiled ─▸ directories (gate) ─▸ process ─▸ Load ─▸ Ready
+//!   call:  Call ─▸ { Ask ─▸ checked words ─▸ gate ─▸ Answer }* ─▸ Return
+//!            │ trap, limit, silence, nonsense
+//!            ▾
+//!          the process is ended; the next call starts another
+//! ```
 
-use crate::error::Result;
-use crate::gate::{Gate, Ledger};
-use crate::sandbox::protocol::{Call, Return};
-use crate::types::{NetworkName, PluginId, PoolName};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crate::config::policy::{Limits, PluginGrants};
+use crate::error::{Failure, Kind, Result};
+use crate::gate::{Actor, Gate, Ledger, Mode, Operation, judge};
+use crate::plugin::process::Process;
+use crate::plugin::reply::Next;
+use crate::plugin::{Effective, Installed, ask, cache, effective, failure, log, package, reply, shape};
+use crate::sandbox::protocol::{
+    Ability, Ask, Call, CallError, ErrorCode, FromSandbox, PluginError, Preopen, Reply, Return, ToSandbox,
+};
+use crate::types::{Access, NetworkName, PluginId, PoolName};
+
+/// A sandbox that has been told to load and says nothing for this long is stuck.
+const LOAD_WAIT: Duration = Duration::from_secs(30);
+/// The sandbox keeps the call's deadlines itself; this much later the host stops believing that it does.
+const GRACE: Duration = Duration::from_secs(2);
+/// Asks of one call: ten thousand volumes can be looked at.
+const ASKS_MAX: u32 = 10_000;
 
 /// What a call is about; it fills in what the plugin's asks do not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,18 +38,49 @@ pub enum Subject {
 }
 
 /// A sandbox process with one plugin loaded. Dropping it ends the process.
-pub struct Session {}
+#[derive(Debug)]
+pub struct Session {
+    gate: Gate,
+    installed: Installed,
+    effective: Effective,
+    limits: Limits,
+    abilities: Vec<Ability>,
+    process: Option<Process>,
+}
 
 impl Session {
     /// Starts a sandbox for an installed plugin: directories that are granted and wanted are opened by the gate
-    /// and handed over (read-only in a dry run).
+    /// and handed over (read-only in a dry run). The process lives no longer than the calling thread; a call that
+    /// finds it gone starts another.
     ///
     /// # Errors
     /// `NotFound` where it is not installed, `Denied` where its digest is not the pinned one or it asks for more
     /// than was granted, `PluginFault` where it does not load.
     pub fn start(gate: &Gate, plugin: &PluginId) -> Result<Session> {
-        let _ = (gate, plugin);
-        Err(crate::error::Failure::other("no sandbox yet"))
+        let installed = package::installed(gate.layout(), plugin)?;
+        package::pinned(gate, plugin, installed.digest)?;
+        let none = PluginGrants::default();
+        let grants = gate.policy().plugins.get(plugin).unwrap_or(&none);
+        let effective = effective(&installed.manifest, grants)?;
+        let limits = grants.limits.clone();
+        let mut session =
+            Session { gate: gate.clone(), installed, effective, limits, abilities: Vec::new(), process: None };
+        session.process = Some(session.ready()?);
+        Ok(session)
+    }
+
+    /// The sandbox process, while there is one.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    pub fn installed(&self) -> &Installed {
+        &self.installed
+    }
+
+    /// The optional interfaces that the plugin exports.
+    pub fn abilities(&self) -> &[Ability] {
+        &self.abilities
     }
 
     /// Calls a function of the plugin on a fresh instance. Each ask of the plugin goes through the gate as that
@@ -35,7 +91,212 @@ impl Session {
     /// `Conflict`, `denied` → `Denied`, `exhausted` → `NoRoom`, `unreachable`, `timeout`, `invalid` → `Usage`);
     /// `PluginFault` for a trap, a limit, or an answer that does not fit the call.
     pub fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return> {
-        let _ = (ledger, subject, call);
-        Err(crate::error::Failure::other("no sandbox yet"))
+        let saying = format!("the plugin {} failed at {}", self.installed.manifest.id, shape::name(&call));
+        let wanted = shape::of(&call);
+        let mut process = self.ready().map_err(|failure| failure.while_doing(saying.clone()))?;
+        let mut turn = Turn { session: self, ledger, subject, asks: 0, last: None };
+        match turn.take(&mut process, call) {
+            Ok(Ok(given)) if shape::of_return(&given) == wanted => {
+                self.process = Some(process);
+                Ok(given)
+            }
+            // From here on nothing is believed of this process: it ends with `process`.
+            Ok(Ok(_)) => Err(Failure::new(Kind::PluginFault, "its answer does not fit the call").while_doing(saying)),
+            Ok(Err(error)) => {
+                let cause = turn.last.take().filter(|_| matches!(error, CallError::Plugin(_)));
+                if matches!(error, CallError::Plugin(_) | CallError::Missing(_)) {
+                    self.process = Some(process);
+                }
+                Err(explained(&error, cause).while_doing(saying))
+            }
+            Err(failure) => Err(failure.while_doing(saying)),
+        }
     }
+
+    /// The process, started if there is none that lives.
+    fn ready(&mut self) -> Result<Process> {
+        if let Some(mut process) = self.process.take()
+            && !process.has_ended()
+        {
+            return Ok(process);
+        }
+        let directories = open_directories(&self.gate, &self.installed.manifest.id, &self.effective)?;
+        let (process, abilities) = load(&self.gate, &self.installed, &self.effective, &self.limits, &directories)?;
+        self.abilities = abilities;
+        Ok(process)
+    }
+}
+
+/// What the operator reads: the plugin's word, and below it what the host refused the plugin just before, which is
+/// most often the reason.
+fn explained(error: &CallError, cause: Option<Failure>) -> Failure {
+    let mut failure = failure::of_call(error);
+    if let Some(cause) = cause {
+        failure.causes.push(cause.message);
+        failure.causes.extend(cause.causes);
+        failure.hint = failure.hint.or(cause.hint);
+        if failure.kind == Kind::Other {
+            failure.kind = cause.kind;
+        }
+    }
+    failure
+}
+
+/// One call on its way.
+struct Turn<'a> {
+    session: &'a Session,
+    ledger: &'a mut Ledger,
+    subject: &'a Subject,
+    asks: u32,
+    /// The last operation that failed.
+    last: Option<Failure>,
+}
+
+impl Turn<'_> {
+    /// # Errors
+    /// Outside: the sandbox misbehaved. Inside: the call failed and the sandbox said so.
+    fn take(&mut self, process: &mut Process, call: Call) -> Result<Result<Return, CallError>> {
+        let session = self.session;
+        let plugin = &session.installed.manifest.id;
+        // Time in which the plugin had the word; what the host spends on asks is the host's.
+        let mut left = session.limits.wall.saturating_add(GRACE);
+        let mut log = log::Sink::new(plugin, session.limits.log_lines_per_second);
+        process.send(&ToSandbox::Call(call), &[])?;
+        loop {
+            let begun = Instant::now();
+            let frame = process.receive(begun + left)?;
+            left = left.saturating_sub(begun.elapsed());
+            match frame {
+                FromSandbox::Return(result) => return Ok(result),
+                FromSandbox::Log { level, message, fields } => log.line(level, &message, &fields)?,
+                FromSandbox::Ask(ask) => {
+                    self.asks += 1;
+                    if self.asks > ASKS_MAX {
+                        return Err(Failure::new(Kind::PluginFault, format!("it asked more than {ASKS_MAX} times")));
+                    }
+                    let answer = self.answer(ask);
+                    process.send(&ToSandbox::Answer(answer), &[])?;
+                }
+                FromSandbox::Ready { .. } | FromSandbox::Compiled => {
+                    return Err(Failure::new(Kind::PluginFault, "its sandbox sent a frame that is no answer"));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: Ask) -> Result<Reply, PluginError> {
+        let session = self.session;
+        let plugin = &session.installed.manifest.id;
+        if !session.effective.interfaces.contains(&ask::interface(&ask)) {
+            return Err(failure::refusal(ErrorCode::Denied, "the host interface is not granted"));
+        }
+        let creates = ask::creates(&ask);
+        let operation = ask::operation(plugin, self.subject, ask)?;
+        self.perform(operation).map_err(|failure| {
+            tracing::debug!(%plugin, %failure, "an operation that a plugin asked for failed");
+            let told = failure::to_plugin(&failure, creates);
+            self.last = Some(failure);
+            told
+        })
+    }
+
+    fn perform(&mut self, operation: Operation) -> Result<Reply> {
+        let session = self.session;
+        let actor = Actor::Plugin(session.installed.manifest.id.clone());
+        let outcome = session.gate.perform(&actor, self.ledger, operation.clone(), Vec::new())?.outcome;
+        let mismatch = || Failure::other("the operation gave what it does not give");
+        match reply::reply(&operation, outcome) {
+            // What else the host has is not the plugin's to know.
+            Next::Answer(Reply::Links(mut all)) => {
+                let Actor::Plugin(id) = &actor else { return Err(mismatch()) };
+                all.retain(|link| link.owned || judge::names_link(session.gate.policy(), id, &link.name));
+                Ok(Reply::Links(all))
+            }
+            Next::Answer(reply) => Ok(reply),
+            Next::Read(reading) => {
+                let outcome = session.gate.perform(&actor, self.ledger, reading, Vec::new())?.outcome;
+                reply::read(&operation, outcome).ok_or_else(mismatch)
+            }
+            Next::Mismatch => Err(mismatch()),
+        }
+    }
+}
+
+/// Loads a plugin that is not installed yet, with all that it asks for and no directory, to see that it fits.
+pub(super) fn try_load(gate: &Gate, installed: &Installed) -> Result<()> {
+    use crate::plugin::manifest::Permission;
+    let asked = installed.manifest.permissions.iter().filter_map(|permission| match permission {
+        Permission::Interface { interface, .. } => Some(*interface),
+        Permission::Directory { .. } | Permission::Connect { .. } | Permission::Secret { .. } => None,
+    });
+    let all = Effective { interfaces: asked.collect(), ..Effective::default() };
+    load(gate, installed, &all, &Limits::default(), &[]).map(|_| ())
+}
+
+/// The directories that the plugin has, opened by the gate.
+fn open_directories(gate: &Gate, plugin: &PluginId, effective: &Effective) -> Result<Vec<(Preopen, OwnedFd)>> {
+    let mut opened = Vec::new();
+    for (name, access) in &effective.directories {
+        // A dry run changes nothing, and a plugin that could write would.
+        let access = match gate.mode() {
+            Mode::Perform => *access,
+            Mode::DryRun => Access::ReadOnly,
+        };
+        let operation = Operation::DirectoryOpen { plugin: plugin.clone(), directory: name.clone(), access };
+        let done = gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?;
+        let descriptor = done
+            .descriptors
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::other(format!("the directory {name} of the plugin {plugin} was not opened")))?;
+        opened.push((Preopen { name: name.to_string(), access }, descriptor));
+    }
+    Ok(opened)
+}
+
+/// A process with the plugin loaded, and the optional interfaces that it exports. Compiled code that the engine
+/// refuses is compiled anew, once: it may be of another version of fief, or another processor's.
+fn load(
+    gate: &Gate,
+    installed: &Installed,
+    effective: &Effective,
+    limits: &Limits,
+    directories: &[(Preopen, OwnedFd)],
+) -> Result<(Process, Vec<Ability>)> {
+    let id = &installed.manifest.id;
+    let uid = identity(gate, id)?;
+    let code = cache::open(gate.layout(), installed.digest, uid, false)?;
+    let begin = |code: &File| -> Result<(Process, Vec<Ability>)> {
+        let mut process = Process::start(uid)?;
+        let frame = ToSandbox::Load {
+            plugin: id.clone(),
+            kind: installed.manifest.kind,
+            interfaces: effective.interfaces.clone(),
+            directories: directories.iter().map(|(preopen, _)| preopen.clone()).collect(),
+            limits: limits.clone(),
+        };
+        let descriptors: Vec<_> =
+            std::iter::once(code.as_fd()).chain(directories.iter().map(|(_, fd)| fd.as_fd())).collect();
+        process.send(&frame, &descriptors)?;
+        match process.receive(Instant::now() + LOAD_WAIT)? {
+            FromSandbox::Ready { exports } => Ok((process, exports)),
+            FromSandbox::Return(Err(error)) => Err(failure::of_load(&error)),
+            FromSandbox::Compiled | FromSandbox::Ask(_) | FromSandbox::Log { .. } | FromSandbox::Return(Ok(_)) => {
+                Err(Failure::new(Kind::PluginFault, "its sandbox sent a frame that is no answer"))
+            }
+        }
+    };
+    begin(&code)
+        .or_else(|first| match cache::open(gate.layout(), installed.digest, uid, true) {
+            Ok(code) => begin(&code),
+            // What does not compile says more than that it did not load.
+            Err(second) if second.kind == Kind::PluginFault => Err(second),
+            Err(_) => Err(first),
+        })
+        .map_err(|failure| failure.while_doing(format!("the plugin {id} does not load")))
+}
+
+/// The user that the plugin's sandbox runs as; none where this process is not root.
+fn identity(gate: &Gate, plugin: &PluginId) -> Result<Option<u32>> {
+    crate::gate::identity::plugin_uid(gate.layout(), gate.policy(), plugin)
 }

@@ -1,3 +1,75 @@
 //! The other room: `fief sandbox`, a process without privilege that runs one plugin.
+//!
+//! ```text
+//!   started by plugin/process.rs          sys/confine.rs: other user, no capabilities, empty network, no environment
+//!    └▸ run                               checks that it holds no privilege, reads the first frame
+//!        ├▸ Load     load.rs              maps the compiled component, links what was granted
+//!        │   └▸ lockdown.rs               Landlock, then the ticker thread, then seccomp: nothing opens, nothing runs
+//!        │       └▸ Call … instance.rs    a fresh store and instance for each call, within limits.rs
+//!        └▸ Compile  compile.rs           lockdown first, for the compiler reads bytes that nobody vouched for
+//! ```
 
+mod call;
+mod compile;
+mod engine;
+mod instance;
+mod interface;
+mod limits;
+mod load;
+mod lockdown;
+mod log;
 pub mod protocol;
+mod room;
+mod ticker;
+mod version;
+pub mod wire;
+
+pub use engine::SETTINGS;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use protocol::{CallError, FromSandbox, ToSandbox};
+use wire::Wire;
+
+/// The whole life of a sandbox process; gives its exit code. The control socket is its standard input.
+pub fn run() -> u8 {
+    let Ok(wire) = control().map(Arc::new) else {
+        return 2;
+    };
+    match live(&wire) {
+        Ok(()) => 0,
+        Err(reason) => {
+            // The host may be gone, which is a reason to be here; then nobody is left to tell.
+            let _ = wire.send(&FromSandbox::Return(Err(CallError::Trapped(reason))), &[]);
+            1
+        }
+    }
+}
+
+fn control() -> std::io::Result<Wire> {
+    let socket: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let null = std::fs::File::open("/dev/null")?;
+    // Nothing but `wire` holds the socket from here on.
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(Wire::new(UnixStream::from(socket)))
+}
+
+/// # Errors
+/// Why this sandbox cannot do its work: the host shows it as the cause of a plugin fault.
+fn live(wire: &Arc<Wire>) -> Result<(), String> {
+    lockdown::refuse_privilege()?;
+    let gone = |error: std::io::Error| format!("the control socket failed: {error}");
+    let Some((first, descriptors)) = wire.receive_with_descriptors::<ToSandbox>().map_err(gone)? else {
+        return Ok(());
+    };
+    match first {
+        ToSandbox::Compile { limits } => compile::compile(wire, &limits, descriptors),
+        ToSandbox::Load { plugin: _, kind, interfaces, directories, limits } => {
+            let request = load::Request { kind, interfaces, directories, limits };
+            load::load(wire, request, descriptors)?.serve(wire).map_err(gone)
+        }
+        ToSandbox::Call(_) | ToSandbox::Answer(_) => Err("the first frame was neither Load nor Compile".into()),
+    }
+}

@@ -2,12 +2,18 @@
 //! lives below here, each with its reason.
 
 pub mod beneath;
+pub mod component;
+pub mod confine;
 pub mod confined;
 pub mod durable;
 pub mod guest_code;
-#[cfg(test)]
-pub mod netns;
+pub mod landlock;
+pub mod message;
 pub mod process;
+pub mod seccomp;
 pub mod socket;
 pub mod spawn;
 pub mod tap;
+
+#[cfg(test)]
+pub(crate) mod netns;

@@ -51,15 +51,18 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     tail.print(&PathBuf::from(older))?;
     tail.open = None;
     tail.print(&path)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
+        // Asked first, so that what was said before the end is printed after it.
         let over = Record::load(layout, name)?.state_now() == State::Off;
         tail.print(&path)?;
         if over {
-            break;
+            return Ok(());
         }
         std::thread::sleep(INTERVAL);
     }
-    Ok(())
 }
 
 /// Prints a file as it grows, and its successor once it is turned.

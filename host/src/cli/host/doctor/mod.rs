@@ -11,7 +11,7 @@ use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::error::{Failure, Kind, Result};
 
-/// Check this machine; exit code 6 where something fails
+/// Check this machine; exit code 6 where something fails. Remembers whether KVM runs a guest
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

@@ -1,0 +1,82 @@
+//! Which answer belongs to which call, and what a call is named to people.
+
+use crate::sandbox::protocol::{Call, NetworkCall, Return, StorageCall};
+
+/// The variant of [`Return`] that a call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Nothing,
+    PoolInfo,
+    Volume,
+    Volumes,
+    Attachment,
+    Snapshot,
+    Snapshots,
+    Port,
+    Findings,
+}
+
+pub(super) fn of(call: &Call) -> Shape {
+    match call {
+        Call::Storage { function, .. } => match function {
+            StorageCall::Info => Shape::PoolInfo,
+            StorageCall::All => Shape::Volumes,
+            StorageCall::Find { .. }
+            | StorageCall::Create { .. }
+            | StorageCall::Resize { .. }
+            | StorageCall::Clone { .. } => Shape::Volume,
+            StorageCall::Attach { .. } => Shape::Attachment,
+            StorageCall::SnapshotCreate { .. } => Shape::Snapshot,
+            StorageCall::Snapshots { .. } => Shape::Snapshots,
+            StorageCall::Delete { .. }
+            | StorageCall::Detach { .. }
+            | StorageCall::SnapshotDelete { .. }
+            | StorageCall::SnapshotRevert { .. } => Shape::Nothing,
+        },
+        Call::Network { function, .. } => match function {
+            NetworkCall::Up => Shape::Nothing,
+            NetworkCall::Plug { .. } => Shape::Port,
+            NetworkCall::Check => Shape::Findings,
+        },
+    }
+}
+
+pub(super) fn of_return(given: &Return) -> Shape {
+    match given {
+        Return::Nothing => Shape::Nothing,
+        Return::PoolInfo { .. } => Shape::PoolInfo,
+        Return::Volume(_) => Shape::Volume,
+        Return::Volumes(_) => Shape::Volumes,
+        Return::Attachment(_) => Shape::Attachment,
+        Return::Snapshot(_) => Shape::Snapshot,
+        Return::Snapshots(_) => Shape::Snapshots,
+        Return::Port(_) => Shape::Port,
+        Return::Findings(_) => Shape::Findings,
+    }
+}
+
+/// The function's name in the WIT package.
+pub(super) fn name(call: &Call) -> &'static str {
+    match call {
+        Call::Storage { function, .. } => match function {
+            StorageCall::Info => "backend.info",
+            StorageCall::All => "backend.all",
+            StorageCall::Find { .. } => "backend.find",
+            StorageCall::Create { .. } => "backend.create",
+            StorageCall::Delete { .. } => "backend.delete",
+            StorageCall::Resize { .. } => "backend.resize",
+            StorageCall::Attach { .. } => "backend.attach",
+            StorageCall::Detach { .. } => "backend.detach",
+            StorageCall::SnapshotCreate { .. } => "snapshots.create",
+            StorageCall::SnapshotDelete { .. } => "snapshots.delete",
+            StorageCall::SnapshotRevert { .. } => "snapshots.revert",
+            StorageCall::Snapshots { .. } => "snapshots.all",
+            StorageCall::Clone { .. } => "clones.clone",
+        },
+        Call::Network { function, .. } => match function {
+            NetworkCall::Up => "mode.up",
+            NetworkCall::Plug { .. } => "mode.plug",
+            NetworkCall::Check => "mode.check",
+        },
+    }
+}

@@ -1,0 +1,137 @@
+//! Whether a component is of the kind that its manifest says: its real imports and exports against the worlds of `wit/`.
+
+use crate::config::policy::HostInterface;
+use crate::error::{Failure, Result};
+use crate::plugin::Manifest;
+use crate::plugin::component::Component;
+use crate::plugin::text::printable;
+use crate::sandbox::protocol::PluginKind;
+
+/// What every plugin may import: words, and a log.
+const COMMON: &[&str] = &["fief:types/types@0.1.0", "fief:types/log@0.1.0"];
+/// The parts of WASI 0.2 behind which a sandbox has something.
+const WASI: &[&str] = &["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/"];
+
+struct World {
+    /// Interfaces without functions.
+    words: &'static [&'static str],
+    /// What the host gives, if it is asked for and granted.
+    host: &'static [(&'static str, HostInterface)],
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+const STORAGE: World = World {
+    words: &["fief:storage/volumes@0.1.0"],
+    host: &[
+        ("fief:storage/images@0.1.0", HostInterface::Images),
+        ("fief:storage/connections@0.1.0", HostInterface::Connections),
+    ],
+    required: &["fief:storage/backend@0.1.0"],
+    optional: &["fief:storage/snapshots@0.1.0", "fief:storage/clones@0.1.0"],
+};
+
+const NETWORK: World = World {
+    words: &[],
+    host: &[("fief:network/bridges@0.1.0", HostInterface::Bridges)],
+    required: &["fief:network/mode@0.1.0"],
+    optional: &[],
+};
+
+/// # Errors
+/// `Usage`, with each import or export that is missing or one too many as a cause.
+pub fn check(component: &Component, manifest: &Manifest) -> Result<()> {
+    let (kind, world) = match manifest.kind {
+        PluginKind::Storage => ("storage", STORAGE),
+        PluginKind::Network => ("network", NETWORK),
+        PluginKind::Migration => return Err(Failure::usage("this host runs no migration plugins")),
+    };
+    let mut causes = Vec::new();
+    for name in world.required {
+        if !component.exports.iter().any(|export| export == name) {
+            causes.push(format!("it does not export {name}"));
+        }
+    }
+    for name in &component.exports {
+        if !world.required.contains(&name.as_str()) && !world.optional.contains(&name.as_str()) {
+            causes.push(format!("it exports {}, which is no part of a {kind} plugin", printable(name)));
+        }
+    }
+    for name in &component.imports {
+        match world.host.iter().find(|(interface, _)| interface == name) {
+            Some((_, interface)) if !manifest.asks_for(*interface) => {
+                causes.push(format!("it imports {name}, which its manifest does not ask for"));
+            }
+            Some(_) => {}
+            None if COMMON.contains(&name.as_str()) || world.words.contains(&name.as_str()) || is_wasi(name) => {}
+            None => causes.push(format!("it imports {}, which no {kind} plugin is given", printable(name))),
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::usage(format!("the component is not the {kind} plugin that its manifest says"));
+    failure.causes = causes;
+    Err(failure.hint("build it against the WIT packages of this version of fief"))
+}
+
+fn is_wasi(name: &str) -> bool {
+    let known = WASI.iter().any(|package| name.starts_with(package));
+    known && name.rsplit_once("@0.2.").is_some_and(|(_, patch)| patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::manifest::Permission;
+
+    fn manifest(kind: PluginKind, interfaces: &[HostInterface]) -> Manifest {
+        Manifest {
+            schema: 1,
+            id: "it".parse().unwrap(),
+            version: "1.0.0".into(),
+            kind,
+            host_api: "0.1.0".into(),
+            summary: "It.".into(),
+            settings: Vec::new(),
+            permissions: interfaces
+                .iter()
+                .map(|interface| Permission::Interface { interface: *interface, reason: "Because.".into() })
+                .collect(),
+        }
+    }
+
+    fn component(imports: &[&str], exports: &[&str]) -> Component {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Component { imports: owned(imports), exports: owned(exports), manifest: Vec::new() }
+    }
+
+    #[test]
+    fn a_plugin_of_its_kind_is_taken() {
+        let imports = ["fief:types/log@0.1.0", "fief:storage/images@0.1.0", "wasi:cli/environment@0.2.6"];
+        let exports = ["fief:storage/backend@0.1.0", "fief:storage/clones@0.1.0"];
+        check(&component(&imports, &exports), &manifest(PluginKind::Storage, &[HostInterface::Images])).unwrap();
+        let network = component(&["fief:network/bridges@0.1.0"], &["fief:network/mode@0.1.0"]);
+        check(&network, &manifest(PluginKind::Network, &[HostInterface::Bridges])).unwrap();
+    }
+
+    #[test]
+    fn a_mismatch_names_each_missing_and_extra_interface() {
+        let backend = "fief:storage/backend@0.1.0";
+        let cases: [(&[&str], &[&str], &str); 9] = [
+            (&[], &[], "does not export fief:storage/backend@0.1.0"),
+            (&[], &["fief:storage/backend@0.2.0"], "exports fief:storage/backend@0.2.0"),
+            (&[], &[backend, "fief:network/mode@0.1.0"], "exports fief:network/mode@0.1.0"),
+            (&["fief:storage/images@0.1.0"], &[backend], "images@0.1.0, which its manifest does not ask for"),
+            (&["fief:network/bridges@0.1.0"], &[backend], "imports fief:network/bridges@0.1.0"),
+            (&["wasi:sockets/tcp@0.2.6"], &[backend], "imports wasi:sockets/tcp@0.2.6"),
+            (&["wasi:http/outgoing-handler@0.2.6"], &[backend], "imports wasi:http"),
+            (&["wasi:cli/environment@0.3.0"], &[backend], "imports wasi:cli/environment@0.3.0"),
+            (&["evil\u{1b}[2J"], &[backend], "imports evil\\u{1b}[2J"),
+        ];
+        for (imports, exports, cause) in cases {
+            let failure = check(&component(imports, exports), &manifest(PluginKind::Storage, &[])).unwrap_err();
+            assert!(failure.to_string().contains(cause), "{failure} does not say {cause:?}");
+        }
+    }
+}

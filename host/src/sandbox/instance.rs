@@ -1,0 +1,190 @@
+//! A loaded plugin, and its calls: each on a store and an instance of its own, which are gone when it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{Instance, InstancePre, ResourceTable};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+
+use super::call;
+use super::interface::{self, Preopens};
+use super::limits::{Budget, Spent, cpu_time};
+use super::log::Log;
+use super::protocol::{Ability, Call, CallError, FromSandbox, Limit, LogLevel, PluginKind, Return, ToSandbox};
+use super::room::{Host, Room};
+use super::ticker::Ticker;
+use super::version::v0_1::exports::fief::{network, storage};
+use super::wire::Wire;
+use crate::config::policy::Limits;
+
+pub(super) struct Plugin {
+    pub(super) engine: Engine,
+    pub(super) pre: InstancePre<Room>,
+    pub(super) exports: Exports,
+    pub(super) preopens: Preopens,
+    pub(super) limits: Limits,
+    pub(super) ticker: Ticker,
+    pub(super) runtime: tokio::runtime::Runtime,
+}
+
+/// The interfaces that the component exports, found once.
+pub(super) struct Exports {
+    pub(super) backend: Option<storage::backend::GuestIndices>,
+    pub(super) snapshots: Option<storage::snapshots::GuestIndices>,
+    pub(super) clones: Option<storage::clones::GuestIndices>,
+    pub(super) mode: Option<network::mode::GuestIndices>,
+}
+
+impl Exports {
+    /// # Errors
+    /// Where what a plugin of this kind must export is absent, or of another shape than the interface has.
+    pub(super) fn find(pre: &InstancePre<Room>, kind: PluginKind) -> Result<Self, String> {
+        let wrong = |error: wasmtime::Error| format!("an export does not fit: {error:#}");
+        let has = |name: &str| pre.component().get_export_index(None, name).is_some();
+        let mut exports = Exports { backend: None, snapshots: None, clones: None, mode: None };
+        match kind {
+            PluginKind::Storage => {
+                exports.backend = Some(storage::backend::GuestIndices::new(pre).map_err(wrong)?);
+                if has("fief:storage/snapshots@0.1.0") {
+                    exports.snapshots = Some(storage::snapshots::GuestIndices::new(pre).map_err(wrong)?);
+                }
+                if has("fief:storage/clones@0.1.0") {
+                    exports.clones = Some(storage::clones::GuestIndices::new(pre).map_err(wrong)?);
+                }
+            }
+            PluginKind::Network => exports.mode = Some(network::mode::GuestIndices::new(pre).map_err(wrong)?),
+            PluginKind::Migration => return Err("this host runs no migration plugins".into()),
+        }
+        Ok(exports)
+    }
+
+    pub(super) fn abilities(&self) -> Vec<Ability> {
+        let snapshots = self.snapshots.as_ref().map(|_| Ability::Snapshots);
+        let clones = self.clones.as_ref().map(|_| Ability::Clones);
+        snapshots.into_iter().chain(clones).collect()
+    }
+}
+
+impl Plugin {
+    /// Answers calls until the host closes the socket.
+    ///
+    /// # Errors
+    /// Where the socket fails, or the host sends what it may not.
+    pub(super) fn serve(&self, wire: &Arc<Wire>) -> std::io::Result<()> {
+        loop {
+            let call = match wire.receive::<ToSandbox>()? {
+                None => return Ok(()),
+                Some(ToSandbox::Call(call)) => call,
+                Some(ToSandbox::Load { .. } | ToSandbox::Compile { .. } | ToSandbox::Answer(_)) => {
+                    return Err(std::io::Error::other("a frame that is no call came between calls"));
+                }
+            };
+            let result = self.run(wire, call);
+            match wire.send(&FromSandbox::Return(result), &[]) {
+                Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                    let spent = CallError::Limit(Limit::HostCallBytes);
+                    wire.send(&FromSandbox::Return(Err(spent)), &[])?;
+                }
+                other => other?,
+            }
+        }
+    }
+
+    fn run(&self, wire: &Arc<Wire>, call: Call) -> Result<Return, CallError> {
+        let log = Log::new(wire.clone(), self.limits.log_lines_per_second);
+        let host = Host::new(wire.clone());
+        let (wasi, streams) = interface::wasi(&self.preopens, &log);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.limits.handles as usize);
+        let room = Room { budget: Budget::new(&self.limits), table, wasi, log: log.clone(), host: host.clone() };
+        let mut store = self.store(room);
+        let result = {
+            let _ticking = self.ticker.tick();
+            let work = async {
+                // Limits stand before this: a component's start function is the plugin's code too.
+                let instance = self.pre.instantiate_async(&mut store).await?;
+                self.dispatch(&mut store, &instance, call).await
+            };
+            self.runtime.block_on(within(self.limits.wall, &host, work))
+        };
+        drop(store);
+        streams.iter().for_each(|stream| stream.finish());
+        let result = result.unwrap_or_else(|error| Err(describe(&error, &log)));
+        log.settle();
+        result
+    }
+
+    fn store(&self, room: Room) -> Store<Room> {
+        let mut store = Store::new(&self.engine, room);
+        store.limiter(|room| &mut room.budget);
+        store.set_hostcall_fuel(self.limits.host_call_bytes.bytes().try_into().unwrap_or(usize::MAX));
+        store.set_max_component_handles(self.limits.handles as usize);
+        let (begun, budget) = (cpu_time(), self.limits.cpu);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if cpu_time().saturating_sub(begun) > budget {
+                return Err(Spent(Limit::Cpu).into());
+            }
+            // Back to the runtime for a moment, so that the wall deadline is seen.
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store
+    }
+
+    async fn dispatch(
+        &self,
+        store: &mut Store<Room>,
+        instance: &Instance,
+        call: Call,
+    ) -> wasmtime::Result<Result<Return, CallError>> {
+        match call {
+            Call::Storage { pool, settings, function } => {
+                call::storage(&self.exports, store, instance, pool, settings, function).await
+            }
+            Call::Network { network, bridge, settings, function } => {
+                call::network(&self.exports, store, instance, (network, bridge, settings), function).await
+            }
+        }
+    }
+}
+
+/// Runs `work` for at most `wall`, not counting the time that the host took to answer asks.
+async fn within<T>(
+    wall: Duration,
+    host: &Host,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let begun = Instant::now();
+    let mut work = std::pin::pin!(work);
+    loop {
+        let end = begun + wall + host.waited();
+        match tokio::time::timeout_at(end.into(), &mut work).await {
+            Ok(result) => return result,
+            Err(_) if Instant::now() < begun + wall + host.waited() => {}
+            Err(_) => return Err(Spent(Limit::Wall).into()),
+        }
+    }
+}
+
+/// What a trap was. The engine's account of where it happened goes to the log, for the plugin's author.
+fn describe(error: &wasmtime::Error, log: &Log) -> CallError {
+    if let Some(Spent(limit)) = error.downcast_ref::<Spent>() {
+        return CallError::Limit(*limit);
+    }
+    let cause = error.root_cause().to_string();
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        if *trap == Trap::StackOverflow {
+            return CallError::Limit(Limit::Stack);
+        }
+        log.write(LogLevel::Debug, &format!("{error:?}"), Vec::new());
+        return CallError::Trapped(trap.to_string());
+    }
+    // The engine has no types for these two.
+    if cause.contains("fuel allocated for hostcalls has been exhausted") {
+        return CallError::Limit(Limit::HostCallBytes);
+    }
+    if cause.contains("resource table has no free keys") || cause.contains("handle") && cause.contains("limit") {
+        return CallError::Limit(Limit::Handles);
+    }
+    CallError::Trapped(cause)
+}

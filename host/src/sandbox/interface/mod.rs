@@ -1,0 +1,42 @@
+//! The host interfaces, one file each: a function checks nothing, it sends one ask and gives the host's answer.
+
+mod bridges;
+mod connections;
+mod images;
+mod log;
+mod wasi;
+mod words;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::room::Room;
+use super::version::v0_1::fief::{network, storage, types};
+use crate::config::policy::HostInterface;
+
+pub(super) use wasi::{Preopens, wasi};
+pub(super) use words::{attachment, finding, image_snapshot, plugin_error, port, volume};
+pub(super) use words::{format, preallocation};
+
+/// Gives the linker what every plugin has, and the host interfaces that were granted.
+pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasmtime::Result<()> {
+    wasi::link(linker)?;
+    types::log::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    // Types only: a component names these instances wherever it uses their words.
+    types::types::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    storage::volumes::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    for interface in granted {
+        match interface {
+            HostInterface::Images => storage::images::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
+            HostInterface::Connections => storage::connections::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
+            HostInterface::Bridges => network::bridges::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
+            // No plugin of a kind that moves domains is loaded yet.
+            HostInterface::Session => {}
+        }
+    }
+    Ok(())
+}
+
+/// The host gave an answer of another shape than the ask has: a fault of fief's, not of the plugin's.
+fn mismatch<T>(reply: &super::protocol::Reply) -> wasmtime::Result<T> {
+    Err(wasmtime::Error::msg(format!("the host's answer does not fit the question: {reply:?}")))
+}

@@ -1,0 +1,71 @@
+//! `Load`: from the first frame to a plugin that waits for calls, behind shut doors.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use wasmtime::component::Linker;
+
+use super::instance::{Exports, Plugin};
+use super::interface::{self, Preopens};
+use super::protocol::{FromSandbox, PluginKind, Preopen};
+use super::ticker::Ticker;
+use super::wire::Wire;
+use super::{engine, lockdown};
+use crate::config::policy::{HostInterface, Limits};
+use crate::sys::component;
+
+/// Private memory of a sandbox besides what the plugin may have, in bytes: the engine, two copies of the longest
+/// frame, and what lifting a plugin's answer takes.
+const OWN_MEMORY: u64 = 96 << 20;
+
+pub(super) struct Request {
+    pub(super) kind: PluginKind,
+    pub(super) interfaces: Vec<HostInterface>,
+    pub(super) directories: Vec<Preopen>,
+    pub(super) limits: Limits,
+}
+
+/// # Errors
+/// Why the plugin does not load.
+pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> Result<Plugin, String> {
+    let mut descriptors = descriptors.into_iter();
+    let code = descriptors.next().ok_or("Load takes the compiled component")?;
+    let handed: Vec<OwnedFd> = descriptors.collect();
+    if handed.len() != request.directories.len() {
+        return Err(format!("{} directories are named and {} came", request.directories.len(), handed.len()));
+    }
+    let says = |what: &str| {
+        let what = what.to_owned();
+        move |error: wasmtime::Error| format!("{what}: {error:#}")
+    };
+
+    let engine = engine::engine().map_err(says("the engine does not start"))?;
+    let component = component::load(&engine, code.as_fd()).map_err(says("the compiled component does not load"))?;
+    drop(code);
+    // Now, while files can still be made: later calls share this image of the plugin's memory.
+    component.initialize_copy_on_write_image().map_err(says("the plugin's memory cannot be prepared"))?;
+    let mut linker = Linker::new(&engine);
+    interface::link(&mut linker, &request.interfaces).map_err(says("the host interfaces do not link"))?;
+    let pre = linker.instantiate_pre(&component).map_err(says("an import is not granted or does not fit"))?;
+    let exports = Exports::find(&pre, request.kind)?;
+
+    let named: Vec<_> = request.directories.iter().cloned().zip(handed.iter().map(AsFd::as_fd)).collect();
+    let preopens = Preopens::open(&named).map_err(says("a granted directory does not open"))?;
+    let rules: Vec<_> = named.iter().map(|(preopen, descriptor)| (*descriptor, preopen.access)).collect();
+
+    let fuel = request.limits.host_call_bytes.bytes();
+    lockdown::bound_memory(request.limits.memory.bytes().saturating_add(2 * fuel).saturating_add(OWN_MEMORY))?;
+    lockdown::shut_files(&rules)?;
+    drop((named, rules));
+    drop(handed);
+    let ticker = Ticker::start(&engine).map_err(|error| format!("the ticker does not start: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| format!("the runtime does not start: {error}"))?;
+    lockdown::shut_calls()?;
+
+    let abilities = exports.abilities();
+    let plugin = Plugin { engine, pre, exports, preopens, limits: request.limits, ticker, runtime };
+    wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
+    Ok(plugin)
+}

@@ -1,0 +1,23 @@
+//! The bindings of `fief:{types,storage,network}@0.1.0`, both halves, made from `wit/`.
+//!
+//! One world holds all kinds: which of its exports a plugin must have is checked by kind in `load.rs`.
+
+wasmtime::component::bindgen!({
+    inline: "
+        package fief:host;
+        world room {
+            import fief:types/log@0.1.0;
+            import fief:storage/images@0.1.0;
+            import fief:storage/connections@0.1.0;
+            import fief:network/bridges@0.1.0;
+            export fief:storage/backend@0.1.0;
+            export fief:storage/snapshots@0.1.0;
+            export fief:storage/clones@0.1.0;
+            export fief:network/mode@0.1.0;
+        }
+    ",
+    path: ["../wit/types", "../wit/storage", "../wit/network"],
+    world: "fief:host/room",
+    imports: { default: trappable },
+    exports: { default: async },
+});

@@ -1,0 +1,80 @@
+//! Generated from `wit/`. One world for what every host gives, and one for each interface that a plugin may export:
+//! the linker joins the worlds of the `export!` macros that a plugin really calls, so a component exports what its
+//! author implemented and imports what its code uses, and nothing else.
+//!
+//! The generated code is the only place of the SDK that needs `unsafe` (the canonical ABI of the component model).
+#![allow(unsafe_code, unreachable_pub, missing_docs, clippy::all)]
+
+/// Host interfaces, and the words that all interfaces share.
+pub mod host {
+    wit_bindgen::generate!({
+        inline: "
+            package fief:sdk;
+            world host {
+                import fief:types/types@0.1.0;
+                import fief:types/log@0.1.0;
+                import fief:storage/volumes@0.1.0;
+                import fief:storage/images@0.1.0;
+                import fief:storage/connections@0.1.0;
+                import fief:network/bridges@0.1.0;
+            }
+        ",
+        path: ["../wit/types", "../wit/storage", "../wit/network"],
+        generate_all,
+        generate_unused_types: true,
+        additional_derives: [PartialEq],
+    });
+}
+
+pub mod backend {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world backend { export fief:storage/backend@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::backend",
+    });
+}
+
+pub mod snapshots {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world snapshots { export fief:storage/snapshots@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::snapshots",
+    });
+}
+
+pub mod clones {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world clones { export fief:storage/clones@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::clones",
+    });
+}
+
+pub mod mode {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world mode { export fief:network/mode@0.1.0; }",
+        path: ["../wit/types", "../wit/network"],
+        with: { "fief:types/types@0.1.0": crate::bindings::host::fief::types::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::mode",
+    });
+}

@@ -1,0 +1,119 @@
+//! Storage plugins: the traits that an author implements. What each function is for, when the host calls it and what an
+//! error means is in [the crate's manual](crate#storage-plugins).
+
+use crate::bindings::{backend, clones, host, snapshots};
+use crate::error::Result;
+use crate::settings::Settings;
+
+pub use backend::exports::fief::storage::backend::{
+    Access, Attachment, FileNode, IscsiNode, NbdNode, NfsNode, PoolInfo, VolumeSpec,
+};
+pub use clones::exports::fief::storage::clones::Style;
+pub use host::fief::storage::volumes::{Format, Preallocation, Volume};
+pub use snapshots::exports::fief::storage::snapshots::Snapshot;
+
+/// The pool that a call is about.
+#[derive(Debug, Clone)]
+pub struct Pool<S> {
+    /// Its name on this host.
+    pub name: String,
+    pub settings: S,
+}
+
+/// Where volumes live.
+pub trait StorageBackend {
+    type Settings: Settings;
+    /// What the storage is and how much room it has.
+    fn info(pool: &Pool<Self::Settings>) -> Result<PoolInfo>;
+    /// Every volume of the pool.
+    fn all(pool: &Pool<Self::Settings>) -> Result<Vec<Volume>>;
+    /// One volume; `not-found` where there is none of that name.
+    fn find(pool: &Pool<Self::Settings>, name: &str) -> Result<Volume>;
+    /// A new volume. The same name and size again is the same volume.
+    fn create(pool: &Pool<Self::Settings>, spec: &VolumeSpec) -> Result<Volume>;
+    /// Removes a volume; an absent one is already removed.
+    fn delete(pool: &Pool<Self::Settings>, name: &str) -> Result<()>;
+    /// Changes the size, in bytes.
+    fn resize(pool: &Pool<Self::Settings>, name: &str, size: u64) -> Result<Volume>;
+    /// How a domain reaches a volume.
+    fn attach(pool: &Pool<Self::Settings>, name: &str, access: Access) -> Result<Attachment>;
+    /// The domain has let go of it.
+    fn detach(pool: &Pool<Self::Settings>, name: &str) -> Result<()> {
+        let _ = (pool, name);
+        Ok(())
+    }
+}
+
+/// Optional: point-in-time copies kept with a volume.
+pub trait Snapshots: StorageBackend {
+    fn create(pool: &Pool<Self::Settings>, volume: &str, name: &str) -> Result<Snapshot>;
+    /// An absent snapshot is already removed.
+    fn delete(pool: &Pool<Self::Settings>, volume: &str, name: &str) -> Result<()>;
+    fn revert(pool: &Pool<Self::Settings>, volume: &str, name: &str) -> Result<()>;
+    fn all(pool: &Pool<Self::Settings>, volume: &str) -> Result<Vec<Snapshot>>;
+}
+
+/// Optional: new volumes from old ones.
+pub trait Clones: StorageBackend {
+    fn clone(
+        pool: &Pool<Self::Settings>,
+        source: &str,
+        snapshot: Option<&str>,
+        target: &str,
+        style: Style,
+    ) -> Result<Volume>;
+}
+
+fn read<S: Settings>(pool: host::fief::storage::volumes::Pool) -> Result<Pool<S>> {
+    Ok(Pool { settings: S::read(&pool.settings)?, name: pool.name })
+}
+
+type RawPool = host::fief::storage::volumes::Pool;
+
+impl<T: StorageBackend> backend::exports::fief::storage::backend::Guest for T {
+    fn info(pool: RawPool) -> Result<PoolInfo> {
+        <T as StorageBackend>::info(&read(pool)?)
+    }
+    fn all(pool: RawPool) -> Result<Vec<Volume>> {
+        <T as StorageBackend>::all(&read(pool)?)
+    }
+    fn find(pool: RawPool, name: String) -> Result<Volume> {
+        <T as StorageBackend>::find(&read(pool)?, &name)
+    }
+    fn create(pool: RawPool, spec: VolumeSpec) -> Result<Volume> {
+        <T as StorageBackend>::create(&read(pool)?, &spec)
+    }
+    fn delete(pool: RawPool, name: String) -> Result<()> {
+        <T as StorageBackend>::delete(&read(pool)?, &name)
+    }
+    fn resize(pool: RawPool, name: String, size: u64) -> Result<Volume> {
+        <T as StorageBackend>::resize(&read(pool)?, &name, size)
+    }
+    fn attach(pool: RawPool, name: String, access: Access) -> Result<Attachment> {
+        <T as StorageBackend>::attach(&read(pool)?, &name, access)
+    }
+    fn detach(pool: RawPool, name: String) -> Result<()> {
+        <T as StorageBackend>::detach(&read(pool)?, &name)
+    }
+}
+
+impl<T: Snapshots> snapshots::exports::fief::storage::snapshots::Guest for T {
+    fn create(pool: RawPool, volume: String, name: String) -> Result<Snapshot> {
+        <T as Snapshots>::create(&read(pool)?, &volume, &name)
+    }
+    fn delete(pool: RawPool, volume: String, name: String) -> Result<()> {
+        <T as Snapshots>::delete(&read(pool)?, &volume, &name)
+    }
+    fn revert(pool: RawPool, volume: String, name: String) -> Result<()> {
+        <T as Snapshots>::revert(&read(pool)?, &volume, &name)
+    }
+    fn all(pool: RawPool, volume: String) -> Result<Vec<Snapshot>> {
+        <T as Snapshots>::all(&read(pool)?, &volume)
+    }
+}
+
+impl<T: Clones> clones::exports::fief::storage::clones::Guest for T {
+    fn clone(pool: RawPool, source: String, snapshot: Option<String>, target: String, style: Style) -> Result<Volume> {
+        <T as Clones>::clone(&read(pool)?, &source, snapshot.as_deref(), &target, style)
+    }
+}

@@ -1,7 +1,0 @@
-//! The figures.
-
-use crate::command::Result;
-
-pub(crate) fn run() -> Result<()> {
-    Err("not yet".into())
-}

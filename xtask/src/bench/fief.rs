@@ -1,0 +1,97 @@
+//! fief, as it is measured: a root of its own, its release binary.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process_with;
+use crate::command::{Doing, Result, capture, command, output, quietly};
+use crate::{build, place};
+
+pub(super) struct Fief {
+    root: PathBuf,
+}
+
+impl Fief {
+    pub(super) fn prepare(folder: &Path) -> Result<Self> {
+        let root = folder.join("root");
+        let images = root.join("images");
+        fs::create_dir_all(&images)?;
+        let policy = format!(
+            "[plugins.storage-file]\ninterfaces = [\"images\"]\n\
+             directories = [{{ name = \"images\", path = \"{}\", access = \"read-write\" }}]\n\n\
+             [pools]\nfile = \"storage-file\"\n",
+            images.display()
+        );
+        fs::write(root.join("policy.toml"), policy)?;
+        let fief = Fief { root };
+        for plugin in build::PLUGINS {
+            fief.quietly(&["plugin", "install", &place::plugin(plugin).to_string_lossy()])?;
+        }
+        fief.quietly(&["pool", "create", "default", "--kind", "file", "--set", "directory=images"])?;
+        Ok(fief)
+    }
+
+    pub(super) fn define_guest(&self, name: &str) -> Result<()> {
+        let volume = format!("default/{name}");
+        self.quietly(&["volume", "create", &volume, "--size", "1MiB", "--format", "raw"])?;
+        self.quietly(&["create", name, "--memory", "64MiB", "--accelerator", "tcg", "--disk", &volume])
+    }
+
+    /// Definitions without disks.
+    pub(super) fn define_many(&self, many: usize) -> Result<()> {
+        (0..many).try_for_each(|number| self.quietly(&["create", &format!("many{number}"), "--memory", "64MiB"]))
+    }
+
+    pub(super) fn start(&self, name: &str) -> Result<()> {
+        self.quietly(&["start", name])
+    }
+
+    pub(super) fn stop(&self, name: &str) -> Result<()> {
+        self.quietly(&["stop", name])
+    }
+
+    pub(super) fn quietly(&self, words: &[&str]) -> Result<()> {
+        quietly(&mut self.command(words))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = command(&place::fief("release").to_string_lossy(), words);
+        command.env("FIEF_ROOT", &self.root);
+        command
+    }
+
+    /// The words of the running guest's hypervisor.
+    pub(super) fn hypervisor(&self) -> Result<Vec<String>> {
+        let pid = process_with("qemu-system", &self.root)?;
+        let words = fs::read(format!("/proc/{pid}/cmdline")).doing(|| "cannot read a command line".into())?;
+        Ok(words.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+    }
+
+    /// `Rss` of the running guest's supervisor, in KiB (proc(5)).
+    pub(super) fn supervisor_memory(&self) -> Result<u64> {
+        let pid = process_with("supervise", &self.root)?;
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap_or_default();
+        let kib = line.split_whitespace().next().and_then(|number| number.parse().ok());
+        kib.ok_or_else(|| format!("/proc/{pid}/smaps_rollup has no Rss").into())
+    }
+
+    /// What `host/examples/plugin_call.rs` prints.
+    pub(super) fn plugin_calls(&self) -> Result<BTreeMap<String, u64>> {
+        let example = place::target().join("release/examples/plugin_call");
+        let mut call = command(&example.to_string_lossy(), ["default"]);
+        call.env("FIEF_ROOT", &self.root).env("FIEF_EXECUTABLE", place::fief("release"));
+        let said = capture(&mut call)?;
+        let pair =
+            |line: &str| line.split_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        Ok(said.lines().filter_map(pair).collect())
+    }
+
+    /// Stops what may run; the folder goes with the bench's.
+    pub(super) fn clear(&self) {
+        // It may be off, or never have been defined.
+        drop(output(&mut self.command(&["stop", "bench"])));
+    }
+}

@@ -1,0 +1,217 @@
+//! The figures: fief beside QEMU started by hand and libvirt, in the same run, on the same machine.
+//!
+//! Everything happens in mount and network namespaces of its own (`unshare`), so that the peer's daemon finds empty
+//! folders at its places and touches nothing of the machine's.
+
+mod fief;
+mod figure;
+mod hand;
+mod libvirt;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::command::{self, Doing, Result, capture, command, is_root, remove_tree};
+use crate::setup::{self, Purpose};
+use crate::{build, place};
+use fief::Fief;
+use figure::{Figure, Kind};
+use libvirt::Libvirt;
+
+/// Rounds of each pair; the median is told. Odd, so that it is one that was seen.
+const ROUNDS: usize = 11;
+/// Domains for the listing.
+const MANY: usize = 1_000;
+
+/// Prepares, then runs [`inside`] in namespaces of its own.
+pub(crate) fn run() -> Result<()> {
+    if !is_root() {
+        return Err("the bench starts libvirt's daemon in namespaces of its own, which needs root".into());
+    }
+    setup::all(Purpose::Bench)?;
+    println!("Building fief as it is released …");
+    build::host("release")?;
+    build::plugins()?;
+    let mut example =
+        command("cargo", ["build", "--quiet", "--release", "--package", "fief", "--example", "plugin_call"]);
+    command::run(example.current_dir(place::workspace()))?;
+    let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
+    command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside"]))
+}
+
+pub(crate) fn inside() -> Result<()> {
+    let root = place::target().join("bench");
+    remove_tree(&root)?;
+    fs::create_dir_all(&root).doing(|| format!("cannot make {}", root.display()))?;
+    command::quietly(&mut command("ip", ["link", "set", "lo", "up"]))?;
+    let fief = Fief::prepare(&root)?;
+    let libvirt = Libvirt::start(&root)?;
+    let measured = measure(&fief, &libvirt, &root);
+    let ended = libvirt.end();
+    fief.clear();
+    let figures = measured?;
+    ended?;
+    remove_tree(&root)?;
+    let report = report(&figures)?;
+    let file = place::workspace().join("docs/PERFORMANCE.md");
+    fs::create_dir_all(place::workspace().join("docs"))?;
+    fs::write(&file, &report).doing(|| format!("cannot write {}", file.display()))?;
+    println!("\n{report}\nwritten to {}", file.display());
+    Ok(())
+}
+
+fn measure(fief: &Fief, libvirt: &Libvirt, root: &Path) -> Result<Vec<Figure>> {
+    // The same guest for all three; the one by hand gets the very arguments that fief's has.
+    let sector = root.join("sector.img");
+    fs::write(&sector, [])?;
+    fs::File::options().write(true).open(&sector)?.set_len(1 << 20)?;
+    fief.define_guest("bench")?;
+    libvirt.define_guest("bench", &sector)?;
+    fief.start("bench")?;
+    let by_hand = hand::Hand::like(fief.hypervisor()?, &sector, root)?;
+    let supervisor = fief.supervisor_memory()?;
+    fief.stop("bench")?;
+
+    let mut times = Times::default();
+    for round in 1..=ROUNDS {
+        println!("round {round} of {ROUNDS}: start and stop");
+        times.fief_start.push(timed(|| fief.start("bench"))?);
+        times.fief_stop.push(timed(|| fief.stop("bench"))?);
+        times.hand_start.push(timed(|| by_hand.start())?);
+        by_hand.stop()?;
+        times.virsh_start.push(timed(|| libvirt.virsh(&["start", "bench"]))?);
+        times.virsh_stop.push(timed(|| libvirt.virsh(&["destroy", "bench"]))?);
+    }
+    println!("defining {MANY} domains");
+    fief.define_many(MANY)?;
+    libvirt.define_many(MANY, &sector, root)?;
+    for _ in 0..ROUNDS {
+        times.fief_list.push(timed(|| fief.quietly(&["list"]))?);
+        times.virsh_list.push(timed(|| libvirt.virsh(&["list", "--all"]))?);
+        times.fief_show.push(timed(|| fief.quietly(&["show", "bench"]))?);
+        times.virsh_show.push(timed(|| libvirt.virsh(&["dominfo", "bench"]))?);
+    }
+    let calls = fief.plugin_calls()?;
+    let of =
+        |name: &str| calls.get(name).copied().ok_or_else(|| format!("the bench of plugin calls did not say {name}"));
+    let (start, hand) = (median(&times.fief_start), median(&times.hand_start));
+    Ok(vec![
+        Figure::new(
+            "`fief start` until the guest is let go",
+            "the same QEMU by hand",
+            start,
+            hand,
+            Kind::AtMostMore(ms(60)),
+        ),
+        Figure::new("the same", "`virsh start`", start, median(&times.virsh_start), Kind::Ratio(0.3)),
+        Figure::new(
+            "`fief stop`",
+            "`virsh destroy`",
+            median(&times.fief_stop),
+            median(&times.virsh_stop),
+            Kind::Ratio(0.1),
+        ),
+        Figure::new(
+            "`fief list`, 1,000 domains",
+            "`virsh list --all`",
+            median(&times.fief_list),
+            median(&times.virsh_list),
+            Kind::Ratio(0.25),
+        ),
+        Figure::new(
+            "`fief show`",
+            "`virsh dominfo`",
+            median(&times.fief_show),
+            median(&times.virsh_show),
+            Kind::Ratio(1.0),
+        ),
+        Figure::alone("control call into a plugin, process cold", Duration::from_micros(of("cold-us")?), ms(30)),
+        Figure::alone(
+            "control call into a plugin, warm",
+            Duration::from_micros(of("warm-us")?),
+            Duration::from_micros(200),
+        ),
+        Figure::memory("resident memory of a supervisor", supervisor, 15 * 1024),
+        Figure::memory("resident memory of a sandbox with an idle plugin", of("sandbox-rss-kib")?, 25 * 1024),
+    ])
+}
+
+#[derive(Default)]
+struct Times {
+    fief_start: Vec<Duration>,
+    fief_stop: Vec<Duration>,
+    hand_start: Vec<Duration>,
+    virsh_start: Vec<Duration>,
+    virsh_stop: Vec<Duration>,
+    fief_list: Vec<Duration>,
+    virsh_list: Vec<Duration>,
+    fief_show: Vec<Duration>,
+    virsh_show: Vec<Duration>,
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn timed(act: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let started = Instant::now();
+    act()?;
+    Ok(started.elapsed())
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// `docs/PERFORMANCE.md`.
+fn report(figures: &[Figure]) -> Result<String> {
+    let first = |program: &str, words: &[&str]| -> Result<String> {
+        Ok(capture(&mut command(program, words))?.lines().next().unwrap_or_default().trim().to_owned())
+    };
+    let processors = fs::read_to_string("/proc/cpuinfo")?;
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let model = model.trim_start_matches(['\t', ' ', ':']);
+    let count = std::thread::available_parallelism()?;
+    let rows: String = figures.iter().map(Figure::row).collect();
+    Ok(format!(
+        "# Performance\n\n\
+         Written by `cargo xtask bench` on {date}. Do not edit it: run that command.\n\n\
+         Each figure is the median of {ROUNDS} rounds; in a round, fief and its peer take turns, on the same machine, with the\n\
+         same QEMU and the same small guest (64 MiB, one disk, software emulation). The guest of \"by hand\" has the very\n\
+         arguments that fief gives its own. libvirt runs without cgroups, security drivers and its log daemon, which makes it\n\
+         quicker than it usually is.\n\n\
+         - machine: {count} × {model}, Linux {kernel}\n\
+         - {qemu}\n\
+         - libvirt {libvirt}\n\
+         - {fief}, {rustc}\n\n\
+         | work | beside | fief | peer | figure | aim | |\n\
+         | --- | --- | --: | --: | --: | --: | --- |\n\
+         {rows}",
+        date = first("date", &["--utc", "+%Y-%m-%d"])?,
+        kernel = first("uname", &["-r"])?,
+        qemu = first("qemu-system-x86_64", &["--version"])?,
+        libvirt = first("virsh", &["--version"])?,
+        fief = first(&place::fief("release").to_string_lossy(), &["--version"])?,
+        rustc = first("rustc", &["--version"])?,
+    ))
+}
+
+/// A process of ours that names `part` among its words.
+fn process_with(part: &str, root: &Path) -> Result<u32> {
+    let root = root.to_string_lossy();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let words = fs::read(PathBuf::from("/proc").join(&name).join("cmdline")).unwrap_or_default();
+        let environment = fs::read(PathBuf::from("/proc").join(&name).join("environ")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).replace('\0', " ");
+        let ours = words.contains(&*root) || String::from_utf8_lossy(&environment).contains(&*root);
+        if ours && words.contains(part) && pid != std::process::id() {
+            return Ok(pid);
+        }
+    }
+    Err(format!("there is no process with {part:?}").into())
+}
