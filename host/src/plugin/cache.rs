@@ -11,8 +11,8 @@ use crate::config::policy::Limits;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::plugin::component::PLUGIN_MAX;
-use crate::plugin::durable::{self, Pending};
 use crate::plugin::failure;
+use crate::plugin::pending::{self, Pending};
 use crate::plugin::process::Process;
 use crate::sandbox::SETTINGS;
 use crate::sandbox::protocol::{FromSandbox, ToSandbox};
@@ -95,7 +95,7 @@ fn stored(layout: &Layout, digest: Digest) -> Result<File> {
 
 fn compile(layout: &Layout, digest: Digest, uid: Option<u32>) -> Result<()> {
     let source = stored(layout, digest)?;
-    durable::folder(&layout.cache())?;
+    pending::folder(&layout.cache())?;
     let target = Pending::begin(&path(layout, digest))?;
     let mut sandbox = Process::start(uid)?;
     let frame = ToSandbox::Compile { limits: Limits::default() };

@@ -4,11 +4,11 @@
 mod ask;
 mod cache;
 pub mod component;
-mod durable;
 mod failure;
 mod log;
 pub mod manifest;
 pub mod package;
+mod pending;
 pub mod permission;
 pub mod process;
 mod reply;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +11,12 @@ use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::plugin::component::{self, Component, PLUGIN_MAX};
-use crate::plugin::{Manifest, cache, durable, session, world};
+use crate::plugin::{Manifest, cache, pending, session, world};
+use crate::sys::durable;
 use crate::types::{Digest, PluginId};
+
+/// How long an installation waits for another to end: a compilation takes seconds.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// A plugin as it is installed under its id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,10 +52,11 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
         return Ok(new);
     }
     let layout = gate.layout();
+    let _lock = lock(layout)?;
     let before = installed(layout, id).ok();
     if before.as_ref() != Some(&new) || !layout.store(new.digest).exists() {
         let stored = layout.store(new.digest);
-        durable::folder(stored.parent().unwrap_or(layout.root()))?;
+        pending::folder(stored.parent().unwrap_or(layout.root()))?;
         durable::write(&stored, &bytes)?;
     }
     // The record comes last: an id names only what was seen to load.
@@ -64,7 +70,7 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
     if before.as_ref() == Some(&new) {
         return Ok(new);
     }
-    durable::folder(&layout.plugin(id))?;
+    pending::folder(&layout.plugin(id))?;
     let record = serde_json::to_vec_pretty(&new).context(|| format!("cannot write the record of the plugin {id}"))?;
     durable::write(&layout.plugin(id).join("plugin.json"), &record)?;
     if let Some(before) = before {
@@ -78,12 +84,22 @@ pub fn remove(layout: &Layout, id: &PluginId) -> Result<()> {
     let folder = layout.plugin(id);
     let gone = installed(layout, id).ok();
     let saying = || format!("cannot remove the plugin {id}");
+    if !folder.exists() {
+        return Ok(());
+    }
+    let _lock = lock(layout)?;
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.context(saying)?,
     }
-    durable::sync_folder_of(&folder)?;
+    durable::sync_folder(&layout.plugins()).context(saying)?;
     gone.map_or(Ok(()), |gone| sweep(layout, gone.digest))
+}
+
+/// One installation or removal at a time: what one stores, another must not sweep.
+fn lock(layout: &Layout) -> Result<durable::Lock> {
+    pending::folder(&layout.plugins())?;
+    durable::lock(&layout.plugins().join(".lock"), LOCK_WAIT)
 }
 
 /// # Errors

@@ -19,10 +19,14 @@ const MEMORY_RESERVATION_FOR_GROWTH: u64 = 1 << 20;
 /// # Errors
 /// Where this processor or system is not one that the engine can compile for.
 pub(super) fn engine() -> wasmtime::Result<Engine> {
+    Engine::new(settings().allocation_strategy(InstanceAllocationStrategy::OnDemand))
+}
+
+/// All settings but how instances get their memory, which compiled code does not depend on.
+pub fn settings() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
-        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
         .wasm_component_model(true)
         .concurrency_support(false)
         .epoch_interruption(true)
@@ -42,7 +46,7 @@ pub(super) fn engine() -> wasmtime::Result<Engine> {
         .wasm_custom_page_sizes(false)
         .shared_memory(false)
         .generate_address_map(false);
-    Engine::new(&config)
+    config
 }
 
 #[cfg(test)]

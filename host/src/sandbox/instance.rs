@@ -183,7 +183,7 @@ fn describe(error: &wasmtime::Error, log: &Log) -> CallError {
     if cause.contains("fuel allocated for hostcalls has been exhausted") {
         return CallError::Limit(Limit::HostCallBytes);
     }
-    if cause.contains("resource table has no free keys") || cause.contains("handle") && cause.contains("limit") {
+    if cause.contains("resource table has no free keys") || cause.contains("store handle limit exceeded") {
         return CallError::Limit(Limit::Handles);
     }
     CallError::Trapped(cause)

@@ -24,7 +24,7 @@ mod ticker;
 mod version;
 pub mod wire;
 
-pub use engine::SETTINGS;
+pub use engine::{SETTINGS, settings};
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;

@@ -16,7 +16,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// What answers for the plugin.
 pub(super) enum Backend {
-    Session(Session),
+    Session(Box<Session>),
     #[cfg(test)]
     Scripted(super::tests::Script),
 }
@@ -71,7 +71,7 @@ impl Pool {
         let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
         let backend = match &mut self.backend {
             Some(backend) => backend,
-            None => self.backend.insert(Backend::Session(Session::start(&self.gate, &self.plugin)?)),
+            None => self.backend.insert(Backend::Session(Box::new(Session::start(&self.gate, &self.plugin)?))),
         };
         let answer = match backend {
             Backend::Session(session) => session.call(ledger, &Subject::Pool(name), call),

@@ -57,3 +57,39 @@ pub fn restrict(directories: &[(BorrowedFd<'_>, Access)]) -> Result<(), String> 
         Err(error) => Err(format!("Landlock does not work here: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, create_dir, read, write};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn only_the_handed_directories_open_and_only_as_they_were_granted() {
+        let folder = tempfile::tempdir().unwrap();
+        let [rw, ro, other] = ["rw", "ro", "other"].map(|name| folder.path().join(name));
+        for path in [&rw, &ro, &other] {
+            create_dir(path).unwrap();
+            write(path.join("file"), "x").unwrap();
+        }
+        // Landlock binds a thread and those it starts: the other tests of this process stay free.
+        let in_thread = std::thread::spawn(move || {
+            let (writable, readable) = (File::open(&rw).unwrap(), File::open(&ro).unwrap());
+            let rules = [(writable.as_fd(), Access::ReadWrite), (readable.as_fd(), Access::ReadOnly)];
+            rustix::thread::set_no_new_privs(true).unwrap();
+            restrict(&rules).unwrap();
+            assert!(write(rw.join("new"), "y").is_ok() && read(rw.join("file")).is_ok());
+            assert!(create_dir(rw.join("folder")).is_ok());
+            assert!(std::os::unix::fs::symlink("/etc/passwd", rw.join("link")).is_err());
+            assert!(read(ro.join("file")).is_ok());
+            assert!(write(ro.join("file"), "y").is_err() && write(ro.join("new"), "y").is_err());
+            assert!(std::fs::rename(ro.join("file"), rw.join("moved")).is_err());
+            for path in [&other.join("file"), std::path::Path::new("/etc/passwd"), "/proc/self/maps".as_ref()] {
+                let error = read(path).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{}", path.display());
+            }
+        });
+        in_thread.join().unwrap();
+    }
+}

@@ -169,3 +169,68 @@ pub fn restrict() -> Result<(), String> {
         .and_then(|()| apply_filter_all_threads(&refuse))
         .map_err(|error| format!("seccomp does not work here: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, ExitStatus, Stdio};
+
+    const CHILD: &str = "FIEF_TEST_SECCOMP_CHILD";
+    /// What a child ends with where its call was refused, and where it was not.
+    const REFUSED: i32 = 42;
+    const DONE: i32 = 43;
+
+    /// Runs `act` of the test below in a process of its own.
+    fn child(act: &str) -> ExitStatus {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "sys::seccomp::tests::what_a_child_does_behind_the_filter", "--test-threads=1"]);
+        command.env(CHILD, act).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    }
+
+    #[test]
+    fn what_only_an_escape_would_try_ends_the_process() {
+        for act in ["socket", "thread", "program"] {
+            assert_eq!(child(act).signal(), Some(libc::SIGSYS), "{act}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_on_the_list_is_refused_and_the_rest_works() {
+        for act in ["executable", "chmod", "kill"] {
+            assert_eq!(child(act).code(), Some(REFUSED), "{act}");
+        }
+        for act in ["memory", "file", "clock"] {
+            assert_eq!(child(act).code(), Some(DONE), "{act}");
+        }
+    }
+
+    #[test]
+    fn what_a_child_does_behind_the_filter() {
+        let Ok(act) = std::env::var(CHILD) else { return };
+        rustix::thread::set_no_new_privs(true).unwrap();
+        super::restrict().unwrap();
+        let done = match act.as_str() {
+            "socket" => std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
+            "thread" => std::thread::Builder::new().spawn(|| {}).is_ok(),
+            "program" => Command::new("/bin/true").spawn().is_ok(),
+            "executable" => map(libc::PROT_READ | libc::PROT_EXEC),
+            "memory" => map(libc::PROT_READ | libc::PROT_WRITE),
+            "chmod" => {
+                use std::os::unix::fs::PermissionsExt;
+                std::fs::set_permissions("/dev/null", PermissionsExt::from_mode(0o666)).is_ok()
+            }
+            "kill" => rustix::process::test_kill_process(rustix::process::getpid()).is_ok(),
+            "file" => std::fs::read("/proc/self/stat").is_ok(),
+            "clock" => std::time::SystemTime::now() > std::time::UNIX_EPOCH,
+            _ => false,
+        };
+        std::process::exit(if done { DONE } else { REFUSED });
+    }
+
+    #[allow(unsafe_code)]
+    fn map(protection: i32) -> bool {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new anonymous mapping, which nothing refers to; the process ends next.
+        unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) != libc::MAP_FAILED }
+    }
+}

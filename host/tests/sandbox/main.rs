@@ -1,5 +1,7 @@
 //! The wall between host and plugin, tried from both sides with real processes.
 
+#![allow(clippy::unwrap_used)]
+
 mod fixture;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,12 @@
-//! Files that are whole or absent after a crash: written beside, synced, renamed, the folder synced.
+//! A file that a sandbox writes for the host: nameless to readers until it is whole, then durable like those of
+//! `sys/durable.rs`.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Failure, Result};
+use crate::sys::durable;
 
 /// Makes the folder (mode 0700) and those above it where they are absent.
 pub(super) fn folder(path: &Path) -> Result<()> {
@@ -25,7 +26,8 @@ impl Pending {
     pub(super) fn begin(path: &Path) -> Result<Pending> {
         let saying = || format!("cannot write {}", path.display());
         let name = path.file_name().ok_or_else(|| Failure::other(format!("{} names no file", path.display())))?;
-        let beside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), uuid::Uuid::new_v4()));
+        let random = durable::random_name().context(saying)?;
+        let beside = path.with_file_name(format!(".{}.{random}", name.to_string_lossy()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&beside);
         Ok(Pending { file: file.context(saying)?, beside, path: path.to_owned(), done: false })
     }
@@ -37,7 +39,7 @@ impl Pending {
         self.file.sync_all().context(saying)?;
         std::fs::rename(&self.beside, &self.path).context(saying)?;
         self.done = true;
-        sync_folder_of(&self.path)
+        self.path.parent().map_or(Ok(()), durable::sync_folder).context(saying)
     }
 }
 
@@ -48,15 +50,4 @@ impl Drop for Pending {
             let _ = std::fs::remove_file(&self.beside);
         }
     }
-}
-
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut pending = Pending::begin(path)?;
-    pending.file.write_all(bytes).context(|| format!("cannot write {}", path.display()))?;
-    pending.commit(0o600)
-}
-
-pub(super) fn sync_folder_of(path: &Path) -> Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    File::open(folder).and_then(|f| f.sync_all()).context(|| format!("cannot sync the folder {}", folder.display()))
 }
