@@ -2,7 +2,7 @@
 
 /// Declares the plugin: what it implements, and what it says of itself.
 ///
-/// ```ignore
+/// ```text
 /// fief_sdk::plugin! {
 ///     storage: StorageFile with snapshots, clones;      // or `network: HostOnly;`
 ///     id: "storage-file",

@@ -178,7 +178,7 @@ pub fn take<T: Value>(written: &[Setting], field: &str, default: Option<&str>) -
     }
 }
 
-/// Declares a plugin's settings; see [the module](crate::settings).
+/// Declares a plugin's settings; see [the module](mod@crate::settings).
 #[macro_export]
 macro_rules! settings {
     (

@@ -56,23 +56,25 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
     }
     setup::all(Purpose::Test)?;
     println!("Building fief, its plugins and the hostile ones …");
-    build::host("debug")?;
     build::plugins()?;
     build::hostile()?;
+    // Always the whole workspace: cargo then sees the same features each time, and builds the engine once.
+    run_cargo(&["build", "--workspace", "--bins", "--tests"])?;
 
     let mut tally = Tally::default();
     if selection.which != Which::Slow {
-        // What is made for WebAssembly alone has nothing to run here.
-        let mut fast = command("cargo", ["test", "--workspace", "--no-fail-fast", "--exclude", "fief-tests"]);
-        fast.args(["--exclude", "hostile"]);
+        let mut fast = command("cargo", ["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]);
         follow(fast.args(selection.filter.iter()), &mut tally)?;
     }
     if selection.which != Which::Fast {
-        let mut slow = command("cargo", ["test", "--package", "fief-tests", "--no-fail-fast"]);
-        slow.args(selection.filter.iter()).args(["--", "--test-threads=1"]);
-        follow(&mut slow, &mut tally)?;
+        let mut slow = command("cargo", ["test", "--workspace", "--test", "*", "--no-fail-fast"]);
+        follow(slow.args(selection.filter.iter()).args(["--", "--test-threads=1"]), &mut tally)?;
     }
     close(&tally)
+}
+
+fn run_cargo(words: &[&str]) -> Result<()> {
+    crate::command::run(command("cargo", words).current_dir(place::workspace()))
 }
 
 /// Runs cargo, shows its output, and counts.

@@ -3,50 +3,52 @@
 //! ```toml
 //! name = "node1"
 //! uuid = "0b1c…"                      # made by `create` where absent
-//! memory = "512MiB"
+//! memory = "512MiB"                   # in whole MiB
 //! max-memory = "1GiB"                 # = memory where absent
-//! vcpus = 2
-//! accelerator = "auto"                # auto | kvm | tcg
+//! vcpus = 2                           # 1 where absent
+//! accelerator = "auto"                # auto | kvm | tcg; auto where absent
 //! cpu = "max"                         # QEMU's name of a model; the accelerator's best where absent
-//! on-poweroff = "destroy"             # destroy | restart | preserve
+//! on-poweroff = "destroy"             # destroy | restart | preserve; these three where absent
 //! on-reboot = "restart"
 //! on-crash = "restart"
 //! debug-exit = false                  # isa-debug-exit at port 0xf4: the guest's exit code
 //!
 //! [boot]
-//! firmware = "bios"                   # bios | uefi
-//! order = ["disk", "cdrom", "network"]
+//! firmware = "bios"                   # bios | uefi; bios where absent
+//! order = ["disk", "cdrom"]           # disk | cdrom | network; these two where absent
 //! kernel = "/boot/vmlinuz"            # direct kernel boot; then order and firmware do not apply
 //! initrd = "/boot/initrd.img"
 //! cmdline = "console=ttyS0"
 //!
 //! [[disk]]
 //! volume = "default/node1"            # POOL/VOLUME
-//! device = "disk"                     # disk | cdrom
-//! bus = "virtio"                      # virtio | sata
-//! read-only = false
+//! device = "disk"                     # disk | cdrom; disk where absent
+//! bus = "virtio"                      # virtio | sata; virtio where absent; a CD-ROM drive is on sata
+//! read-only = false                   # a CD-ROM is read-only by itself
 //!
 //! [[card]]
 //! network = "lab"
 //! mac = "52:54:00:12:34:56"           # made by `create` where absent
-//! model = "virtio"                    # virtio | e1000
+//! model = "virtio"                    # virtio | e1000; virtio where absent
 //! address = "10.77.0.5"               # optional: the only address it may send from
 //!
 //! [graphics]
-//! kind = "vnc"                        # none | vnc (on a private unix socket)
+//! kind = "vnc"                        # none | vnc (on a private unix socket); none where absent
 //! ```
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-
-pub use parse::{Identity, RandomIdentity, parse, to_toml};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, VolumeRef};
+
+pub use parse::{CARDS_MAX, DISKS_MAX, Identity, MEMORY_MAX, MEMORY_MIN, RandomIdentity, VCPUS_MAX, parse, to_toml};
 
 /// The checked definition. Serialises as the TOML above, so that `show` prints what `create -f -` takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,3 +8,5 @@ pub mod reader;
 
 #[cfg(test)]
 mod bad_input;
+mod settings;
+mod text;

@@ -4,12 +4,14 @@
 //! [host]                                     # all optional
 //! qemu = "/usr/bin/qemu-system-x86_64"
 //! qemu-img = "/usr/bin/qemu-img"
+//! dnsmasq = "/usr/sbin/dnsmasq"
+//! nft = "/usr/sbin/nft"
 //! uid-base = 1900000000
 //!
 //! [plugins.storage-file]
 //! digest = "sha256:…"                        # optional pin
 //! interfaces = ["images"]
-//! directories = [{ name = "images", path = "/var/lib/fief/images", access = "read-write" }]
+//! directories = [{ name = "images", path = "/var/lib/fief/images", access = "read-write" }]  # read-only where absent
 //! secrets = ["backup-key"]
 //! connections = [{ name = "server", to = "{server}:{port}" }]
 //! limits = { memory = "64MiB", cpu = "2s", wall = "10s" }
@@ -18,6 +20,8 @@
 //! interfaces = ["bridges"]
 //! bridges = ["fief-*"]                       # names that it may make and use
 //!
+//! [plugins.network-user]                     # serves, and is granted nothing
+//!
 //! [pools]                                    # kind of pool → plugin
 //! file = "storage-file"
 //!
@@ -25,18 +29,24 @@
 //! host-only = "network-host-only"
 //! user = "network-user"
 //! ```
+//!
+//! A plugin that `[pools]` or `[networks]` names has a table here, even an empty one. Nobody but root and the user who
+//! runs fief may be able to write the file.
 
 mod parse;
+mod pattern;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use parse::{load, parse};
-
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Access, ByteSize, Digest, GrantName, PluginId};
+
+pub use parse::{load, parse};
 
 /// The checked policy.
 #[derive(Debug, Clone, PartialEq, Default)]

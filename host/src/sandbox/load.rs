@@ -1,6 +1,7 @@
 //! `Load`: from the first frame to a plugin that waits for calls, behind shut doors.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use wasmtime::component::Linker;
 
@@ -16,6 +17,11 @@ use crate::sys::component;
 /// Private memory of a sandbox besides what the plugin may have, in bytes: the engine, two copies of the longest
 /// frame, and what lifting a plugin's answer takes.
 const OWN_MEMORY: u64 = 96 << 20;
+
+/// All that the writing thread does is call `pwrite`.
+const WRITER_STACK: usize = 128 << 10;
+/// Longer than any sandbox lives.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub(super) struct Request {
     pub(super) kind: PluginKind,
@@ -58,14 +64,24 @@ pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> 
     drop((named, rules));
     drop(handed);
     let ticker = Ticker::start(&engine).map_err(|error| format!("the ticker does not start: {error}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| format!("the runtime does not start: {error}"))?;
+    let runtime = runtime().map_err(|error| format!("the runtime does not start: {error}"))?;
     lockdown::shut_calls()?;
 
     let abilities = exports.abilities();
     let plugin = Plugin { engine, pre, exports, preopens, limits: request.limits, ticker, runtime };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok(plugin)
+}
+
+/// One thread for the plugin, and one for its writes to files: WASI's streams hand those over whatever they are told of
+/// blocking. It is made now, since none can be made later, and stays.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .thread_keep_alive(FOR_EVER)
+        .thread_stack_size(WRITER_STACK)
+        .build()?;
+    runtime.block_on(runtime.spawn_blocking(|| ())).map_err(std::io::Error::other)?;
+    Ok(runtime)
 }

@@ -11,8 +11,7 @@ hostile::list!("hostile-escape", all);
 fn all(pool: &HostilePool) -> fief_sdk::Result<Vec<Volume>> {
     let base = pool.settings.directory.path();
     let path = pool.settings.path.as_str();
-    let ways: [PathBuf; 4] =
-        [base.join(path), Path::new("/").join(path), PathBuf::from(path), base.join("below").join(path)];
+    let ways: [PathBuf; 3] = [base.join(path), Path::new("/").join(path), PathBuf::from(path)];
     let mut got = Vec::new();
     for way in &ways {
         if let Ok(bytes) = std::fs::read(way) {
@@ -27,7 +26,12 @@ fn all(pool: &HostilePool) -> fief_sdk::Result<Vec<Volume>> {
         if std::fs::hard_link(way, base.join("stolen")).is_ok() {
             got.push(hostile::calm::volume("linked", 1));
         }
-        let _ = std::fs::rename(base.join("bait"), way);
+        if std::fs::rename(base.join("bait"), way.join("owned")).is_ok() {
+            got.push(hostile::calm::volume("moved", 1));
+        }
+        if std::fs::create_dir(way.join("owned")).is_ok() {
+            got.push(hostile::calm::volume("made", 1));
+        }
     }
     match got.is_empty() {
         true => Err(Error::denied("nothing outside could be reached")),

@@ -2,7 +2,7 @@
 
 use fief_sdk::manifest::{Kind, Manifest};
 
-hostile::backend!(|_| Ok(Vec::new()), |_: &HostilePool, _| hostile::calm::unsupported(), |_, _| Ok(()));
+hostile::backend!(|_| Ok(Vec::new()), hostile::calm::create, |_, _| Ok(()));
 
 fief_sdk::export!(storage Hostile);
 fief_sdk::manifest!(Manifest {
@@ -11,5 +11,8 @@ fief_sdk::manifest!(Manifest {
     kind: Kind::Storage,
     summary: "misbehaves, for a test",
     settings: &[],
-    permissions: &[fief_sdk::Permission::secret("root-password", "would like to know it")],
+    permissions: &[
+        fief_sdk::Permission::interface(fief_sdk::Interface::Images, "misuses it"),
+        fief_sdk::Permission::secret("root-password", "would like to know it"),
+    ],
 });

@@ -20,10 +20,6 @@ fn up(network: &Network<Wanted>) -> fief_sdk::Result<()> {
             ensure(&network.bridge)?;
             bridges::enslave(&network.bridge, link)
         }
-        "nat" => {
-            ensure(&network.bridge)?;
-            bridges::limit(&network.bridge, &Reach::Nat(link.to_owned()))
-        }
         "serve" => bridges::serve_dhcp(
             link,
             &Dhcp {

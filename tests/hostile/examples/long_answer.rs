@@ -1,7 +1,7 @@
-//! Answers with one name of 40 MiB.
+//! Answers with one name of 24 MiB.
 
 hostile::list!("hostile-long-answer", all);
 
 fn all(_: &HostilePool) -> fief_sdk::Result<Vec<fief_sdk::storage::Volume>> {
-    Ok(vec![hostile::calm::volume(&"x".repeat(40 << 20), 1)])
+    Ok(vec![hostile::calm::volume(&"x".repeat(24 << 20), 1)])
 }

@@ -1,201 +1,247 @@
-//! From `policy.toml` as written to the checked policy.
+//! From `policy.toml` to a checked policy. Fails closed: one mistake, and the whole file is refused.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use super::pattern::{BridgePattern, ConnectionPattern};
 use super::{ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, PluginGrants, Policy};
-use crate::config::reader::{self, Table};
-use crate::error::{Context, Failure, Result};
+use crate::config::reader::{self, Choice, Document, TableReader, nearest};
+use crate::config::text::{AbsolutePath, KindWord};
+use crate::error::{Failure, Kind, Result};
 use crate::types::{Access, ByteSize, GrantName, PluginId, Span};
 
-/// What policy may set a plugin's limits to: low enough that a mistake does not take the host down, high enough for
-/// a plugin that moves data.
+/// Most directories, and most connections, of one plugin.
+const GRANTS_MAX: usize = 64;
+/// Memory of a plugin: less does not hold its stack; more, times the plugins at work, takes the host down.
 const MEMORY: (ByteSize, ByteSize) = (ByteSize::from_mib(1), ByteSize::from_mib(1024));
+/// Elements of all tables: each is a pointer of the host's.
+const TABLE_ELEMENTS_MAX: i64 = 10_000_000;
+/// Handles: each may hold a descriptor of the sandbox.
+const HANDLES_MAX: i64 = 100_000;
+/// Processor and wall time: below ten milliseconds a call cannot start; above an hour is no bound.
+const TIME: (Span, Span) = (Span(Duration::from_millis(10)), Span(Duration::from_secs(3600)));
+/// Bytes that cross in a call: a call with its record of a volume needs some KiB; the upper bound is held in memory.
 const HOST_CALL_BYTES: (ByteSize, ByteSize) = (ByteSize::from_bytes(64 << 10), ByteSize::from_mib(1024));
-const TIME_MAX: Duration = Duration::from_secs(3600);
+/// Log lines a second: more fills a disk.
+const LOG_LINES_MAX: i64 = 10_000;
+/// Below are users that the system gives out; above, the 131,072 ids that fief takes would pass 2^31.
+const UID_BASE: (i64, i64) = (65_536, i32::MAX as i64 - 131_071);
 
-/// Reads the policy at `path`; no file is the empty policy, which grants nothing.
+/// The policy at `path`; none there means that nothing is granted.
 ///
 /// # Errors
-/// `Usage` for mistakes in it; `Denied` where others than its owner could write it, or its owner is neither root nor
-/// the user who runs fief.
+/// `Usage` with every mistake as a cause; `Denied` where others than root and the current user could have written it.
 pub fn load(path: &Path) -> Result<Policy> {
-    let saying = || format!("cannot read {}", path.display());
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Policy::default()),
-        Err(error) => return Err(error).context(saying),
+    let shown = reader::one_line(&path.to_string_lossy());
+    // Owner and mode are asked of the opened file, so that nobody can change it in between.
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Policy::default()),
+        Err(error) => return Err(Failure::other(format!("cannot open {shown}")).because(error)),
     };
-    let me = rustix::process::geteuid().as_raw();
+    let metadata = file.metadata().map_err(|error| Failure::other(format!("cannot look at {shown}")).because(error))?;
+    if !metadata.is_file() {
+        return Err(Failure::usage(format!("{shown} is not a file")));
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != user {
+        return Err(untrusted(&shown, &format!("it belongs to user {}", metadata.uid()), "chown root"));
+    }
     if metadata.mode() & 0o022 != 0 {
-        return Err(Failure::denied(format!("{} can be written by others than its owner", path.display()))
-            .hint(format!("chmod go-w {}", path.display())));
+        let mode = format!("its mode {:04o} lets its group or others write it", metadata.mode() & 0o7777);
+        return Err(untrusted(&shown, &mode, "chmod go-w"));
     }
-    if metadata.uid() != me && metadata.uid() != 0 {
-        return Err(Failure::denied(format!("{} belongs to user {}", path.display(), metadata.uid()))
-            .hint(format!("chown {me} {}", path.display())));
-    }
-    let bytes = std::fs::read(path).context(saying)?;
+    let bytes = reader::read_all(file, &shown)?;
     // A policy that says nothing yet grants nothing; unlike an empty definition that is no mistake.
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Policy::default());
     }
-    parse(&bytes, &path.display().to_string())
+    parse(&bytes, &shown)
 }
 
-/// Reads a policy; `source` names the file in errors.
+fn untrusted(path: &str, reason: &str, remedy: &str) -> Failure {
+    let mut failure = Failure::new(Kind::Denied, format!("the policy {path} is not to be trusted"))
+        .hint(format!("read what it says, then: {remedy} {path}"));
+    failure.causes.push(reason.to_owned());
+    failure
+}
+
+/// Reads a policy; `source` names the text in messages. A text with nothing but comments grants nothing.
 ///
 /// # Errors
-/// `Usage`, with every mistake and its place.
+/// Kind `Usage`, with every mistake as a cause.
 pub fn parse(bytes: &[u8], source: &str) -> Result<Policy> {
-    reader::read(bytes, source, "policy", |top| {
-        let host = top.table("host", take_host).unwrap_or_default();
-        let plugins = top.table("plugins", |table| table.named_tables(take_plugin)).unwrap_or_default();
-        let pools = top.table("pools", |table| take_choices(table, &plugins)).unwrap_or_default();
-        let networks = top.table("networks", |table| take_choices(table, &plugins)).unwrap_or_default();
+    Document::parse("policy", source, bytes)?.read(|table| {
+        let host = table.section("host", host)?;
+        let plugins = table.section("plugins", plugins)?;
+        let pools = table.section("pools", |table| served(table, &plugins))?;
+        let networks = table.section("networks", |table| served(table, &plugins))?;
         Some(Policy { host, plugins, pools, networks })
     })
 }
 
-/// An absolute path with no `.` or `..`.
-fn path(table: &mut Table<'_>, key: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(table.text(key)?);
-    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if path.is_absolute() && plain {
-        return Some(path);
+fn host(table: &mut TableReader<'_>) -> HostSettings {
+    let default = HostSettings::default();
+    let mut tool = |key: &str, default: PathBuf| {
+        let example = default.to_string_lossy().into_owned();
+        table.optional::<AbsolutePath>(key, &example).map_or(default, PathBuf::from)
+    };
+    let qemu = tool("qemu", default.qemu);
+    let qemu_img = tool("qemu-img", default.qemu_img);
+    let dnsmasq = tool("dnsmasq", default.dnsmasq);
+    let nft = tool("nft", default.nft);
+    let uid_base = table.integer("uid-base", UID_BASE.0..=UID_BASE.1).and_then(|uid| u32::try_from(uid).ok());
+    HostSettings { qemu, qemu_img, dnsmasq, nft, uid_base: uid_base.unwrap_or(default.uid_base) }
+}
+
+fn plugins(table: &mut TableReader<'_>) -> BTreeMap<PluginId, PluginGrants> {
+    let mut plugins = BTreeMap::new();
+    for key in table.keys() {
+        let granted = table.section(&key, grants);
+        match (key.parse(), granted) {
+            (Ok(id), Some(granted)) => drop(plugins.insert(id, granted)),
+            (Ok(_), None) => {}
+            (Err(cause), _) => table.wrong_key(&key, cause),
+        }
     }
-    table.mistake(key, "is not an absolute path without '..'");
+    plugins
+}
+
+fn grants(table: &mut TableReader<'_>) -> PluginGrants {
+    PluginGrants {
+        digest: table.optional("digest", "sha256:…"),
+        interfaces: table.choices("interfaces").unwrap_or_default(),
+        directories: named(table, "directories", directory),
+        connections: named(table, "connections", |table| {
+            let to = table.required::<ConnectionPattern>("to", "{server}:{port}")?;
+            Some(ConnectionGrant { to: to.into() })
+        }),
+        secrets: table.words("secrets", "backup-key").unwrap_or_default(),
+        bridges: patterns(table),
+        limits: table.section("limits", limits).unwrap_or_default(),
+    }
+}
+
+/// A list of tables with a `name` each, no name twice.
+fn named<T>(
+    table: &mut TableReader<'_>,
+    key: &str,
+    mut read: impl FnMut(&mut TableReader<'_>) -> Option<T>,
+) -> BTreeMap<GrantName, T> {
+    let mut lines = BTreeMap::new();
+    let all = table.tables(key, GRANTS_MAX, |table| {
+        let name = table.required::<GrantName>("name", "images");
+        let grant = read(table);
+        let name = name?;
+        if let Some(first) = lines.insert(name.clone(), table.at("name")) {
+            let line = table.line_of(first);
+            table.wrong("name", format!("\"{name}\" is granted already (line {line})"), "each grant has its own name");
+        }
+        Some((name, grant?))
+    });
+    all.into_iter().collect()
+}
+
+fn directory(table: &mut TableReader<'_>) -> Option<DirectoryGrant> {
+    let path = table.required::<AbsolutePath>("path", "/var/lib/fief/images").map(PathBuf::from);
+    // The lesser one where nothing is said.
+    let access = table.choice("access").unwrap_or(Access::ReadOnly);
+    let path = path?;
+    // What stands there is the kernel's, and opening some of it acts: no plugin has a use for it. Below /dev/shm are files.
+    let of_the_kernel = ["/proc", "/sys", "/dev"].iter().any(|special| path.starts_with(special));
+    if path == Path::new("/") || (of_the_kernel && !path.starts_with("/dev/shm")) {
+        table.wrong(
+            "path",
+            format!("\"{}\" is never granted", path.display()),
+            "grant a directory that holds data only",
+        );
+    }
+    Some(DirectoryGrant { path, access })
+}
+
+fn patterns(table: &mut TableReader<'_>) -> Vec<String> {
+    let patterns = table.words::<BridgePattern>("bridges", "fief-*").unwrap_or_default();
+    patterns.into_iter().map(String::from).collect()
+}
+
+fn limits(table: &mut TableReader<'_>) -> Limits {
+    let default = Limits::default();
+    let count = |table: &mut TableReader<'_>, key: &str, maximum: i64, default: u32| {
+        table.integer(key, 1..=maximum).and_then(|count| u32::try_from(count).ok()).unwrap_or(default)
+    };
+    let limits = Limits {
+        memory: within(table, "memory", "64MiB", MEMORY).unwrap_or(default.memory),
+        table_elements: count(table, "table-elements", TABLE_ELEMENTS_MAX, default.table_elements),
+        handles: count(table, "handles", HANDLES_MAX, default.handles),
+        cpu: within(table, "cpu", "2s", TIME).map_or(default.cpu, |Span(time)| time),
+        wall: within(table, "wall", "30s", TIME).map_or(default.wall, |Span(time)| time),
+        host_call_bytes: within(table, "host-call-bytes", "16MiB", HOST_CALL_BYTES).unwrap_or(default.host_call_bytes),
+        log_lines_per_second: count(table, "log-lines-per-second", LOG_LINES_MAX, default.log_lines_per_second),
+    };
+    if limits.cpu > limits.wall {
+        let (cpu, wall) = (Span(limits.cpu), Span(limits.wall));
+        let key = if table.has("cpu") { "cpu" } else { "wall" };
+        table.wrong(
+            key,
+            format!("{cpu} of processor time do not fit in {wall} of wall time"),
+            "raise wall, or lower cpu",
+        );
+    }
+    limits
+}
+
+fn within<T>(table: &mut TableReader<'_>, key: &str, example: &str, (least, most): (T, T)) -> Option<T>
+where
+    T: FromStr<Err: Display> + PartialOrd + Display + Copy,
+{
+    let value = table.optional::<T>(key, example)?;
+    if (least..=most).contains(&value) {
+        return Some(value);
+    }
+    table.wrong(key, format!("{value} is not from {least} to {most}"), "");
     None
 }
 
-fn take_host(table: &mut Table<'_>) -> HostSettings {
-    let default = HostSettings::default();
-    HostSettings {
-        qemu: path(table, "qemu").unwrap_or(default.qemu),
-        qemu_img: path(table, "qemu-img").unwrap_or(default.qemu_img),
-        dnsmasq: path(table, "dnsmasq").unwrap_or(default.dnsmasq),
-        nft: path(table, "nft").unwrap_or(default.nft),
-        // Room for the ids that are counted from it; never root's, nor those of people.
-        uid_base: table
-            .integer("uid-base", 65_536..=i64::from(u32::MAX) - 3 * 65_536)
-            .and_then(|base| u32::try_from(base).ok())
-            .unwrap_or(default.uid_base),
-    }
-}
-
-const INTERFACES: [(&str, HostInterface); 4] = [
-    ("images", HostInterface::Images),
-    ("connections", HostInterface::Connections),
-    ("bridges", HostInterface::Bridges),
-    ("session", HostInterface::Session),
-];
-
-fn take_plugin(_: &PluginId, table: &mut Table<'_>) -> PluginGrants {
-    let digest = table.parsed("digest");
-    let mut interfaces = Vec::new();
-    for word in table.list::<String>("interfaces").unwrap_or_default() {
-        match INTERFACES.iter().find(|(known, _)| *known == word) {
-            Some((_, interface)) => interfaces.push(*interface),
-            None => table.mistake("interfaces", reader::not_one_of(&word, INTERFACES.iter().map(|(word, _)| *word))),
-        }
-    }
-    let directories = take_grants(table, "directories", |grant| {
-        let access = [("read-only", Access::ReadOnly), ("read-write", Access::ReadWrite)];
-        let access = grant.choice("access", &access, Access::ReadOnly);
-        if !grant.has("path") {
-            grant.mistake("path", "is missing");
-        }
-        Some(DirectoryGrant { path: path(grant, "path")?, access })
-    });
-    let connections = take_grants(table, "connections", |grant| {
-        let to: String = grant.required("to")?;
-        let well_formed = to.rsplit_once(':').is_some_and(|(host, port)| {
-            let placeholder = port.starts_with('{') && port.ends_with('}') && port.len() > 2;
-            !host.is_empty() && (placeholder || port.parse::<u16>().is_ok_and(|port| port != 0))
-        });
-        if !well_formed {
-            grant.mistake("to", "is not HOST:PORT (a port is 1 to 65535, or {setting})");
-        }
-        Some(ConnectionGrant { to })
-    });
-    let secrets = table.list("secrets").unwrap_or_default();
-    let bridges: Vec<String> = table.list("bridges").unwrap_or_default();
-    for pattern in &bridges {
-        let plain: String = pattern.replace('*', "x");
-        if plain.parse::<crate::types::InterfaceName>().is_err() {
-            table.mistake("bridges", format_args!("{pattern:?} is no name of an interface, nor a pattern of one"));
-        }
-    }
-    let limits = table.table("limits", take_limits).unwrap_or_default();
-    PluginGrants { digest, interfaces, directories, connections, secrets, bridges, limits }
-}
-
-/// A list of tables that each have a name; a name that comes twice is a mistake.
-fn take_grants<T>(
-    table: &mut Table<'_>,
-    key: &str,
-    mut take: impl FnMut(&mut Table<'_>) -> Option<T>,
-) -> BTreeMap<GrantName, T> {
-    let mut grants = BTreeMap::new();
-    table.tables(key, |grant| {
-        let name: Option<GrantName> = grant.required("name");
-        let value = take(grant);
-        let (name, value) = (name?, value?);
-        if grants.insert(name.clone(), value).is_some() {
-            grant.mistake("name", format_args!("{name} is the name of two grants"));
-        }
-        Some(())
-    });
-    grants
-}
-
-fn take_limits(table: &mut Table<'_>) -> Limits {
-    let default = Limits::default();
-    let size = |table: &mut Table<'_>, key: &str, (low, high): (ByteSize, ByteSize), default| {
-        let size = table.parsed(key).unwrap_or(default);
-        if !(low..=high).contains(&size) {
-            table.mistake(key, format_args!("{size} is not between {low} and {high}"));
-        }
-        size
-    };
-    let time = |table: &mut Table<'_>, key: &str, default| {
-        let time = table.parsed::<Span>(key).map_or(default, |span| span.0);
-        if time.is_zero() || time > TIME_MAX {
-            table.mistake(key, "is not between 1ms and 1h");
-        }
-        time
-    };
-    let number = |table: &mut Table<'_>, key: &str, high: i64, default: u32| {
-        table.integer(key, 1..=high).and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
-    };
-    Limits {
-        memory: size(table, "memory", MEMORY, default.memory),
-        table_elements: number(table, "table-elements", 10_000_000, default.table_elements),
-        handles: number(table, "handles", 1_000_000, default.handles),
-        cpu: time(table, "cpu", default.cpu),
-        wall: time(table, "wall", default.wall),
-        host_call_bytes: size(table, "host-call-bytes", HOST_CALL_BYTES, default.host_call_bytes),
-        log_lines_per_second: number(table, "log-lines-per-second", 100_000, default.log_lines_per_second),
-    }
-}
-
-/// `kind = "plugin-id"`, the id being one that has grants.
-fn take_choices(table: &mut Table<'_>, plugins: &BTreeMap<PluginId, PluginGrants>) -> BTreeMap<String, PluginId> {
-    let mut choices = BTreeMap::new();
-    for (kind, id) in table.plain_values() {
-        match id.parse::<PluginId>() {
-            Ok(id) if plugins.contains_key(&id) => {
-                choices.insert(kind, id);
+/// `[pools]` and `[networks]`: a kind, and the plugin that serves it, which has a table of its own even where that is empty.
+fn served(table: &mut TableReader<'_>, plugins: &BTreeMap<PluginId, PluginGrants>) -> BTreeMap<String, PluginId> {
+    let mut served = BTreeMap::new();
+    for key in table.keys() {
+        let plugin = table.optional::<PluginId>(&key, "storage-file");
+        let kind = match key.parse::<KindWord>() {
+            Ok(kind) => kind,
+            Err(cause) => {
+                table.wrong_key(&key, cause);
+                continue;
             }
-            Ok(id) => {
-                let near = reader::nearest(id.as_str(), plugins.keys().map(PluginId::as_str));
-                let proposal = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
-                table.mistake(&kind, format_args!("there is no [plugins.{id}] in this policy{proposal}"));
-            }
-            Err(error) => table.mistake(&kind, error),
+        };
+        let Some(plugin) = plugin else { continue };
+        if !plugins.contains_key(&plugin) {
+            let hint = match nearest(plugin.as_str(), plugins.keys().map(PluginId::as_str)) {
+                Some(known) => format!("did you mean {known:?}?"),
+                None => format!("add [plugins.{plugin}], which may be empty"),
+            };
+            table.wrong(&key, format!("there is no [plugins.{plugin}]"), hint);
         }
+        served.insert(kind.into(), plugin);
     }
-    choices
+    served
+}
+
+impl Choice for HostInterface {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("images", HostInterface::Images),
+        ("connections", HostInterface::Connections),
+        ("bridges", HostInterface::Bridges),
+        ("session", HostInterface::Session),
+    ];
+}
+
+impl Choice for Access {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("read-only", Access::ReadOnly), ("read-write", Access::ReadWrite)];
 }
