@@ -1,6 +1,7 @@
 //! `Load`: from the first frame to a plugin that waits for calls, behind shut doors.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use wasmtime::component::Linker;
 
@@ -12,10 +13,16 @@ use super::wire::Wire;
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
 use crate::sys::component;
+use crate::types::Access;
 
 /// Private memory of a sandbox besides what the plugin may have, in bytes: the engine, two copies of the longest
 /// frame, and what lifting a plugin's answer takes.
 const OWN_MEMORY: u64 = 96 << 20;
+
+/// All that the writing thread does is call `pwrite`.
+const WRITER_STACK: usize = 128 << 10;
+/// Longer than any sandbox lives.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub(super) struct Request {
     pub(super) kind: PluginKind,
@@ -58,14 +65,27 @@ pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> 
     drop((named, rules));
     drop(handed);
     let ticker = Ticker::start(&engine).map_err(|error| format!("the ticker does not start: {error}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| format!("the runtime does not start: {error}"))?;
+    let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);
+    let runtime = runtime(writes).map_err(|error| format!("the runtime does not start: {error}"))?;
     lockdown::shut_calls()?;
 
     let abilities = exports.abilities();
     let plugin = Plugin { engine, pre, exports, preopens, limits: request.limits, ticker, runtime };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok(plugin)
+}
+
+/// One thread for the plugin; where it may write files, one more for that: WASI's streams hand writes over, whatever
+/// they are told of blocking. It is made now, since none can be made later, and stays.
+fn runtime(writes: bool) -> std::io::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .thread_keep_alive(FOR_EVER)
+        .thread_stack_size(WRITER_STACK)
+        .build()?;
+    if writes {
+        runtime.block_on(runtime.spawn_blocking(|| ())).map_err(std::io::Error::other)?;
+    }
+    Ok(runtime)
 }

@@ -42,3 +42,15 @@ fn nothing_outside_of_a_granted_directory_is_reached() {
         }
     }
 }
+
+/// So that the test above does not pass because nothing works.
+#[test]
+fn files_inside_of_a_granted_directory_are_the_plugins_own() {
+    let room = Room::new(&[("hostile-scribble", SHORT)]);
+    room.install(&wasm("scribble")).expect_code(0);
+    room.run(&["pool", "create", "desk", "--kind", "hostile-scribble"]).expect_code(0);
+    let before = room.census();
+    let said = expect("scribble", room.run(&["volume", "list", "desk"]), 0, "");
+    assert!(said.stdout.contains("desk/scribbled"), "{}", said.stdout);
+    room.is_as(&before);
+}
