@@ -12,7 +12,10 @@ use crate::Namespace;
 pub struct Census(BTreeSet<String>);
 
 /// Below the root, what stays on purpose: the record of what was done, and what is kept for next time.
-const KEPT: &[&str] = &["audit.jsonl", "host", "cache", "domains/.lock", "pools/.lock", "networks/.lock"];
+const KEPT: &[&str] = &["audit.jsonl", "host", "cache"];
+/// A name that stays where it is once it was used. A file to lock says nothing; a lock that is *held* is told by
+/// /proc/locks. The folder `leases` says nothing either; what is in it does.
+const INERT: &[&str] = &["lock", ".lock", "leases"];
 
 impl Census {
     pub fn take(root: &Path, namespace: &Namespace) -> Census {
@@ -91,9 +94,13 @@ fn files(root: &Path, directory: &Path, inodes: &mut BTreeSet<u64>, note: &mut i
             continue;
         }
         let kind = metadata.file_type();
+        let inert = path.file_name().and_then(|last| last.to_str()).is_some_and(|last| INERT.contains(&last));
         if kind.is_dir() {
-            note("folder", name);
+            if !inert {
+                note("folder", name);
+            }
             files(root, &path, inodes, note);
+        } else if inert {
         } else if kind.is_socket() {
             note("socket", name);
         } else {

@@ -216,7 +216,7 @@ impl Host {
         for domain in fs::read_dir(self.root().join("domains")).into_iter().flatten().flatten() {
             for log in ["supervisor.log", "hypervisor.log", "console.log"] {
                 let path = domain.path().join(log);
-                let bytes = fs::read(&path).unwrap_or_default();
+                let Ok(bytes) = fs::read(&path) else { continue };
                 let text = String::from_utf8_lossy(&bytes);
                 let lines: Vec<&str> = text.lines().collect();
                 eprintln!("--- {}", path.display());

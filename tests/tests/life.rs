@@ -121,7 +121,7 @@ fn a_running_domain_is_not_deleted_and_an_unsure_hand_is_asked() {
 fn a_killed_hypervisor_is_noticed_and_cleared_away() {
     let host = Host::new();
     host.host_only("lab", "10.77.0.1/24");
-    let guest = host.run_guest("node1", &["--network", "lab"], "fief.mode=idle");
+    let guest = host.run_guest("node1", &["--network", "lab", "--on-crash", "destroy"], "fief.mode=idle");
     guest.says("fief-guest: ready");
     kill(host.hypervisor("node1"));
     host.fief(&["wait", "node1", "--state", "off", "--timeout", "30s"]);
@@ -132,6 +132,39 @@ fn a_killed_hypervisor_is_noticed_and_cleared_away() {
     host.fief(&["stop", "node1"]);
     host.fief(&["delete", "node1", "--yes"]);
     host.fief(&["network", "delete", "lab"]);
+    host.finish();
+}
+
+#[test]
+fn a_killed_hypervisor_is_started_again_where_that_is_asked_for() {
+    let host = Host::new();
+    let guest = host.run_guest("node1", &["--on-crash", "restart"], "fief.mode=idle");
+    guest.says("fief-guest: ready");
+    let killed = host.hypervisor("node1");
+    kill(killed);
+    eventually("the end is noticed", NOTICED, || (!host.shown("node1")["last-end"].is_null()).then_some(()));
+    // This one comes while the supervisor waits to start it again, or after that.
+    host.fief(&["start", "node1"]);
+    assert_ne!(host.hypervisor("node1"), killed);
+    assert_eq!(host.processes("qemu-system"), [host.hypervisor("node1")]);
+    drop(guest);
+    host.fief(&["stop", "node1"]);
+    host.fief(&["delete", "node1", "--yes"]);
+    host.finish();
+}
+
+#[test]
+fn a_dry_run_leaves_a_running_guest_its_sockets() {
+    let host = Host::new();
+    let guest = idle(&host, "node1");
+    host.fief(&["start", "node1", "--dry-run"]);
+    kill(host.supervisor("node1"));
+    // Its successor speaks with the hypervisor through them.
+    let again = || (host.command(&["start", "node1"]).status().expect("fief starts").success()).then_some(());
+    eventually("the guest has a supervisor again", NOTICED, again);
+    drop(guest);
+    host.fief(&["stop", "node1"]);
+    host.fief(&["delete", "node1", "--yes"]);
     host.finish();
 }
 
@@ -172,8 +205,7 @@ fn what_both_left_when_killed_is_cleared_away_by_the_next_command() {
     let (supervisor, hypervisor) = (host.supervisor("node1"), host.hypervisor("node1"));
     kill(supervisor);
     kill(hypervisor);
-    eventually("the hypervisor is gone", NOTICED, || host.processes("qemu-system").is_empty().then_some(()));
-    assert_eq!(host.state("node1"), "off");
+    eventually("both are seen to be gone", NOTICED, || (host.state("node1") == "off").then_some(()));
     host.fief(&["stop", "node1"]);
     host.fief(&["delete", "node1", "--yes"]);
     host.fief(&["network", "delete", "lab"]);

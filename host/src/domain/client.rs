@@ -14,7 +14,7 @@ use crate::domain::supervisor::control::{Request, Response};
 use crate::domain::supervisor::{Purpose, Report};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
-use crate::sys::{process, socket};
+use crate::sys::{durable, process, socket};
 use crate::types::DomainName;
 
 /// A start may have to wait for a plugin's limits and for a slow disk, not longer.
@@ -83,9 +83,30 @@ fn read_line(reader: std::io::PipeReader, patience: Duration) -> Result<String> 
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-/// Starts the domain; its report says `Running`, or why not.
+/// Starts the domain; its report says `Running`, or why not. A start that another supervisor is about (of a command
+/// at the same time, or one that starts its guest again after a pause) is waited for and counts as this one.
 pub fn start(layout: &Layout, name: &DomainName) -> Result<Report> {
-    supervise(layout, name, Purpose::Start)
+    let until = Instant::now() + START_PATIENCE;
+    loop {
+        let report = supervise(layout, name, Purpose::Start)?;
+        let refused = matches!(&report, Report::Failed(failure) if failure.kind == Kind::TimedOut);
+        if !refused || Instant::now() >= until || !has_supervisor(layout, name)? {
+            return Ok(report);
+        }
+        let record = Record::load(layout, name)?;
+        if let (State::Running, Some(run)) = (record.state_now(), record.run) {
+            return Ok(Report::Running { id: run.id, warning: run.warning });
+        }
+    }
+}
+
+/// Whether a supervisor holds the domain's lock.
+fn has_supervisor(layout: &Layout, name: &DomainName) -> Result<bool> {
+    match durable::lock(&layout.domain(name).join("lock"), Duration::ZERO) {
+        Ok(_) => Ok(false),
+        Err(failure) if failure.kind == Kind::Conflict => Ok(true),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Makes sure that what the record says is true: a guest without a supervisor gets one, the remains of a dead one

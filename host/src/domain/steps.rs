@@ -10,8 +10,10 @@
 //!
 //! Disks and cards do not wait for one another: each side is a plugin's process to start.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::lease;
@@ -64,7 +66,10 @@ pub fn launch(gate: &Gate, ledger: &mut Ledger, definition: &DomainDefinition, i
     let (accelerator, warning) = accelerator;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
     let launch = Launch { definition: definition.clone(), id, accelerator, disks, cards: wired };
-    let prepared = qemu::prepare(launch, &layout.domain(&definition.name), &gate.policy().host)?;
+    // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
+    let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
+    let folder = scratch.as_ref().map_or_else(|| layout.domain(&definition.name), |scratch| scratch.0.clone());
+    let prepared = qemu::prepare(launch, &folder, &gate.policy().host)?;
     let start = Operation::HypervisorStart { domain: definition.name.clone(), id, command: prepared.command };
     let done = gate.perform(&Actor::Operator, ledger, start, prepared.descriptors)?;
     let hypervisor = match done.outcome {
@@ -72,6 +77,25 @@ pub fn launch(gate: &Gate, ledger: &mut Ledger, definition: &DomainDefinition, i
         _ => None,
     };
     Ok(Launched { hypervisor, accelerator, warning, cards })
+}
+
+/// A folder for what a dry run opens; it goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("fief-dry-run-{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&path).context(|| format!("cannot make {}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove what a dry run made");
+        }
+    }
 }
 
 /// Both, or the first error.

@@ -4,10 +4,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use crate::config::domain::{self, DomainDefinition};
-use crate::config::reader::nearest;
+use crate::config::reader::{self, nearest};
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::{Record, State};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::sys::durable;
 use crate::types::{DomainName, MacAddress};
@@ -36,11 +36,10 @@ pub fn names(layout: &Layout) -> Result<Vec<DomainName>> {
 
 pub fn load(layout: &Layout, name: &DomainName) -> Result<DomainDefinition> {
     let path = layout.domain(name).join("domain.toml");
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(layout, name)),
-        Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
-    };
+    let bytes = reader::read_file(&path).map_err(|failure| match failure.kind {
+        Kind::NotFound => no_such(layout, name),
+        _ => failure,
+    })?;
     domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity)
 }
 

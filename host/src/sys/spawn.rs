@@ -176,6 +176,10 @@ unsafe fn become_program(raised: &mut [RawFd], first: RawFd, confinement: Confin
         limit(libc::RLIMIT_AS, confinement.address_space)?;
         done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 9)?;
         if let Some(user) = confinement.user {
+            // Capabilities past the last one of this kernel are refused (EINVAL), which is right.
+            for capability in 0..64 {
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            }
             // The bare system calls: the C library's wrappers would look for other threads. Leaving root clears all
             // capabilities (capabilities(7)), and no_new_privs keeps them away.
             done(libc::syscall(libc::SYS_setgroups, 0usize, std::ptr::null::<libc::gid_t>()), 10)?;

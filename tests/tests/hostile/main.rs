@@ -8,5 +8,6 @@ mod calls;
 mod component;
 mod escapes;
 mod links;
+mod neighbour;
 mod packages;
 mod room;

@@ -5,4 +5,5 @@ pub(crate) mod debian;
 pub(crate) mod grub;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;
+pub(crate) mod newer_qemu;
 pub(crate) mod stamp;

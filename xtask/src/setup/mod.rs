@@ -37,6 +37,7 @@ pub(crate) fn all(purpose: Purpose) -> Result<()> {
     guest::initramfs::ready()?;
     if purpose >= Purpose::Test {
         guest::debian::ready()?;
+        guest::newer_qemu::ready()?;
     }
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! `fief create`: a definition from a file or from options.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use crate::cli::Context;
+use crate::cli::{Context, settings};
 use crate::config::domain::{self, DomainDefinition};
 use crate::domain::{Record, store};
 use crate::error::{Context as _, Failure, Result};
@@ -123,7 +122,7 @@ impl Definition {
     /// Reads and checks it.
     pub(super) fn load(&self) -> Result<DomainDefinition> {
         let (bytes, source) = match (&self.file, &self.name) {
-            (Some(file), _) => read(file)?,
+            (Some(file), _) => settings::read(file)?,
             (None, Some(name)) => (self.as_toml(name).into_bytes(), "the definition from the command line".to_owned()),
             (None, None) => return Err(Failure::usage("neither a name nor a file was given")),
         };
@@ -192,25 +191,6 @@ impl Definition {
 
 fn absolute(path: &std::path::Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The bytes of a definition and what to call them in errors; `-` is standard input.
-pub(super) fn read(file: &std::path::Path) -> Result<(Vec<u8>, String)> {
-    /// A definition of hundreds of disks is far below this; one byte more tells that it is longer.
-    const DEFINITION_MAX: u64 = (1 << 20) + 1;
-    let mut bytes = Vec::new();
-    if file.as_os_str() == "-" {
-        std::io::stdin()
-            .lock()
-            .take(DEFINITION_MAX)
-            .read_to_end(&mut bytes)
-            .context(|| "cannot read the definition from standard input".to_owned())?;
-        return Ok((bytes, "standard input".to_owned()));
-    }
-    std::fs::File::open(file)
-        .and_then(|opened| opened.take(DEFINITION_MAX).read_to_end(&mut bytes))
-        .map_err(|error| Failure::usage(format!("cannot read {}", file.display())).because(error))?;
-    Ok((bytes, file.display().to_string()))
 }
 
 /// Creates the domain and gives its definition.

@@ -1,6 +1,8 @@
 //! `fief delete`.
 
+use crate::cli::volume::refuse_in_use;
 use crate::cli::{Context, each::each};
+use crate::config::domain::DiskDevice;
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::{client, store};
 use crate::error::{Failure, Result};
@@ -14,7 +16,7 @@ pub(in crate::cli) struct Args {
     /// Names of domains
     #[arg(required = true)]
     names: Vec<DomainName>,
-    /// Delete their disks too (not their CD-ROMs)
+    /// Delete the disks that they write to as well (not CD-ROMs, nor disks that are read only)
     #[arg(long)]
     volumes: bool,
     /// A domain that does not exist is fine
@@ -48,7 +50,11 @@ fn delete(context: &Context, name: &DomainName, args: &Args) -> Result<&'static 
         let gate = context.gate()?;
         let definition = store::load(layout, name)?;
         // Disks first: should one not go, the domain still says which it had.
-        for disk in definition.disks.iter().filter(|disk| !disk.read_only) {
+        let own = || definition.disks.iter().filter(|disk| disk.device == DiskDevice::Disk && !disk.read_only);
+        for disk in own() {
+            refuse_in_use(context, &disk.volume, "delete")?;
+        }
+        for disk in own() {
             Pool::open(&gate, &disk.volume.pool)?.delete_volume(&disk.volume.volume)?;
         }
     }

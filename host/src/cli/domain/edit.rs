@@ -4,8 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::create;
-use crate::cli::Context;
+use crate::cli::{Context, settings};
 use crate::config::domain;
 use crate::domain::{Record, State, store};
 use crate::error::{Context as _, Failure, Result};
@@ -26,7 +25,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let (layout, name) = (context.layout(), &args.name);
     let before = store::load(layout, name)?;
     let (bytes, source) = match &args.file {
-        Some(file) => create::read(file)?,
+        Some(file) => settings::read(file)?,
         None => in_editor(&domain::to_toml(&before))?,
     };
     let after = domain::parse(&bytes, &source, &mut domain::RandomIdentity)?;
@@ -65,7 +64,7 @@ fn in_editor(text: &str) -> Result<(Vec<u8>, String)> {
     let status = Command::new(program).args(words).arg(&path).status().map_err(|error| {
         Failure::other(format!("cannot run the editor {program}")).because(error).hint("set EDITOR")
     })?;
-    let (bytes, source) = create::read(&path)?;
+    let (bytes, source) = settings::read(&path)?;
     if !status.success() {
         return Err(Failure::other(format!("the editor {program} ended with {status}; nothing was changed")));
     }

@@ -61,7 +61,7 @@ impl<'a> Pools<'a> {
 
 /// # Errors
 /// `Conflict` where a running domain has the volume open.
-fn refuse_in_use(context: &Context, volume: &VolumeRef, what: &str) -> Result<()> {
+pub(in crate::cli) fn refuse_in_use(context: &Context, volume: &VolumeRef, what: &str) -> Result<()> {
     let users = users_of_volume(context.layout(), volume)?;
     if users.is_empty() {
         return Ok(());

@@ -12,6 +12,8 @@
 
 mod console;
 pub mod control;
+mod ending;
+mod heard;
 mod run;
 mod watch;
 

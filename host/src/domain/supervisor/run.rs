@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::watch::{self, Ending};
+use super::ending::Ending;
+use super::watch;
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};

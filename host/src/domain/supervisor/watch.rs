@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::console::Console;
 use super::control::{self, Asked, Asker, CLIENTS_MAX, Request, Response};
+use super::ending::{Askers, Ending};
+use super::heard::{heard, missed};
 use crate::config::domain::{DomainDefinition, GraphicsKind};
 use crate::domain::record::{EndReason, Record};
 use crate::domain::state::{self, Admission, Happening, Rules, Task, admit, step};
@@ -30,49 +32,8 @@ use crate::sys::{process, socket};
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the last words of a hypervisor that is gone may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// How long a client may take to read its answer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// The longest wait that a timer is set to where none was asked for.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// How a run ended, and who waits to hear of it.
-#[derive(Debug)]
-pub struct Ending {
-    pub reason: EndReason,
-    pub happening: Happening,
-    pub exit_code: Option<i32>,
-    pub askers: Askers,
-    /// The supervisor was asked to go and to leave its guest to the next one.
-    pub left_running: bool,
-}
-
-impl Ending {
-    pub fn new(reason: EndReason, happening: Happening) -> Self {
-        Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false }
-    }
-}
-
-/// Those who wait for the end, and the loop that carries the answer to them.
-#[derive(Debug, Default)]
-pub struct Askers {
-    waiting: Vec<Asker>,
-    connections: Option<(tokio::runtime::Runtime, Arc<Semaphore>)>,
-}
-
-impl Askers {
-    /// Answers them all, and waits until the answers are written.
-    pub fn answer(self, undone: &Result<()>) {
-        let any = !self.waiting.is_empty();
-        for asker in self.waiting {
-            asker.answer(undone.clone());
-        }
-        if let Some((runtime, clients)) = self.connections.filter(|_| any) {
-            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
-            // A client that does not read keeps its place; it is not waited for longer than this.
-            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
-        }
-    }
-}
 
 /// What is needed to watch a hypervisor; made before the loop, so that a failure to connect is a failure to start.
 pub struct Watcher<'a> {
@@ -403,47 +364,6 @@ impl Loop<'_> {
             ));
         }
         None
-    }
-}
-
-/// What happened while no supervisor was there to hear of it.
-async fn missed(monitor: &qmp::Monitor) -> Result<Option<Happening>> {
-    Ok(match monitor.status().await? {
-        // Killed after the record said running and before the guest was let go.
-        qmp::RunState::Prelaunch => {
-            monitor.resume().await?;
-            None
-        }
-        qmp::RunState::Running | qmp::RunState::Suspended => Some(Happening::Resumed),
-        qmp::RunState::Shutdown => Some(Happening::PoweredOff),
-        qmp::RunState::GuestPanicked | qmp::RunState::InternalError => Some(Happening::Crashed),
-        qmp::RunState::Paused
-        | qmp::RunState::IoError
-        | qmp::RunState::Watchdog
-        | qmp::RunState::Debug
-        | qmp::RunState::Inmigrate
-        | qmp::RunState::Postmigrate
-        | qmp::RunState::FinishMigrate
-        | qmp::RunState::SaveVm
-        | qmp::RunState::RestoreVm
-        | qmp::RunState::Colo => Some(Happening::Paused),
-        qmp::RunState::Other => None,
-    })
-}
-
-fn heard(event: &Event) -> Option<Happening> {
-    match event {
-        Event::PoweredOff => Some(Happening::PoweredOff),
-        Event::Rebooted => Some(Happening::Rebooted),
-        Event::Panicked => Some(Happening::Crashed),
-        Event::StoppedOnError { disk } => {
-            tracing::error!(?disk, "the hypervisor stopped the guest on an I/O error");
-            Some(Happening::Paused)
-        }
-        Event::Paused => Some(Happening::Paused),
-        Event::Resumed => Some(Happening::Resumed),
-        // The end of the process follows, and is what counts.
-        Event::Closed => None,
     }
 }
 

@@ -1,0 +1,53 @@
+//! How a run ended, and the answer to those who asked for its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::control::{Asker, CLIENTS_MAX};
+use crate::domain::record::EndReason;
+use crate::domain::state::Happening;
+use crate::error::Result;
+
+/// How long a client may take to read its answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How a run ended, and who waits to hear of it.
+#[derive(Debug)]
+pub struct Ending {
+    pub reason: EndReason,
+    pub happening: Happening,
+    pub exit_code: Option<i32>,
+    pub askers: Askers,
+    /// The supervisor was asked to go and to leave its guest to the next one.
+    pub left_running: bool,
+}
+
+impl Ending {
+    pub fn new(reason: EndReason, happening: Happening) -> Self {
+        Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false }
+    }
+}
+
+/// Those who wait for the end, and the loop that carries the answer to them.
+#[derive(Debug, Default)]
+pub struct Askers {
+    pub waiting: Vec<Asker>,
+    pub connections: Option<(tokio::runtime::Runtime, Arc<Semaphore>)>,
+}
+
+impl Askers {
+    /// Answers them all, and waits until the answers are written.
+    pub fn answer(self, undone: &Result<()>) {
+        let any = !self.waiting.is_empty();
+        for asker in self.waiting {
+            asker.answer(undone.clone());
+        }
+        if let Some((runtime, clients)) = self.connections.filter(|_| any) {
+            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
+            // A client that does not read keeps its place; it is not waited for longer than this.
+            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+        }
+    }
+}
