@@ -8,7 +8,7 @@
 //!            tap, hypervisor, image for a hypervisor      never
 //! ```
 
-use super::operation::ImageRef;
+use super::operation::{ImageRef, Reach};
 use super::{Actor, Operation};
 use crate::config::policy::{HostInterface, PluginGrants, Policy};
 use crate::types::{Access, GrantName, InterfaceName, PluginId};
@@ -34,7 +34,8 @@ enum Need<'a> {
         access: Access,
         interface: Option<HostInterface>,
     },
-    Bridge(&'a InterfaceName),
+    /// A bridge, and the link behind which its guests hide, if any.
+    Links(Vec<&'a InterfaceName>),
     Interface(HostInterface),
     /// The host's own: no grant lets a plugin do it. `about` is a directory that it reads, if any.
     Host {
@@ -70,8 +71,12 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
         Operation::BridgeCreate { bridge, .. }
         | Operation::BridgeAddress { bridge, .. }
-        | Operation::BridgeReach { bridge, .. }
-        | Operation::DhcpServe { bridge, .. } => Need::Bridge(bridge),
+        | Operation::DhcpServe { bridge, .. } => Need::Links(vec![bridge]),
+        Operation::BridgeReach { bridge, reach, .. } => match reach {
+            // What leaves by a link leaves with that link's address: it has to be granted by name as the bridge is.
+            Reach::Nat(link) => Need::Links(vec![bridge, link]),
+            Reach::Isolated | Reach::HostOnly | Reach::Routed => Need::Links(vec![bridge]),
+        },
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
         Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
         Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: None },
@@ -99,7 +104,7 @@ fn operator(policy: &Policy, need: &Need<'_>) -> Verdict {
     let about = match need {
         Need::Directory { plugin, name, .. } => Some((*plugin, *name)),
         Need::Host { about, .. } => *about,
-        Need::Bridge(_) | Need::Interface(_) => None,
+        Need::Links(_) | Need::Interface(_) => None,
     };
     match about {
         Some((plugin, name)) if !policy.plugins.get(plugin).is_some_and(|g| g.directories.contains_key(name)) => {
@@ -119,19 +124,28 @@ fn plugin(id: &PluginId, grants: &PluginGrants, need: &Need<'_>) -> Verdict {
             Ok(because) => Verdict::Allowed { because },
             Err(verdict) => verdict,
         },
-        Need::Bridge(bridge) => {
+        Need::Links(links) => {
             if let Err(verdict) = granted_interface(id, grants, HostInterface::Bridges) {
                 return verdict;
             }
-            match grants.bridges.iter().find(|pattern| matches(pattern, bridge.as_str())) {
-                Some(pattern) => Verdict::Allowed { because: format!("plugins.{id}.bridges \"{pattern}\"") },
-                None => denied(
-                    format!("plugin {id} may not make or use the bridge {bridge}: no pattern of its bridges names it"),
-                    format!(
-                        "write in policy.toml, under [plugins.{id}]: bridges = [\"{bridge}\"], or a pattern with *"
-                    ),
-                ),
+            let mut because = Vec::new();
+            for link in links {
+                match grants.bridges.iter().find(|pattern| matches(pattern, link.as_str())) {
+                    Some(pattern) => because.push(format!("plugins.{id}.bridges \"{pattern}\"")),
+                    None => {
+                        return denied(
+                            format!(
+                                "plugin {id} may not make or use the link {link}: no pattern of its bridges names it"
+                            ),
+                            format!(
+                                "write in policy.toml, under [plugins.{id}]: bridges = [\"{link}\"], or a pattern with *"
+                            ),
+                        );
+                    }
+                }
             }
+            because.dedup();
+            Verdict::Allowed { because: because.join(", ") }
         }
         Need::Directory { plugin, name, access, interface } => {
             if *plugin != id {

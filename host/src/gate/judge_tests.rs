@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::policy::DirectoryGrant;
-use crate::gate::operation::{Dhcp, HypervisorCommand, ImageFormat, Preallocation, Reach};
+use crate::gate::operation::{Dhcp, HypervisorCommand, ImageFormat, Preallocation};
 use crate::types::ByteSize;
 
 fn image(plugin: &str, directory: &str) -> ImageRef {
@@ -145,6 +145,21 @@ fn no_grant_reaches_another_plugins_directory_or_the_hosts_own_acts() {
     let others = operations("q", "images", "b0");
     assert_eq!(allowed_of(&policy, "p", &others), (13..18).collect::<Vec<_>>());
     assert_eq!(allowed_of(&policy, "q", &others), [(0..12).collect::<Vec<_>>(), (13..18).collect()].concat());
+}
+
+#[test]
+fn guests_leave_behind_a_link_only_where_that_link_is_granted() {
+    let nat = |link: &str| Operation::BridgeReach {
+        network: "lab".parse().unwrap(),
+        bridge: "fief-lab".parse().unwrap(),
+        reach: Reach::Nat(link.parse().unwrap()),
+    };
+    let actor = Actor::Plugin("p".parse().unwrap());
+    let narrow = policy(&[HostInterface::Bridges], &[], &["fief-*"]);
+    assert!(!allowed(&judge(&narrow, &actor, &nat("eth0"))));
+    let wide = policy(&[HostInterface::Bridges], &[], &["fief-*", "eth0"]);
+    assert!(allowed(&judge(&wide, &actor, &nat("eth0"))));
+    assert!(!allowed(&judge(&wide, &actor, &nat("eth1"))));
 }
 
 #[test]

@@ -14,8 +14,7 @@ use crate::plugin::component::PLUGIN_MAX;
 use crate::plugin::failure;
 use crate::plugin::pending::{self, Pending};
 use crate::plugin::process::Process;
-use crate::sandbox::SETTINGS;
-use crate::sandbox::protocol::{FromSandbox, ToSandbox};
+use crate::sandbox::protocol::{ENGINE_SETTINGS, FromSandbox, ToSandbox};
 use crate::types::Digest;
 
 /// How long a compilation may take by the clock on the wall; the sandbox bounds its processor time besides.
@@ -45,7 +44,7 @@ pub(super) fn open(layout: &Layout, digest: Digest, uid: Option<u32>, anew: bool
 /// The engine's part of the name holds what is known without running the engine here. The engine itself checks its
 /// version, its settings and the processor when it loads the file; what it refuses is compiled anew.
 fn path(layout: &Layout, digest: Digest) -> PathBuf {
-    let engine = format!("{}-{}-{SETTINGS}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    let engine = format!("{}-{}-{ENGINE_SETTINGS}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     layout.cache().join(format!("{}-{engine}.cwasm", digest.hex()))
 }
 

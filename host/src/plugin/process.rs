@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Failure, Kind, Result};
+use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{FromSandbox, ToSandbox};
-use crate::sandbox::wire::Wire;
 use crate::sys::confine;
 
 /// A sandbox that does not take what it is sent within this time is stuck: it reads before all else.

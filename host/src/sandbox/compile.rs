@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
 use super::protocol::FromSandbox;
-use super::wire::Wire;
+use super::protocol::wire::Wire;
 use super::{engine, lockdown};
 use crate::config::policy::Limits;
 

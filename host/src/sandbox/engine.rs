@@ -1,9 +1,7 @@
 //! The one set of engine settings, for compiling and for running alike: what was compiled with others does not load.
+//! A change that compiled code depends on raises `protocol::ENGINE_SETTINGS`.
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, Strategy};
-
-/// Grows with each change of the settings below that compiled code depends on: it is part of a cache file's name.
-pub const SETTINGS: u32 = 1;
 
 /// Stack of the plugin's own code, in bytes: what `wasm32-wasip2` gives its shadow stack is 1 MiB; half of it is
 /// deep enough for plain code and ends a runaway recursion early.

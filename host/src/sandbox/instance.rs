@@ -10,11 +10,11 @@ use super::call;
 use super::interface::{self, Preopens};
 use super::limits::{Budget, Spent, cpu_time};
 use super::log::Log;
+use super::protocol::wire::Wire;
 use super::protocol::{Ability, Call, CallError, FromSandbox, Limit, LogLevel, PluginKind, Return, ToSandbox};
 use super::room::{Host, Room};
 use super::ticker::Ticker;
 use super::version::v0_1::exports::fief::{network, storage};
-use super::wire::Wire;
 use crate::config::policy::Limits;
 
 pub(super) struct Plugin {

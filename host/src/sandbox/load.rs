@@ -7,12 +7,13 @@ use wasmtime::component::Linker;
 
 use super::instance::{Exports, Plugin};
 use super::interface::{self, Preopens};
+use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, PluginKind, Preopen};
 use super::ticker::Ticker;
-use super::wire::Wire;
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
 use crate::sys::component;
+use crate::types::Access;
 
 /// Private memory of a sandbox besides what the plugin may have, in bytes: the engine, two copies of the longest
 /// frame, and what lifting a plugin's answer takes.
@@ -64,7 +65,8 @@ pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> 
     drop((named, rules));
     drop(handed);
     let ticker = Ticker::start(&engine).map_err(|error| format!("the ticker does not start: {error}"))?;
-    let runtime = runtime().map_err(|error| format!("the runtime does not start: {error}"))?;
+    let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);
+    let runtime = runtime(writes).map_err(|error| format!("the runtime does not start: {error}"))?;
     lockdown::shut_calls()?;
 
     let abilities = exports.abilities();
@@ -73,15 +75,17 @@ pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> 
     Ok(plugin)
 }
 
-/// One thread for the plugin, and one for its writes to files: WASI's streams hand those over whatever they are told of
-/// blocking. It is made now, since none can be made later, and stays.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// One thread for the plugin; where it may write files, one more for that: WASI's streams hand writes over, whatever
+/// they are told of blocking. It is made now, since none can be made later, and stays.
+fn runtime(writes: bool) -> std::io::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(1)
         .thread_keep_alive(FOR_EVER)
         .thread_stack_size(WRITER_STACK)
         .build()?;
-    runtime.block_on(runtime.spawn_blocking(|| ())).map_err(std::io::Error::other)?;
+    if writes {
+        runtime.block_on(runtime.spawn_blocking(|| ())).map_err(std::io::Error::other)?;
+    }
     Ok(runtime)
 }

@@ -11,8 +11,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, LogLevel};
-use super::wire::Wire;
 
 /// Longest line, in bytes: message and fields together.
 pub(super) const LINE_MAX: usize = 4 << 10;

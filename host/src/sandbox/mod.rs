@@ -22,16 +22,15 @@ pub mod protocol;
 mod room;
 mod ticker;
 mod version;
-pub mod wire;
 
-pub use engine::{SETTINGS, settings};
+pub use engine::settings;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use protocol::wire::Wire;
 use protocol::{CallError, FromSandbox, ToSandbox};
-use wire::Wire;
 
 /// The whole life of a sandbox process; gives its exit code. The control socket is its standard input.
 pub fn run() -> u8 {

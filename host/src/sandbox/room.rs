@@ -8,8 +8,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{Budget, Spent};
 use super::log::Log;
+use super::protocol::wire::Wire;
 use super::protocol::{Ask, FromSandbox, Limit, PluginError, Reply, ToSandbox};
-use super::wire::Wire;
 
 pub(super) struct Room {
     pub(super) budget: Budget,

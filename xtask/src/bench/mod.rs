@@ -31,11 +31,10 @@ pub(crate) fn run() -> Result<()> {
     }
     setup::all(Purpose::Bench)?;
     println!("Building fief as it is released …");
-    build::host("release")?;
+    // In one go: what is built apart is built with other features of the same dependencies, all of them twice.
+    let mut released = command("cargo", ["build", "--quiet", "--release", "--package", "fief", "--bins"]);
+    command::run(released.args(["--example", "plugin_call"]).current_dir(place::workspace()))?;
     build::plugins()?;
-    let mut example =
-        command("cargo", ["build", "--quiet", "--release", "--package", "fief", "--example", "plugin_call"]);
-    command::run(example.current_dir(place::workspace()))?;
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
     command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside"]))
 }

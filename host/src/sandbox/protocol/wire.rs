@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::protocol::FRAME_MAX;
+use super::FRAME_MAX;
 use crate::sys::message;
 
 /// One end of the control socket.

@@ -1,0 +1,119 @@
+//! What a plugin asks of the host, in the raw words of the WIT packages, and what the host answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::gate::operation::{ImageFacts, ImageFormat, LinkFacts, Preallocation, SnapshotFacts};
+
+/// A function of a host interface that the plugin called (storage.wit `images`, network.wit `bridges`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Ask {
+    ImageCreate {
+        directory: String,
+        path: String,
+        format: ImageFormat,
+        size: u64,
+        preallocation: Preallocation,
+        backing: Option<String>,
+    },
+    ImageInspect {
+        directory: String,
+        path: String,
+    },
+    ImageResize {
+        directory: String,
+        path: String,
+        size: u64,
+    },
+    ImageDelete {
+        directory: String,
+        path: String,
+    },
+    ImageCopy {
+        directory: String,
+        source: String,
+        snapshot: Option<String>,
+        target: String,
+        format: ImageFormat,
+    },
+    SnapshotCreate {
+        directory: String,
+        path: String,
+        name: String,
+    },
+    SnapshotDelete {
+        directory: String,
+        path: String,
+        name: String,
+    },
+    SnapshotRevert {
+        directory: String,
+        path: String,
+        name: String,
+    },
+    Snapshots {
+        directory: String,
+        path: String,
+    },
+    Space {
+        directory: String,
+    },
+    Links,
+    Ensure {
+        name: String,
+        stp: bool,
+        mtu: Option<u32>,
+        mac: Option<String>,
+    },
+    Enslave {
+        bridge: String,
+        link: String,
+    },
+    Address {
+        bridge: String,
+        cidr: String,
+    },
+    Limit {
+        bridge: String,
+        reach: RawReach,
+    },
+    ServeDhcp {
+        bridge: String,
+        dhcp: RawDhcp,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawReach {
+    Isolated,
+    HostOnly,
+    Routed,
+    Nat(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RawDhcp {
+    pub range_start: String,
+    pub range_end: String,
+    pub netmask: String,
+    pub router: Option<String>,
+    pub dns: Vec<String>,
+    pub domain: Option<String>,
+    pub lease_seconds: u32,
+    pub reservations: Vec<(String, String)>,
+}
+
+/// What the host answers an [`Ask`] with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Reply {
+    Nothing,
+    Image(ImageFacts),
+    Snapshot(SnapshotFacts),
+    Snapshots(Vec<SnapshotFacts>),
+    Space { capacity: u64, available: u64 },
+    Link(LinkFacts),
+    Links(Vec<LinkFacts>),
+}
