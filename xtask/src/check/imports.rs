@@ -43,8 +43,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// The only part of the gate that the sandbox may name.
 const SANDBOX_OF_GATE: &str = "crate::gate::operation";
-/// The only part of the sandbox that the host's own floors may name; what runs there is another process.
-const HOST_OF_SANDBOX: &str = "crate::sandbox::protocol";
+/// The only parts of the sandbox that the host's own floors may name, since what runs there is another process: the
+/// words between the two, how they travel, and the engine's settings, by which what was compiled is told apart.
+const HOST_OF_SANDBOX: &[&str] = &["crate::sandbox::protocol", "crate::sandbox::wire", "crate::sandbox::SETTINGS"];
 
 pub(crate) fn check(sources: &[Source]) -> Result<()> {
     let mut troubles = Vec::new();
@@ -84,8 +85,9 @@ fn wrong(module: &str, allowed: &[&str], used: &str) -> Option<String> {
         return Some(format!("of the gate, the sandbox may use {SANDBOX_OF_GATE} alone"));
     }
     // The command line runs the sandbox's own entry; every other floor only speaks with it.
-    if floor == "sandbox" && !matches!(module, "cli" | "main") && !used.starts_with(HOST_OF_SANDBOX) {
-        return Some(format!("of the sandbox, {module} may use {HOST_OF_SANDBOX} alone"));
+    let shared = HOST_OF_SANDBOX.iter().any(|part| used.starts_with(part));
+    if floor == "sandbox" && !matches!(module, "cli" | "main") && !shared {
+        return Some(format!("of the sandbox, {module} may use {} alone", HOST_OF_SANDBOX.join(", ")));
     }
     None
 }
