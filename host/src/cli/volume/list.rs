@@ -52,10 +52,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 }
 
 fn volumes(context: &Context, gate: &Gate, pool: &PoolName) -> Result<Vec<VolumeRow>> {
-    let facts = Pool::open(gate, pool)
-        .and_then(|mut pool| pool.volumes())
-        .map_err(|failure| failure.while_doing(format!("cannot list the volumes of pool {pool}")))?;
-    facts
+    Pool::open(gate, pool)?
+        .volumes()?
         .into_iter()
         .map(|facts| VolumeRow::new(context, pool, facts, context.wide() || context.for_programs()))
         .collect()
