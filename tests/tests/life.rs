@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const NOT_FOUND: i32 = 3;
 const CONFLICT: i32 = 4;
 const NEEDS_YES: i32 = 13;
+const TIMED_OUT: i32 = 9;
 const NOTICED: Duration = Duration::from_secs(30);
 
 fn kill(pid: u32) {
@@ -256,5 +257,19 @@ fn a_start_that_fails_leaves_nothing() {
     std::fs::remove_file(kernel).expect("the file");
     host.fief(&["delete", "node1", "--volumes", "--yes"]);
     host.fief(&["network", "delete", "lab"]);
+    host.finish();
+}
+
+#[test]
+fn a_stop_in_the_pause_before_a_restart_holds() {
+    let host = Host::new();
+    host.create_guest("node1", &["--on-poweroff", "restart"], "fief.mode=poweroff");
+    host.fief(&["start", "node1"]);
+    // Each pause is longer than the one before; any of them will do.
+    fief_tests::eventually("a pause", fief_tests::guest::SPEAKS, || (host.state("node1") == "starting").then_some(()));
+    host.fief(&["stop", "node1"]);
+    assert_eq!(host.state("node1"), "off");
+    host.fief_ends(&["wait", "node1", "--state", "running", "--timeout", "3s"], TIMED_OUT);
+    host.fief(&["delete", "node1", "--yes"]);
     host.finish();
 }

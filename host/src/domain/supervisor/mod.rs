@@ -14,6 +14,7 @@ mod console;
 pub mod control;
 mod ending;
 mod heard;
+mod pause;
 mod run;
 mod watch;
 

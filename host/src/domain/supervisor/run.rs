@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ending::Ending;
+use super::pause::{Wanted, pause};
 use super::watch;
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
@@ -97,8 +98,10 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
         match life.end(ending)? {
             Task::StartAgain { after } => {
                 tracing::info!(domain = %name, seconds = after.as_secs(), "starting again");
-                std::thread::sleep(after);
-                ending = life.start(&mut |_| {})?;
+                match pause(&layout.domain(name), after, || life.undo(EndReason::Stopped, None))? {
+                    Wanted::Yes => ending = life.start(&mut |_| {})?,
+                    Wanted::No => return Ok(()),
+                }
             }
             Task::Nothing | Task::LetGo | Task::TearDown | Task::Keep | Task::End => return Ok(()),
         }
@@ -261,6 +264,7 @@ impl Life<'_> {
             return Ok(Task::Nothing);
         }
         let (state, task) = step(State::Running, ending.happening, self.rules());
+        let run = self.record.run.clone();
         let undone = match self.record.run {
             Some(_) => {
                 // So that whoever finishes this, should we be killed now, does not take the guest for a running one.
@@ -272,10 +276,14 @@ impl Life<'_> {
         };
         ending.askers.answer(&undone);
         undone?;
+        tracing::info!(domain = %self.name(), reason = ending.reason.as_str(), "off");
         if let Task::StartAgain { .. } = task {
             self.restarts += 1;
+            // Not off: it is about to start, and whoever wants it off has to say so.
+            self.record.state = State::Starting;
+            self.record.run = run.map(|run| Run { hypervisor: None, volumes: Vec::new(), cards: Vec::new(), ..run });
+            self.record.save(self.gate.layout())?;
         }
-        tracing::info!(domain = %self.name(), reason = ending.reason.as_str(), "off");
         Ok(task)
     }
 }
