@@ -123,6 +123,25 @@ pub fn settle(layout: &Layout, name: &DomainName) -> Result<State> {
     }
 }
 
+/// The same, and waits for the outcome of a start that another command, or a restart, is about.
+///
+/// # Errors
+/// `TimedOut` where it is still starting after two minutes.
+pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
+    let until = Instant::now() + START_PATIENCE;
+    loop {
+        let state = settle(layout, name)?;
+        if state != State::Starting {
+            return Ok(state);
+        }
+        if Instant::now() >= until {
+            return Err(Failure::new(Kind::TimedOut, format!("domain {name} is still starting"))
+                .hint(format!("`fief logs {name} --supervisor` shows what it does")));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Asks the supervisor of a domain that is not off. None: it went off before it could be asked.
 pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Option<(State, UnixStream)>> {
     let saying = || format!("cannot talk to the supervisor of domain {name}");

@@ -31,7 +31,7 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
     if !layout.domain(name).exists() {
         return Err(store::no_such(layout, name));
     }
-    match admit(client::settle(layout, name)?, Request::Start) {
+    match admit(client::settled_start(layout, name)?, Request::Start) {
         Admission::Already => return Ok("runs already"),
         Admission::Deny { because, hint } => {
             return Err(Failure::conflict(format!("cannot start domain {name}: {because}")).hint(hint));
