@@ -1,6 +1,5 @@
 //! A sandbox process, as its parent sees it: started, talked to, ended.
 
-use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
@@ -28,8 +27,7 @@ pub fn use_executable(path: impl Into<PathBuf>) {
 }
 
 fn executable() -> PathBuf {
-    let named = || std::env::var_os("FIEF_EXECUTABLE").filter(|path| !path.is_empty());
-    EXECUTABLE.get_or_init(|| named().unwrap_or_else(|| OsString::from("/proc/self/exe")).into()).clone()
+    EXECUTABLE.get_or_init(crate::sys::process::executable).clone()
 }
 
 /// Dropping it ends the process.

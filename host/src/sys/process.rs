@@ -142,7 +142,8 @@ pub async fn exited(process: ProcessId) -> io::Result<Exit> {
 /// The program to start for another process of fief: this one; tests, which are another program, name it in
 /// `FIEF_EXECUTABLE`.
 pub fn executable() -> std::path::PathBuf {
-    std::env::var_os("FIEF_EXECUTABLE").map_or_else(|| "/proc/self/exe".into(), Into::into)
+    let named = std::env::var_os("FIEF_EXECUTABLE").filter(|path| !path.is_empty());
+    named.map_or_else(|| "/proc/self/exe".into(), Into::into)
 }
 
 /// Standard output as a file of its own; what stood at its number is /dev/null from now on.

@@ -1,15 +1,17 @@
 //! What commands say to a supervisor: one line of JSON each way on `control.sock`. After `console` is answered the
 //! stream carries the console's bytes, both ways.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::domain::State;
-use crate::error::{Failure, Result};
+use crate::error::{Context, Failure, Result};
+use crate::sys::socket;
 
 /// Longest request, in bytes.
 const REQUEST_MAX: u64 = 16 << 10;
@@ -65,6 +67,16 @@ impl Asker {
         // An asker that went away needs no answer.
         let _ = self.answer.send(response);
     }
+}
+
+/// Listens at a socket of this name in the domain's folder, for the runtime that calls this.
+pub fn listen(folder: &Path, name: &str) -> Result<UnixListener> {
+    socket::listen_in(folder, name)
+        .and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            UnixListener::from_std(listener)
+        })
+        .context(|| format!("cannot listen at {name}"))
 }
 
 /// Serves one connection: reads a request, hands it to the supervisor's loop, writes its answer. Gives the stream

@@ -3,14 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::control::{self, Asked, CLIENTS_MAX, Request, Response};
 use crate::domain::State;
 use crate::error::{Context, Failure, Result};
-use crate::sys::socket;
 
 /// How long the answer to a stop may take to be read.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
@@ -28,12 +26,7 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
     let saying = || "cannot wait to start again".to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(saying)?;
     runtime.block_on(async {
-        let listener = socket::listen_in(folder, "control.sock")
-            .and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                UnixListener::from_std(listener)
-            })
-            .context(saying)?;
+        let listener = control::listen(folder, "control.sock")?;
         let until = Instant::now() + time;
         let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
         loop {
@@ -68,6 +61,7 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
 
     use super::*;
+    use crate::sys::socket;
 
     #[test]
     fn a_pause_ends_by_itself_and_a_stop_ends_it_at_once() {

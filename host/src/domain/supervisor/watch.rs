@@ -88,19 +88,19 @@ impl<'a> Watcher<'a> {
             .and_then(into_async)
             .context(|| "cannot reach the guest's console".to_owned())?;
         let (console, serial) = Console::new(&folder, serial)?;
-        let listen = |name: &str| {
-            socket::listen_in(&folder, name)
-                .and_then(|listener| {
-                    listener.set_nonblocking(true)?;
-                    UnixListener::from_std(listener)
-                })
-                .context(|| format!("cannot listen at {name}"))
-        };
         let vnc = match self.definition.graphics.kind {
-            GraphicsKind::Vnc => Some(listen("vnc.sock")?),
+            GraphicsKind::Vnc => Some(control::listen(&folder, "vnc.sock")?),
             GraphicsKind::None => None,
         };
-        Ok(Connected { monitor, events, console, serial, control: listen("control.sock")?, vnc, exit })
+        Ok(Connected {
+            monitor,
+            events,
+            console,
+            serial,
+            control: control::listen(&folder, "control.sock")?,
+            vnc,
+            exit,
+        })
     }
 
     /// Lets the guest go (`fresh`) and watches it until it is over.
