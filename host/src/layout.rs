@@ -4,7 +4,7 @@
 //!   ROOT/policy.toml
 //!        audit.jsonl
 //!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
-//!                         control.sock qmp.sock serial.sock vnc.sock   (while it runs)
+//!                         running.toml control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock
 //!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/
 //!        plugins/ID/      plugin.json      what is installed under that id

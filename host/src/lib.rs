@@ -11,7 +11,7 @@
 //!                └▸ sys                       the system calls; the only `unsafe`
 //!
 //!   sandbox                                   the other room: another process, no privilege
-//!   config  types  error  layout              words that every floor shares
+//!   config  types  error  layout  fault       words that every floor shares
 //! ```
 
 pub mod cli;
@@ -30,5 +30,6 @@ pub mod sys;
 
 pub mod config;
 pub mod error;
+pub mod fault;
 pub mod layout;
 pub mod types;

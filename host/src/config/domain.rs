@@ -7,11 +7,18 @@
 //! max-memory = "1GiB"                 # = memory where absent
 //! vcpus = 2                           # 1 where absent
 //! accelerator = "auto"                # auto | kvm | tcg; auto where absent
+//! machine = "pc-q35-7.2"              # QEMU's name of a machine type; its newest q35 where absent
 //! cpu = "max"                         # QEMU's name of a model; the accelerator's best where absent
 //! on-poweroff = "destroy"             # destroy | restart | preserve; these three where absent
 //! on-reboot = "restart"
 //! on-crash = "restart"
 //! debug-exit = false                  # isa-debug-exit at port 0xf4: the guest's exit code
+//! protected = false                   # refuses to be deleted
+//! generation-id = "6d2f…"             # = uuid where absent; a new one tells a guest that it is a copy
+//!
+//! [autostart]                         # started when the host is; absent: only when asked
+//! order = 100                         # lower starts first, equals by name; 100 where absent
+//! delay = "0s"                        # how long to wait after its start before the next
 //!
 //! [boot]
 //! firmware = "bios"                   # bios | uefi; bios where absent
@@ -46,7 +53,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, VolumeRef};
+use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, Span, VolumeRef};
 
 pub use parse::{CARDS_MAX, DISKS_MAX, Identity, MEMORY_MAX, MEMORY_MIN, RandomIdentity, VCPUS_MAX, parse, to_toml};
 
@@ -61,11 +68,18 @@ pub struct DomainDefinition {
     pub vcpus: u16,
     pub accelerator: Accelerator,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
     pub on_poweroff: Action,
     pub on_reboot: Action,
     pub on_crash: Action,
     pub debug_exit: bool,
+    pub protected: bool,
+    /// Shown to the guest as a VM generation id ("Virtual Machine Generation ID", Microsoft, 2018).
+    pub generation_id: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autostart: Option<Autostart>,
     pub boot: Boot,
     #[serde(default, rename = "disk", skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
@@ -81,6 +95,15 @@ pub enum Accelerator {
     Auto,
     Kvm,
     Tcg,
+}
+
+/// When the host starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Autostart {
+    /// Lower starts first; equals by name.
+    pub order: u16,
+    pub delay: Span,
 }
 
 /// What to do when the guest powers off, reboots or crashes.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::State;
 use crate::domain::record::{Record, Truth};
-use crate::domain::supervisor::control::{Request, Response};
+use crate::domain::supervisor::control::{Answer, Request, Response};
 use crate::domain::supervisor::{Purpose, Report};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
@@ -19,8 +19,6 @@ use crate::types::DomainName;
 
 /// A start may have to wait for a plugin's limits and for a slow disk, not longer.
 const START_PATIENCE: Duration = Duration::from_secs(120);
-/// A supervisor that is there answers at once, unless it is undoing.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// A supervisor's log is cut in two at this many bytes, when one starts.
 const LOG_MAX: u64 = 1 << 20;
 /// Longest report or answer, in bytes.
@@ -142,8 +140,16 @@ pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
     }
 }
 
+/// What a supervisor answered, and the stream that a console goes on with.
+#[derive(Debug)]
+pub struct Answered {
+    pub state: State,
+    pub answer: Answer,
+    pub stream: UnixStream,
+}
+
 /// Asks the supervisor of a domain that is not off. None: it went off before it could be asked.
-pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Option<(State, UnixStream)>> {
+pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Option<Answered>> {
     let saying = || format!("cannot talk to the supervisor of domain {name}");
     let until = Instant::now() + Duration::from_secs(10);
     let stream = loop {
@@ -162,11 +168,7 @@ pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Opti
             Err(error) => return Err(error).context(saying),
         }
     };
-    let patience = match request {
-        Request::Shutdown { timeout_ms, .. } => timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE),
-        Request::Status | Request::Stop | Request::Console => Some(ANSWER_PATIENCE),
-    };
-    stream.set_read_timeout(patience).context(saying)?;
+    stream.set_read_timeout(request.patience()).context(saying)?;
     let mut line = serde_json::to_vec(request).context(saying)?;
     line.push(b'\n');
     (&stream).write_all(&line).context(saying)?;
@@ -184,7 +186,7 @@ pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Opti
         return ask(layout, name, request);
     }
     match serde_json::from_str(&answer).context(saying)? {
-        Response::Ok { state } => Ok(Some((state, stream))),
+        Response::Ok { state, answer } => Ok(Some(Answered { state, answer, stream })),
         Response::Failed(failure) => Err(failure),
     }
 }

@@ -75,6 +75,8 @@ pub enum EndReason {
     Crashed,
     HypervisorGone,
     Stopped,
+    /// Into a file; `fief restore` takes it up again.
+    Saved,
     StartFailed,
     HostRebooted,
 }
@@ -87,6 +89,7 @@ impl EndReason {
             EndReason::Crashed => "crashed",
             EndReason::HypervisorGone => "hypervisor-gone",
             EndReason::Stopped => "stopped",
+            EndReason::Saved => "saved",
             EndReason::StartFailed => "start-failed",
             EndReason::HostRebooted => "host-rebooted",
         }

@@ -43,12 +43,40 @@ pub enum Request {
     Stop,
     /// Ask the guest to power off.
     Shutdown,
+    /// Ask the guest to power off, and start it again.
+    Reboot,
+    /// Pull the reset line.
+    Reset,
+    Pause,
+    Resume,
     Console,
+    /// See what the guest shows: a picture of it, or a viewer.
+    Look,
+    /// Memory, devices and definition into a file, then off.
+    Save,
+    /// A copy of the disks as they are at one moment.
+    Copy,
+    /// Plug or unplug a device, or set something, while the guest runs.
+    Change,
     Delete,
 }
 
 impl Request {
-    pub const ALL: [Request; 5] = [Request::Start, Request::Stop, Request::Shutdown, Request::Console, Request::Delete];
+    pub const ALL: [Request; 13] = [
+        Request::Start,
+        Request::Stop,
+        Request::Shutdown,
+        Request::Reboot,
+        Request::Reset,
+        Request::Pause,
+        Request::Resume,
+        Request::Console,
+        Request::Look,
+        Request::Save,
+        Request::Copy,
+        Request::Change,
+        Request::Delete,
+    ];
 }
 
 /// The answer to a request, before anything is done.
@@ -69,7 +97,7 @@ pub const fn admit(state: State, request: Request) -> Admission {
     match (request, state) {
         (Request::Start, State::Off) => Accept,
         (Request::Start, State::Starting | State::Running) => Already,
-        (Request::Start, State::Paused) => Deny { because: "it is paused", hint: "stop it first" },
+        (Request::Start, State::Paused) => Deny { because: "it is paused", hint: "`fief resume` lets its guest go on" },
         (Request::Start, State::Preserved) => {
             Deny { because: "it is kept for a look at it after its guest ended", hint: "stop it first" }
         }
@@ -81,16 +109,58 @@ pub const fn admit(state: State, request: Request) -> Admission {
         }
 
         (Request::Shutdown, State::Off) => Already,
-        (Request::Shutdown, State::Running | State::Stopping) => Accept,
-        (Request::Shutdown, State::Starting) => Deny { because: "it is still starting", hint: "try again in a moment" },
-        (Request::Shutdown, State::Paused | State::Preserved) => {
+        (Request::Shutdown, State::Running | State::Stopping) | (Request::Reboot, State::Running) => Accept,
+        (Request::Shutdown | Request::Reboot, State::Starting) => {
+            Deny { because: "it is still starting", hint: "try again in a moment" }
+        }
+        (Request::Shutdown | Request::Reboot, State::Paused) => {
+            Deny { because: "its guest is paused, so it cannot be asked", hint: "`fief resume` lets it go on" }
+        }
+        (Request::Shutdown | Request::Reboot, State::Preserved) => {
             Deny { because: "its guest does not run, so it cannot be asked", hint: "`fief stop` pulls the plug" }
+        }
+        (Request::Reboot, State::Off | State::Stopping) => {
+            Deny { because: "it is off", hint: "`fief start` starts it" }
+        }
+
+        (Request::Reset, State::Running | State::Paused) => Accept,
+        (Request::Reset, State::Starting) => Deny { because: "it is still starting", hint: "try again in a moment" },
+        (Request::Reset, State::Preserved) => {
+            Deny { because: "its guest is over", hint: "`fief stop`, then `fief start`" }
+        }
+        (Request::Reset, State::Off | State::Stopping) => Deny { because: "it is off", hint: "`fief start` starts it" },
+
+        (Request::Pause, State::Running) => Accept,
+        (Request::Pause, State::Paused) => Already,
+        (Request::Resume, State::Paused) => Accept,
+        (Request::Resume, State::Running) => Already,
+        (Request::Pause | Request::Resume, State::Starting) => {
+            Deny { because: "it is still starting", hint: "try again in a moment" }
+        }
+        (Request::Pause | Request::Resume, State::Preserved) => {
+            Deny { because: "its guest is over", hint: "`fief stop`, then `fief start`" }
+        }
+        (Request::Pause | Request::Resume, State::Off | State::Stopping) => {
+            Deny { because: "it is off", hint: "`fief start` starts it" }
         }
 
         (Request::Console, State::Starting | State::Running | State::Paused | State::Preserved) => Accept,
-        (Request::Console, State::Off | State::Stopping) => {
+        (Request::Look, State::Running | State::Paused | State::Preserved) => Accept,
+        (Request::Look, State::Starting) => Deny { because: "it is still starting", hint: "try again in a moment" },
+        (Request::Console | Request::Look, State::Off | State::Stopping) => {
             Deny { because: "it is off", hint: "`fief start` starts it; `fief logs` shows what it said last" }
         }
+
+        (Request::Save | Request::Copy | Request::Change, State::Running | State::Paused) => Accept,
+        (Request::Save | Request::Copy | Request::Change, State::Starting | State::Stopping) => {
+            Deny { because: "it is on its way up or down", hint: "try again in a moment" }
+        }
+        (Request::Save | Request::Copy | Request::Change, State::Preserved) => {
+            Deny { because: "its guest is over", hint: "stop it first" }
+        }
+        (Request::Save, State::Off) => Deny { because: "it is off", hint: "there is nothing to save" },
+        // Of a domain that is off, the caller works on definition and volumes alone.
+        (Request::Copy | Request::Change, State::Off) => Already,
 
         (Request::Delete, State::Off) => Accept,
         (Request::Delete, State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
@@ -111,6 +181,8 @@ pub enum Happening {
     /// The hypervisor process is gone, with no word before.
     HypervisorGone,
     StopAsked,
+    /// Its state is whole in a file.
+    Saved,
     Paused,
     Resumed,
     /// All steps of the start are undone.
@@ -118,7 +190,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    pub const ALL: [Happening; 10] = [
+    pub const ALL: [Happening; 11] = [
         Happening::Launched,
         Happening::LaunchFailed,
         Happening::PoweredOff,
@@ -126,6 +198,7 @@ impl Happening {
         Happening::Crashed,
         Happening::HypervisorGone,
         Happening::StopAsked,
+        Happening::Saved,
         Happening::Paused,
         Happening::Resumed,
         Happening::Undone,
@@ -177,6 +250,7 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
         (State::Starting, Happening::LaunchFailed | Happening::HypervisorGone | Happening::StopAsked) => {
             (State::Stopping, Task::TearDown)
         }
+        (State::Running | State::Paused, Happening::Saved) => (State::Stopping, Task::TearDown),
 
         (State::Running | State::Paused, Happening::PoweredOff) => ended(rules.on_poweroff, rules),
         (State::Running | State::Paused, Happening::Crashed) => ended(rules.on_crash, rules),
@@ -202,15 +276,17 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
         // Late or doubled words change nothing.
         (State::Off, _)
         | (State::Starting, Happening::PoweredOff | Happening::Rebooted | Happening::Crashed)
-        | (State::Starting, Happening::Paused | Happening::Resumed | Happening::Undone)
+        | (State::Starting, Happening::Paused | Happening::Resumed | Happening::Undone | Happening::Saved)
         | (State::Running, Happening::Launched | Happening::LaunchFailed | Happening::Resumed | Happening::Undone)
         | (State::Paused, Happening::Launched | Happening::LaunchFailed | Happening::Paused | Happening::Undone)
         | (State::Preserved, Happening::Launched | Happening::LaunchFailed | Happening::PoweredOff)
         | (State::Preserved, Happening::Rebooted | Happening::Crashed | Happening::Paused)
-        | (State::Preserved, Happening::Resumed | Happening::Undone)
+        | (State::Preserved, Happening::Resumed | Happening::Undone | Happening::Saved)
         | (State::Stopping, Happening::Launched | Happening::LaunchFailed | Happening::PoweredOff)
         | (State::Stopping, Happening::Rebooted | Happening::Crashed | Happening::HypervisorGone)
-        | (State::Stopping, Happening::StopAsked | Happening::Paused | Happening::Resumed) => (state, Task::Nothing),
+        | (State::Stopping, Happening::StopAsked | Happening::Saved | Happening::Paused | Happening::Resumed) => {
+            (state, Task::Nothing)
+        }
     }
 }
 

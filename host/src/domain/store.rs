@@ -12,6 +12,8 @@ use crate::layout::Layout;
 use crate::sys::durable;
 use crate::types::{DomainName, MacAddress};
 
+/// What a domain runs with, in its folder while it runs.
+const RUNNING: &str = "running.toml";
 /// How long a command waits for another that works on the same domain's files.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,33 @@ pub fn load(layout: &Layout, name: &DomainName) -> Result<DomainDefinition> {
         _ => failure,
     })?;
     domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity)
+}
+
+/// The definition that a domain runs with: that of its start and what was changed since while it ran. None where it
+/// does not run. `domain.toml` is what it starts with next.
+pub fn load_running(layout: &Layout, name: &DomainName) -> Result<Option<DomainDefinition>> {
+    let path = layout.domain(name).join(RUNNING);
+    match reader::read_file(&path) {
+        Ok(bytes) => domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity).map(Some),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Called by the domain's supervisor alone.
+pub fn write_running(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
+    durable::write(&layout.domain(&definition.name).join(RUNNING), domain::to_toml(definition).as_bytes())
+}
+
+/// Called by the domain's supervisor alone.
+pub fn forget_running(layout: &Layout, name: &DomainName) -> Result<()> {
+    let path = layout.domain(name).join(RUNNING);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `NotFound`, with the nearest name that there is.

@@ -34,7 +34,7 @@ pub(super) fn attach(context: &Context, name: &DomainName) -> Result<()> {
         return Err(store::no_such(layout, name));
     }
     let stream = match client::ask(layout, name, &Request::Console)? {
-        Some((_, stream)) => stream,
+        Some(answered) => answered.stream,
         None => {
             let (because, hint) = match admit(State::Off, Verb::Console) {
                 Admission::Deny { because, hint } => (because, hint),

@@ -10,13 +10,13 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use super::{
-    Accelerator, Action, Boot, BootDevice, Card, CardModel, Disk, DiskBus, DiskDevice, DomainDefinition, Firmware,
-    Graphics, GraphicsKind,
+    Accelerator, Action, Autostart, Boot, BootDevice, Card, CardModel, Disk, DiskBus, DiskDevice, DomainDefinition,
+    Firmware, Graphics, GraphicsKind,
 };
 use crate::config::reader::{Choice, Document, TableReader};
 use crate::config::text::{AbsolutePath, ShortText};
 use crate::error::Result;
-use crate::types::{ByteSize, Invalid, MacAddress, NetworkName, VolumeRef};
+use crate::types::{ByteSize, Invalid, MacAddress, NetworkName, Span, VolumeRef};
 
 /// Least memory: QEMU's PC firmware needs it to start at all.
 pub const MEMORY_MIN: ByteSize = ByteSize::from_mib(1);
@@ -32,6 +32,8 @@ pub const DISKS_MAX: usize = 16;
 pub const CARDS_MAX: usize = 16;
 /// Longest command line of a kernel, in bytes: `COMMAND_LINE_SIZE` of Linux on x86 less the closing NUL.
 const CMDLINE_MAX: usize = 2047;
+/// Where `order` is absent: in the middle of those that write one.
+const AUTOSTART_ORDER: u16 = 100;
 /// Tries to find an address that no other card has. With 24 random bits and [`CARDS_MAX`] cards the second try is rare.
 const MAC_TRIES: usize = 16;
 
@@ -81,11 +83,18 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
     check_memory(table, memory, max_memory);
     let vcpus = table.integer("vcpus", 1..=i64::from(VCPUS_MAX)).and_then(|vcpus| u16::try_from(vcpus).ok());
     let accelerator = table.choice("accelerator").unwrap_or(Accelerator::Auto);
+    let machine = table.optional::<MachineType>("machine", "pc-q35-7.2").map(|MachineType(machine)| machine);
     let cpu = table.optional::<CpuModel>("cpu", "max").map(|CpuModel(cpu)| cpu);
     let on_poweroff = table.choice("on-poweroff").unwrap_or(Action::Destroy);
     let on_reboot = table.choice("on-reboot").unwrap_or(Action::Restart);
     let on_crash = table.choice("on-crash").unwrap_or(Action::Restart);
     let debug_exit = table.boolean("debug-exit").unwrap_or(false);
+    let protected = table.boolean("protected").unwrap_or(false);
+    let generation_id = match table.optional::<WrittenUuid>("generation-id", "6d2fb0a1-93a4-4c7e-a5d6-0f3c2b1e4d58") {
+        Some(WrittenUuid(id)) => id,
+        None => uuid,
+    };
+    let autostart = if table.has("autostart") { Some(table.section("autostart", autostart)?) } else { None };
     let disks = disks(table);
     let cards = cards(table, identity);
     let has_card = table.has("card");
@@ -99,16 +108,26 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
         max_memory: max_memory?,
         vcpus: vcpus.unwrap_or(1),
         accelerator,
+        machine,
         cpu,
         on_poweroff,
         on_reboot,
         on_crash,
         debug_exit,
+        protected,
+        generation_id,
+        autostart,
         boot,
         disks,
         cards,
         graphics,
     })
+}
+
+fn autostart(table: &mut TableReader<'_>) -> Autostart {
+    let order = table.integer("order", 0..=i64::from(u16::MAX)).and_then(|order| u16::try_from(order).ok());
+    let delay = table.optional::<Span>("delay", "10s");
+    Autostart { order: order.unwrap_or(AUTOSTART_ORDER), delay: delay.unwrap_or(Span(std::time::Duration::ZERO)) }
 }
 
 fn check_memory(table: &TableReader<'_>, memory: Option<ByteSize>, max_memory: Option<ByteSize>) {
@@ -239,6 +258,23 @@ impl FromStr for WrittenUuid {
             Ok(uuid) if uuid.is_nil() => Err(Invalid::new("the UUID of all zeroes names nothing")),
             Ok(uuid) => Ok(WrittenUuid(uuid)),
             Err(_) => Err(Invalid::new(format!("{text:?} is not a UUID"))),
+        }
+    }
+}
+
+/// QEMU's name of a machine type: q35, as a version of it.
+struct MachineType(String);
+
+impl FromStr for MachineType {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let version = text.strip_prefix("pc-q35-").and_then(|version| version.split_once('.'));
+        let number =
+            |digits: &str| !digits.is_empty() && digits.len() < 4 && digits.bytes().all(|b| b.is_ascii_digit());
+        match version {
+            _ if text == "q35" => Ok(MachineType(text.to_owned())),
+            Some((major, minor)) if number(major) && number(minor) => Ok(MachineType(text.to_owned())),
+            _ => Err(Invalid::new(format!("{text:?} is not a machine type that domains have"))),
         }
     }
 }

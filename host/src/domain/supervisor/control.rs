@@ -10,6 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::domain::State;
+use crate::domain::state;
 use crate::error::{Context, Failure, Result};
 use crate::sys::socket;
 
@@ -17,6 +18,8 @@ use crate::sys::socket;
 const REQUEST_MAX: u64 = 16 << 10;
 /// How long a command may take to say what it wants: a slow or dead client must not hold a place.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// A supervisor that is there answers at once, unless it is undoing.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// Commands served at once; one supervisor has few askers, and each holds a descriptor.
 pub const CLIENTS_MAX: usize = 64;
 
@@ -32,13 +35,54 @@ pub enum Request {
         then_stop: bool,
     },
     Console,
+    Pause,
+    Resume,
+    /// Pull the reset line.
+    Reset,
+}
+
+impl Request {
+    /// What the state machine is asked; none where every state answers.
+    pub fn admission(&self) -> Option<state::Request> {
+        match self {
+            Request::Status => None,
+            Request::Stop => Some(state::Request::Stop),
+            Request::Shutdown { .. } => Some(state::Request::Shutdown),
+            Request::Console => Some(state::Request::Console),
+            Request::Pause => Some(state::Request::Pause),
+            Request::Resume => Some(state::Request::Resume),
+            Request::Reset => Some(state::Request::Reset),
+        }
+    }
+
+    /// How long its answer may take; none: as long as it takes.
+    pub fn patience(&self) -> Option<Duration> {
+        match self {
+            Request::Shutdown { timeout_ms, .. } => timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE),
+            Request::Status | Request::Stop | Request::Console | Request::Pause | Request::Resume | Request::Reset => {
+                Some(ANSWER_PATIENCE)
+            }
+        }
+    }
+}
+
+/// What an answer says beside the state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Answer {
+    #[default]
+    Done,
 }
 
 /// The answer: `{"ok":…}` or `{"failed":…}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
-    Ok { state: State },
+    Ok {
+        state: State,
+        #[serde(default)]
+        answer: Answer,
+    },
     Failed(Failure),
 }
 
@@ -59,10 +103,11 @@ impl Asker {
     /// The answer of a request that ends the domain.
     pub fn answer(self, undone: Result<()>) {
         self.respond(match undone {
-            Ok(()) => Response::Ok { state: State::Off },
+            Ok(()) => Response::Ok { state: State::Off, answer: Answer::Done },
             Err(failure) => Response::Failed(failure),
         });
     }
+
     pub fn respond(self, response: Response) {
         // An asker that went away needs no answer.
         let _ = self.answer.send(response);

@@ -14,7 +14,9 @@ mod console;
 pub mod control;
 mod ending;
 mod heard;
+mod job;
 mod pause;
+mod request;
 mod run;
 mod watch;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::control::{self, Asked, CLIENTS_MAX, Request, Response};
+use super::control::{self, Answer, Asked, CLIENTS_MAX, Request, Response};
 use crate::domain::State;
 use crate::error::{Context, Failure, Result};
 
@@ -38,8 +38,8 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     }
                 }
                 Some(Asked { request, asker }) = asked.recv() => match request {
-                    Request::Status => asker.respond(Response::Ok { state: State::Starting }),
-                    Request::Console => asker.respond(Response::Failed(
+                    Request::Status => asker.respond(Response::Ok { state: State::Starting, answer: Answer::Done }),
+                    Request::Console | Request::Pause | Request::Resume | Request::Reset => asker.respond(Response::Failed(
                         Failure::conflict("the domain is about to start again").hint("try again in a moment"),
                     )),
                     Request::Stop | Request::Shutdown { .. } => {

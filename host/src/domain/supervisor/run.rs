@@ -13,6 +13,7 @@ use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
 use crate::domain::{steps, store};
 use crate::error::{Context, Failure, Result};
+use crate::fault;
 use crate::gate::{Gate, Ledger};
 use crate::sys::{durable, process};
 use crate::types::DomainName;
@@ -69,6 +70,7 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
     let definition = store::load(layout, name)?;
     // A supervisor that ends lets go of the lock a moment after its last answer.
     let _lock = durable::lock(&layout.domain(name).join("lock"), Duration::from_secs(2))?;
+    fault::point("start.locked")?;
     let record = match Record::load(layout, name) {
         Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&definition),
         other => other?,
@@ -77,7 +79,12 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
     let mut life = Life { gate, definition, record, ledger, restarts: 0 };
 
     let ending = match life.record.truth() {
-        Truth::Orphaned => Some(life.adopt(report)?),
+        Truth::Orphaned => {
+            if let Some(running) = store::load_running(layout, name)? {
+                life.definition = running;
+            }
+            Some(life.adopt(report)?)
+        }
         Truth::Dead | Truth::AsRecorded => {
             life.clear_remains()?;
             match purpose {
@@ -99,7 +106,11 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
             Task::StartAgain { after } => {
                 tracing::info!(domain = %name, seconds = after.as_secs(), "starting again");
                 match pause(&layout.domain(name), after, || life.undo(EndReason::Stopped, None))? {
-                    Wanted::Yes => ending = life.start(&mut |_| {})?,
+                    Wanted::Yes => {
+                        // What was changed since its start takes effect now.
+                        life.definition = store::load(layout, name)?;
+                        ending = life.start(&mut |_| {})?;
+                    }
                     Wanted::No => return Ok(()),
                 }
             }
@@ -139,6 +150,7 @@ impl Life<'_> {
                 .while_doing(format!("domain {name} is not wholly undone"))
                 .hint(format!("mend the cause, then `fief stop {name}` tries again")));
         }
+        store::forget_running(self.gate.layout(), &name)?;
         let (state, _) = step(State::Stopping, Happening::Undone, self.rules());
         self.record.state = state;
         self.record.run = None;
@@ -178,6 +190,7 @@ impl Life<'_> {
         self.record.memory = self.definition.memory;
         self.record.vcpus = self.definition.vcpus;
         self.record.save(layout)?;
+        store::write_running(layout, &self.definition)?;
 
         let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, id) {
             Ok(launched) => launched,

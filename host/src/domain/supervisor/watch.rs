@@ -14,12 +14,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, Sleep};
 
 use super::console::Console;
-use super::control::{self, Asked, Asker, CLIENTS_MAX, Request, Response};
+use super::control::{self, Asked, Asker, CLIENTS_MAX, Response};
 use super::ending::{Askers, Ending};
 use super::heard::{heard, missed};
+use super::job::{self, Job};
 use crate::config::domain::{DomainDefinition, GraphicsKind};
 use crate::domain::record::{EndReason, Record};
-use crate::domain::state::{self, Admission, Happening, Rules, Task, admit, step};
+use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
@@ -37,6 +38,7 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What is needed to watch a hypervisor; made before the loop, so that a failure to connect is a failure to start.
 pub struct Watcher<'a> {
+    gate: &'a Gate,
     layout: &'a Layout,
     definition: &'a DomainDefinition,
     hypervisor: Option<ProcessId>,
@@ -44,8 +46,8 @@ pub struct Watcher<'a> {
     connected: Option<Connected>,
 }
 
-struct Connected {
-    monitor: qmp::Monitor,
+pub(super) struct Connected {
+    pub(super) monitor: qmp::Monitor,
     events: mpsc::Receiver<Event>,
     console: Console,
     serial: OwnedReadHalf,
@@ -56,7 +58,7 @@ struct Connected {
 
 impl<'a> Watcher<'a> {
     pub fn new(gate: &'a Gate, definition: &'a DomainDefinition, hypervisor: Option<ProcessId>) -> Self {
-        Watcher { layout: gate.layout(), definition, hypervisor, runtime: None, connected: None }
+        Watcher { gate, layout: gate.layout(), definition, hypervisor, runtime: None, connected: None }
     }
 
     /// Greets the hypervisor and opens the sockets that commands use.
@@ -109,12 +111,14 @@ impl<'a> Watcher<'a> {
             return Err(Failure::other("the supervisor's loop was not connected"));
         };
         let mut run = Loop {
+            gate: self.gate,
             layout: self.layout,
             definition: self.definition,
             record,
             rules,
             askers: Vec::new(),
             patience: None,
+            job: None,
             hypervisor: self.hypervisor,
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
         };
@@ -129,15 +133,18 @@ fn into_async(stream: std::os::unix::net::UnixStream) -> std::io::Result<UnixStr
     UnixStream::from_std(stream)
 }
 
-struct Loop<'a> {
-    layout: &'a Layout,
-    definition: &'a DomainDefinition,
-    record: &'a mut Record,
+pub(super) struct Loop<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) layout: &'a Layout,
+    pub(super) definition: &'a DomainDefinition,
+    pub(super) record: &'a mut Record,
     rules: Rules,
     /// Those who asked for the end and wait for it.
-    askers: Vec<Asker>,
+    pub(super) askers: Vec<Asker>,
     /// A shutdown's deadline: when, and whether the plug is pulled then.
-    patience: Option<(Instant, bool)>,
+    pub(super) patience: Option<(Instant, bool)>,
+    /// What goes on beside the loop.
+    pub(super) job: Option<Job>,
     hypervisor: Option<ProcessId>,
     /// Places for commands that are being served.
     clients: Arc<Semaphore>,
@@ -174,7 +181,18 @@ impl Loop<'_> {
                     drop(gone.context(|| "cannot watch the hypervisor".to_owned())?);
                     return self.gone(connected).await;
                 }
-                Some(request) = asked.recv() => self.asked(request, &mut connected).await,
+                Some(request) = asked.recv() => {
+                    if let Some(ending) = self.asked(request, &mut connected).await? {
+                        return Ok(ending);
+                    }
+                    None
+                }
+                end = job::ended(&mut self.job) => {
+                    if let Some(ending) = self.job_ended(end, &mut connected).await? {
+                        return Ok(ending);
+                    }
+                    None
+                }
                 Some(stream) = consoles.recv() => {
                     connected.console.attach(stream);
                     None
@@ -220,7 +238,7 @@ impl Loop<'_> {
     }
 
     /// Follows the state machine; an ending where the run is over.
-    async fn happened(&mut self, happening: Happening, connected: &mut Connected) -> Result<Option<Ending>> {
+    pub(super) async fn happened(&mut self, happening: Happening, connected: &mut Connected) -> Result<Option<Ending>> {
         let (state, task) = step(self.record.state, happening, self.rules);
         if state != self.record.state || task != Task::Nothing {
             tracing::info!(?happening, from = self.record.state.as_str(), to = state.as_str(), "happened");
@@ -233,6 +251,10 @@ impl Loop<'_> {
                 }
             }
             Task::TearDown | Task::StartAgain { .. } => {
+                if let Some(job) = self.job.take() {
+                    let message = format!("domain {} ended while it was being {}", self.definition.name, job.doing);
+                    job.asker.respond(Response::Failed(Failure::conflict(message)));
+                }
                 let exit_code = self.quit(connected).await;
                 return Ok(Some(self.ending(happening, exit_code)));
             }
@@ -250,6 +272,7 @@ impl Loop<'_> {
             Happening::Rebooted => EndReason::Rebooted,
             Happening::Crashed => EndReason::Crashed,
             Happening::HypervisorGone => EndReason::HypervisorGone,
+            Happening::Saved => EndReason::Saved,
             Happening::StopAsked
             | Happening::Launched
             | Happening::LaunchFailed
@@ -300,55 +323,6 @@ impl Loop<'_> {
             happening = Happening::HypervisorGone;
         }
         Ok(self.ending(happening, exit_code))
-    }
-
-    async fn asked(&mut self, Asked { request, asker }: Asked, connected: &mut Connected) -> Option<Happening> {
-        let state = self.record.state;
-        let wanted = match &request {
-            Request::Status => {
-                asker.respond(Response::Ok { state });
-                return None;
-            }
-            Request::Stop => state::Request::Stop,
-            Request::Shutdown { .. } => state::Request::Shutdown,
-            Request::Console => state::Request::Console,
-        };
-        match admit(state, wanted) {
-            Admission::Accept => {}
-            Admission::Already => {
-                asker.respond(Response::Ok { state });
-                return None;
-            }
-            Admission::Deny { because, hint } => {
-                let failure = Failure::conflict(format!("domain {}: {because}", self.definition.name)).hint(hint);
-                asker.respond(Response::Failed(failure));
-                return None;
-            }
-        }
-        match request {
-            Request::Status => None,
-            Request::Console => {
-                asker.respond(Response::Ok { state });
-                None
-            }
-            Request::Stop => {
-                self.askers.push(asker);
-                Some(Happening::StopAsked)
-            }
-            Request::Shutdown { timeout_ms, then_stop } => match connected.monitor.power_button().await {
-                Ok(()) => {
-                    self.askers.push(asker);
-                    self.patience = timeout_ms
-                        .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
-                        .map(|at| (at, then_stop));
-                    None
-                }
-                Err(failure) => {
-                    asker.respond(Response::Failed(failure.while_doing("the guest could not be asked to power off")));
-                    None
-                }
-            },
-        }
     }
 
     fn out_of_patience(&mut self) -> Option<Happening> {

@@ -1,0 +1,80 @@
+//! Named places where a test may make fief fail (promises.md, "Fault points"). In a build without the feature
+//! `faults`, which is every build that people use, a point is nothing.
+//!
+//! With the feature, `FIEF_FAULT=NAME:HOW[:N]` arms one point: HOW is `kill` (the process ends by SIGKILL there),
+//! `fail` (the step fails), or `hang` (it stands still for a minute); N is which passing of the point counts, from 1.
+
+use crate::error::Result;
+
+/// A point, and what has just been done where it stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    pub name: &'static str,
+    pub after: &'static str,
+}
+
+macro_rules! points {
+    ($($name:literal $after:literal)+) => {
+        /// Every point in the tree, by verb. A test reaches each; one that is used nowhere does not build a registry.
+        pub const POINTS: &[Point] = &[$(Point { name: $name, after: $after }),+];
+    };
+}
+
+points! {
+    "start.locked" "the domain's lock is taken, nothing is written"
+}
+
+/// Passes the point `name`.
+///
+/// # Errors
+/// Where a test armed it so.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn point(_name: &'static str) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "faults")]
+pub use armed::point;
+
+#[cfg(feature = "faults")]
+mod armed {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::POINTS;
+    use crate::error::{Failure, Result};
+
+    /// Longer than every deadline that a test waits for.
+    const HANG: Duration = Duration::from_secs(60);
+
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+
+    pub fn point(name: &'static str) -> Result<()> {
+        assert!(POINTS.iter().any(|point| point.name == name), "the fault point {name} is not in the registry");
+        let Ok(armed) = std::env::var("FIEF_FAULT") else { return Ok(()) };
+        let mut words = armed.split(':');
+        if words.next() != Some(name) {
+            return Ok(());
+        }
+        let how = words.next().unwrap_or("fail");
+        let which: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1);
+        if PASSED.fetch_add(1, Ordering::Relaxed) + 1 != which {
+            return Ok(());
+        }
+        if let Some(path) = std::env::var_os("FIEF_FAULT_REACHED") {
+            let _ = std::fs::write(path, name);
+        }
+        match how {
+            "kill" => {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                Ok(())
+            }
+            "hang" => {
+                std::thread::sleep(HANG);
+                Ok(())
+            }
+            _ => Err(Failure::other(format!("a test made it fail at {name}"))),
+        }
+    }
+}
