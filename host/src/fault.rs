@@ -21,6 +21,9 @@ macro_rules! points {
 }
 
 points! {
+    "rename.announced" "the folder, still under the old name, says that it is about to have another"
+    "rename.folder" "the folder has the new name, its files say the old one"
+    "rename.definition" "the definition says the new name, the record the old one"
     "start.locked" "the domain's lock is taken, nothing is written"
 }
 

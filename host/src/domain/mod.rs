@@ -18,6 +18,7 @@
 pub mod client;
 pub mod lease;
 pub mod record;
+mod rename;
 pub mod state;
 pub mod steps;
 pub mod store;

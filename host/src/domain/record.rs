@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
-use crate::domain::State;
+use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::ChosenAccelerator;
@@ -138,10 +138,16 @@ impl Record {
             }
             Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
         };
-        Record::parse(&bytes, name, &path)
+        Record::parse(&bytes, name, &path, |written| rename::allows(layout, written, name))
     }
 
-    fn parse(bytes: &[u8], name: &DomainName, path: &Path) -> Result<Record> {
+    /// `renamed` tells whether the name that is written is an earlier one of the same domain.
+    fn parse(
+        bytes: &[u8],
+        name: &DomainName,
+        path: &Path,
+        renamed: impl FnOnce(&DomainName) -> bool,
+    ) -> Result<Record> {
         let broken = |cause: String| {
             let mut failure = Failure::new(Kind::NeedsRecover, format!("the record {} cannot be used", path.display()));
             failure.causes.push(cause);
@@ -158,7 +164,10 @@ impl Record {
                 shape.version
             )));
         }
-        let record: Record = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        let mut record: Record = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
+        if record.name != *name && renamed(&record.name) {
+            record.name = name.clone();
+        }
         if record.name != *name {
             return Err(broken(format!("it is the record of domain {}", record.name)));
         }
@@ -239,7 +248,7 @@ mod tests {
     }
 
     fn parse(bytes: &[u8]) -> Result<Record> {
-        Record::parse(bytes, &"node1".parse().unwrap(), Path::new("record.json"))
+        Record::parse(bytes, &"node1".parse().unwrap(), Path::new("record.json"), |_| false)
     }
 
     #[test]

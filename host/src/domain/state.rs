@@ -176,6 +176,8 @@ pub enum Happening {
     Launched,
     LaunchFailed,
     PoweredOff,
+    /// It was asked to, so that it starts again.
+    PoweredOffToStart,
     Rebooted,
     Crashed,
     /// The hypervisor process is gone, with no word before.
@@ -190,10 +192,11 @@ pub enum Happening {
 }
 
 impl Happening {
-    pub const ALL: [Happening; 11] = [
+    pub const ALL: [Happening; 12] = [
         Happening::Launched,
         Happening::LaunchFailed,
         Happening::PoweredOff,
+        Happening::PoweredOffToStart,
         Happening::Rebooted,
         Happening::Crashed,
         Happening::HypervisorGone,
@@ -253,6 +256,9 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
         (State::Running | State::Paused, Happening::Saved) => (State::Stopping, Task::TearDown),
 
         (State::Running | State::Paused, Happening::PoweredOff) => ended(rules.on_poweroff, rules),
+        (State::Running | State::Paused, Happening::PoweredOffToStart) => {
+            (State::Stopping, Task::StartAgain { after: Duration::ZERO })
+        }
         (State::Running | State::Paused, Happening::Crashed) => ended(rules.on_crash, rules),
         (State::Running | State::Paused, Happening::Rebooted) => match rules.on_reboot {
             // The hypervisor resets the guest in place.
@@ -276,6 +282,7 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
         // Late or doubled words change nothing.
         (State::Off, _)
         | (State::Starting, Happening::PoweredOff | Happening::Rebooted | Happening::Crashed)
+        | (State::Starting | State::Preserved | State::Stopping, Happening::PoweredOffToStart)
         | (State::Starting, Happening::Paused | Happening::Resumed | Happening::Undone | Happening::Saved)
         | (State::Running, Happening::Launched | Happening::LaunchFailed | Happening::Resumed | Happening::Undone)
         | (State::Paused, Happening::Launched | Happening::LaunchFailed | Happening::Paused | Happening::Undone)

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::config::domain::{self, DomainDefinition};
 use crate::config::reader::{self, nearest};
 use crate::domain::state::{Admission, Request, admit};
-use crate::domain::{Record, State};
+use crate::domain::{Record, State, rename};
 use crate::error::{Context, Failure, Kind, Result};
+use crate::fault;
 use crate::layout::Layout;
 use crate::sys::durable;
 use crate::types::{DomainName, MacAddress};
@@ -42,7 +43,11 @@ pub fn load(layout: &Layout, name: &DomainName) -> Result<DomainDefinition> {
         Kind::NotFound => no_such(layout, name),
         _ => failure,
     })?;
-    domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity)
+    let mut definition = domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity)?;
+    if definition.name != *name && rename::allows(layout, &definition.name, name) {
+        definition.name = name.clone();
+    }
+    Ok(definition)
 }
 
 /// The definition that a domain runs with: that of its start and what was changed since while it ran. None where it
@@ -90,12 +95,7 @@ pub fn create(layout: &Layout, definition: &DomainDefinition) -> Result<Record> 
     let folders = layout.domains();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders).context(saying)?;
     let _lock = durable::lock(&folders.join(".lock"), PATIENCE)?;
-    for other in names(layout)? {
-        if other.as_str().eq_ignore_ascii_case(name.as_str()) {
-            return Err(Failure::conflict(format!("a domain is called {other} already"))
-                .hint(format!("choose another name, or change it with `fief edit {other}`")));
-        }
-    }
+    is_free(layout, name, None)?;
     macs_are_free(layout, definition)?;
     // Made aside and renamed, so that no half domain is ever seen. A name with a dot first is no domain's.
     let aside = folders.join(format!(".new-{name}"));
@@ -152,6 +152,50 @@ pub fn replace(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
     Ok(())
 }
 
+/// Gives a domain that is off another name.
+///
+/// # Errors
+/// `Conflict` where it is not off, or another has that name.
+pub fn rename(layout: &Layout, name: &DomainName, new: &DomainName) -> Result<()> {
+    let folders = layout.domains();
+    let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    let lock = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| not_off(name))?;
+    let (mut definition, mut record) = (load(layout, name)?, Record::load(layout, name)?);
+    if record.state_now() != State::Off {
+        return Err(not_off(name));
+    }
+    if name == new {
+        return Ok(());
+    }
+    is_free(layout, new, Some(name))?;
+    rename::announce(layout, name, new)?;
+    fault::point("rename.announced")?;
+    std::fs::rename(layout.domain(name), layout.domain(new))
+        .and_then(|()| std::fs::File::open(&folders)?.sync_all())
+        .context(|| format!("cannot rename domain {name}"))?;
+    fault::point("rename.folder")?;
+    definition.name = new.clone();
+    record.name = new.clone();
+    durable::write(&layout.domain(new).join("domain.toml"), domain::to_toml(&definition).as_bytes())?;
+    fault::point("rename.definition")?;
+    record.save(layout)?;
+    rename::done(layout, new)?;
+    drop(lock);
+    Ok(())
+}
+
+/// # Errors
+/// `Conflict` where a domain other than `except` has the name, whatever its case.
+fn is_free(layout: &Layout, name: &DomainName, except: Option<&DomainName>) -> Result<()> {
+    for other in names(layout)?.iter().filter(|other| Some(*other) != except) {
+        if other.as_str().eq_ignore_ascii_case(name.as_str()) {
+            return Err(Failure::conflict(format!("a domain is called {other} already"))
+                .hint(format!("choose another name, or change it with `fief edit {other}`")));
+        }
+    }
+    Ok(())
+}
+
 /// Forgets a domain that is off. Its volumes stay.
 pub fn delete(layout: &Layout, name: &DomainName) -> Result<()> {
     let folders = layout.domains();
@@ -159,6 +203,7 @@ pub fn delete(layout: &Layout, name: &DomainName) -> Result<()> {
         return Err(no_such(layout, name));
     }
     let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    refuse_protected(layout, name)?;
     let _domain = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| not_off(name))?;
     if let Ok(record) = Record::load(layout, name)
         && let Admission::Deny { .. } = admit(record.state_now(), Request::Delete)
@@ -171,6 +216,18 @@ pub fn delete(layout: &Layout, name: &DomainName) -> Result<()> {
         .and_then(|()| std::fs::File::open(&folders)?.sync_all())
         .and_then(|()| std::fs::remove_dir_all(&aside))
         .context(|| format!("cannot delete domain {name}"))
+}
+
+/// # Errors
+/// `Conflict` where the definition says that the domain is protected. One that cannot be read protects nothing.
+pub fn refuse_protected(layout: &Layout, name: &DomainName) -> Result<()> {
+    match load(layout, name) {
+        Ok(definition) if definition.protected => {
+            Err(Failure::conflict(format!("domain {name} is protected against being deleted"))
+                .hint(format!("`fief set {name} --protected=false` takes the protection away")))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn not_off(name: &DomainName) -> Failure {

@@ -46,6 +46,7 @@ fn delete(context: &Context, name: &DomainName, args: &Args) -> Result<&'static 
     if let Admission::Deny { because, hint } = admit(client::settle(layout, name)?, Request::Delete) {
         return Err(Failure::conflict(format!("cannot delete domain {name}: {because}")).hint(hint));
     }
+    store::refuse_protected(layout, name)?;
     if args.volumes {
         let gate = context.gate()?;
         let definition = store::load(layout, name)?;

@@ -6,11 +6,19 @@ mod delete;
 mod edit;
 mod list;
 mod logs;
+mod pause;
+mod reboot;
+mod rename;
+mod reset;
+mod resume;
 mod run;
+mod screenshot;
 mod show;
 mod shutdown;
 mod start;
 mod stop;
+mod tell;
+mod view;
 mod wait;
 
 use clap::Subcommand;
@@ -27,9 +35,16 @@ pub(super) enum Verb {
     Edit(edit::Args),
     Start(start::Args),
     Shutdown(shutdown::Args),
+    Reboot(reboot::Args),
+    Reset(reset::Args),
     Stop(stop::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
     Console(console::Args),
+    View(view::Args),
+    Screenshot(screenshot::Args),
     Logs(logs::Args),
+    Rename(rename::Args),
     Delete(delete::Args),
     Wait(wait::Args),
 }
@@ -44,6 +59,13 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Start(args) => start::run(context, &args),
         Verb::Shutdown(args) => shutdown::run(context, &args),
         Verb::Stop(args) => stop::run(context, &args),
+        Verb::Reboot(args) => reboot::run(context, &args),
+        Verb::Reset(args) => reset::run(context, &args),
+        Verb::Pause(args) => pause::run(context, &args),
+        Verb::Resume(args) => resume::run(context, &args),
+        Verb::View(args) => view::run(context, &args),
+        Verb::Screenshot(args) => screenshot::run(context, &args),
+        Verb::Rename(args) => rename::run(context, &args),
         Verb::Console(args) => console::run(context, &args),
         Verb::Logs(args) => logs::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),

@@ -39,6 +39,13 @@ pub enum Request {
     Resume,
     /// Pull the reset line.
     Reset,
+    /// Ask the guest to power off, then start it again; answered once it runs again.
+    Reboot {
+        timeout_ms: Option<u64>,
+        then_reset: bool,
+    },
+    /// A picture of what the guest shows, as a PNG in the domain's folder under the name that the answer gives.
+    Screenshot,
 }
 
 impl Request {
@@ -52,16 +59,24 @@ impl Request {
             Request::Pause => Some(state::Request::Pause),
             Request::Resume => Some(state::Request::Resume),
             Request::Reset => Some(state::Request::Reset),
+            Request::Reboot { .. } => Some(state::Request::Reboot),
+            Request::Screenshot => Some(state::Request::Look),
         }
     }
 
     /// How long its answer may take; none: as long as it takes.
     pub fn patience(&self) -> Option<Duration> {
         match self {
-            Request::Shutdown { timeout_ms, .. } => timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE),
-            Request::Status | Request::Stop | Request::Console | Request::Pause | Request::Resume | Request::Reset => {
-                Some(ANSWER_PATIENCE)
+            Request::Shutdown { timeout_ms, .. } | Request::Reboot { timeout_ms, .. } => {
+                timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE)
             }
+            Request::Status
+            | Request::Stop
+            | Request::Console
+            | Request::Pause
+            | Request::Resume
+            | Request::Reset
+            | Request::Screenshot => Some(ANSWER_PATIENCE),
         }
     }
 }
@@ -72,6 +87,10 @@ impl Request {
 pub enum Answer {
     #[default]
     Done,
+    /// It was so before.
+    Already,
+    /// A file in the domain's folder, the asker's to take away.
+    File { name: String },
 }
 
 /// The answer: `{"ok":…}` or `{"failed":…}`.
@@ -100,10 +119,10 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// The answer of a request that ends the domain.
-    pub fn answer(self, undone: Result<()>) {
-        self.respond(match undone {
-            Ok(()) => Response::Ok { state: State::Off, answer: Answer::Done },
+    /// The answer of a request that was waited for until the domain had this state.
+    pub fn answer(self, outcome: Result<State>) {
+        self.respond(match outcome {
+            Ok(state) => Response::Ok { state, answer: Answer::Done },
             Err(failure) => Response::Failed(failure),
         });
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::control::{Asker, CLIENTS_MAX};
+use crate::domain::State;
 use crate::domain::record::EndReason;
 use crate::domain::state::Happening;
 use crate::error::Result;
@@ -38,11 +39,11 @@ pub struct Askers {
 }
 
 impl Askers {
-    /// Answers them all, and waits until the answers are written.
-    pub fn answer(self, undone: &Result<()>) {
+    /// Answers them all with the state that they waited for, and waits until the answers are written.
+    pub fn answer(self, outcome: &Result<State>) {
         let any = !self.waiting.is_empty();
         for asker in self.waiting {
-            asker.answer(undone.clone());
+            asker.answer(outcome.clone());
         }
         if let Some((runtime, clients)) = self.connections.filter(|_| any) {
             let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);

@@ -39,12 +39,17 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                 }
                 Some(Asked { request, asker }) = asked.recv() => match request {
                     Request::Status => asker.respond(Response::Ok { state: State::Starting, answer: Answer::Done }),
-                    Request::Console | Request::Pause | Request::Resume | Request::Reset => asker.respond(Response::Failed(
+                    Request::Console
+                    | Request::Pause
+                    | Request::Resume
+                    | Request::Reset
+                    | Request::Reboot { .. }
+                    | Request::Screenshot => asker.respond(Response::Failed(
                         Failure::conflict("the domain is about to start again").hint("try again in a moment"),
                     )),
                     Request::Stop | Request::Shutdown { .. } => {
                         let done = off();
-                        asker.answer(done.clone());
+                        asker.answer(done.clone().map(|()| State::Off));
                         // Every client that is being served holds a sender; the last one gone, all answers are written.
                         drop(ask);
                         let _ = tokio::time::timeout(ANSWERED_WITHIN, async { while asked.recv().await.is_some() {} }).await;

@@ -1,5 +1,8 @@
 //! What the supervisor's loop does with a request: admitted by the state machine, then done, then answered.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +11,22 @@ use super::control::{Answer, Asked, Asker, Request, Response};
 use super::ending::Ending;
 use super::watch::{Connected, Loop};
 use crate::domain::state::{Admission, Happening, admit};
-use crate::error::{Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
+use crate::hypervisor::qemu::qmp;
+
+/// How long a guest has that was asked to power off.
+pub(super) struct Patience {
+    pub(super) at: Instant,
+    then: Then,
+}
+
+/// What is done with a guest that takes longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    GiveUp,
+    Stop,
+    Reset,
+}
 
 impl Loop<'_> {
     /// An ending where the request was for the end, and the end is there.
@@ -31,7 +49,18 @@ impl Loop<'_> {
                 self.happened(Happening::StopAsked, connected).await
             }
             Request::Shutdown { timeout_ms, then_stop } => {
-                self.shut_down(timeout_ms, then_stop, asker, connected).await;
+                let then = if then_stop { Then::Stop } else { Then::GiveUp };
+                self.press_power_button(timeout_ms, then, false, asker, connected).await;
+                Ok(None)
+            }
+            Request::Reboot { timeout_ms, then_reset } => {
+                let then = if then_reset { Then::Reset } else { Then::GiveUp };
+                self.press_power_button(timeout_ms, then, true, asker, connected).await;
+                Ok(None)
+            }
+            Request::Screenshot => {
+                let picture = picture(&connected.monitor, &self.folder()).await;
+                self.answer(asker, picture.map(|name| Answer::File { name }));
                 Ok(None)
             }
             Request::Pause => {
@@ -57,19 +86,25 @@ impl Loop<'_> {
         let name = &self.definition.name;
         match admit(state, wanted) {
             Admission::Accept => {}
-            Admission::Already => return Err(Response::Ok { state, answer: Answer::Done }),
+            Admission::Already => return Err(Response::Ok { state, answer: Answer::Already }),
             Admission::Deny { because, hint } => {
                 return Err(Response::Failed(Failure::conflict(format!("domain {name}: {because}")).hint(hint)));
             }
         }
         match (&self.job, request) {
             (None, _) | (Some(_), Request::Status | Request::Stop | Request::Console) => Ok(()),
-            (Some(job), Request::Shutdown { .. } | Request::Pause | Request::Resume | Request::Reset) => {
-                Err(Response::Failed(
-                    Failure::conflict(format!("domain {name} is being {}", job.doing))
-                        .hint("wait for that to end; `fief stop` breaks it off"),
-                ))
-            }
+            (
+                Some(job),
+                Request::Shutdown { .. }
+                | Request::Reboot { .. }
+                | Request::Pause
+                | Request::Resume
+                | Request::Reset
+                | Request::Screenshot,
+            ) => Err(Response::Failed(
+                Failure::conflict(format!("domain {name} is being {}", job.doing))
+                    .hint("wait for that to end; `fief stop` breaks it off"),
+            )),
         }
     }
 
@@ -96,16 +131,53 @@ impl Loop<'_> {
         Ok(ending)
     }
 
-    async fn shut_down(&mut self, timeout_ms: Option<u64>, then_stop: bool, asker: Asker, connected: &mut Connected) {
+    async fn press_power_button(
+        &mut self,
+        timeout_ms: Option<u64>,
+        then: Then,
+        start_again: bool,
+        asker: Asker,
+        connected: &mut Connected,
+    ) {
         match connected.monitor.power_button().await {
             Ok(()) => {
                 self.askers.push(asker);
+                // The last one who asked says what follows.
+                self.start_again = start_again;
                 self.patience = timeout_ms
                     .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
-                    .map(|at| (at, then_stop));
+                    .map(|at| Patience { at, then });
             }
             Err(failure) => {
                 asker.respond(Response::Failed(failure.while_doing("the guest could not be asked to power off")));
+            }
+        }
+    }
+
+    /// The guest has not powered off in time.
+    pub(super) async fn out_of_patience(&mut self, connected: &mut Connected) -> Result<Option<Ending>> {
+        let Some(Patience { then, .. }) = self.patience.take() else { return Ok(None) };
+        let name = &self.definition.name;
+        match then {
+            Then::Stop => self.happened(Happening::StopAsked, connected).await,
+            Then::Reset => {
+                self.start_again = false;
+                let done = connected.monitor.reset().await;
+                for asker in std::mem::take(&mut self.askers) {
+                    self.answer(asker, done.clone().map(|()| Answer::Done));
+                }
+                Ok(None)
+            }
+            Then::GiveUp => {
+                self.start_again = false;
+                for asker in self.askers.drain(..) {
+                    asker.respond(Response::Failed(
+                        Failure::new(Kind::TimedOut, format!("domain {name} has not powered off in time")).hint(
+                            format!("`fief console {name}` shows what it does; `fief stop {name}` pulls the plug"),
+                        ),
+                    ));
+                }
+                Ok(None)
             }
         }
     }
@@ -130,6 +202,21 @@ impl Loop<'_> {
                 self.answer(job.asker, Err(failure));
                 Ok(None)
             }
+        }
+    }
+}
+
+/// Has QEMU write what the guest shows into a new file in `folder`; gives its name.
+async fn picture(monitor: &qmp::Monitor, folder: &Path) -> Result<String> {
+    let name = format!(".screenshot-{}.png", uuid::Uuid::new_v4().simple());
+    let path = folder.join(&name);
+    let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
+    let file = file.context(|| format!("cannot make {}", path.display()))?;
+    match monitor.screendump(file.into()).await {
+        Ok(()) => Ok(name),
+        Err(failure) => {
+            let _ = std::fs::remove_file(&path);
+            Err(failure)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ending::Ending;
+use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
 use super::watch;
 use crate::config::domain::DomainDefinition;
@@ -100,17 +100,18 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
         Some(ending) => ending,
         None => life.start(report)?,
     };
-    // The guest is over; start it again for as long as its definition says so.
+    // The guest is over; start it again for as long as its definition, or whoever asked for a reboot, says so.
     loop {
-        match life.end(ending)? {
+        let (task, askers) = life.end(ending)?;
+        match task {
             Task::StartAgain { after } => {
                 tracing::info!(domain = %name, seconds = after.as_secs(), "starting again");
-                match pause(&layout.domain(name), after, || life.undo(EndReason::Stopped, None))? {
-                    Wanted::Yes => {
-                        // What was changed since its start takes effect now.
-                        life.definition = store::load(layout, name)?;
-                        ending = life.start(&mut |_| {})?;
-                    }
+                let wanted = match after.is_zero() {
+                    true => Wanted::Yes,
+                    false => pause(&layout.domain(name), after, || life.undo(EndReason::Stopped, None))?,
+                };
+                match wanted {
+                    Wanted::Yes => ending = life.start_again(askers)?,
                     Wanted::No => return Ok(()),
                 }
             }
@@ -271,10 +272,29 @@ impl Life<'_> {
         watcher.run(&mut self.record, rules, false, || report(Report::Running { id, warning }))
     }
 
-    /// What follows when a guest is over; every asker is answered once the domain is off.
-    fn end(&mut self, ending: Ending) -> Result<Task> {
+    /// A start after an earlier run of this supervisor's; `askers` wait for its outcome.
+    fn start_again(&mut self, askers: Askers) -> Result<Ending> {
+        let mut waiting = Some(askers);
+        let started = store::load(self.gate.layout(), &self.name()).and_then(|definition| {
+            // What was changed since its start takes effect now.
+            self.definition = definition;
+            self.start(&mut |_| {
+                if let Some(askers) = waiting.take() {
+                    askers.answer(&Ok(State::Running));
+                }
+            })
+        });
+        if let (Err(failure), Some(askers)) = (&started, waiting) {
+            askers.answer(&Err(failure.clone()));
+        }
+        started
+    }
+
+    /// What follows when a guest is over. Every asker is answered once the domain is off; where it starts again
+    /// because it was asked to, those who asked come back, to be answered then.
+    fn end(&mut self, ending: Ending) -> Result<(Task, Askers)> {
         if ending.left_running {
-            return Ok(Task::Nothing);
+            return Ok((Task::Nothing, Askers::default()));
         }
         let (state, task) = step(State::Running, ending.happening, self.rules());
         let run = self.record.run.clone();
@@ -287,17 +307,24 @@ impl Life<'_> {
             }
             None => Ok(()),
         };
-        ending.askers.answer(&undone);
+        let asked = ending.happening == Happening::PoweredOffToStart;
+        let waiting = match (&undone, asked) {
+            (Ok(()), true) => ending.askers,
+            (Ok(()), false) | (Err(_), _) => {
+                ending.askers.answer(&undone.clone().map(|()| State::Off));
+                Askers::default()
+            }
+        };
         undone?;
         tracing::info!(domain = %self.name(), reason = ending.reason.as_str(), "off");
         if let Task::StartAgain { .. } = task {
-            self.restarts += 1;
+            self.restarts += u32::from(!asked);
             // Not off: it is about to start, and whoever wants it off has to say so.
             self.record.state = State::Starting;
             self.record.run = run.map(|run| Run { hypervisor: None, volumes: Vec::new(), cards: Vec::new(), ..run });
             self.record.save(self.gate.layout())?;
         }
-        Ok(task)
+        Ok((task, waiting))
     }
 }
 

@@ -11,17 +11,18 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use super::console::Console;
 use super::control::{self, Asked, Asker, CLIENTS_MAX, Response};
 use super::ending::{Askers, Ending};
 use super::heard::{heard, missed};
 use super::job::{self, Job};
+use super::request::Patience;
 use crate::config::domain::{DomainDefinition, GraphicsKind};
 use crate::domain::record::{EndReason, Record};
 use crate::domain::state::{Happening, Rules, Task, step};
-use crate::error::{Context, Failure, Kind, Result};
+use crate::error::{Context, Failure, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::Event;
@@ -118,6 +119,7 @@ impl<'a> Watcher<'a> {
             rules,
             askers: Vec::new(),
             patience: None,
+            start_again: false,
             job: None,
             hypervisor: self.hypervisor,
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
@@ -141,8 +143,9 @@ pub(super) struct Loop<'a> {
     rules: Rules,
     /// Those who asked for the end and wait for it.
     pub(super) askers: Vec<Asker>,
-    /// A shutdown's deadline: when, and whether the plug is pulled then.
-    pub(super) patience: Option<(Instant, bool)>,
+    pub(super) patience: Option<Patience>,
+    /// A guest that powers off was asked to, so that it starts again.
+    pub(super) start_again: bool,
     /// What goes on beside the loop.
     pub(super) job: Option<Job>,
     hypervisor: Option<ProcessId>,
@@ -225,7 +228,12 @@ impl Loop<'_> {
                     }
                     None
                 }
-                () = until(self.patience) => self.out_of_patience(),
+                () = until(self.patience.as_ref()) => {
+                    if let Some(ending) = self.out_of_patience(&mut connected).await? {
+                        return Ok(ending);
+                    }
+                    None
+                }
                 _ = terminate.recv() => {
                     return Ok(Ending { left_running: true, ..Ending::new(EndReason::Stopped, Happening::StopAsked) });
                 }
@@ -237,8 +245,13 @@ impl Loop<'_> {
         }
     }
 
+    pub(super) fn folder(&self) -> PathBuf {
+        self.layout.domain(&self.definition.name)
+    }
+
     /// Follows the state machine; an ending where the run is over.
     pub(super) async fn happened(&mut self, happening: Happening, connected: &mut Connected) -> Result<Option<Ending>> {
+        let happening = self.meant(happening);
         let (state, task) = step(self.record.state, happening, self.rules);
         if state != self.record.state || task != Task::Nothing {
             tracing::info!(?happening, from = self.record.state.as_str(), to = state.as_str(), "happened");
@@ -266,9 +279,17 @@ impl Loop<'_> {
         Ok(None)
     }
 
+    /// A guest that powers off because it was asked to for a new start does not end the domain.
+    fn meant(&self, happening: Happening) -> Happening {
+        match happening {
+            Happening::PoweredOff if self.start_again => Happening::PoweredOffToStart,
+            other => other,
+        }
+    }
+
     fn ending(&mut self, happening: Happening, exit_code: Option<i32>) -> Ending {
         let reason = match happening {
-            Happening::PoweredOff => EndReason::PoweredOff,
+            Happening::PoweredOff | Happening::PoweredOffToStart => EndReason::PoweredOff,
             Happening::Rebooted => EndReason::Rebooted,
             Happening::Crashed => EndReason::Crashed,
             Happening::HypervisorGone => EndReason::HypervisorGone,
@@ -317,27 +338,13 @@ impl Loop<'_> {
         if !self.askers.is_empty() && happening == Happening::HypervisorGone {
             happening = Happening::StopAsked;
         }
+        let mut happening = self.meant(happening);
         let (_, task) = step(self.record.state, happening, self.rules);
         // A hypervisor that is gone cannot be kept.
         if let Task::Keep | Task::Nothing = task {
             happening = Happening::HypervisorGone;
         }
         Ok(self.ending(happening, exit_code))
-    }
-
-    fn out_of_patience(&mut self) -> Option<Happening> {
-        let (_, then_stop) = self.patience.take()?;
-        if then_stop {
-            return Some(Happening::StopAsked);
-        }
-        let name = &self.definition.name;
-        for asker in self.askers.drain(..) {
-            asker.respond(Response::Failed(
-                Failure::new(Kind::TimedOut, format!("domain {name} has not powered off in time"))
-                    .hint(format!("`fief console {name}` shows what it does; `fief stop {name}` pulls the plug")),
-            ));
-        }
-        None
     }
 }
 
@@ -352,9 +359,9 @@ async fn accept(listener: Option<&UnixListener>) -> Result<std::os::fd::OwnedFd>
     }
 }
 
-fn until(patience: Option<(Instant, bool)>) -> Pin<Box<Sleep>> {
+fn until(patience: Option<&Patience>) -> Pin<Box<Sleep>> {
     Box::pin(match patience {
-        Some((at, _)) => tokio::time::sleep_until(at),
+        Some(patience) => tokio::time::sleep_until(patience.at),
         None => tokio::time::sleep(FAR),
     })
 }
