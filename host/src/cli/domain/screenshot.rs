@@ -37,6 +37,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if file.symlink_metadata().is_ok() {
         return Err(Failure::conflict(format!("{} exists", file.display())).hint("name a file that does not"));
     }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(Failure::not_found(format!("there is no folder {}", folder.display())).hint("make it first"));
+    }
     if context.mode() == Mode::DryRun {
         return Ok(());
     }

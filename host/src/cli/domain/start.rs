@@ -1,11 +1,13 @@
 //! `fief start`.
 
+use std::time::Duration;
+
 use crate::cli::output::failure::warn;
 use crate::cli::{Context, each::each};
 use crate::config::domain::DomainDefinition;
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::supervisor::Report;
-use crate::domain::{client, steps, store};
+use crate::domain::{autostart, client, steps, store};
 use crate::error::{Failure, Result};
 use crate::gate::{Ledger, Mode};
 use crate::types::DomainName;
@@ -14,15 +16,34 @@ use crate::types::DomainName;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Names of domains
-    #[arg(required = true)]
+    #[arg(required_unless_present = "autostart")]
     names: Vec<DomainName>,
+    /// Those whose definitions have [autostart], in their order: what fief@.service runs when this machine starts
+    #[arg(long, conflicts_with = "names")]
+    autostart: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    each(context, "domain", &args.names, |name| match context.mode() {
+    if !args.autostart {
+        return each(context, "domain", &args.names, |name| one(context, name));
+    }
+    let all = autostart::all(context.layout())?;
+    let names: Vec<DomainName> = all.iter().map(|(name, _)| name.clone()).collect();
+    each(context, "domain", &names, |name| {
+        let said = one(context, name)?;
+        let delay = all.iter().find(|(other, _)| other == name).map_or(Duration::ZERO, |(_, start)| start.delay.0);
+        if context.mode() == Mode::Perform && names.last() != Some(name) {
+            std::thread::sleep(delay);
+        }
+        Ok(said)
+    })
+}
+
+fn one(context: &Context, name: &DomainName) -> Result<&'static str> {
+    match context.mode() {
         Mode::Perform => start(context, name),
         Mode::DryRun => dry_run(context, &store::load(context.layout(), name)?).map(|()| "would start"),
-    })
+    }
 }
 
 /// Starts one domain; says what became of it.

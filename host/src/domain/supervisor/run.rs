@@ -280,7 +280,8 @@ impl Life<'_> {
             self.definition = definition;
             self.start(&mut |_| {
                 if let Some(askers) = waiting.take() {
-                    askers.answer(&Ok(State::Running));
+                    // They are of the loop before, which cannot be run from within this one.
+                    std::thread::spawn(move || askers.answer(&Ok(State::Running)));
                 }
             })
         });
