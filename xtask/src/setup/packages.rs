@@ -10,8 +10,19 @@ use crate::command::{Result, capture, command, is_root, line, output, quietly, r
 const DEMO: &[&str] =
     &["qemu-system-x86", "qemu-utils", "ovmf", "seabios", "dnsmasq-base", "nftables", "iproute2", "ca-certificates"];
 /// What a Debian disk image is made with, and what the tests look at the machine with.
-const TEST: &[&str] =
-    &["mmdebstrap", "e2fsprogs", "fdisk", "mtools", "grub-common", "grub-pc-bin", "grub-efi-amd64-bin", "iputils-ping"];
+const TEST: &[&str] = &[
+    "mmdebstrap",
+    "e2fsprogs",
+    "fdisk",
+    "mtools",
+    "grub-common",
+    "grub-pc-bin",
+    "grub-efi-amd64-bin",
+    "iputils-ping",
+    // A guest's tools in a network namespace: udhcpc, nslookup, ping.
+    "busybox",
+    "strace",
+];
 /// The peer that is measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];
 

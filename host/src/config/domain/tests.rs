@@ -116,6 +116,8 @@ fn a_definition_is_shown_as_a_person_would_write_it() {
     on-reboot = "restart"
     on-crash = "restart"
     debug-exit = false
+    protected = false
+    generation-id = "00000000-0000-0000-0000-000000000007"
 
     [boot]
     firmware = "bios"

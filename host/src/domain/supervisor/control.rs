@@ -93,13 +93,19 @@ pub enum Answer {
     File { name: String },
 }
 
+impl Answer {
+    fn is_done(&self) -> bool {
+        *self == Answer::Done
+    }
+}
+
 /// The answer: `{"ok":…}` or `{"failed":…}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
     Ok {
         state: State,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Answer::is_done")]
         answer: Answer,
     },
     Failed(Failure),
