@@ -9,6 +9,12 @@ use std::path::Path;
 pub enum Then {
     /// Halts with interrupts off, for ever.
     Halt,
+    /// Powers off by ACPI: SLP_EN in PM1a_CNT (ACPI 6.5, 4.8.3.2.1), where SeaBIOS puts it on q35.
+    PowerOff,
+    /// Pulls the processor's reset line through the keyboard's controller (8042, command 0xfe).
+    Reboot,
+    /// Says on pvpanic's port that its kernel panicked (docs/specs/pvpanic of QEMU), then halts.
+    Panic,
     /// Writes this to port 0xf4 (`isa-debug-exit`: QEMU ends with 2N+1).
     Exit(u8),
 }
@@ -42,7 +48,10 @@ pub fn code(text: &str, then: Then) -> [u8; 512] {
     sector[..start.len()].copy_from_slice(start);
     let end: &[u8] = match then {
         Then::Halt => &[],
-        Then::Exit(code) => &[0xb0, code, 0xe6, 0xf4], // mov al, code; out 0xf4, al
+        Then::PowerOff => &[0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef], // mov dx, 0x604; mov ax, 0x2000; out dx, ax
+        Then::Reboot => &[0xb0, 0xfe, 0xe6, 0x64],                     // mov al, 0xfe; out 0x64, al
+        Then::Panic => &[0xba, 0x05, 0x05, 0xb0, 0x01, 0xee],          // mov dx, 0x505; mov al, 1; out dx, al
+        Then::Exit(code) => &[0xb0, code, 0xe6, 0xf4],                 // mov al, code; out 0xf4, al
     };
     let halt = [0xf4, 0xeb, 0xfd]; // hlt; jmp to it
     let place = start.len();

@@ -19,16 +19,16 @@ const TIMED_OUT: i32 = 9;
 
 /// A domain whose disk is a boot sector: it says `text`, then halts.
 fn sector<'a>(host: &'a Host, name: &str, options: &[&str], text: &str) -> Guest<'a> {
-    define_sector(host, name, options, text);
+    define_sector(host, name, options, text, Then::Halt);
     host.fief(&["start", name]);
     let guest = Guest::of(host, name);
     guest.says(text);
     guest
 }
 
-fn define_sector(host: &Host, name: &str, options: &[&str], text: &str) {
+fn define_sector(host: &Host, name: &str, options: &[&str], text: &str, then: Then) {
     let file = host.root().join(format!("images/{name}-sector"));
-    boot_sector::write(&file, text, Then::Halt);
+    boot_sector::write(&file, text, then);
     let volume = format!("default/{name}");
     host.volume_with(&volume, "1MiB", &file);
     std::fs::remove_file(file).expect("the sector");
@@ -144,8 +144,8 @@ fn a_guest_that_does_not_hear_is_given_up_reset_or_stopped_as_was_said() {
 #[test]
 fn a_renamed_domain_is_the_same_under_another_name() {
     let host = Host::new();
-    define_sector(&host, "node1", &[], "hello");
-    define_sector(&host, "other", &[], "hello");
+    define_sector(&host, "node1", &[], "hello", Then::Halt);
+    define_sector(&host, "other", &[], "hello", Then::Halt);
     let before = host.shown("node1");
     host.fief(&["rename", "node1", "node2"]);
     let after = host.shown("node2");
@@ -166,7 +166,7 @@ fn a_renamed_domain_is_the_same_under_another_name() {
 #[test]
 fn a_protected_domain_is_not_deleted() {
     let host = Host::new();
-    define_sector(&host, "node1", &[], "hello");
+    define_sector(&host, "node1", &[], "hello", Then::Halt);
     let text = host.fief(&["show", "node1"]).stdout.replace("protected = false", "protected = true");
     let file = host.root().join("protected.toml");
     std::fs::write(&file, text).expect("a file");
@@ -256,5 +256,47 @@ fn domains_start_with_the_host_in_their_order_and_end_with_it() {
         assert_eq!(host.state(name), "off");
     }
     host.fief(&["delete", "first", "also-late", "late", "never", "--yes"]);
+    host.finish();
+}
+
+#[test]
+fn a_guests_end_is_followed_as_its_definition_says() {
+    let host = Host::new();
+    // What the guest does, what the definition says of that, and what becomes of it.
+    let cases = [
+        (Then::PowerOff, "--on-poweroff", "destroy", "off", "powered-off"),
+        (Then::PowerOff, "--on-poweroff", "preserve", "preserved", ""),
+        (Then::PowerOff, "--on-poweroff", "restart", "again", ""),
+        (Then::Reboot, "--on-reboot", "destroy", "off", "rebooted"),
+        (Then::Reboot, "--on-reboot", "preserve", "preserved", ""),
+        (Then::Reboot, "--on-reboot", "restart", "again", ""),
+        (Then::Panic, "--on-crash", "destroy", "off", "crashed"),
+        (Then::Panic, "--on-crash", "preserve", "preserved", ""),
+        (Then::Panic, "--on-crash", "restart", "again", ""),
+    ];
+    for (then, key, action, becomes, reason) in cases {
+        define_sector(&host, "node1", &[key, action], "hello", then);
+        host.fief(&["start", "node1"]);
+        match becomes {
+            "again" => {
+                let guest = Guest::of(&host, "node1");
+                let (place, _) = guest.says_after(0, "hello");
+                guest.says_after(place, "hello");
+                host.fief(&["stop", "node1"]);
+            }
+            state => {
+                host.fief(&["wait", "node1", "--state", state, "--timeout", "60s"]);
+                if state == "off" {
+                    assert_eq!(host.shown("node1")["last-end"]["reason"], reason, "{key} {action}");
+                } else {
+                    // It is kept for a look at it, and for nothing else.
+                    host.fief_ends(&["resume", "node1"], CONFLICT);
+                    host.fief_ends(&["start", "node1"], CONFLICT);
+                    host.fief(&["stop", "node1"]);
+                }
+            }
+        }
+        host.fief(&["delete", "node1", "--volumes", "--yes"]);
+    }
     host.finish();
 }
