@@ -24,6 +24,11 @@ points! {
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"
     "rename.definition" "the definition says the new name, the record the old one"
+    "save.recorded" "the record says that the domain is being saved, nothing else is done"
+    "save.begun" "the partial file is begun, the guest runs"
+    "save.paused" "the guest stands still"
+    "save.written" "the partial file is whole and synced, the guest stands still"
+    "save.named" "the file has its name, the guest still stands there"
     "start.locked" "the domain's lock is taken, nothing is written"
 }
 

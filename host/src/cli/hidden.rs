@@ -19,7 +19,7 @@ use crate::types::DomainName;
 pub(super) enum Hidden {
     /// `fief sandbox`: the other room, for one plugin.
     Sandbox,
-    /// `fief supervise ROOT NAME start|adopt`: watches over one running domain.
+    /// `fief supervise ROOT NAME start | adopt | restore FILE`: watches over one running domain.
     Supervise { root: PathBuf, name: DomainName, purpose: Purpose },
     /// `fief watch-dhcp DIR`: keeps one network's DHCP server running.
     WatchDhcp(PathBuf),
@@ -32,11 +32,12 @@ impl Hidden {
         let hidden = match (verb, &arguments[2..]) {
             ("sandbox", []) => Hidden::Sandbox,
             ("watch-dhcp", [directory]) => Hidden::WatchDhcp(PathBuf::from(directory)),
-            ("supervise", [root, name, purpose]) => {
-                let purpose = match purpose.to_str() {
-                    Some("start") => Purpose::Start,
-                    Some("adopt") => Purpose::Adopt,
-                    Some(_) | None => return Some(Err(by_hand(verb))),
+            ("supervise", [root, name, purpose @ ..]) => {
+                let purpose = match purpose {
+                    [word] if word == "start" => Purpose::Start,
+                    [word] if word == "adopt" => Purpose::Adopt,
+                    [word, file] if word == "restore" => Purpose::Restore(PathBuf::from(file)),
+                    _ => return Some(Err(by_hand(verb))),
                 };
                 match name.to_str().and_then(|name| name.parse().ok()) {
                     Some(name) => Hidden::Supervise { root: PathBuf::from(root), name, purpose },
@@ -58,7 +59,7 @@ impl Hidden {
             Hidden::Sandbox => return load::sandbox(),
             Hidden::Supervise { root, name, purpose } => {
                 log::start(log::Reader::File, Format::Table);
-                supervise(Layout::new(root), &name, purpose)
+                supervise(Layout::new(root), &name, &purpose)
             }
             Hidden::WatchDhcp(directory) => {
                 log::start(log::Reader::File, Format::Table);
@@ -80,7 +81,7 @@ fn by_hand(verb: &str) -> Failure {
 }
 
 /// Its one line to the command that started it goes to stdout, which is closed behind it.
-fn supervise(layout: Layout, name: &DomainName, purpose: Purpose) -> Result<()> {
+fn supervise(layout: Layout, name: &DomainName, purpose: &Purpose) -> Result<()> {
     let mut stdout = Some(crate::sys::process::take_stdout().context(|| "cannot use stdout".to_owned())?);
     let mut say = move |report: Report| {
         if let (Some(mut pipe), Ok(mut line)) = (stdout.take(), serde_json::to_vec(&report)) {
@@ -111,7 +112,13 @@ mod tests {
         let supervise =
             Hidden::Supervise { root: "/r".into(), name: "node1".parse().unwrap(), purpose: Purpose::Adopt };
         assert_eq!(named("fief supervise /r node1 adopt"), Some(Ok(supervise)));
-        for by_hand in ["fief watch-dhcp", "fief sandbox x", "fief supervise node1", "fief supervise /r ../x start"] {
+        for by_hand in [
+            "fief watch-dhcp",
+            "fief sandbox x",
+            "fief supervise node1",
+            "fief supervise /r ../x start",
+            "fief supervise /r node1 restore",
+        ] {
             assert_eq!(named(by_hand).unwrap().unwrap_err().kind, crate::error::Kind::Usage, "{by_hand}");
         }
         assert_eq!(named("fief pool sandbox"), None);

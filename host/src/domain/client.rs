@@ -19,13 +19,15 @@ use crate::types::DomainName;
 
 /// A start may have to wait for a plugin's limits and for a slow disk, not longer.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+/// A state of a terabyte from a slow disk.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 /// A supervisor's log is cut in two at this many bytes, when one starts.
 const LOG_MAX: u64 = 1 << 20;
 /// Longest report or answer, in bytes.
 const LINE_MAX: u64 = 1 << 20;
 
 /// Starts a supervisor and waits for its report.
-pub fn supervise(layout: &Layout, name: &DomainName, purpose: Purpose) -> Result<Report> {
+pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Result<Report> {
     let saying = || format!("cannot start a supervisor for domain {name}");
     let path = layout.domain(name).join("supervisor.log");
     if std::fs::metadata(&path).is_ok_and(|log| log.len() > LOG_MAX) {
@@ -34,16 +36,26 @@ pub fn supervise(layout: &Layout, name: &DomainName, purpose: Purpose) -> Result
     let log = File::options().create(true).append(true).mode(0o600).open(&path).context(saying)?;
     let (reader, writer) = std::io::pipe().context(saying)?;
     let mut command = Command::new(process::executable());
-    let purpose = match purpose {
-        Purpose::Start => "start",
-        Purpose::Adopt => "adopt",
+    command.arg("supervise").arg(layout.root()).arg(name.as_str());
+    let patience = match purpose {
+        Purpose::Start => {
+            command.arg("start");
+            START_PATIENCE
+        }
+        Purpose::Adopt => {
+            command.arg("adopt");
+            START_PATIENCE
+        }
+        Purpose::Restore(file) => {
+            command.arg("restore").arg(file);
+            RESTORE_PATIENCE
+        }
     };
-    command.arg("supervise").arg(layout.root()).arg(name.as_str()).arg(purpose);
     // A group of its own: a Ctrl-C at the operator's terminal is not for the guest.
     let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(log).process_group(0).spawn().context(saying)?;
     // The writing end now lives in the child alone, so that its death ends our wait.
     drop(command);
-    let line = read_line(reader, START_PATIENCE).map_err(|failure| failure.while_doing(saying()))?;
+    let line = read_line(reader, patience).map_err(|failure| failure.while_doing(saying()))?;
     match serde_json::from_str(&line) {
         Ok(report) => {
             if !matches!(report, Report::Running { .. }) {
@@ -86,7 +98,7 @@ fn read_line(reader: std::io::PipeReader, patience: Duration) -> Result<String> 
 pub fn start(layout: &Layout, name: &DomainName) -> Result<Report> {
     let until = Instant::now() + START_PATIENCE;
     loop {
-        let report = supervise(layout, name, Purpose::Start)?;
+        let report = supervise(layout, name, &Purpose::Start)?;
         let refused = matches!(&report, Report::Failed(failure) if failure.kind == Kind::TimedOut);
         if !refused || Instant::now() >= until || !has_supervisor(layout, name)? {
             return Ok(report);
@@ -113,7 +125,7 @@ pub fn settle(layout: &Layout, name: &DomainName) -> Result<State> {
     let record = Record::load(layout, name)?;
     match record.truth() {
         Truth::AsRecorded => Ok(record.state),
-        Truth::Orphaned | Truth::Dead => match supervise(layout, name, Purpose::Adopt)? {
+        Truth::Orphaned | Truth::Dead => match supervise(layout, name, &Purpose::Adopt)? {
             Report::Running { .. } => Ok(Record::load(layout, name)?.state),
             Report::Off => Ok(State::Off),
             Report::Failed(failure) => Err(failure),

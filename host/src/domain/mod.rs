@@ -20,6 +20,8 @@ pub mod client;
 pub mod lease;
 pub mod record;
 mod rename;
+pub mod restore;
+pub mod saved;
 pub mod state;
 pub mod steps;
 pub mod store;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
+use crate::domain::supervisor::Saving;
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
@@ -31,6 +32,14 @@ pub struct Record {
     pub run: Option<Run>,
     /// How the last run ended.
     pub last_end: Option<End>,
+    /// How often it was started: a saved state fits its disks as long as this does not grow.
+    #[serde(default)]
+    pub runs: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saving: Option<Saving>,
+    /// Where its guest's state is, until it is restored or started afresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +128,9 @@ impl Record {
             vcpus: definition.vcpus,
             run: None,
             last_end: None,
+            runs: 0,
+            saving: None,
+            saved: None,
         }
     }
 
@@ -244,6 +256,9 @@ mod tests {
                 cards: vec![],
             }),
             last_end: None,
+            runs: 0,
+            saving: None,
+            saved: None,
         }
     }
 

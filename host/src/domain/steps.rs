@@ -44,7 +44,14 @@ pub fn volumes(definition: &DomainDefinition) -> impl Iterator<Item = (&VolumeRe
 }
 
 /// Starts the hypervisor of a domain, its guest not yet let go. After an error the caller calls [`tear_down`].
-pub fn launch(gate: &Gate, ledger: &mut Ledger, definition: &DomainDefinition, id: u32) -> Result<Launched> {
+/// With `incoming`, it waits for a state.
+pub fn launch(
+    gate: &Gate,
+    ledger: &mut Ledger,
+    definition: &DomainDefinition,
+    id: u32,
+    incoming: bool,
+) -> Result<Launched> {
     let layout = gate.layout();
     if gate.mode() == Mode::Perform {
         for (volume, writes) in volumes(definition) {
@@ -65,7 +72,7 @@ pub fn launch(gate: &Gate, ledger: &mut Ledger, definition: &DomainDefinition, i
     .zip_results()?;
     let (accelerator, warning) = accelerator;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
-    let launch = Launch { definition: definition.clone(), id, accelerator, disks, cards: wired };
+    let launch = Launch { definition: definition.clone(), id, accelerator, disks, cards: wired, incoming };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
     let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
     let folder = scratch.as_ref().map_or_else(|| layout.domain(&definition.name), |scratch| scratch.0.clone());

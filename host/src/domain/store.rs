@@ -15,6 +15,8 @@ use crate::types::{DomainName, MacAddress};
 
 /// What a domain runs with, in its folder while it runs.
 const RUNNING: &str = "running.toml";
+/// What it is about to go on with.
+const RESTORING: &str = "restoring.toml";
 /// How long a command waits for another that works on the same domain's files.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,20 @@ pub fn forget_running(layout: &Layout, name: &DomainName) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What a restored guest is to run with: left by `fief restore` for the supervisor that it starts.
+pub fn leave_restoring(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
+    durable::write(&layout.domain(&definition.name).join(RESTORING), domain::to_toml(definition).as_bytes())
+}
+
+/// Takes what was left; it is gone afterwards.
+pub fn take_restoring(layout: &Layout, name: &DomainName) -> Result<DomainDefinition> {
+    let path = layout.domain(name).join(RESTORING);
+    let bytes = reader::read_file(&path)?;
+    let definition = domain::parse(&bytes, &path.display().to_string(), &mut domain::RandomIdentity)?;
+    std::fs::remove_file(&path).context(|| format!("cannot remove {}", path.display()))?;
+    Ok(definition)
 }
 
 /// `NotFound`, with the nearest name that there is.

@@ -17,6 +17,16 @@ pub enum ChosenAccelerator {
     Tcg,
 }
 
+impl ChosenAccelerator {
+    /// QEMU's name of the best processor that it can show.
+    pub const fn best_cpu(self) -> &'static str {
+        match self {
+            ChosenAccelerator::Kvm => "host",
+            ChosenAccelerator::Tcg => "max",
+        }
+    }
+}
+
 /// What a card is wired to.
 #[derive(Debug)]
 pub enum CardSource {
@@ -33,6 +43,8 @@ pub struct Launch {
     pub accelerator: ChosenAccelerator,
     pub disks: Vec<BlockSource>,
     pub cards: Vec<CardSource>,
+    /// It waits for a state that comes in, and does not begin at its firmware.
+    pub incoming: bool,
 }
 
 /// What the gate is asked to start: `descriptors[i]` becomes descriptor number [`FIRST_DESCRIPTOR`]` + i`.

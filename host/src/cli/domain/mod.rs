@@ -10,8 +10,10 @@ mod pause;
 mod reboot;
 mod rename;
 mod reset;
+mod restore;
 mod resume;
 mod run;
+mod save;
 mod screenshot;
 mod show;
 mod shutdown;
@@ -40,6 +42,8 @@ pub(super) enum Verb {
     Stop(stop::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    Save(save::Args),
+    Restore(restore::Args),
     Console(console::Args),
     View(view::Args),
     Screenshot(screenshot::Args),
@@ -63,6 +67,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Reset(args) => reset::run(context, &args),
         Verb::Pause(args) => pause::run(context, &args),
         Verb::Resume(args) => resume::run(context, &args),
+        Verb::Save(args) => save::run(context, &args),
+        Verb::Restore(args) => restore::run(context, &args),
         Verb::View(args) => view::run(context, &args),
         Verb::Screenshot(args) => screenshot::run(context, &args),
         Verb::Rename(args) => rename::run(context, &args),

@@ -7,7 +7,7 @@ use crate::cli::{Context, each::each};
 use crate::config::domain::DomainDefinition;
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::supervisor::Report;
-use crate::domain::{autostart, client, steps, store};
+use crate::domain::{Record, autostart, client, steps, store};
 use crate::error::{Failure, Result};
 use crate::gate::{Ledger, Mode};
 use crate::types::DomainName;
@@ -59,6 +59,14 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
         }
         Admission::Accept => {}
     }
+    if let Some(saved) = Record::load(layout, name)?.saved.filter(|file| file.exists()) {
+        let file = saved.display();
+        context
+            .confirm(&format!("start domain {name} afresh and lose what its guest held in memory (in {file})"))
+            .map_err(|failure| {
+                failure.hint(format!("`fief restore {file}` goes on where it was saved; --yes starts it afresh"))
+            })?;
+    }
     // Policy is read here too, so that a mistake in it is told at its place and not by the supervisor's log.
     context.policy()?;
     match client::start(layout, name)? {
@@ -77,5 +85,5 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
 /// Prints what a start would do.
 pub(super) fn dry_run(context: &Context, definition: &DomainDefinition) -> Result<()> {
     let gate = context.gate()?;
-    steps::launch(&gate, &mut Ledger::volatile(), definition, 0).map(|_| ())
+    steps::launch(&gate, &mut Ledger::volatile(), definition, 0, false).map(|_| ())
 }

@@ -1,7 +1,7 @@
 //! What commands say to a supervisor: one line of JSON each way on `control.sock`. After `console` is answered the
 //! stream carries the console's bytes, both ways.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,10 @@ pub enum Request {
     },
     /// A picture of what the guest shows, as a PNG in the domain's folder under the name that the answer gives.
     Screenshot,
+    /// The guest's state into a new file, an absolute path; answered once the domain is off.
+    Save {
+        file: PathBuf,
+    },
 }
 
 impl Request {
@@ -61,6 +65,7 @@ impl Request {
             Request::Reset => Some(state::Request::Reset),
             Request::Reboot { .. } => Some(state::Request::Reboot),
             Request::Screenshot => Some(state::Request::Look),
+            Request::Save { .. } => Some(state::Request::Save),
         }
     }
 
@@ -70,6 +75,7 @@ impl Request {
             Request::Shutdown { timeout_ms, .. } | Request::Reboot { timeout_ms, .. } => {
                 timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE)
             }
+            Request::Save { .. } => None,
             Request::Status
             | Request::Stop
             | Request::Console

@@ -18,6 +18,8 @@ mod job;
 mod pause;
 mod request;
 mod run;
+mod saving;
 mod watch;
 
 pub use run::{Purpose, Report, run};
+pub use saving::Saving;

@@ -44,6 +44,7 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Resume
                     | Request::Reset
                     | Request::Reboot { .. }
+                    | Request::Save { .. }
                     | Request::Screenshot => asker.respond(Response::Failed(
                         Failure::conflict("the domain is about to start again").hint("try again in a moment"),
                     )),

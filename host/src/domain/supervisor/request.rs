@@ -12,6 +12,7 @@ use super::ending::Ending;
 use super::watch::{Connected, Loop};
 use crate::domain::state::{Admission, Happening, admit};
 use crate::error::{Context, Failure, Kind, Result};
+use crate::fault;
 use crate::hypervisor::qemu::qmp;
 
 /// How long a guest has that was asked to power off.
@@ -58,6 +59,10 @@ impl Loop<'_> {
                 self.press_power_button(timeout_ms, then, true, asker, connected).await;
                 Ok(None)
             }
+            Request::Save { file } => {
+                self.save(file, asker, connected).await;
+                Ok(None)
+            }
             Request::Screenshot => {
                 let picture = picture(&connected.monitor, &self.folder()).await;
                 self.answer(asker, picture.map(|name| Answer::File { name }));
@@ -100,6 +105,7 @@ impl Loop<'_> {
                 | Request::Pause
                 | Request::Resume
                 | Request::Reset
+                | Request::Save { .. }
                 | Request::Screenshot,
             ) => Err(Response::Failed(
                 Failure::conflict(format!("domain {name} is being {}", job.doing))
@@ -108,7 +114,7 @@ impl Loop<'_> {
         }
     }
 
-    fn answer(&self, asker: Asker, done: Result<Answer>) {
+    pub(super) fn answer(&self, asker: Asker, done: Result<Answer>) {
         asker.respond(match done {
             Ok(answer) => Response::Ok { state: self.record.state, answer },
             Err(failure) => Response::Failed(failure),
@@ -196,11 +202,14 @@ impl Loop<'_> {
             }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
+                fault::point("save.named")?;
                 self.happened(Happening::Saved, connected).await
             }
             Err(failure) => {
+                self.record.saving = None;
+                let recorded = self.record.save(self.layout);
                 self.answer(job.asker, Err(failure));
-                Ok(None)
+                recorded.map(|()| None)
             }
         }
     }

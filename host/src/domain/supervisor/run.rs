@@ -1,5 +1,6 @@
 //! From the first instruction of a supervisor to its end: what it finds, what it starts, what it leaves.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -7,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
-use super::watch;
+use super::watch::{self, Entry};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
+use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
 use crate::domain::{steps, store};
 use crate::error::{Context, Failure, Result};
@@ -19,10 +21,12 @@ use crate::sys::{durable, process};
 use crate::types::DomainName;
 
 /// Why a supervisor was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// To start the domain.
     Start,
+    /// To go on with the state in this file, with the definition that `fief restore` left in the domain's folder.
+    Restore(PathBuf),
     /// To take up what an earlier supervisor left: a running guest, or the remains of one.
     Adopt,
 }
@@ -31,7 +35,7 @@ pub enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
-    /// The guest runs; a warning where it could run better.
+    /// The guest runs, or stands still as it was saved; a warning where it could run better.
     Running {
         id: u32,
         warning: Option<String>,
@@ -42,7 +46,7 @@ pub enum Report {
 }
 
 /// Runs to the end of the domain. `say` is called once, with the outcome of the start.
-pub fn run(gate: &Gate, name: &DomainName, purpose: Purpose, say: impl FnOnce(Report)) -> Result<()> {
+pub fn run(gate: &Gate, name: &DomainName, purpose: &Purpose, say: impl FnOnce(Report)) -> Result<()> {
     let mut say = Some(say);
     let mut report = move |report: Report| {
         if let Some(say) = say.take() {
@@ -65,7 +69,7 @@ struct Life<'a> {
     restarts: u32,
 }
 
-fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn FnMut(Report)) -> Result<()> {
+fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn FnMut(Report)) -> Result<()> {
     let layout = gate.layout();
     let definition = store::load(layout, name)?;
     // A supervisor that ends lets go of the lock a moment after its last answer.
@@ -89,6 +93,11 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
             life.clear_remains()?;
             match purpose {
                 Purpose::Start => None,
+                Purpose::Restore(file) => {
+                    let opened = Opened::open(file)?;
+                    life.definition = store::take_restoring(layout, name)?;
+                    Some(life.start(Some(opened), report)?)
+                }
                 Purpose::Adopt => {
                     report(Report::Off);
                     return Ok(());
@@ -98,7 +107,7 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: Purpose, report: &mut dyn 
     };
     let mut ending = match ending {
         Some(ending) => ending,
-        None => life.start(report)?,
+        None => life.start(None, report)?,
     };
     // The guest is over; start it again for as long as its definition, or whoever asked for a reboot, says so.
     loop {
@@ -144,6 +153,18 @@ impl Life<'_> {
         for failure in &failures {
             tracing::error!(domain = %name, %failure, "a step could not be undone");
         }
+        // A save that was under way has come about if its file stands, whoever was killed meanwhile.
+        let saved = self.record.saving.take().and_then(|saving| {
+            let stands = saving.stands();
+            if !stands {
+                saving.clear();
+            }
+            stands.then_some(saving.file)
+        });
+        let reason = if saved.is_some() { EndReason::Saved } else { reason };
+        if saved.is_some() {
+            self.record.saved = saved;
+        }
         self.record.last_end = Some(End { at: Timestamp::now(), reason, exit_code });
         if let Some(first) = failures.into_iter().next() {
             self.record.save(self.gate.layout())?;
@@ -170,7 +191,7 @@ impl Life<'_> {
     }
 
     /// All steps up to a running guest, then watches it to its end.
-    fn start(&mut self, report: &mut dyn FnMut(Report)) -> Result<Ending> {
+    fn start(&mut self, state: Option<Opened>, report: &mut dyn FnMut(Report)) -> Result<Ending> {
         let layout = self.gate.layout();
         let name = self.name();
         let id = next_id(self.gate)?;
@@ -193,17 +214,32 @@ impl Life<'_> {
         self.record.save(layout)?;
         store::write_running(layout, &self.definition)?;
 
-        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, id) {
+        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, id, state.is_some()) {
             Ok(launched) => launched,
             Err(failure) => return Err(self.failed(failure)),
         };
         let watcher = watch::Watcher::new(self.gate, &self.definition, launched.hypervisor);
-        let watcher = match watcher.connect() {
+        let mut watcher = match watcher.connect() {
             Ok(watcher) => watcher,
             Err(failure) => return Err(self.failed(failure)),
         };
-        let (state, _) = step(State::Starting, Happening::Launched, self.rules());
-        self.record.state = state;
+        let (next, _) = step(State::Starting, Happening::Launched, self.rules());
+        let mut entry = Entry::Fresh;
+        if let Some(opened) = state {
+            if opened.header.paused {
+                entry = Entry::Still;
+            }
+            if let Err(failure) = watcher.receive(opened) {
+                return Err(self.failed(failure));
+            }
+        }
+        self.record.state = match entry {
+            Entry::Fresh | Entry::Adopted => next,
+            Entry::Still => step(next, Happening::Paused, self.rules()).0,
+        };
+        // From here on the guest may write to its disks: what was saved before no longer fits them.
+        self.record.runs += 1;
+        self.record.saved = None;
         let warning = launched.warning.clone();
         if let Some(run) = &mut self.record.run {
             run.hypervisor = launched.hypervisor;
@@ -218,7 +254,7 @@ impl Life<'_> {
         tracing::info!(domain = %name, id, "running");
         let rules = self.rules();
         let begun = Instant::now();
-        let ending = watcher.run(&mut self.record, rules, true, || report(Report::Running { id, warning }));
+        let ending = watcher.run(&mut self.record, rules, entry, || report(Report::Running { id, warning }));
         self.settle(begun);
         match ending {
             Ok(ending) => Ok(ending),
@@ -269,7 +305,7 @@ impl Life<'_> {
         let watcher = watch::Watcher::new(self.gate, &self.definition, hypervisor).connect()?;
         self.record.save(layout)?;
         let rules = self.rules();
-        watcher.run(&mut self.record, rules, false, || report(Report::Running { id, warning }))
+        watcher.run(&mut self.record, rules, Entry::Adopted, || report(Report::Running { id, warning }))
     }
 
     /// A start after an earlier run of this supervisor's; `askers` wait for its outcome.
@@ -278,7 +314,7 @@ impl Life<'_> {
         let started = store::load(self.gate.layout(), &self.name()).and_then(|definition| {
             // What was changed since its start takes effect now.
             self.definition = definition;
-            self.start(&mut |_| {
+            self.start(None, &mut |_| {
                 if let Some(askers) = waiting.take() {
                     // They are of the loop before, which cannot be run from within this one.
                     std::thread::spawn(move || askers.answer(&Ok(State::Running)));

@@ -21,8 +21,9 @@ use super::job::{self, Job};
 use super::request::Patience;
 use crate::config::domain::{DomainDefinition, GraphicsKind};
 use crate::domain::record::{EndReason, Record};
+use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, Task, step};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::Event;
@@ -55,6 +56,17 @@ pub(super) struct Connected {
     control: UnixListener,
     vnc: Option<UnixListener>,
     exit: AsyncFd<std::os::fd::OwnedFd>,
+}
+
+/// How the loop comes to its guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// It is to be let go.
+    Fresh,
+    /// It stood still when it was saved, and does.
+    Still,
+    /// An earlier supervisor let it go.
+    Adopted,
 }
 
 impl<'a> Watcher<'a> {
@@ -106,8 +118,31 @@ impl<'a> Watcher<'a> {
         })
     }
 
-    /// Lets the guest go (`fresh`) and watches it until it is over.
-    pub fn run(mut self, record: &mut Record, rules: Rules, fresh: bool, ready: impl FnOnce()) -> Result<Ending> {
+    /// Hands the hypervisor the state that it waits for. The guest is not let go.
+    pub fn receive(&mut self, state: Opened) -> Result<()> {
+        let (Some(runtime), Some(connected)) = (&self.runtime, &self.connected) else {
+            return Err(Failure::other("the supervisor's loop was not connected"));
+        };
+        let from = state.path().display().to_string();
+        let (source, mut target) = std::io::pipe().context(|| "cannot make a pipe for the state".to_owned())?;
+        let read = std::thread::spawn(move || state.stream(&mut target));
+        let moved = runtime.block_on(connected.monitor.read_state(source.into()));
+        let read = read.join().unwrap_or_else(|_| Err(Failure::other("reading the state panicked")));
+        let doing = || format!("cannot go on with the state in {from}");
+        match (read, moved) {
+            (Ok(()), Ok(())) => Ok(()),
+            // A damaged file makes the hypervisor say many things; the damage is the cause.
+            (Err(failure), _) if failure.kind == Kind::Usage => Err(failure.while_doing(doing())),
+            (_, Err(mut failure)) => {
+                failure.causes.extend(qemu::last_words(&self.folder()));
+                Err(failure.while_doing(doing()))
+            }
+            (Err(failure), Ok(())) => Err(failure.while_doing(doing())),
+        }
+    }
+
+    /// Watches the guest until it is over, having let it go first where it is a fresh one.
+    pub fn run(mut self, record: &mut Record, rules: Rules, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
         let (Some(runtime), Some(connected)) = (self.runtime.take(), self.connected.take()) else {
             return Err(Failure::other("the supervisor's loop was not connected"));
         };
@@ -124,7 +159,7 @@ impl<'a> Watcher<'a> {
             hypervisor: self.hypervisor,
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
         };
-        let mut ending = runtime.block_on(run.all(connected, fresh, ready))?;
+        let mut ending = runtime.block_on(run.all(connected, entry, ready))?;
         ending.askers.connections = Some((runtime, run.clients));
         Ok(ending)
     }
@@ -154,14 +189,22 @@ pub(super) struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    async fn all(&mut self, mut connected: Connected, fresh: bool, ready: impl FnOnce()) -> Result<Ending> {
-        if fresh {
-            connected.monitor.resume().await?;
-        } else if let Some(missed) = missed(&connected.monitor).await?
-            && let Some(ending) = self.happened(missed, &mut connected).await?
-        {
-            ready();
-            return Ok(ending);
+    async fn all(&mut self, mut connected: Connected, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
+        match entry {
+            Entry::Fresh => connected.monitor.resume().await?,
+            Entry::Still => {}
+            Entry::Adopted => {
+                let mut happening = self.settle_saving(&mut connected).await?;
+                if happening.is_none() {
+                    happening = missed(&connected.monitor).await?;
+                }
+                if let Some(missed) = happening
+                    && let Some(ending) = self.happened(missed, &mut connected).await?
+                {
+                    ready();
+                    return Ok(ending);
+                }
+            }
         }
         ready();
         let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
@@ -269,6 +312,7 @@ impl Loop<'_> {
                     job.asker.respond(Response::Failed(Failure::conflict(message)));
                 }
                 let exit_code = self.quit(connected).await;
+                last_said(connected).await;
                 return Ok(Some(self.ending(happening, exit_code)));
             }
         }
@@ -324,10 +368,7 @@ impl Loop<'_> {
                 happening = last;
             }
         }
-        let mut buffer = [0; 4096];
-        while let Ok(Ok(length @ 1..)) = tokio::time::timeout(LAST_WORDS, connected.serial.read(&mut buffer)).await {
-            connected.console.said(&buffer[..length]);
-        }
+        last_said(&mut connected).await;
         // isa-debug-exit ends the hypervisor with (value << 1) | 1: always odd.
         if self.definition.debug_exit
             && happening == Happening::HypervisorGone
@@ -345,6 +386,14 @@ impl Loop<'_> {
             happening = Happening::HypervisorGone;
         }
         Ok(self.ending(happening, exit_code))
+    }
+}
+
+/// What the guest said before its hypervisor ended, and was not read yet.
+async fn last_said(connected: &mut Connected) {
+    let mut buffer = [0; 4096];
+    while let Ok(Ok(length @ 1..)) = tokio::time::timeout(LAST_WORDS, connected.serial.read(&mut buffer)).await {
+        connected.console.said(&buffer[..length]);
     }
 }
 

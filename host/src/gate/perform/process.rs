@@ -32,7 +32,7 @@ const MARK: &str = "FIEF_DOMAIN=";
 /// Sockets that a start leaves in the domain's folder.
 const SOCKETS: [&str; 2] = ["qmp.sock", "serial.sock"];
 /// What is kept of a probe's output, in bytes.
-const SAID_MAX: usize = 2_048;
+const SAID_MAX: usize = 16 << 10;
 
 pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
     match operation {

@@ -34,7 +34,7 @@ const FIRMWARE: [(&str, &str); 5] = [
 /// What could not be opened, with the package to install where firmware is missing; `Usage` where the definition asks
 /// for what the machine does not have.
 pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result<Prepared> {
-    let Launch { definition, id: _, accelerator, disks, cards } = launch;
+    let Launch { definition, id: _, accelerator, disks, cards, incoming } = launch;
     let mut handed = Handed::default();
     let socket = |name: &str| {
         listen_in(folder, name)
@@ -82,7 +82,8 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             CardSource::User { network, forwards, restricted } => CardPlan::User { network, forwards, restricted },
         })
         .collect();
-    let arguments = arguments(&Plan { definition: &definition, accelerator, qmp, serial, disks: plans, cards, start })?;
+    let arguments =
+        arguments(&Plan { definition: &definition, accelerator, qmp, serial, disks: plans, cards, start, incoming })?;
     let command = HypervisorCommand {
         program: settings.qemu.clone(),
         arguments,

@@ -111,6 +111,7 @@ impl Bench {
 
     fn start(&mut self) -> Result<ProcessId> {
         let launch = Launch {
+            incoming: false,
             definition: self.definition.clone(),
             id: 7,
             accelerator: self.accelerator,

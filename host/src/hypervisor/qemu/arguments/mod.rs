@@ -37,6 +37,8 @@ pub struct Plan<'a> {
     pub disks: Vec<DiskPlan>,
     pub cards: Vec<CardPlan>,
     pub start: StartPlan,
+    /// A state comes in by QMP before the guest is let go.
+    pub incoming: bool,
 }
 
 /// A disk's image and those it stands on, top first. All but a writable top are opened for reading only.
@@ -92,7 +94,10 @@ pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
     list.text("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     list.text("-name", format!("guest={},debug-threads=on", escape(definition.name.as_str())));
     list.text("-uuid", definition.uuid.to_string());
-    list.text("-machine", machine(&plan.start));
+    list.text("-machine", machine(definition.machine.as_deref(), &plan.start));
+    if plan.incoming {
+        list.text("-incoming", "defer");
+    }
     list.text(
         "-accel",
         match plan.accelerator {
@@ -100,11 +105,7 @@ pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
             ChosenAccelerator::Tcg => "tcg",
         },
     );
-    let best = match plan.accelerator {
-        ChosenAccelerator::Kvm => "host",
-        ChosenAccelerator::Tcg => "max",
-    };
-    list.text("-cpu", definition.cpu.as_deref().unwrap_or(best));
+    list.text("-cpu", definition.cpu.as_deref().unwrap_or(plan.accelerator.best_cpu()));
     list.text("-m", format!("size={}", memory(definition.memory)));
     list.text("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", definition.vcpus));
     list.text("-rtc", "base=utc");
@@ -133,9 +134,9 @@ pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
     Ok(list.0)
 }
 
-fn machine(start: &StartPlan) -> String {
+fn machine(kind: Option<&str>, start: &StartPlan) -> String {
     // A guest's memory is not for a core dump; USB and VMware's port are there where asked for only.
-    let mut machine = String::from("q35,usb=off,vmport=off,dump-guest-core=off");
+    let mut machine = format!("{},usb=off,vmport=off,dump-guest-core=off", kind.unwrap_or("q35"));
     if let StartPlan::Uefi { .. } = start {
         machine.push_str(",pflash0=firmware-code,pflash1=firmware-variables");
     }

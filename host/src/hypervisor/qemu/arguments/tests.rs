@@ -49,6 +49,7 @@ fn writable(chain: &[(ImageFormat, i32)]) -> DiskPlan {
 
 fn plan(definition: &DomainDefinition) -> Plan<'_> {
     Plan {
+        incoming: false,
         definition,
         accelerator: ChosenAccelerator::Tcg,
         qmp: 10,

@@ -34,6 +34,12 @@ commands! {
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
+    "migrate" Migrate { uri: &'static str } -> IgnoredAny;
+    "migrate-incoming" MigrateIncoming { uri: &'static str } -> IgnoredAny;
+    "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
+    "migrate_cancel" MigrateCancel {} -> IgnoredAny;
+    "query-migrate" QueryMigrate {} -> Migration;
+    "qom-get" QomGet { path: &'static str, property: &'static str } -> serde_json::Value;
     "screendump" Screendump { filename: String, format: &'static str } -> IgnoredAny;
 }
 
@@ -53,12 +59,42 @@ pub(super) struct VersionAnswer {
     pub(super) qemu: Version,
 }
 
+/// `MigrationInfo` (qapi/migration.json): empty before the first one.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Migration {
+    pub(super) status: Option<MigrationStatus>,
+    pub(super) error_desc: Option<String>,
+}
+
+/// How far a migration is (`MigrationStatus`); those that fief does not use are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum MigrationStatus {
+    None,
+    Setup,
+    Active,
+    Device,
+    Cancelling,
+    Cancelled,
+    Completed,
+    Failed,
+    #[serde(other)]
+    Other,
+}
+
 /// QEMU's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Version {
     pub major: u32,
     pub minor: u32,
     pub micro: u32,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    }
 }
 
 /// What the guest does (`RunState` in qapi/run-state.json).

@@ -10,6 +10,7 @@
 
 mod command;
 mod connection;
+mod state;
 mod wire;
 
 use std::os::fd::{AsFd, OwnedFd};
