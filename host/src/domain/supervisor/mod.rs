@@ -10,6 +10,7 @@
 //! Killed, it leaves the guest running; the next command starts another, which finds the hypervisor by its record
 //! and takes it up.
 
+mod connect;
 mod console;
 pub mod control;
 mod ending;

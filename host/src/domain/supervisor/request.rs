@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connect::Connected;
 use super::control::{Answer, Asked, Asker, Request, Response};
 use super::ending::Ending;
-use super::watch::{Connected, Loop};
+use super::watch::Loop;
 use crate::domain::state::{Admission, Happening, admit};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;

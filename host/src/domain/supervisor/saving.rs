@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::connect::Connected;
 use super::control::Asker;
 use super::job::{Job, JobEnd};
-use super::watch::{Connected, Loop};
+use super::watch::Loop;
 use crate::config::domain;
 use crate::domain::saved::{HARDWARE, Header, HostCpu, Opened, Writer};
 use crate::domain::state::{Happening, State};

@@ -48,16 +48,6 @@ pub struct Watcher<'a> {
     connected: Option<Connected>,
 }
 
-pub(super) struct Connected {
-    pub(super) monitor: qmp::Monitor,
-    events: mpsc::Receiver<Event>,
-    console: Console,
-    serial: OwnedReadHalf,
-    control: UnixListener,
-    vnc: Option<UnixListener>,
-    exit: AsyncFd<std::os::fd::OwnedFd>,
-}
-
 /// How the loop comes to its guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
@@ -80,42 +70,13 @@ impl<'a> Watcher<'a> {
             .enable_all()
             .build()
             .context(|| "cannot start the supervisor's loop".to_owned())?;
-        self.connected = Some(runtime.block_on(self.open())?);
+        self.connected = Some(runtime.block_on(connect::open(&self.folder(), self.definition, self.hypervisor))?);
         self.runtime = Some(runtime);
         Ok(self)
     }
 
     fn folder(&self) -> PathBuf {
         self.layout.domain(&self.definition.name)
-    }
-
-    async fn open(&self) -> Result<Connected> {
-        let folder = self.folder();
-        let hypervisor = self.hypervisor.ok_or_else(|| Failure::other("no hypervisor was started"))?;
-        let exit = process::watch(hypervisor)
-            .context(|| "the hypervisor ended before it was ready".to_owned())
-            .map_err(|mut failure| {
-                failure.causes.extend(qemu::last_words(&folder));
-                failure
-            })?;
-        let (monitor, events) = qmp::Monitor::connect(&folder).await?;
-        let serial = socket::connect_in(&folder, "serial.sock")
-            .and_then(into_async)
-            .context(|| "cannot reach the guest's console".to_owned())?;
-        let (console, serial) = Console::new(&folder, serial)?;
-        let vnc = match self.definition.graphics.kind {
-            GraphicsKind::Vnc => Some(control::listen(&folder, "vnc.sock")?),
-            GraphicsKind::None => None,
-        };
-        Ok(Connected {
-            monitor,
-            events,
-            console,
-            serial,
-            control: control::listen(&folder, "control.sock")?,
-            vnc,
-            exit,
-        })
     }
 
     /// Hands the hypervisor the state that it waits for. The guest is not let go.
@@ -163,11 +124,6 @@ impl<'a> Watcher<'a> {
         ending.askers.connections = Some((runtime, run.clients));
         Ok(ending)
     }
-}
-
-fn into_async(stream: std::os::unix::net::UnixStream) -> std::io::Result<UnixStream> {
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream)
 }
 
 pub(super) struct Loop<'a> {
@@ -265,7 +221,7 @@ impl Loop<'_> {
                     }
                     None
                 }
-                viewer = accept(connected.vnc.as_ref()) => {
+                viewer = connect::viewer(connected.vnc.as_ref()) => {
                     if let Err(failure) = connected.monitor.add_vnc_client(viewer?).await {
                         tracing::warn!(%failure, "a viewer could not be let in");
                     }
@@ -312,7 +268,7 @@ impl Loop<'_> {
                     job.asker.respond(Response::Failed(Failure::conflict(message)));
                 }
                 let exit_code = self.quit(connected).await;
-                last_said(connected).await;
+                connected.last_said().await;
                 return Ok(Some(self.ending(happening, exit_code)));
             }
         }
@@ -368,7 +324,7 @@ impl Loop<'_> {
                 happening = last;
             }
         }
-        last_said(&mut connected).await;
+        connected.last_said().await;
         // isa-debug-exit ends the hypervisor with (value << 1) | 1: always odd.
         if self.definition.debug_exit
             && happening == Happening::HypervisorGone
@@ -386,25 +342,6 @@ impl Loop<'_> {
             happening = Happening::HypervisorGone;
         }
         Ok(self.ending(happening, exit_code))
-    }
-}
-
-/// What the guest said before its hypervisor ended, and was not read yet.
-async fn last_said(connected: &mut Connected) {
-    let mut buffer = [0; 4096];
-    while let Ok(Ok(length @ 1..)) = tokio::time::timeout(LAST_WORDS, connected.serial.read(&mut buffer)).await {
-        connected.console.said(&buffer[..length]);
-    }
-}
-
-async fn accept(listener: Option<&UnixListener>) -> Result<std::os::fd::OwnedFd> {
-    match listener {
-        Some(listener) => {
-            let (stream, _) = listener.accept().await.context(|| "cannot take a viewer".to_owned())?;
-            let stream = stream.into_std().context(|| "cannot take a viewer".to_owned())?;
-            Ok(stream.into())
-        }
-        None => std::future::pending().await,
     }
 }
 
