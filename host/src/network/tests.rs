@@ -278,6 +278,8 @@ fn a_network_with_a_card_on_it_goes_down_only_by_force() {
             mac: nic().mac,
             mtu: None,
             admit_address: None,
+            spoofing: Default::default(),
+            bandwidth: None,
         };
         let mut ledger = Ledger::volatile();
         let made = host.gate.perform(&Actor::Operator, &mut ledger, tap, Vec::new()).unwrap();

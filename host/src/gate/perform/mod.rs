@@ -95,7 +95,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
 pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
         Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } => link::missing(operation),
-        Operation::BridgeReach { .. } => firewall::missing(gate, operation),
+        Operation::BridgeReach { .. } | Operation::TapCreate { .. } => firewall::missing(gate, operation),
         Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -110,7 +110,6 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotList { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
-        | Operation::TapCreate { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. } => Ok(None),
     }

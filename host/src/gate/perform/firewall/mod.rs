@@ -1,9 +1,12 @@
-//! What guests may reach: one nftables table a bridge (`inet fief-BRIDGE`), one a tap (`bridge fief-TAP`), each put
+//! What guests may reach: one nftables table a bridge (`inet fief-BRIDGE`), one a tap (`netdev fief-TAP`), each put
 //! in place, replaced and removed in one transaction. No other table is touched.
 
+mod admission;
 mod nft;
 pub(super) mod port;
 mod rules;
+
+pub(super) use admission::Admission;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
@@ -38,6 +41,9 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         Operation::BridgeReach { bridge, reach, .. } => {
             Ok((!nft::stands(gate, "inet", &rules::table(bridge), rules::chains(reach))?)
                 .then(|| format!("the packet filter of bridge {bridge} is gone or was changed")))
+        }
+        Operation::TapCreate { tap, .. } => {
+            Ok((!port::stands(gate, tap)?).then(|| format!("the packet filter of tap {tap} is gone or was changed")))
         }
         _ => Ok(None),
     }
