@@ -8,6 +8,7 @@ pub mod confined;
 pub mod durable;
 pub mod guest_code;
 pub mod landlock;
+pub mod link;
 pub mod message;
 pub mod process;
 pub mod seccomp;
