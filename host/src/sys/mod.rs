@@ -6,6 +6,7 @@ pub mod component;
 pub mod confine;
 pub mod confined;
 pub mod durable;
+pub mod filter_news;
 pub mod guest_code;
 pub mod landlock;
 pub mod link;

@@ -14,7 +14,7 @@ use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
 use crate::domain::{run_id, steps, store};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
 use crate::sys::{durable, process};
