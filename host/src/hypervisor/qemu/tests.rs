@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::storage::BlockSource;
 use crate::sys::process::{self, Exit};
 use crate::sys::socket::connect_in;
-use crate::types::ByteSize;
+use crate::types::{ByteSize, Spoofing};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -479,7 +479,14 @@ async fn user_mode_cards_forward_from_the_host() {
     let network: crate::types::NetworkName = "user".parse().unwrap();
     for (n, model, forwards) in [(1, CardModel::Virtio, vec![forward]), (2, CardModel::E1000, Vec::new())] {
         let mac = crate::types::MacAddress::for_guest([0, 0, n]);
-        bench.definition.cards.push(Card { network: network.clone(), mac, model, address: None });
+        bench.definition.cards.push(Card {
+            network: network.clone(),
+            mac,
+            model,
+            address: None,
+            spoofing: Spoofing::Denied,
+            bandwidth: None,
+        });
         bench.cards.push(CardSource::User { network: Some("10.0.3.0/24".into()), forwards, restricted: true });
     }
     bench.start().unwrap();
