@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn places_follow_the_definition_at_a_start_and_stay_while_others_come_and_go() {
-        let disks = "[[disk]]\nvolume = \"p/a\"\n[[disk]]\nvolume = \"p/cd\"\ndevice = \"cdrom\"\n[[disk]]\nvolume = \"p/b\"\n";
+        let disks =
+            "[[disk]]\nvolume = \"p/a\"\n[[disk]]\nvolume = \"p/cd\"\ndevice = \"cdrom\"\n[[disk]]\nvolume = \"p/b\"\n";
         let definition = definition(disks);
         let mut places = Places::new(&definition);
         let of = |places: &Places, name: &str| places.disk(&volume(name)).ok();
@@ -148,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_machine_with_many_devices_has_more_ports_and_one_of_the_first_layout_none() {
-        let many: String = (0..9).map(|n| format!("[[card]]\nnetwork = \"l\"\nmac = \"52:54:00:00:00:0{n}\"\n")).collect();
+        let many: String =
+            (0..9).map(|n| format!("[[card]]\nnetwork = \"l\"\nmac = \"52:54:00:00:00:0{n}\"\n")).collect();
         let definition = definition(&many);
         let places = Places::new(&definition);
         assert_eq!((places.disk_ports, places.card_ports, places.free_card_port()), (PORTS, PORTS_MAX, Some(9)));

@@ -58,7 +58,8 @@ impl Header {
     pub fn places(&self, now: &DomainDefinition) -> Result<Places> {
         match &self.places {
             Some(places) => {
-                let saved = domain::parse(self.definition.as_bytes(), "the saved definition", &mut domain::RandomIdentity)?;
+                let saved =
+                    domain::parse(self.definition.as_bytes(), "the saved definition", &mut domain::RandomIdentity)?;
                 Ok(places.renamed(&saved, now))
             }
             None => Ok(Places::first_layout(now)),

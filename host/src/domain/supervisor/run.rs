@@ -220,7 +220,8 @@ impl Life<'_> {
         self.record.save(layout)?;
         store::write_running(layout, &self.definition)?;
 
-        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, &places, id, state.is_some()) {
+        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, &places, id, state.is_some())
+        {
             Ok(launched) => launched,
             Err(failure) => return Err(self.failed(failure)),
         };

@@ -65,8 +65,7 @@ pub(in crate::hypervisor::qemu) fn device(seat: usize, card: &Card, source: &Car
         CardModel::Virtio => "virtio-net-pci",
         CardModel::E1000 => "e1000",
     };
-    let mut device =
-        json!({"driver": driver, "id": device_id(seat), "netdev": id(seat), "mac": card.mac.to_string()});
+    let mut device = json!({"driver": driver, "id": device_id(seat), "netdev": id(seat), "mac": card.mac.to_string()});
     match (card.model, source) {
         (CardModel::Virtio, CardPlan::Tap { mtu: Some(mtu), .. }) => device["host_mtu"] = (*mtu).into(),
         (CardModel::Virtio, CardPlan::Tap { mtu: None, .. } | CardPlan::User { .. }) | (CardModel::E1000, _) => {}

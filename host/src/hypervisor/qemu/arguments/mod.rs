@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 
 pub(super) use card::{device as card_device, device_id as card_id, id as card_netdev_id, netdev, port as card_port};
 pub(super) use disk::{
-    device as disk_device, device_id as disk_id, disk_of_node, node as disk_node, nodes as disk_nodes, port as disk_port,
+    device as disk_device, device_id as disk_id, disk_of_node, node as disk_node, nodes as disk_nodes,
+    port as disk_port,
 };
 
 use crate::config::domain::{Action, BootDevice, DomainDefinition, GraphicsKind};

@@ -43,7 +43,8 @@ fn disk(device: DiskDevice, bus: DiskBus) -> Disk {
 
 /// Each on a volume of its own.
 fn disks(all: impl IntoIterator<Item = (DiskDevice, DiskBus)>) -> Vec<Disk> {
-    let named = |(n, (device, bus))| Disk { volume: format!("default/node{}", n + 1).parse().unwrap(), ..disk(device, bus) };
+    let named =
+        |(n, (device, bus))| Disk { volume: format!("default/node{}", n + 1).parse().unwrap(), ..disk(device, bus) };
     all.into_iter().enumerate().map(named).collect()
 }
 
@@ -168,7 +169,8 @@ fn devices_sit_in_the_places_that_they_were_given() {
     assert_eq!(device(&plan, "card64-device")["addr"], "0xa.0x0", "e1000 knows nothing of ports");
     let ports: Vec<_> = values(&plan, "-device").into_iter().filter(|d| d["driver"] == "pcie-root-port").collect();
     assert_eq!(ports.len(), 16);
-    let distinct = |key: &str| ports.iter().map(|port| port[key].to_string()).collect::<std::collections::BTreeSet<_>>();
+    let distinct =
+        |key: &str| ports.iter().map(|port| port[key].to_string()).collect::<std::collections::BTreeSet<_>>();
     assert_eq!((distinct("addr").len(), distinct("chassis").len()), (16, 16));
 }
 

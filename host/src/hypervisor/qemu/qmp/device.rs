@@ -171,9 +171,8 @@ impl Monitor {
     async fn drive(&self, place: usize) -> Result<command::Drive> {
         let id = id(Device::Disk(place));
         let all = self.execute(&command::QueryBlock {}, None).await?;
-        let named = |drive: &command::Drive| {
-            drive.qdev.as_deref().is_some_and(|path| path.split('/').any(|part| part == id))
-        };
+        let named =
+            |drive: &command::Drive| drive.qdev.as_deref().is_some_and(|path| path.split('/').any(|part| part == id));
         all.into_iter().find(named).ok_or_else(|| Failure::other(format!("the machine has no drive {id}")))
     }
 
