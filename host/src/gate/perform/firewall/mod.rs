@@ -49,6 +49,42 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
     }
 }
 
+/// Does what the operation did to the packet filter once more; none where its link is gone.
+pub(super) fn again(gate: &Gate, operation: &Operation) -> Result<Option<Outcome>> {
+    let done = match operation {
+        Operation::BridgeReach { .. } => act(gate, operation).map(|done| done.outcome),
+        Operation::TapCreate { tap, mac, admit_address, spoofing, bandwidth, .. } => {
+            let (address, spoofing, bandwidth) = (*admit_address, *spoofing, *bandwidth);
+            let admission = Admission { mac: *mac, address, spoofing, bandwidth };
+            port::admit(gate, tap, &admission).map(|()| Outcome::Set)
+        }
+        _ => return Ok(None),
+    };
+    match done {
+        Ok(outcome) => Ok(Some(outcome)),
+        // A table of a link cannot be made without the link.
+        Err(_) if !standing(operation) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn standing(operation: &Operation) -> bool {
+    match operation {
+        Operation::BridgeReach { bridge: link, .. } | Operation::TapCreate { tap: link, .. } => {
+            crate::sys::link::exists(link).unwrap_or(true)
+        }
+        _ => true,
+    }
+}
+
+/// The tables that a card stands behind: its own, and that of its bridge.
+pub(super) fn tables(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::TapCreate { tap, bridge, .. } => vec![rules::table(tap), rules::table(bridge)],
+        _ => Vec::new(),
+    }
+}
+
 /// Forwarding is a setting of the whole host, so that it stays the operator's to turn on.
 fn note_forwarding() {
     if std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|value| value.trim() == "0") {

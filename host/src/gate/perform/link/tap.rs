@@ -33,7 +33,7 @@ impl Tap<'_> {
         let (tap, bridge) = (self.tap, self.bridge);
         let descriptor = crate::sys::tap::create(tap).map_err(|error| match error.raw_os_error() {
             Some(libc::EBUSY) => Failure::conflict(format!("the link {tap} exists"))
-                .hint(format!("`ip link show {tap}` says what it is; a tap goes when its hypervisor ends")),
+                .hint(format!("`ip link show {tap}` says what it is; the next start numbers its interfaces anew")),
             Some(libc::EPERM | libc::EACCES) => Failure::new(Kind::Denied, format!("cannot make the tap {tap}"))
                 .because(error)
                 .hint("taps need root (CAP_NET_ADMIN); a network of kind `user` does without"),
