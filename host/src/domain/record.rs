@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
-use crate::domain::supervisor::Saving;
+use crate::domain::supervisor::{Changing, Saving};
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
@@ -59,6 +59,9 @@ pub struct Run {
     /// Where its devices sit; absent in records of the first layout, where that follows from the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<Places>,
+    /// A device that is on its way in or out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changing: Option<Changing>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,6 +264,7 @@ mod tests {
                 volumes: vec!["default/node1".parse().unwrap()],
                 cards: vec![],
                 places: None,
+                changing: None,
             }),
             last_end: None,
             runs: 0,

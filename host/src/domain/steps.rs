@@ -16,6 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
+use crate::domain::change::{Change, disc};
 use crate::domain::lease;
 use crate::domain::record::{CardRecord, Record};
 use crate::error::{Context, Failure, Result};
@@ -140,7 +141,12 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
     let mut networks: Vec<Network> = Vec::new();
-    let plug = |(index, card): (usize, &Card)| {
+    let cards = definition.cards.iter().enumerate();
+    cards.map(|(index, card)| plug_card(gate, &mut networks, &definition.name, index, card)).collect()
+}
+
+fn plug_card(gate: &Gate, networks: &mut Vec<Network>, domain: &DomainName, index: usize, card: &Card) -> Result<Port> {
+    let plugged = (|| {
         let at = match networks.iter().position(|open| open.definition().name == card.network) {
             Some(at) => at,
             None => {
@@ -150,20 +156,10 @@ fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
                 networks.len() - 1
             }
         };
-        let nic = Nic {
-            domain: definition.name.clone(),
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            mac: card.mac,
-            address: card.address,
-        };
-        networks[at].plug(&nic)
-    };
-    let saying = |(index, result): (usize, Result<Port>)| {
-        result.map_err(|failure| {
-            failure.while_doing(format!("cannot plug card {index} into network {}", definition.cards[index].network))
-        })
-    };
-    definition.cards.iter().enumerate().map(plug).enumerate().map(saying).collect()
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        networks[at].plug(&Nic { domain: domain.clone(), index, mac: card.mac, address: card.address })
+    })();
+    plugged.map_err(|failure| failure.while_doing(format!("cannot plug card {index} into network {}", card.network)))
 }
 
 fn make_taps(
@@ -173,42 +169,85 @@ fn make_taps(
     id: u32,
     ports: Vec<Port>,
 ) -> Result<(Vec<CardRecord>, Vec<CardSource>)> {
-    let mut records = Vec::new();
-    let mut sources = Vec::new();
-    for (index, (card, port)) in definition.cards.iter().zip(ports).enumerate() {
-        match port {
-            Port::User { network, forwards, restricted } => {
-                if card.bandwidth.is_some() {
-                    let message = format!("network {} cannot limit the bandwidth of card {index}", card.network);
-                    return Err(Failure::conflict(message)
-                        .hint("leave `bandwidth` out of the card, or use a network with a bridge"));
-                }
-                records.push(CardRecord { network: card.network.clone(), mac: Some(card.mac), tap: None });
-                sources.push(CardSource::User { network, forwards, restricted });
+    let cards = definition.cards.iter().zip(ports).enumerate();
+    let wire = |(index, (card, port))| wire(gate, ledger, &definition.name, (id, index), card, port);
+    Ok(cards.map(wire).collect::<Result<Vec<_>>>()?.into_iter().unzip())
+}
+
+/// The way out for one card: number `index` of run `id`.
+pub(super) fn wire(
+    gate: &Gate,
+    ledger: &mut Ledger,
+    domain: &DomainName,
+    (id, index): (u32, usize),
+    card: &Card,
+    port: Port,
+) -> Result<(CardRecord, CardSource)> {
+    let record = |tap| CardRecord { network: card.network.clone(), mac: Some(card.mac), tap };
+    match port {
+        Port::User { network, forwards, restricted } => {
+            if card.bandwidth.is_some() {
+                let message = format!("network {} cannot limit the bandwidth of card {index}", card.network);
+                return Err(Failure::conflict(message)
+                    .hint("leave `bandwidth` out of the card, or use a network with a bridge"));
             }
-            Port::Bridge { bridge, admit_address, mtu } => {
-                let tap = Record::tap_name(id, index)?;
-                let create = Operation::TapCreate {
-                    domain: definition.name.clone(),
-                    tap: tap.clone(),
-                    bridge,
-                    mac: card.mac,
-                    mtu,
-                    admit_address,
-                    spoofing: card.spoofing,
-                    bandwidth: card.bandwidth,
-                };
-                let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
-                let descriptor = match done.descriptors.pop() {
-                    Some(descriptor) => descriptor,
-                    None => placeholder()?,
-                };
-                records.push(CardRecord { network: card.network.clone(), mac: Some(card.mac), tap: Some(tap) });
-                sources.push(CardSource::Tap { descriptor, mtu });
-            }
+            Ok((record(None), CardSource::User { network, forwards, restricted }))
+        }
+        Port::Bridge { bridge, admit_address, mtu } => {
+            let tap = Record::tap_name(id, index)?;
+            let create = Operation::TapCreate {
+                domain: domain.clone(),
+                tap: tap.clone(),
+                bridge,
+                mac: card.mac,
+                mtu,
+                admit_address,
+                spoofing: card.spoofing,
+                bandwidth: card.bandwidth,
+            };
+            let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
+            let descriptor = match done.descriptors.pop() {
+                Some(descriptor) => descriptor,
+                None => placeholder()?,
+            };
+            Ok((record(Some(tap)), CardSource::Tap { descriptor, mtu }))
         }
     }
-    Ok((records, sources))
+}
+
+/// One disk for a machine that runs, as at a start: its lease, then the way to its volume. Undone by [`let_go`].
+pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
+    if gate.mode() == Mode::Perform && !disk.read_only {
+        lease::take(gate.layout(), &disk.volume, domain)?;
+    }
+    attach_disk(gate, &mut Vec::new(), disk)
+}
+
+/// One card for a machine that runs, as at a start: its network up, and its port there.
+pub(super) fn open_port(gate: &Gate, domain: &DomainName, index: usize, card: &Card) -> Result<Port> {
+    plug_card(gate, &mut Vec::new(), domain, index, card)
+}
+
+/// Shows what plugging a device in would do; unplugging does nothing of its own but what was done then, undone.
+pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> Result<()> {
+    match change {
+        Change::AttachDisk { disk } => open_disk(gate, domain, disk).map(drop),
+        Change::Insert { volume } => open_disk(gate, domain, &disc(volume)).map(drop),
+        Change::AttachCard { card } => {
+            let port = open_port(gate, domain, 0, card)?;
+            let id = Record::load(gate.layout(), domain)?.run.map_or(0, |run| run.id);
+            wire(gate, &mut Ledger::volatile(), domain, (id, 0), card, port).map(drop)
+        }
+        Change::DetachDisk { .. } | Change::DetachCard { .. } | Change::Eject { .. } | Change::Set { .. } => Ok(()),
+    }
+}
+
+/// Tells the storage plugin that a volume is not used any more; its lease is still to be released.
+pub(super) fn let_go(gate: &Gate, volume: &VolumeRef) {
+    if let Err(failure) = Pool::open(gate, &volume.pool).and_then(|mut pool| pool.detach(&volume.volume)) {
+        // A plugin that is broken or gone must not keep a domain from stopping.
+        tracing::warn!(volume = %volume, %failure, "the storage plugin did not let the volume go");
+    }
 }
 
 /// Stands where a dry run has no tap.
@@ -221,10 +260,7 @@ fn placeholder() -> Result<OwnedFd> {
 pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &[VolumeRef]) -> Vec<Failure> {
     let mut failures = gate.undo(ledger).err().unwrap_or_default();
     for volume in volumes {
-        if let Err(failure) = Pool::open(gate, &volume.pool).and_then(|mut pool| pool.detach(&volume.volume)) {
-            // A plugin that is broken or gone must not keep a domain from stopping.
-            tracing::warn!(volume = %volume, %failure, "the storage plugin did not let the volume go");
-        }
+        let_go(gate, volume);
         if let Err(failure) = lease::release(gate.layout(), volume, name) {
             failures.push(failure);
         }

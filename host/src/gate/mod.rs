@@ -122,8 +122,13 @@ impl Gate {
     ///
     /// An entry with an intent and no outcome (fief died in the middle) is undone by what the operation names.
     pub fn undo(&self, ledger: &mut Ledger) -> Result<(), Vec<Failure>> {
+        self.undo_where(ledger, |_| true)
+    }
+
+    /// The same for some of it: one of the devices of a domain that goes on, say.
+    pub fn undo_where(&self, ledger: &mut Ledger, which: impl Fn(&Operation) -> bool) -> Result<(), Vec<Failure>> {
         let mut failures = Vec::new();
-        for entry in ledger.newest_first() {
+        for entry in ledger.newest_first().into_iter().filter(|entry| which(&entry.operation)) {
             match perform::undo(self, &entry.operation, entry.outcome.as_ref()) {
                 Ok(()) => {
                     audit::undone(&self.layout, &entry.operation);

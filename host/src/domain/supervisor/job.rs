@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::change::Stage;
 use super::control::{Answer, Asker};
 use crate::error::Result;
 
@@ -15,6 +16,8 @@ pub enum JobEnd {
     GoOn(Answer),
     /// The guest's state is in a file, and it must not go on here.
     Saved,
+    /// A step of a change is done, and the next one is due.
+    Changed(Stage),
 }
 
 pub struct Job {

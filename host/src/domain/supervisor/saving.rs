@@ -143,7 +143,7 @@ impl Loop<'_> {
             runs: self.record.runs,
             paused: !ran,
             nvram: nvram.len() as u64,
-            definition: domain::to_toml(self.definition),
+            definition: domain::to_toml(&*self.definition),
         };
         self.record.saving = Some(saving.clone());
         self.record.save(self.layout)?;
@@ -217,7 +217,9 @@ fn name(partial: &Path, file: &Path) -> Result<()> {
 }
 
 /// Work that blocks, off the loop; it begins at once.
-fn in_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> impl Future<Output = Result<T>> {
+pub(super) fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> {
     let (done, outcome) = oneshot::channel();
     std::thread::spawn(move || done.send(work()));
     async move { outcome.await.unwrap_or_else(|_| Err(Failure::other("a step of the save panicked"))) }

@@ -23,9 +23,9 @@ use crate::domain::record::{EndReason, Record};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
-use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::{Places, qemu};
+use crate::gate::{Gate, Ledger};
+use crate::hypervisor::{Device, Event, Places, qemu};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -38,7 +38,7 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Watcher<'a> {
     gate: &'a Gate,
     layout: &'a Layout,
-    definition: &'a DomainDefinition,
+    definition: DomainDefinition,
     hypervisor: Option<ProcessId>,
     runtime: Option<tokio::runtime::Runtime>,
     connected: Option<Connected>,
@@ -56,8 +56,15 @@ pub enum Entry {
 }
 
 impl<'a> Watcher<'a> {
-    pub fn new(gate: &'a Gate, definition: &'a DomainDefinition, hypervisor: Option<ProcessId>) -> Self {
-        Watcher { gate, layout: gate.layout(), definition, hypervisor, runtime: None, connected: None }
+    pub fn new(gate: &'a Gate, definition: &DomainDefinition, hypervisor: Option<ProcessId>) -> Self {
+        Watcher {
+            gate,
+            layout: gate.layout(),
+            definition: definition.clone(),
+            hypervisor,
+            runtime: None,
+            connected: None,
+        }
     }
 
     /// Greets the hypervisor and opens the sockets that commands use.
@@ -66,7 +73,7 @@ impl<'a> Watcher<'a> {
             .enable_all()
             .build()
             .context(|| "cannot start the supervisor's loop".to_owned())?;
-        self.connected = Some(runtime.block_on(connect::open(&self.folder(), self.definition, self.hypervisor))?);
+        self.connected = Some(runtime.block_on(connect::open(&self.folder(), &self.definition, self.hypervisor))?);
         self.runtime = Some(runtime);
         Ok(self)
     }
@@ -99,16 +106,18 @@ impl<'a> Watcher<'a> {
     }
 
     /// Watches the guest until it is over, having let it go first where it is a fresh one.
-    pub fn run(mut self, record: &mut Record, rules: Rules, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
+    pub fn run(mut self, held: Held<'_>, rules: Rules, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
         let (Some(runtime), Some(connected)) = (self.runtime.take(), self.connected.take()) else {
             return Err(Failure::other("the supervisor's loop was not connected"));
         };
         let mut run = Loop {
             gate: self.gate,
             layout: self.layout,
-            definition: self.definition,
-            record,
+            definition: held.definition,
+            record: held.record,
+            ledger: held.ledger,
             rules,
+            gone: Vec::new(),
             askers: Vec::new(),
             patience: None,
             start_again: false,
@@ -122,12 +131,23 @@ impl<'a> Watcher<'a> {
     }
 }
 
+/// What the loop changes; its caller goes on with it once the guest is over.
+pub(super) struct Held<'a> {
+    pub(super) record: &'a mut Record,
+    pub(super) definition: &'a mut DomainDefinition,
+    pub(super) ledger: &'a mut Ledger,
+}
+
 pub(super) struct Loop<'a> {
     pub(super) gate: &'a Gate,
     pub(super) layout: &'a Layout,
-    pub(super) definition: &'a DomainDefinition,
+    /// What the guest runs with.
+    pub(super) definition: &'a mut DomainDefinition,
     pub(super) record: &'a mut Record,
-    rules: Rules,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) rules: Rules,
+    /// Devices that the guest let go, until there is time for what stood behind them.
+    pub(super) gone: Vec<Device>,
     /// Those who asked for the end and wait for it.
     pub(super) askers: Vec<Asker>,
     pub(super) patience: Option<Patience>,
@@ -135,7 +155,7 @@ pub(super) struct Loop<'a> {
     pub(super) start_again: bool,
     /// What goes on beside the loop.
     pub(super) job: Option<Job>,
-    hypervisor: Option<ProcessId>,
+    pub(super) hypervisor: Option<ProcessId>,
     /// Places for commands that are being served.
     clients: Arc<Semaphore>,
 }
@@ -151,6 +171,7 @@ impl Loop<'_> {
             }
             Entry::Still => {}
             Entry::Adopted => {
+                self.settle_change(&mut connected).await?;
                 let mut happening = self.settle_saving(&mut connected).await?;
                 if happening.is_none() {
                     happening = missed(&connected.monitor).await?;
@@ -175,6 +196,10 @@ impl Loop<'_> {
             let happening = tokio::select! {
                 biased;
                 event = connected.events.recv(), if monitor_open => match event {
+                    Some(Event::Unplugged(device)) => {
+                        self.gone.push(device);
+                        None
+                    }
                     Some(event) => heard(&event),
                     None => {
                         monitor_open = false;
@@ -240,6 +265,7 @@ impl Loop<'_> {
                     return Ok(Ending { left_running: true, ..Ending::new(EndReason::Stopped, Happening::StopAsked) });
                 }
             };
+            self.see_to_the_gone(&mut connected).await;
             let Some(happening) = happening else { continue };
             if let Some(ending) = self.happened(happening, &mut connected).await? {
                 return Ok(ending);
@@ -254,7 +280,7 @@ impl Loop<'_> {
     /// Where the machine's devices sit.
     pub(super) fn places(&self) -> Places {
         let recorded = self.record.run.as_ref().and_then(|run| run.places.clone());
-        recorded.unwrap_or_else(|| Places::first_layout(self.definition))
+        recorded.unwrap_or_else(|| Places::first_layout(&*self.definition))
     }
 
     /// Follows the state machine; an ending where the run is over.
