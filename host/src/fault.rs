@@ -21,6 +21,8 @@ macro_rules! points {
 }
 
 points! {
+    "import.filled" "a volume is made and filled, and not yet sealed"
+    "import.copied" "the volumes stand, no definition names them"
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"
     "rename.definition" "the definition says the new name, the record the old one"

@@ -25,6 +25,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
@@ -45,9 +47,12 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
+        // What it wrote goes with the image that was made for it.
+        Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -76,6 +81,8 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
@@ -108,6 +115,8 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
