@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use crate::types::ProcessId;
 
 use crate::types::{
-    Access, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress, NetworkName,
-    PluginId, RelativePath, SnapshotName,
+    Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
+    NetworkName, PluginId, RelativePath, SnapshotName, Spoofing,
 };
 
 /// Who asks.
@@ -219,6 +219,11 @@ pub enum Operation {
         mac: MacAddress,
         mtu: Option<u32>,
         admit_address: Option<Ipv4Addr>,
+        /// Ledgers of guests that were started by an earlier fief say nothing of it, nor of what follows.
+        #[serde(default)]
+        spoofing: Spoofing,
+        #[serde(default)]
+        bandwidth: Option<Bandwidth>,
     },
 
     // ---- the hypervisor (perform/process.rs)

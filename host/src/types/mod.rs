@@ -1,6 +1,7 @@
 //! Words that carry their own check: a value of these types is right, so nothing inside checks it again.
 
 mod address;
+mod card;
 mod checksum;
 mod digest;
 mod name;
@@ -9,6 +10,7 @@ mod secret;
 mod size;
 
 pub use address::{Cidr, MacAddress};
+pub use card::{Bandwidth, Spoofing};
 pub use checksum::{Checksum, Sum};
 pub use digest::Digest;
 pub use name::{
