@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::config::domain::{Action, BootDevice, CardModel, DiskBus, Firmware};
-use crate::types::{ByteSize, Checksum, DiskFormat, MacAddress};
+use crate::types::{Bandwidth, ByteSize, Checksum, DiskFormat, MacAddress};
 
 /// What was read; an absent field takes fief's own default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,4 +64,5 @@ pub struct GuestCard {
     pub mac: Option<MacAddress>,
     pub model: CardModel,
     pub address: Option<Ipv4Addr>,
+    pub bandwidth: Option<Bandwidth>,
 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::report::Report;
 use crate::config::domain::Action;
-use crate::types::{ByteSize, MacAddress};
+use crate::types::{Bandwidth, ByteSize, MacAddress};
 
 /// What is to happen at a guest's end, in Xen's and libvirt's words (xl.cfg(5), "Event actions"; libvirt
 /// formatdomain, "Events configuration").
@@ -77,4 +77,14 @@ pub(super) fn address(text: &str, line: usize, key: &str, report: &mut Report) -
         }
     }
     first
+}
+
+/// A limit of so many bits in a second; one that no card can have is reported.
+pub(super) fn bandwidth(bits: Option<u64>, line: usize, key: &str, report: &mut Report) -> Option<Bandwidth> {
+    let found = bits.and_then(|bits| format!("{bits}bit").parse::<Bandwidth>().ok());
+    match found {
+        Some(limit) => report.taken(line, key, format!("bandwidth = \"{limit}\", each way")),
+        None => report.left(line, key, "it is no limit that fief sets: see `bandwidth` of a card"),
+    }
+    found
 }

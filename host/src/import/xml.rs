@@ -56,7 +56,7 @@ fn too_deep(text: &str) -> Option<usize> {
         if let Some(skipped) =
             ["<!--", "<![CDATA["].iter().zip(["-->", "]]>"]).find(|(open, _)| tag.starts_with(**open))
         {
-            let Some(end) = tag.find(skipped.1) else { return None };
+            let end = tag.find(skipped.1)?;
             rest = &tag[end..];
             continue;
         }

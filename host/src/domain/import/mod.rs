@@ -59,6 +59,9 @@ impl Plan {
             report.check(what, &source)?;
             return Err(Failure::usage(format!("{source} gives the guest no name")).hint("say --name NAME"));
         };
+        if asked.name.is_some() {
+            report.changed(0, "--name", format!("name = \"{name}\""));
+        }
         look::name_is_free(gate.layout(), &name)?;
         let pool = match look::pool(gate, asked.pool.as_ref()) {
             Ok(pool) => Some(pool),

@@ -37,7 +37,7 @@ pub(super) fn card(interface: Element<'_, '_>, report: &mut Report) -> Option<Gu
             CardModel::E1000
         }
     };
-    let mut address = None;
+    let (mut address, mut bandwidth) = (None, None);
     for element in interface.children() {
         let (line, key) = (element.line(), format!("{key} {}", element.name()));
         let why = match element.name() {
@@ -55,7 +55,12 @@ pub(super) fn card(interface: Element<'_, '_>, report: &mut Report) -> Option<Gu
                 }
                 continue;
             }
-            "bandwidth" => "no limit is taken over",
+            "bandwidth" => {
+                // One limit for both ways here: the wider of the two. Written in kilobytes a second.
+                let average = |way: Element<'_, '_>| way.attribute("average")?.parse::<u64>().ok()?.checked_mul(8_000);
+                bandwidth = value::bandwidth(element.children().filter_map(average).max(), line, &key, report);
+                continue;
+            }
             "vlan" | "virtualport" | "portOptions" => "VLANs are a network's, not a card's",
             "mtu" => "the MTU is the network's",
             "link" => "a card's link is up",
@@ -72,5 +77,6 @@ pub(super) fn card(interface: Element<'_, '_>, report: &mut Report) -> Option<Gu
         mac: mac.and_then(|mac| value::mac(mac, line, &key, report)),
         model,
         address,
+        bandwidth,
     })
 }

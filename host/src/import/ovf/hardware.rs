@@ -108,6 +108,7 @@ fn card(item: Element<'_, '_>, key: &str, report: &mut Report) -> GuestCard {
         mac: mac.and_then(|mac| value::mac(mac, line, key, report)),
         model: CardModel::E1000,
         address: None,
+        bandwidth: None,
     }
 }
 

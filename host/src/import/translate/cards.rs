@@ -53,6 +53,9 @@ pub(super) fn cards(guest: &Guest, choices: &Choices, here: &Here, report: &mut 
             entry.insert("address".into(), Value::String(address.to_string()));
             report.taken(card.line, &key, format!("address = \"{address}\": the only one that it may send from"));
         }
+        if let Some(bandwidth) = card.bandwidth {
+            entry.insert("bandwidth".into(), Value::String(bandwidth.to_string()));
+        }
         let mac = card.mac.map(|mac| format!(", mac = \"{mac}\"")).unwrap_or_default();
         report.taken(card.line, &key, format!("network = \"{network}\" for {:?}{mac}", card.bridge));
         cards.push(Value::Table(entry));
