@@ -175,6 +175,12 @@ pub enum Operation {
         bridge: InterfaceName,
         reach: Reach,
     },
+    /// Puts a physical link into a bridge; its addresses, routes and DHCP client move to the bridge.
+    LinkEnslave {
+        network: NetworkName,
+        bridge: InterfaceName,
+        link: InterfaceName,
+    },
     DhcpServe {
         network: NetworkName,
         bridge: InterfaceName,
@@ -227,6 +233,7 @@ impl Operation {
             Operation::BridgeCreate { .. }
             | Operation::BridgeAddress { .. }
             | Operation::BridgeReach { .. }
+            | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,

@@ -54,7 +54,7 @@ pub(super) fn up(network: &mut Network) -> Result<()> {
         Mode::DryRun => Ok(()),
         Mode::Perform => {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            network.store.write_record(&Record { bridge, since, boot: boot_id()? })
+            network.store.write_record(&Record { bridge, since, boot: boot_id() })
         }
     });
     done.map_err(|failure| {

@@ -11,6 +11,7 @@ use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::sys::durable::{self, Lock};
+pub(super) use crate::sys::process::boot_id;
 use crate::types::{InterfaceName, NetworkName};
 
 /// For another command to finish with the network: one call into its plugin, and what the host does after.
@@ -99,7 +100,7 @@ impl Store {
                 .because(error)
                 .hint(format!("remove the file and run `fief network stop {}`", self.name))
         })?;
-        Ok((record.boot == boot_id()?).then_some(record))
+        Ok((record.boot == boot_id()).then_some(record))
     }
 
     pub(super) fn write_record(&self, record: &Record) -> Result<()> {
@@ -153,12 +154,6 @@ pub(super) fn names(layout: &Layout) -> Result<Vec<NetworkName>> {
     Ok(names)
 }
 
-pub(super) fn boot_id() -> Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
-        .context(|| "cannot read the host's boot id".into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -183,7 +178,7 @@ mod tests {
     fn a_record_of_an_earlier_boot_does_not_count() {
         let root = tempfile::tempdir().unwrap();
         let store = defined(root.path());
-        let now = Record { bridge: "fief-lab".parse().unwrap(), since: 1, boot: boot_id().unwrap() };
+        let now = Record { bridge: "fief-lab".parse().unwrap(), since: 1, boot: boot_id() };
         store.write_record(&now).unwrap();
         assert_eq!(store.record().unwrap(), Some(now.clone()));
         store.write_record(&Record { boot: "an earlier one".into(), ..now }).unwrap();

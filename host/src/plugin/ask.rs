@@ -90,9 +90,11 @@ pub(super) fn operation(plugin: &PluginId, subject: &Subject, ask: Ask) -> Resul
             mtu,
             mac: option("mac", mac)?,
         },
-        Ask::Enslave { .. } => {
-            return Err(refusal(ErrorCode::Unsupported, "this host puts no physical links into bridges"));
-        }
+        Ask::Enslave { bridge, link } => Operation::LinkEnslave {
+            network: network(subject)?,
+            bridge: word("bridge", &bridge)?,
+            link: word("link", &link)?,
+        },
         Ask::Address { bridge, cidr } => Operation::BridgeAddress {
             network: network(subject)?,
             bridge: word("bridge", &bridge)?,

@@ -58,6 +58,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. } => Next::Answer(Reply::Nothing),
         Operation::DirectoryOpen { .. }
@@ -129,6 +130,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }

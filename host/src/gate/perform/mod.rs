@@ -4,7 +4,7 @@ mod dhcp;
 mod directory;
 mod firewall;
 mod image;
-mod link;
+pub(super) mod link;
 mod process;
 
 use std::os::fd::OwnedFd;
@@ -29,6 +29,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
@@ -55,9 +56,10 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. } => image::undo(gate, operation, outcome),
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } | Operation::TapCreate { .. } => {
-            link::undo(gate, operation, outcome)
-        }
+        Operation::BridgeCreate { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
+        | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
@@ -82,6 +84,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
@@ -94,7 +97,9 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
 /// are looked at: other tools of the host change these.
 pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } => link::missing(operation),
+        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } | Operation::LinkEnslave { .. } => {
+            link::missing(gate, operation)
+        }
         Operation::BridgeReach { .. } => firewall::missing(gate, operation),
         Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
         Operation::DirectoryOpen { .. }

@@ -153,7 +153,7 @@ impl Links {
 }
 
 /// The host's own end: `Local` on a point-to-point link, where `Address` is the peer.
-fn address_of(message: &AddressMessage) -> Option<IpAddr> {
+pub(super) fn address_of(message: &AddressMessage) -> Option<IpAddr> {
     let mut peer = None;
     for attribute in &message.attributes {
         match attribute {
@@ -198,7 +198,7 @@ pub(super) async fn remove_address(handle: &Handle, link: &Link, cidr: Cidr) -> 
     }
 }
 
-fn errno(error: &rtnetlink::Error) -> Option<i32> {
+pub(super) fn errno(error: &rtnetlink::Error) -> Option<i32> {
     match error {
         rtnetlink::Error::NetlinkError(message) => Some(message.raw_code().abs()),
         _ => None,

@@ -1,0 +1,161 @@
+//! The DHCP client of a link: ended without giving the lease back, and started again for the other link.
+//!
+//! With the link's hardware address the bridge gets the same lease. Clients that belong to a manager of their own
+//! (systemd-networkd, NetworkManager) are that manager's to move: the link is refused, with what to tell the manager.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Failure, Result};
+use crate::sys::process;
+use crate::types::{InterfaceName, ProcessId};
+
+/// How long a client may take to end.
+const GRACE: Duration = Duration::from_secs(3);
+/// Clients that are known not to give the lease back when they are ended by SIGTERM.
+const KNOWN: &[&str] = &["dhclient", "udhcpc"];
+
+/// A process that asks for an address of one link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Client {
+    process: Option<ProcessId>,
+    program: std::path::PathBuf,
+    words: Vec<String>,
+}
+
+/// The clients of a link in this network namespace.
+///
+/// # Errors
+/// `Conflict` where a manager has the link.
+pub(super) fn of(link: &InterfaceName) -> Result<Vec<Client>> {
+    let mut clients = Vec::new();
+    let ours = namespace("self");
+    let processes = std::fs::read_dir("/proc").context(|| "cannot list the processes".to_owned())?;
+    for entry in processes.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if namespace(&pid.to_string()) != ours {
+            continue;
+        }
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<String> = words
+            .split(|b| *b == 0)
+            .filter(|w| !w.is_empty())
+            .map(|w| String::from_utf8_lossy(w).into_owned())
+            .collect();
+        let Ok(program) = std::fs::read_link(entry.path().join("exe")) else { continue };
+        if is_client(&words) && words.iter().any(|word| word == link.as_str()) {
+            clients.push(Client { process: process::identify(pid), program, words });
+        }
+    }
+    managed(link)?;
+    Ok(clients)
+}
+
+fn is_client(words: &[String]) -> bool {
+    // busybox is `busybox udhcpc …` too.
+    words.iter().take(2).any(|word| {
+        let name = Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        KNOWN.contains(&name)
+    })
+}
+
+fn namespace(process: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/{process}/ns/net")).ok()
+}
+
+/// Whether a manager gave the link its address.
+fn managed(link: &InterfaceName) -> Result<()> {
+    let index = std::fs::read_to_string(format!("/sys/class/net/{link}/ifindex")).unwrap_or_default();
+    let index = index.trim();
+    if !index.is_empty() && Path::new("/run/systemd/netif/leases").join(index).exists() {
+        return Err(Failure::conflict(format!("systemd-networkd has the lease of {link}")).hint(format!(
+            "let it make the bridge (a .netdev of Kind=bridge, {link} with Bridge=…, DHCP on the bridge), and name that \
+             bridge in the network's settings: bridge = \"…\", without uplink"
+        )));
+    }
+    if Path::new("/run/NetworkManager/devices").join(index).exists() && !index.is_empty() {
+        return Err(Failure::conflict(format!("NetworkManager manages {link}")).hint(format!(
+            "`nmcli device set {link} managed no` hands it over; its address then has to be set by hand or a client"
+        )));
+    }
+    Ok(())
+}
+
+/// The same clients as they would be for another link.
+pub(super) fn named(clients: &[Client], from: &str, to: &str) -> Vec<Client> {
+    clients.iter().map(|client| client.for_link(from, to)).collect()
+}
+
+impl Client {
+    fn for_link(&self, from: &str, to: &str) -> Client {
+        let word = |word: &String| if word == from { to.to_owned() } else { word.clone() };
+        Client { process: None, program: self.program.clone(), words: self.words.iter().map(word).collect() }
+    }
+
+    /// One that runs with just these words, here.
+    fn running(&self) -> Option<ProcessId> {
+        let ours = namespace("self");
+        let wanted: Vec<u8> = self.words.iter().flat_map(|word| word.bytes().chain([0])).collect();
+        let processes = std::fs::read_dir("/proc").ok()?;
+        processes.flatten().find_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse::<u32>().ok()?;
+            let same = std::fs::read(entry.path().join("cmdline")).is_ok_and(|words| words == wanted)
+                && namespace(&pid.to_string()) == ours;
+            if same { process::identify(pid) } else { None }
+        })
+    }
+}
+
+/// Ends them; SIGTERM makes none of those that are known give its lease back.
+pub(super) fn stop(clients: &[Client]) -> Result<()> {
+    for client in clients {
+        if let Some(running) = client.running() {
+            process::end(running, GRACE)
+                .context(|| format!("cannot end the DHCP client {}", client.words.join(" ")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts them for another link.
+pub(super) fn start(clients: &[Client], from: &str, to: &str) -> Result<()> {
+    start_missing(&named(clients, from, to))
+}
+
+/// Starts those that do not run.
+pub(super) fn start_missing(clients: &[Client]) -> Result<()> {
+    for client in clients.iter().filter(|client| client.running().is_none()) {
+        let saying = || format!("cannot start the DHCP client {}", client.words.join(" "));
+        let mut command = Command::new(&client.program);
+        if let Some(name) = client.words.first() {
+            std::os::unix::process::CommandExt::arg0(&mut command, name);
+        }
+        command.args(client.words.iter().skip(1)).current_dir("/").stdin(Stdio::null());
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        std::os::unix::process::CommandExt::process_group(command, 0).spawn().context(saying)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn clients_are_known_by_their_program_and_moved_by_their_link() {
+        assert!(is_client(&words("/sbin/dhclient -4 -lf /x eth0")));
+        assert!(is_client(&words("busybox udhcpc -i eth0")));
+        assert!(!is_client(&words("vi /etc/dhclient")));
+        let client = Client { process: None, program: "/sbin/dhclient".into(), words: words("dhclient -v eth0") };
+        assert_eq!(client.for_link("eth0", "br0").words, words("dhclient -v br0"));
+    }
+}
