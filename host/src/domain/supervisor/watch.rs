@@ -7,34 +7,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::io::unix::AsyncFd;
-use tokio::net::unix::OwnedReadHalf;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
-use super::console::Console;
+use super::connect::{self, Connected, LAST_WORDS};
 use super::control::{self, Asked, Asker, CLIENTS_MAX, Response};
 use super::ending::{Askers, Ending};
 use super::heard::{heard, missed};
 use super::job::{self, Job};
 use super::request::Patience;
-use crate::config::domain::{DomainDefinition, GraphicsKind};
+use crate::config::domain::DomainDefinition;
 use crate::domain::record::{EndReason, Record};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::Event;
-use crate::hypervisor::qemu::{self, qmp};
+use crate::hypervisor::qemu;
 use crate::layout::Layout;
-use crate::sys::{process, socket};
+use crate::sys::process;
 
 /// How long the hypervisor has to end by itself once it was told to, before it is killed.
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the last words of a hypervisor that is gone may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The longest wait that a timer is set to where none was asked for.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -127,6 +122,7 @@ impl<'a> Watcher<'a> {
 }
 
 pub(super) struct Loop<'a> {
+    #[expect(dead_code, reason = "what changes a running domain goes through it")]
     pub(super) gate: &'a Gate,
     pub(super) layout: &'a Layout,
     pub(super) definition: &'a DomainDefinition,
