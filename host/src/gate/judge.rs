@@ -70,6 +70,7 @@ fn need(operation: &Operation) -> Need<'_> {
         }
         Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
         Operation::BridgeCreate { bridge, .. }
+        | Operation::BridgeJoin { bridge, .. }
         | Operation::BridgeAddress { bridge, .. }
         | Operation::DhcpServe { bridge, .. } => Need::Links(vec![bridge]),
         // A card that fief did not make is touched only where policy names it.

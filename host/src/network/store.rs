@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::rollback::Rollback;
 use crate::layout::Layout;
 use crate::sys::durable::{self, Lock};
 pub(super) use crate::sys::process::boot_id;
@@ -48,6 +49,9 @@ impl Store {
     }
     pub(super) fn ledger_file(&self) -> PathBuf {
         self.directory.join("ledger.jsonl")
+    }
+    pub(super) fn rollback(&self) -> Rollback {
+        Rollback(self.directory.clone())
     }
     pub(super) fn leases_file(&self) -> PathBuf {
         crate::gate::served::ServeDirectory(self.directory.join("dhcp")).leases()
@@ -130,8 +134,12 @@ impl Store {
     /// # Errors
     /// `NotFound` where there is no such network, `Conflict` where another command keeps it for too long.
     pub(super) fn lock(&self) -> Result<Lock> {
+        self.lock_within(LOCK_LIMIT)
+    }
+
+    pub(super) fn lock_within(&self, limit: Duration) -> Result<Lock> {
         self.require()?;
-        let lock = durable::lock(&self.directory.join("lock"), LOCK_LIMIT)?;
+        let lock = durable::lock(&self.directory.join("lock"), limit)?;
         // Deleted while this waited.
         self.require()?;
         Ok(lock)

@@ -28,6 +28,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. } => link::act(gate, operation),
@@ -57,6 +58,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. } => image::undo(gate, operation, outcome),
         Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
@@ -83,6 +85,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. }
@@ -97,9 +100,10 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
 /// are looked at: other tools of the host change these.
 pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } | Operation::LinkEnslave { .. } => {
-            link::missing(gate, operation)
-        }
+        Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. } => link::missing(gate, operation),
         Operation::BridgeReach { .. } => firewall::missing(gate, operation),
         Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
         Operation::DirectoryOpen { .. }

@@ -8,10 +8,10 @@ mod owner;
 mod sysctl;
 mod tap;
 mod uplink;
+mod vlan;
 
 pub(super) use owner::owned_bridge;
-
-use std::net::IpAddr;
+pub(in crate::gate) use uplink::silent;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
@@ -23,9 +23,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
             bridge::create(network, bridge, *stp, *mtu, *mac)?
         }
         Operation::BridgeAddress { network, bridge, address } => address::set(network, bridge, *address)?,
-        Operation::LinkEnslave { network, bridge, link } => {
-            uplink::enslave(&uplink::folder(gate, network), network, bridge, link)?
-        }
+        Operation::BridgeJoin { network, bridge } => bridge::join(network, bridge)?,
+        Operation::LinkEnslave { network, bridge, link, vlan: None } => uplink::enslave(gate, network, bridge, link)?,
+        Operation::LinkEnslave { network, bridge, link, vlan: Some(id) } => vlan::enslave(network, bridge, link, *id)?,
         Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address } => {
             let tap = tap::Tap { domain, tap, bridge, mac: *mac, mtu: *mtu, admit_address: *admit_address };
             return tap.create(gate);
@@ -42,7 +42,10 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
     match operation {
         Operation::BridgeCreate { network, bridge, mac, .. } => bridge::remove(network, bridge, *mac),
         Operation::BridgeAddress { network, bridge, address } => address::unset(network, bridge, *address),
-        Operation::LinkEnslave { network, bridge, .. } => uplink::release(&uplink::folder(gate, network), bridge),
+        Operation::LinkEnslave { network, bridge, vlan: None, .. } => {
+            uplink::release(&uplink::folder(gate, network), bridge)
+        }
+        Operation::LinkEnslave { network, link, vlan: Some(id), .. } => vlan::remove(network, link, *id),
         Operation::TapCreate { domain, tap, .. } => tap::remove(gate, domain, tap),
         _ => Ok(()),
     }
@@ -53,21 +56,13 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
     match operation {
         Operation::BridgeCreate { network, bridge, .. } => owner::missing_bridge(network, bridge),
         Operation::BridgeAddress { network, bridge, address } => address::missing(network, bridge, *address),
-        Operation::LinkEnslave { network, bridge, link } => {
+        Operation::BridgeJoin { bridge, .. } => owner::missing_joined(bridge),
+        Operation::LinkEnslave { network, bridge, link, vlan: Some(id) } => vlan::missing(network, bridge, link, *id),
+        Operation::LinkEnslave { network, bridge, link, vlan: None } => {
             uplink::missing(&uplink::folder(gate, network), bridge, link)
         }
         _ => Ok(None),
     }
-}
-
-/// The links that carry a default route or the route to `peer`, each with what should answer behind it.
-pub(in crate::gate) fn operator_links(peer: Option<IpAddr>) -> Result<Vec<(String, Option<IpAddr>)>> {
-    netlink::run(async |handle| {
-        let links = netlink::Links::read(handle).await?;
-        let carrying = uplink::operator_links(handle, peer).await?;
-        let named = |index: u32| links.0.iter().find(|link| link.index == index).map(|link| link.name.clone());
-        Ok(carrying.into_iter().filter_map(|(index, next)| Some((named(index)?, next))).collect())
-    })
 }
 
 #[cfg(test)]

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use rtnetlink::packet_core::{Emitable, Parseable};
-use rtnetlink::packet_route::address::{AddressMessage, AddressScope};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage, AddressScope};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::super::netlink::{self, Links, address_of, failed};
+use super::super::netlink::{self, Link, address_of, failed};
 use super::client::Client;
 use crate::error::{Failure, Result};
 use crate::sys::process;
-use crate::types::InterfaceName;
 
 /// The table of the kernel's own local and broadcast routes (rtnetlink(7), RT_TABLE_LOCAL), which follow the addresses.
 const TABLE_LOCAL: u8 = 255;
@@ -49,26 +49,52 @@ pub(super) struct UplinkFacts {
     pub(super) index: u32,
     pub(super) mac: Vec<u8>,
     pub(super) mtu: u32,
+    pub(super) up: bool,
     addresses: Vec<Kept>,
     routes: Vec<Kept>,
     pub(super) clients: Vec<Client>,
 }
 
 impl UplinkFacts {
-    pub(super) fn read(name: &InterfaceName, clients: Vec<Client>) -> Result<Self> {
+    pub(super) fn read(link: &Link, clients: Vec<Client>) -> Result<Self> {
         netlink::run(async |handle| {
-            let links = Links::read(handle).await?;
-            let link = links.named(name).ok_or_else(|| Failure::not_found(format!("there is no link {name}")))?;
             Ok(UplinkFacts {
                 boot: process::boot_id(),
                 link: link.name.clone(),
                 index: link.index,
                 mac: link.mac.clone(),
                 mtu: link.mtu,
+                up: link.up,
                 addresses: addresses(handle, link.index).await?,
-                routes: routes(handle, link.index, name).await?,
+                routes: routes(handle, link.index, &link.name).await?,
                 clients,
             })
+        })
+    }
+
+    /// What was written down before, and what the link has got since. Its number may be another: unplugged, and back.
+    pub(super) fn joined(mut self, now: UplinkFacts) -> Self {
+        let further = |ours: &mut Vec<Kept>, theirs: Vec<Kept>| {
+            for one in theirs {
+                if !ours.iter().any(|known| known.says == one.says) {
+                    ours.push(one);
+                }
+            }
+        };
+        further(&mut self.addresses, now.addresses);
+        further(&mut self.routes, now.routes);
+        self.clients.extend(now.clients);
+        self.index = now.index;
+        self
+    }
+
+    /// This, with the addresses and routes that `bridge` has, where it has an address that this has not.
+    pub(super) fn renewed(&self, bridge: UplinkFacts) -> Option<UplinkFacts> {
+        let new = |one: &Kept| !self.addresses.iter().any(|known| known.says == one.says);
+        bridge.addresses.iter().any(new).then(|| UplinkFacts {
+            addresses: bridge.addresses,
+            routes: bridge.routes,
+            ..self.clone()
         })
     }
 
@@ -81,10 +107,20 @@ impl UplinkFacts {
         all.sort_by_key(|route| gateway(route).is_some());
         Ok(all)
     }
-    pub(super) fn addresses(&self) -> Vec<(IpAddr, u8)> {
-        let all = self.address_messages().unwrap_or_default();
-        all.iter().filter_map(|message| Some((address_of(message)?, message.header.prefix_len))).collect()
+}
+
+/// What of it the bridge has not, as words.
+pub(super) async fn lost(handle: &Handle, facts: &UplinkFacts, bridge: &Link) -> Result<Vec<String>> {
+    let there = addresses(handle, bridge.index).await?;
+    // What a client has set it sets again by itself, to another address as it may be.
+    if !facts.clients.is_empty() {
+        let none = there.is_empty() && !facts.addresses.is_empty();
+        return Ok(if none { vec!["its address".to_owned()] } else { Vec::new() });
     }
+    let there = there.into_iter().chain(routes(handle, bridge.index, &bridge.name).await?);
+    let there: Vec<String> = there.map(|one| one.says).collect();
+    let all = facts.addresses.iter().chain(&facts.routes);
+    Ok(all.filter(|one| !there.contains(&one.says)).map(|one| one.says.clone()).collect())
 }
 
 pub(super) fn gateway(route: &RouteMessage) -> Option<&RouteAddress> {
@@ -100,9 +136,12 @@ async fn addresses(handle: &Handle, index: u32) -> Result<Vec<Kept>> {
     let mut kept = Vec::new();
     while let Some(message) = all.next().await {
         let message = message.map_err(|error| failed("cannot list the network addresses".into(), &error))?;
-        // Each link makes its own link-local address.
+        // Each link makes its own link-local address, and its own temporary ones (RFC 8981).
+        let temporary = message.header.family == AddressFamily::Inet6
+            && message.header.flags.contains(AddressHeaderFlags::Secondary);
         if message.header.index == index
             && message.header.scope == AddressScope::Universe
+            && !temporary
             && let Some(address) = address_of(&message)
         {
             kept.push(Kept::of(format!("{address}/{}", message.header.prefix_len), &message));
@@ -134,7 +173,7 @@ fn leaves_by(route: &RouteMessage, index: u32) -> bool {
     route.attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Oif(oif) if *oif == index))
 }
 
-async fn routes(handle: &Handle, index: u32, name: &InterfaceName) -> Result<Vec<Kept>> {
+async fn routes(handle: &Handle, index: u32, name: &str) -> Result<Vec<Kept>> {
     let mut kept = Vec::new();
     for route in all_routes(handle).await? {
         let many = route.attributes.iter().any(|attribute| match attribute {
@@ -144,6 +183,10 @@ async fn routes(handle: &Handle, index: u32, name: &InterfaceName) -> Result<Vec
         if many {
             return Err(Failure::conflict(format!("a route with several ways goes through {name}"))
                 .hint("replace it with routes that have one way each; `ip route` shows it under `nexthop`"));
+        }
+        if leaves_by(&route, index) && route.attributes.iter().any(|one| matches!(one, RouteAttribute::NhId(_))) {
+            return Err(Failure::conflict(format!("the route {} through {name} is by a nexthop object", says(&route)))
+                .hint("replace it with a route that names its gateway; `ip nexthop` shows the objects"));
         }
         // Those of the kernel's own making follow the addresses.
         if leaves_by(&route, index)
@@ -170,14 +213,12 @@ fn says(route: &RouteMessage) -> String {
         }
     }
     let via = gateway(route).map(|address| format!(" via {}", written(address))).unwrap_or_default();
-    format!("{}{via}", target.unwrap_or_else(|| "default".into()))
+    let family = if route.header.address_family == AddressFamily::Inet6 { "inet6 " } else { "" };
+    format!("{family}{}{via}", target.unwrap_or_else(|| "default".into()))
 }
 
 /// The links that carry a default route, or the route to `peer`: without them the operator is locked out.
-pub(in crate::gate::perform::link) async fn operator_links(
-    handle: &Handle,
-    peer: Option<IpAddr>,
-) -> Result<Vec<(u32, Option<IpAddr>)>> {
+pub(super) async fn operator_links(handle: &Handle, peer: Option<IpAddr>) -> Result<Vec<(u32, Option<IpAddr>)>> {
     let mut carrying = Vec::new();
     for route in all_routes(handle).await? {
         let in_main = route.header.table == RouteHeader::RT_TABLE_MAIN;

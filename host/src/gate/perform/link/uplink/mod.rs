@@ -8,21 +8,23 @@
 //! off in the middle knows what there was. The bridge takes the link's own address (MAC): the switch and the DHCP server
 //! see the same machine as before.
 
+mod arm;
 mod client;
 mod facts;
 mod moves;
+mod probe;
 
 use std::path::{Path, PathBuf};
 
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
-pub(super) use facts::operator_links;
+pub(in crate::gate) use probe::silent;
 
 use super::netlink::{self, Link, Links};
 use super::{owner, sysctl};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
-use crate::gate::operation::Outcome;
+use crate::gate::{Gate, Outcome};
 use crate::sys::{durable, process};
 use crate::types::{InterfaceName, NetworkName};
 use facts::UplinkFacts;
@@ -39,38 +41,49 @@ fn load(folder: &Path) -> Result<Option<UplinkFacts>> {
     }
 }
 
-/// Puts the link into the network's bridge, and moves to the bridge what the link has.
+/// Puts the link into the network's bridge, and moves to the bridge what the link has. Where that was done before,
+/// it puts back what was lost of it since.
 pub(super) fn enslave(
-    folder: &Path,
+    gate: &Gate,
     network: &NetworkName,
     bridge: &InterfaceName,
     link: &InterfaceName,
 ) -> Result<Outcome> {
-    let (into, link_now) = netlink::run(async |handle| {
+    let folder = folder(gate, network);
+    let (into, port) = netlink::run(async |handle| {
         let links = Links::read(handle).await?;
         let into = owner::own(&links, network, bridge)?.clone();
-        let found = links.named(link).cloned();
-        let found = found.ok_or_else(|| {
+        let port = links.named(link).cloned().ok_or_else(|| {
             Failure::not_found(format!("there is no link {link}")).hint("`ip -brief link` lists those of this host")
         })?;
-        if found.controller != Some(into.index) {
-            fit(&links, &found)?;
+        if port.controller != Some(into.index) {
+            fit(&links, &port)?;
         }
-        Ok((into, found))
+        Ok((into, port))
     })?;
-    if link_now.controller == Some(into.index) {
+    let kept = load(&folder)?.filter(|kept| kept.boot == process::boot_id() && kept.link == port.name);
+    if port.controller == Some(into.index) && (kept.is_none() || missing(&folder, bridge, link)?.is_none()) {
         return Ok(Outcome::Unchanged);
     }
-    let clients = client::of(link)?;
-    let facts = UplinkFacts::read(link, clients)?;
+    let now = UplinkFacts::read(&port, client::of(&port)?)?;
+    let again = kept.is_some();
+    let facts = match kept {
+        Some(kept) => kept.joined(now),
+        None => now,
+    };
     let bytes = serde_json::to_vec_pretty(&facts).context(|| format!("cannot write down what {link} has"))?;
     durable::write(&folder.join(FILE), &bytes)?;
-    fault::point("uplink.noted")?;
-    match forward(&facts, &into) {
+    let moved = fault::point("uplink.noted")
+        .and_then(|()| arm::arm(gate, network, &facts, &into))
+        .and_then(|()| fault::point("uplink.armed"))
+        .and_then(|()| forward(&facts, &into));
+    match moved {
         Ok(()) => Ok(Outcome::Set),
         Err(failure) => {
             let failure = failure.while_doing(format!("cannot move what {link} has to bridge {bridge}"));
-            match back(folder, bridge, &facts) {
+            // Domains may run on a network that is being repaired: what it has stays.
+            let undone = if again { Ok(()) } else { back(&folder, bridge, &facts) };
+            match undone {
                 Ok(()) => Err(failure),
                 Err(rest) => {
                     let causes = failure.causes.iter().cloned().chain([format!("and not all was put back: {rest}")]);
@@ -108,12 +121,15 @@ fn forward(facts: &UplinkFacts, into: &Link) -> Result<()> {
     // A client that saw its address go would ask for another.
     client::stop(&facts.clients)?;
     fault::point("uplink.clients-stopped")?;
-    sysctl::copy_ipv6(&facts.link, &into.name);
+    sysctl::copy(&facts.link, &into.name);
     netlink::run(async |handle| {
         let index = into.index;
-        let same = LinkMessageBuilder::<LinkUnspec>::default().index(index).address(facts.mac.clone()).mtu(facts.mtu);
+        let same = LinkMessageBuilder::<LinkUnspec>::default().index(index).address(facts.mac.clone());
         netlink::change(handle, same, || format!("cannot give {} the link's address", into.name)).await?;
-        let port = LinkMessageBuilder::<LinkUnspec>::default().index(facts.index).controller(index).up();
+        let mut port = LinkMessageBuilder::<LinkUnspec>::default().index(facts.index).controller(index).up();
+        if into.mtu != facts.mtu {
+            port = port.mtu(into.mtu);
+        }
         netlink::change(handle, port, || format!("cannot put {} into {}", facts.link, into.name)).await?;
         fault::point("uplink.port")?;
         moves::addresses(handle, facts, facts.index, index).await?;
@@ -131,21 +147,35 @@ fn back(folder: &Path, bridge: &InterfaceName, facts: &UplinkFacts) -> Result<()
         return forget(folder);
     }
     client::stop(&client::named(&facts.clients, &facts.link, bridge.as_str()))?;
-    netlink::run(async |handle| {
-        let links = Links::read(handle).await?;
-        let Some(link) = links.0.iter().find(|link| link.index == facts.index) else {
-            // Unplugged meanwhile: there is nothing to give it back to.
-            return Ok(());
-        };
-        let index = link.index;
-        if link.controller.is_some() {
-            let free = LinkMessageBuilder::<LinkUnspec>::default().index(index).nocontroller().up();
+    let links = netlink::run(async |handle| Links::read(handle).await)?;
+    let from = links.named(bridge);
+    // A client may have got another address since: then what the bridge has is what the link is to have.
+    let renewed = match from {
+        Some(bridge) if !facts.clients.is_empty() => facts.renewed(UplinkFacts::read(bridge, Vec::new())?),
+        Some(_) | None => None,
+    };
+    let gives = renewed.as_ref().unwrap_or(facts);
+    if let Some(link) = links.0.iter().find(|link| link.index == facts.index) {
+        netlink::run(async |handle| {
+            let index = link.index;
+            let mut free = LinkMessageBuilder::<LinkUnspec>::default().index(index).up();
+            if link.controller.is_some() {
+                free = free.nocontroller();
+            }
+            if link.mtu != facts.mtu {
+                free = free.mtu(facts.mtu);
+            }
             netlink::change(handle, free, || format!("cannot take {} out of {bridge}", facts.link)).await?;
-        }
-        let from = links.named(bridge).map_or(index, |bridge| bridge.index);
-        moves::addresses(handle, facts, from, index).await?;
-        moves::routes(handle, facts, index).await
-    })?;
+            moves::addresses(handle, gives, from.map_or(index, |bridge| bridge.index), index).await?;
+            moves::routes(handle, gives, index).await?;
+            if facts.up {
+                return Ok(());
+            }
+            let down = LinkMessageBuilder::<LinkUnspec>::default().index(index).down();
+            netlink::change(handle, down, || format!("cannot bring {} down again", facts.link)).await
+        })?;
+    }
+    // One that was unplugged meanwhile has nothing to be given; its client waits for it as before.
     client::start_missing(&facts.clients)?;
     forget(folder)
 }
@@ -180,17 +210,16 @@ pub(super) fn missing(folder: &Path, bridge: &InterfaceName, link: &InterfaceNam
         if port.controller != Some(into.index) {
             return Ok(Some(format!("{link} is no longer in bridge {bridge}")));
         }
-        let addresses = facts.map(|facts| facts.addresses()).unwrap_or_default();
-        let lost: Vec<String> = addresses
-            .into_iter()
-            .filter(|address| !into.addresses.contains(address))
-            .map(|(address, prefix)| format!("{address}/{prefix}"))
-            .collect();
+        let Some(facts) = &facts else { return Ok(None) };
+        if let Some(client) = client::silent(&facts.clients, link.as_str(), bridge.as_str()) {
+            return Ok(Some(format!("the DHCP client of bridge {bridge} does not run: {client}")));
+        }
+        let lost = facts::lost(handle, facts, into).await?;
         Ok((!lost.is_empty()).then(|| format!("bridge {bridge} has lost {}", lost.join(", "))))
     })
 }
 
 /// The network's folder, where `layout` keeps it.
-pub(super) fn folder(gate: &crate::gate::Gate, network: &NetworkName) -> PathBuf {
+pub(super) fn folder(gate: &Gate, network: &NetworkName) -> PathBuf {
     gate.layout().network(network)
 }

@@ -3,7 +3,7 @@
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 
 use futures_util::StreamExt;
@@ -15,7 +15,11 @@ use crate::error::{Failure, Result};
 /// Sets each address on `to` and takes it from `from`. One is taken only once the other has it.
 pub(super) async fn addresses(handle: &Handle, facts: &UplinkFacts, from: u32, to: u32) -> Result<()> {
     for message in facts.address_messages()? {
-        let said = say(handle, RouteNetlinkMessage::NewAddress(on(message.clone(), to)), NLM_F_CREATE | NLM_F_REPLACE);
+        let said = say(
+            handle,
+            RouteNetlinkMessage::NewAddress(on(message.clone(), to, to == facts.index)),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        );
         said.await.map_err(|failure| failure.while_doing(format!("cannot set an address on {}", facts.link)))?;
         if from == to {
             continue;
@@ -32,15 +36,21 @@ pub(super) async fn addresses(handle: &Handle, facts: &UplinkFacts, from: u32, t
     Ok(())
 }
 
-fn on(mut message: AddressMessage, index: u32) -> AddressMessage {
+/// The message for another link, or, on its way `home`, word for word.
+fn on(mut message: AddressMessage, index: u32, home: bool) -> AddressMessage {
     message.header.index = index;
+    if home {
+        return message;
+    }
     // It was this machine's until now: nobody else can have it (RFC 4862, 5.4).
     message.header.flags |= AddressHeaderFlags::Nodad;
-    message.attributes.retain(|attribute| match attribute {
-        // A label is of the link that it names.
-        AddressAttribute::Label(_) | AddressAttribute::Flags(_) => false,
-        _ => true,
-    });
+    for attribute in &mut message.attributes {
+        if let AddressAttribute::Flags(flags) = attribute {
+            *flags |= AddressFlags::Nodad;
+        }
+    }
+    // A label is of the link that it names.
+    message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Label(_)));
     message
 }
 
