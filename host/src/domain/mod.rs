@@ -21,6 +21,7 @@ pub mod lease;
 pub mod record;
 mod rename;
 pub mod restore;
+mod run_id;
 pub mod saved;
 pub mod state;
 pub mod steps;

@@ -15,6 +15,7 @@ pub mod guard;
 mod leases;
 mod life;
 mod plug;
+mod refilter;
 mod store;
 mod trial;
 mod view;
@@ -31,6 +32,7 @@ use crate::plugin::{Installed, Session, Subject, installed, settings};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
 
+pub use refilter::refilter;
 use store::Store;
 pub use view::{BridgeView, bridge_view};
 

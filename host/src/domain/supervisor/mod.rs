@@ -14,6 +14,7 @@ mod connect;
 mod console;
 pub mod control;
 mod ending;
+mod filters;
 mod heard;
 mod job;
 mod pause;

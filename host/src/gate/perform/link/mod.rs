@@ -5,6 +5,7 @@ mod address;
 mod bridge;
 mod netlink;
 mod owner;
+mod shape;
 mod sysctl;
 mod tap;
 mod uplink;
@@ -13,6 +14,7 @@ mod vlan;
 pub(super) use owner::owned_bridge;
 pub(in crate::gate) use uplink::silent;
 
+use super::firewall::Admission;
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
 
@@ -26,9 +28,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         Operation::BridgeJoin { network, bridge } => bridge::join(network, bridge)?,
         Operation::LinkEnslave { network, bridge, link, vlan: None } => uplink::enslave(gate, network, bridge, link)?,
         Operation::LinkEnslave { network, bridge, link, vlan: Some(id) } => vlan::enslave(network, bridge, link, *id)?,
-        Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address } => {
-            let tap = tap::Tap { domain, tap, bridge, mac: *mac, mtu: *mtu, admit_address: *admit_address };
-            return tap.create(gate);
+        Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address, spoofing, bandwidth } => {
+            let admission =
+                Admission { mac: *mac, address: *admit_address, spoofing: *spoofing, bandwidth: *bandwidth };
+            return tap::Tap { domain, tap, bridge, mtu: *mtu, admission }.create(gate);
         }
         other => return Err(Failure::other(format!("{other:?} is no act on a link"))),
     };

@@ -93,7 +93,7 @@ fn start(gate: &Gate, network: &NetworkName, rollback: &Rollback) -> Result<()> 
         .stderr(log)
         .spawn()
         .context(|| format!("cannot run {}", process::executable().display()))?;
-    let ready = child.stdout.take().map_or(Ok(false), |stdout| says_ready(stdout));
+    let ready = child.stdout.take().map_or(Ok(false), says_ready);
     match ready {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => {
