@@ -217,7 +217,7 @@ fn what_other_tools_undid_is_found_and_mended() {
     host.fief(&["network", "stop", "lan", "lab"]);
     comes_back_to(&host, &before);
     // A check mends what was cut off, and starts nothing.
-    holds(&host.fief(&["network", "check", "lan", "--repair"]).stdout, &["bridge-missing"]);
+    holds(&host.fief(&["network", "check", "lan", "--repair"]).stdout, &["there is no bridge fief-lan"]);
     comes_back_to(&host, &before);
 }
 

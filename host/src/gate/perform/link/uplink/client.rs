@@ -74,11 +74,9 @@ fn dhcpcd(words: &[String], link: &Link) -> Option<Failure> {
 }
 
 fn is_client(words: &[String]) -> bool {
+    let name = |at: usize| words.get(at).and_then(|word| Path::new(word).file_name()?.to_str()).unwrap_or_default();
     // busybox is `busybox udhcpc …` too.
-    words.iter().take(2).any(|word| {
-        let name = Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        KNOWN.contains(&name)
-    })
+    KNOWN.contains(&name(0)) || name(0) == "busybox" && KNOWN.contains(&name(1))
 }
 
 fn namespace(process: &str) -> Option<std::path::PathBuf> {
@@ -118,7 +116,7 @@ impl Client {
     /// Whether it gives its lease back when it is asked to end: udhcpc's `-R`, alone or among other letters.
     fn releases(&self) -> bool {
         let letters = |word: &String| word.starts_with('-') && !word.starts_with("--") && word.contains('R');
-        self.words.iter().any(|word| word.ends_with("udhcpc"))
+        self.words.iter().take(2).any(|word| word.ends_with("udhcpc"))
             && self.words.iter().any(|word| letters(word) || word == "--release")
     }
 
