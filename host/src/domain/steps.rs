@@ -16,8 +16,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
-use crate::domain::lease;
 use crate::domain::record::{CardRecord, Record};
+use crate::domain::{lease, reservations};
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
@@ -137,12 +137,20 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
     let mut networks: Vec<Network> = Vec::new();
+    let reservations = match gate.mode() {
+        Mode::Perform if !definition.cards.is_empty() => Some(reservations::at_start(gate.layout(), definition)?),
+        Mode::Perform | Mode::DryRun => None,
+    };
     let plug = |(index, card): (usize, &Card)| {
         let at = match networks.iter().position(|open| open.definition().name == card.network) {
             Some(at) => at,
             None => {
                 let mut network = Network::open(gate, &card.network)?;
                 network.up()?;
+                if let Some(reservations) = &reservations {
+                    let cards = reservations.get(&card.network).map_or(&[][..], Vec::as_slice);
+                    network.reserve(cards)?;
+                }
                 networks.push(network);
                 networks.len() - 1
             }
