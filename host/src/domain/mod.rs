@@ -20,6 +20,7 @@ pub mod client;
 pub mod lease;
 pub mod record;
 mod rename;
+mod reservations;
 pub mod restore;
 mod run_id;
 pub mod saved;
