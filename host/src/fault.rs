@@ -31,6 +31,13 @@ points! {
     "save.paused" "the guest stands still"
     "save.written" "the partial file is whole and synced, the guest stands still"
     "save.named" "the file has its name, the guest still stands there"
+    "uplink.noted" "what the uplink has is written down, nothing is moved"
+    "uplink.armed" "a guard watches, nothing is moved"
+    "uplink.clients-stopped" "the uplink's DHCP clients are ended"
+    "uplink.port" "the uplink is in the bridge, its addresses are not"
+    "uplink.addresses" "the addresses are on the bridge, the routes are not"
+    "uplink.routes" "all is moved, the DHCP clients do not run"
+    "network-start.recorded" "the network is up, and its record says so"
     "start.locked" "the domain's lock is taken, nothing is written"
 }
 

@@ -21,6 +21,7 @@ pub mod import;
 pub mod lease;
 pub mod record;
 mod rename;
+mod reservations;
 pub mod restore;
 mod run_id;
 pub mod saved;

@@ -11,10 +11,11 @@ use crate::domain::supervisor::Saving;
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
+pub use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
-use crate::types::{ByteSize, DomainName, InterfaceName, NetworkName, VolumeRef};
+use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
 
 /// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
 const VERSION: u32 = 1;
@@ -56,12 +57,18 @@ pub struct Run {
     pub started: Timestamp,
     pub volumes: Vec<VolumeRef>,
     pub cards: Vec<CardRecord>,
+    /// Where its devices sit; absent in records of the first layout, where that follows from the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Places>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CardRecord {
     pub network: NetworkName,
+    /// Absent in the records of an earlier fief.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddress>,
     /// None for a user-mode card.
     pub tap: Option<InterfaceName>,
 }
@@ -227,11 +234,6 @@ impl Record {
     }
 }
 
-/// Identity of this boot of the host (random(4)); empty where it cannot be read.
-pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +256,7 @@ mod tests {
                 started: Timestamp::UNIX_EPOCH,
                 volumes: vec!["default/node1".parse().unwrap()],
                 cards: vec![],
+                places: None,
             }),
             last_end: None,
             runs: 0,

@@ -75,8 +75,11 @@ fn need(operation: &Operation) -> Need<'_> {
         },
         Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
         Operation::BridgeCreate { bridge, .. }
+        | Operation::BridgeJoin { bridge, .. }
         | Operation::BridgeAddress { bridge, .. }
         | Operation::DhcpServe { bridge, .. } => Need::Links(vec![bridge]),
+        // A card that fief did not make is touched only where policy names it.
+        Operation::LinkEnslave { bridge, link, .. } => Need::Links(vec![bridge, link]),
         Operation::BridgeReach { bridge, reach, .. } => match reach {
             // What leaves by a link leaves with that link's address: it has to be granted by name as the bridge is.
             Reach::Nat(link) => Need::Links(vec![bridge, link]),

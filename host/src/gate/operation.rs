@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 pub use crate::types::ProcessId;
 
@@ -206,6 +207,19 @@ pub enum Operation {
         bridge: InterfaceName,
         reach: Reach,
     },
+    /// Uses a bridge that is there and that fief did not make. Nothing about it is changed.
+    BridgeJoin {
+        network: NetworkName,
+        bridge: InterfaceName,
+    },
+    /// Puts a physical link into a bridge; its addresses, routes and DHCP client move to the bridge. With `vlan` a link
+    /// for that VLAN (IEEE 802.1Q) is made on it and goes there instead, and the physical link keeps what it has.
+    LinkEnslave {
+        network: NetworkName,
+        bridge: InterfaceName,
+        link: InterfaceName,
+        vlan: Option<u16>,
+    },
     DhcpServe {
         network: NetworkName,
         bridge: InterfaceName,
@@ -239,6 +253,17 @@ pub enum Operation {
     },
 }
 
+/// The name of the link that is made for a VLAN: `eth0.20`, or for a long name one that tells it apart.
+pub fn vlan_link(link: &InterfaceName, vlan: u16) -> InterfaceName {
+    let usual = format!("{link}.{vlan}");
+    usual.parse().unwrap_or_else(|_| {
+        let hash = sha2::Sha256::digest(link.as_str());
+        let short = format!("vlan{vlan}-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2]);
+        // At most 4 + 4 + 1 + 6 letters and digits, which every name of a link may have.
+        short.parse().unwrap_or_else(|_| link.clone())
+    })
+}
+
 /// Whether an operation changes anything, and whether the change outlives a reboot of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -262,8 +287,10 @@ impl Operation {
             | Operation::LinkList { .. }
             | Operation::HypervisorProbe { .. } => Effect::None,
             Operation::BridgeCreate { .. }
+            | Operation::BridgeJoin { .. }
             | Operation::BridgeAddress { .. }
             | Operation::BridgeReach { .. }
+            | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,
@@ -309,6 +336,11 @@ pub struct LinkFacts {
     pub addresses: Vec<String>,
     pub bridge: Option<String>,
     pub owned: bool,
+    /// Of a bridge: IEEE 802.1D priority and address as `brctl` writes them, `8000.0242ac110002`, and whether it runs STP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_id: Option<String>,
+    #[serde(default)]
+    pub stp: bool,
 }
 
 /// What an operation brought forth: its answer to the asker, and what undoing it needs.

@@ -54,11 +54,14 @@ fn unchanged(operation: &Operation) -> Next {
             Next::Read(Operation::ImageInspect { image })
         }
         Operation::SnapshotCreate { image, .. } => Next::Read(Operation::SnapshotList { image: image.clone() }),
-        Operation::BridgeCreate { network, .. } => Next::Read(Operation::LinkList { network: network.clone() }),
+        Operation::BridgeCreate { network, .. } | Operation::BridgeJoin { network, .. } => {
+            Next::Read(Operation::LinkList { network: network.clone() })
+        }
         Operation::ImageDelete { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. } => Next::Answer(Reply::Nothing),
         Operation::DirectoryOpen { .. }
@@ -81,7 +84,7 @@ pub(super) fn read(operation: &Operation, outcome: Outcome) -> Option<Reply> {
         (Operation::SnapshotCreate { snapshot, .. }, Outcome::Snapshots { all }) => {
             all.into_iter().find(|facts| facts.name == snapshot.as_str()).map(Reply::Snapshot)
         }
-        (Operation::BridgeCreate { bridge, .. }, Outcome::Links { all }) => {
+        (Operation::BridgeCreate { bridge, .. } | Operation::BridgeJoin { bridge, .. }, Outcome::Links { all }) => {
             all.into_iter().find(|facts| facts.name == bridge.as_str()).map(Reply::Link)
         }
         (_, Outcome::Image { facts }) => Some(Reply::Image(facts)),
@@ -121,6 +124,20 @@ fn assumed(operation: &Operation) -> Reply {
             addresses: Vec::new(),
             bridge: None,
             owned: true,
+            bridge_id: None,
+            stp: false,
+        }),
+        Operation::BridgeJoin { bridge, .. } => Reply::Link(LinkFacts {
+            name: bridge.to_string(),
+            kind: "bridge".into(),
+            mac: String::new(),
+            mtu: 1500,
+            up: true,
+            addresses: Vec::new(),
+            bridge: None,
+            owned: false,
+            bridge_id: None,
+            stp: false,
         }),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -134,6 +151,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }

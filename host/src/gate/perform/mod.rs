@@ -4,7 +4,7 @@ mod dhcp;
 mod directory;
 mod firewall;
 mod image;
-mod link;
+pub(super) mod link;
 mod process;
 
 use std::os::fd::OwnedFd;
@@ -30,7 +30,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
@@ -60,9 +62,11 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. } => image::undo(gate, operation, outcome),
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } | Operation::TapCreate { .. } => {
-            link::undo(gate, operation, outcome)
-        }
+        Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
+        | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
@@ -88,7 +92,9 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
@@ -111,7 +117,10 @@ pub(super) fn filter_tables(operation: &Operation) -> Vec<String> {
 /// are looked at: other tools of the host change these.
 pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } => link::missing(operation),
+        Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. } => link::missing(gate, operation),
         Operation::BridgeReach { .. } | Operation::TapCreate { .. } => firewall::missing(gate, operation),
         Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
         Operation::DirectoryOpen { .. }

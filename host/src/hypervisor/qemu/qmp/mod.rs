@@ -10,6 +10,7 @@
 
 mod command;
 mod connection;
+mod device;
 mod state;
 mod wire;
 
