@@ -17,8 +17,9 @@ use std::path::PathBuf;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::change::{Change, disc};
-use crate::domain::lease;
 use crate::domain::record::{CardRecord, Record};
+use crate::domain::reservations::{self, Reservations};
+use crate::domain::{lease, store};
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
@@ -141,17 +142,37 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
     let mut networks: Vec<Network> = Vec::new();
+    let reserved = reserved(gate, definition)?;
     let cards = definition.cards.iter().enumerate();
-    cards.map(|(index, card)| plug_card(gate, &mut networks, &definition.name, index, card)).collect()
+    cards.map(|(index, card)| plug_card(gate, &mut networks, &reserved, &definition.name, index, card)).collect()
 }
 
-fn plug_card(gate: &Gate, networks: &mut Vec<Network>, domain: &DomainName, index: usize, card: &Card) -> Result<Port> {
+/// The addresses that networks are to keep while this definition runs. None are written in a dry run.
+fn reserved(gate: &Gate, definition: &DomainDefinition) -> Result<Option<Reservations>> {
+    match gate.mode() {
+        Mode::Perform if !definition.cards.is_empty() => reservations::at_start(gate.layout(), definition).map(Some),
+        Mode::Perform | Mode::DryRun => Ok(None),
+    }
+}
+
+fn plug_card(
+    gate: &Gate,
+    networks: &mut Vec<Network>,
+    reserved: &Option<Reservations>,
+    domain: &DomainName,
+    index: usize,
+    card: &Card,
+) -> Result<Port> {
     let plugged = (|| {
         let at = match networks.iter().position(|open| open.definition().name == card.network) {
             Some(at) => at,
             None => {
                 let mut network = Network::open(gate, &card.network)?;
                 network.up()?;
+                if let Some(reserved) = reserved {
+                    let cards = reserved.get(&card.network).map_or(&[][..], Vec::as_slice);
+                    network.reserve(cards)?;
+                }
                 networks.push(network);
                 networks.len() - 1
             }
@@ -224,8 +245,10 @@ pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result
 }
 
 /// One card for a machine that runs, as at a start: its network up, and its port there.
-pub(super) fn open_port(gate: &Gate, domain: &DomainName, index: usize, card: &Card) -> Result<Port> {
-    plug_card(gate, &mut Vec::new(), domain, index, card)
+/// `definition` is that of the run, with the card.
+pub(super) fn open_port(gate: &Gate, definition: &DomainDefinition, card: &Card) -> Result<Port> {
+    let index = definition.cards.iter().position(|other| other.mac == card.mac).unwrap_or(definition.cards.len());
+    plug_card(gate, &mut Vec::new(), &reserved(gate, definition)?, &definition.name, index, card)
 }
 
 /// Shows what plugging a device in would do; unplugging does nothing of its own but what was done then, undone.
@@ -234,7 +257,7 @@ pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> 
         Change::AttachDisk { disk } => open_disk(gate, domain, disk).map(drop),
         Change::Insert { volume } => open_disk(gate, domain, &disc(volume)).map(drop),
         Change::AttachCard { card } => {
-            let port = open_port(gate, domain, 0, card)?;
+            let port = open_port(gate, &store::load(gate.layout(), domain)?, card)?;
             let id = Record::load(gate.layout(), domain)?.run.map_or(0, |run| run.id);
             wire(gate, &mut Ledger::volatile(), domain, (id, 0), card, port).map(drop)
         }

@@ -25,7 +25,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// Beside what the guest takes: a plugin may use its limits, before and after.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(120);
 /// A look that is worth no wait.
-const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_PATIENCE: Duration = Duration::from_millis(500);
 /// Commands served at once; one supervisor has few askers, and each holds a descriptor.
 pub const CLIENTS_MAX: usize = 64;
 
