@@ -21,6 +21,8 @@ macro_rules! points {
 }
 
 points! {
+    "import.filled" "a volume is made and filled, and not yet sealed"
+    "import.copied" "the volumes stand, no definition names them"
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"
     "rename.definition" "the definition says the new name, the record the old one"
@@ -29,6 +31,13 @@ points! {
     "save.paused" "the guest stands still"
     "save.written" "the partial file is whole and synced, the guest stands still"
     "save.named" "the file has its name, the guest still stands there"
+    "uplink.noted" "what the uplink has is written down, nothing is moved"
+    "uplink.armed" "a guard watches, nothing is moved"
+    "uplink.clients-stopped" "the uplink's DHCP clients are ended"
+    "uplink.port" "the uplink is in the bridge, its addresses are not"
+    "uplink.addresses" "the addresses are on the bridge, the routes are not"
+    "uplink.routes" "all is moved, the DHCP clients do not run"
+    "network-start.recorded" "the network is up, and its record says so"
     "start.locked" "the domain's lock is taken, nothing is written"
 }
 

@@ -17,6 +17,7 @@
 
 pub mod autostart;
 pub mod client;
+pub mod import;
 pub mod lease;
 pub mod record;
 mod rename;
