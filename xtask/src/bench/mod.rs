@@ -33,7 +33,9 @@ pub(crate) fn run() -> Result<()> {
     println!("Building fief as it is released …");
     // In one go: what is built apart is built with other features of the same dependencies, all of them twice.
     let mut released = command("cargo", ["build", "--quiet", "--release", "--package", "fief", "--bins"]);
-    command::run(released.args(["--example", "plugin_call", "--example", "card_place"]).current_dir(place::workspace()))?;
+    command::run(
+        released.args(["--example", "plugin_call", "--example", "card_place"]).current_dir(place::workspace()),
+    )?;
     build::plugins()?;
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
     command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside"]))
@@ -141,11 +143,7 @@ fn measure(fief: &Fief, libvirt: &Libvirt, root: &Path) -> Result<Vec<Figure>> {
             Kind::Ratio(1.0),
         ),
         Figure::alone("control call into a plugin, process cold", micros("cold-us")?, ms(30)),
-        Figure::alone(
-            "control call into a plugin, warm",
-            micros("warm-us")?,
-            Duration::from_micros(200),
-        ),
+        Figure::alone("control call into a plugin, warm", micros("warm-us")?, Duration::from_micros(200)),
         Figure::memory("resident memory of a supervisor", supervisor, 15 * 1024),
         Figure::memory("resident memory of a sandbox with an idle plugin", of("sandbox-rss-kib")?, 25 * 1024),
     ])

@@ -135,7 +135,13 @@ mod tests {
             (chains("ip", "filter", "FORWARD", "drop"), "", false, "iptables", "iptables -I FORWARD -i fief-+"),
             (String::new(), "-P INPUT ACCEPT\n-P FORWARD DROP\n", false, "iptables", "iptables-legacy -I FORWARD"),
             (String::new(), "-P FORWARD DROP\n-N DOCKER\n", false, "Docker", "iptables-legacy -I DOCKER-USER"),
-            (chains("inet", "fw", "through", "drop"), "", false, "inet fw through", "nft insert rule inet fw through iifname"),
+            (
+                chains("inet", "fw", "through", "drop"),
+                "",
+                false,
+                "inet fw through",
+                "nft insert rule inet fw through iifname",
+            ),
         ] {
             let (health, found, hint) = told(&text, legacy, docker);
             assert_eq!(health, Health::Warn, "{found}");
