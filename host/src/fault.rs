@@ -21,14 +21,30 @@ macro_rules! points {
 }
 
 points! {
+    "clone.begun" "what the clone is to be is written down, nothing is made"
+    "clone.copied" "all of the clone's disks hold what they should, it is not defined"
+    "clone.defined" "the clone is defined, what was written down of it is still there"
+    "clone.mirrored" "each write of the running source goes to the copy too, nobody has cut them loose"
+    "clone.recorded" "the source's record says that it is being copied, its hypervisor knows nothing of it"
+    "clone.still" "the source's guest stands still, the copies are not cut loose"
+    "clone.volume" "one of the clone's volumes is made and written down, and not final"
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"
     "rename.definition" "the definition says the new name, the record the old one"
+    "restore.defined" "the domain is defined as the file says, its guest is not there"
+    "restore.prepared" "what the guest is to go on with lies in the domain's folder, no supervisor is started"
+    "restore.received" "the hypervisor has the state, the record says that the domain is starting"
+    "restore.recorded" "the record says running, the guest is not let go"
     "save.recorded" "the record says that the domain is being saved, nothing else is done"
     "save.begun" "the partial file is begun, the guest runs"
     "save.paused" "the guest stands still"
     "save.written" "the partial file is whole and synced, the guest stands still"
     "save.named" "the file has its name, the guest still stands there"
+    "snapshot.begun" "what the snapshot is to be is written down, no disk has it"
+    "snapshot.deleting" "what is to be deleted is written down, every disk has it"
+    "snapshot.made" "every disk has the snapshot, what was written down of it is still there"
+    "snapshot.reverting" "what is to be gone back to is written down, every disk is as it was"
+    "snapshot.volume" "one of the disks has the snapshot, which is written down and not final"
     "start.locked" "the domain's lock is taken, nothing is written"
 }
 

@@ -17,15 +17,19 @@
 
 pub mod autostart;
 pub mod client;
+pub mod clone;
 pub mod lease;
+mod pools;
 pub mod record;
 mod rename;
 pub mod restore;
 pub mod saved;
+pub mod snapshot;
 pub mod state;
 pub mod steps;
 pub mod store;
 pub mod supervisor;
+pub mod unfinished;
 
 pub use lease::users_of_volume;
 pub use record::Record;

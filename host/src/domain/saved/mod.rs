@@ -21,7 +21,7 @@ pub use format::{Opened, Sum, Writer};
 
 /// How fief lays a machine out (hypervisor/qemu/arguments): a state fits one layout. Raised with every change that a
 /// guest could see.
-pub const HARDWARE: u32 = 1;
+pub const HARDWARE: u32 = 2;
 
 /// What a saved state is of, and what it takes to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

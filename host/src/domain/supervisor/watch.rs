@@ -24,7 +24,7 @@ use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::qemu;
+use crate::hypervisor::{Event, qemu};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -122,7 +122,6 @@ impl<'a> Watcher<'a> {
 }
 
 pub(super) struct Loop<'a> {
-    #[expect(dead_code, reason = "what changes a running domain goes through it")]
     pub(super) gate: &'a Gate,
     pub(super) layout: &'a Layout,
     pub(super) definition: &'a DomainDefinition,
@@ -143,9 +142,13 @@ pub(super) struct Loop<'a> {
 impl Loop<'_> {
     async fn all(&mut self, mut connected: Connected, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
         match entry {
-            Entry::Fresh => connected.monitor.resume().await?,
+            Entry::Fresh => self.let_go(&connected).await?,
             Entry::Still => {}
             Entry::Adopted => {
+                if self.record.run.as_ref().is_some_and(|run| run.held) {
+                    self.let_go(&connected).await?;
+                }
+                self.settle_copying(&connected).await?;
                 let mut happening = self.settle_saving(&mut connected).await?;
                 if happening.is_none() {
                     happening = missed(&connected.monitor).await?;
@@ -169,6 +172,8 @@ impl Loop<'_> {
             let happening = tokio::select! {
                 biased;
                 event = connected.events.recv(), if monitor_open => match event {
+                    // What a job does to the guest for a moment is none of its own doing.
+                    Some(Event::Paused | Event::Resumed) if self.job.as_ref().is_some_and(|job| job.stills) => None,
                     Some(event) => heard(&event),
                     None => {
                         monitor_open = false;
@@ -237,6 +242,17 @@ impl Loop<'_> {
             if let Some(ending) = self.happened(happening, &mut connected).await? {
                 return Ok(ending);
             }
+        }
+    }
+
+    async fn let_go(&mut self, connected: &Connected) -> Result<()> {
+        connected.monitor.resume().await?;
+        match &mut self.record.run {
+            Some(run) if run.held => {
+                run.held = false;
+                self.record.save(self.layout)
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) fn add(list: &mut List, plan: &Plan<'_>, order: &mut BootOrder) -> Re
     let on_virtio = disks.iter().filter(|disk| !on_sata(disk)).count();
     let (mut virtio, mut sata) = (0, 0);
     for (index, (disk, source)) in disks.iter().zip(&plan.disks).enumerate() {
-        let node = node(index);
+        let node = disk_node(index);
         let below = |layer: usize| if layer == 0 { node.clone() } else { format!("{node}-below{layer}") };
         // From the lowest up: a node is named by the one above it.
         for (layer, (format, descriptor)) in source.chain.iter().enumerate().rev() {
@@ -101,7 +101,7 @@ fn sata_port(list: &mut List, index: usize) -> Result<String> {
 }
 
 /// The top block node of disk `index`.
-pub(super) fn node(index: usize) -> String {
+pub fn disk_node(index: usize) -> String {
     format!("disk{index}")
 }
 

@@ -33,7 +33,19 @@ commands! {
     "getfd" GetFd { fdname: &'static str } -> IgnoredAny;
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
+    "add-fd" AddFdMarked { opaque: &'static str } -> AddedFd;
+    "query-fdsets" QueryFdsets {} -> Vec<Fdset>;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
+    "blockdev-del" BlockdevDel { node_name: String } -> IgnoredAny;
+    "blockdev-mirror" BlockdevMirror {
+        job_id: String, device: String, target: String, sync: &'static str, copy_mode: &'static str,
+        filter_node_name: String, auto_dismiss: bool
+    } -> IgnoredAny;
+    "block-job-cancel" BlockJobCancel { device: String, force: bool } -> IgnoredAny;
+    "query-jobs" QueryJobs {} -> Vec<Job>;
+    "job-dismiss" JobDismiss { id: String } -> IgnoredAny;
+    "transaction" Transaction { actions: Vec<serde_json::Value> } -> IgnoredAny;
+    "blockdev-snapshot-delete-internal-sync" SnapshotDelete { device: String, name: String } -> IgnoredAny;
     "migrate" Migrate { uri: &'static str } -> IgnoredAny;
     "migrate-incoming" MigrateIncoming { uri: &'static str } -> IgnoredAny;
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
@@ -52,6 +64,48 @@ pub(super) struct Status {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct AddedFd {
     pub(super) fdset_id: u32,
+}
+
+/// Its arguments are a node, whose shape depends on its driver.
+#[derive(Debug, Serialize)]
+pub(super) struct BlockdevAdd(pub(super) serde_json::Value);
+
+impl Command for BlockdevAdd {
+    const NAME: &'static str = "blockdev-add";
+    type Answer = IgnoredAny;
+}
+
+/// `FdsetInfo` (qapi/misc.json).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Fdset {
+    pub(super) fdset_id: u32,
+    pub(super) fds: Vec<FdsetFd>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FdsetFd {
+    pub(super) opaque: Option<String>,
+}
+
+/// `JobInfo` (qapi/job.json).
+#[derive(Debug, Deserialize)]
+pub(super) struct Job {
+    pub(super) id: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) status: JobStatus,
+    pub(super) error: Option<String>,
+}
+
+/// How far a job is (`JobStatus`); those on the way are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum JobStatus {
+    Ready,
+    Concluded,
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Deserialize)]
