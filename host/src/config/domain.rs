@@ -37,7 +37,9 @@
 //! network = "lab"
 //! mac = "52:54:00:12:34:56"           # made by `create` where absent
 //! model = "virtio"                    # virtio | e1000; virtio where absent
-//! address = "10.77.0.5"               # optional: the only address it may send from
+//! address = "10.77.0.5"               # optional: the only address it may send from; DHCP gives it this one
+//! spoofing = "denied"                 # denied | allowed: speaks as any MAC, address, DHCP server or router; denied where absent
+//! bandwidth = "100Mbit"               # each way, at the most; no limit where absent
 //!
 //! [graphics]
 //! kind = "vnc"                        # none | vnc (on a private unix socket); none where absent
@@ -53,7 +55,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, Span, VolumeRef};
+use crate::types::{Bandwidth, ByteSize, DomainName, MacAddress, NetworkName, Span, Spoofing, VolumeRef};
 
 pub use parse::{CARDS_MAX, DISKS_MAX, Identity, MEMORY_MAX, MEMORY_MIN, RandomIdentity, VCPUS_MAX, parse, to_toml};
 
@@ -175,6 +177,10 @@ pub struct Card {
     pub model: CardModel,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Spoofing::is_denied")]
+    pub spoofing: Spoofing,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ mod pools;
 pub mod record;
 mod rename;
 pub mod restore;
+mod run_id;
 pub mod saved;
 pub mod snapshot;
 pub mod state;

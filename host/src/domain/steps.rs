@@ -175,6 +175,11 @@ fn make_taps(
     for (index, (card, port)) in definition.cards.iter().zip(ports).enumerate() {
         match port {
             Port::User { network, forwards, restricted } => {
+                if card.bandwidth.is_some() {
+                    let message = format!("network {} cannot limit the bandwidth of card {index}", card.network);
+                    return Err(Failure::conflict(message)
+                        .hint("leave `bandwidth` out of the card, or use a network with a bridge"));
+                }
                 records.push(CardRecord { network: card.network.clone(), tap: None });
                 sources.push(CardSource::User { network, forwards, restricted });
             }
@@ -187,6 +192,8 @@ fn make_taps(
                     mac: card.mac,
                     mtu,
                     admit_address,
+                    spoofing: card.spoofing,
+                    bandwidth: card.bandwidth,
                 };
                 let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
                 let descriptor = match done.descriptors.pop() {

@@ -27,6 +27,7 @@ use crate::config::policy::Policy;
 use crate::error::{Failure, Result};
 use crate::layout::Layout;
 
+pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
 pub use operation::{Actor, Effect, Operation, Outcome};

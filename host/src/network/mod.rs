@@ -14,6 +14,7 @@ mod check;
 mod leases;
 mod life;
 mod plug;
+mod refilter;
 mod store;
 mod view;
 pub mod watch;
@@ -28,6 +29,7 @@ use crate::plugin::{Installed, Session, Subject, installed, settings};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
 
+pub use refilter::refilter;
 use store::Store;
 pub use view::{BridgeView, bridge_view};
 

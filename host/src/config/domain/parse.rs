@@ -16,7 +16,7 @@ use super::{
 use crate::config::reader::{Choice, Document, TableReader};
 use crate::config::text::{AbsolutePath, ShortText};
 use crate::error::Result;
-use crate::types::{ByteSize, Invalid, MacAddress, NetworkName, Span, VolumeRef};
+use crate::types::{Bandwidth, ByteSize, Invalid, MacAddress, NetworkName, Span, Spoofing, VolumeRef};
 
 /// Least memory: QEMU's PC firmware needs it to start at all.
 pub const MEMORY_MIN: ByteSize = ByteSize::from_mib(1);
@@ -216,6 +216,8 @@ fn cards(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Vec<Card> 
         let mac = table.optional::<MacAddress>("mac", "52:54:00:12:34:56");
         let model = table.choice("model").unwrap_or(CardModel::Virtio);
         let address = table.optional::<GuestAddress>("address", "10.77.0.5").map(|GuestAddress(address)| address);
+        let spoofing = table.choice("spoofing").unwrap_or_default();
+        let bandwidth = table.optional::<Bandwidth>("bandwidth", "100Mbit");
         if let Some(mac) = mac
             && let Some(first) = macs.insert(mac, table.at("mac"))
         {
@@ -230,7 +232,8 @@ fn cards(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Vec<Card> 
             table.wrong("address", format!("another card on this network has {address} (line {line})"), "");
         }
         // The address stands for one that is made below, once all written ones are known.
-        let card = Card { network, mac: mac.unwrap_or(MacAddress::for_guest([0; 3])), model, address };
+        let mac_or_any = mac.unwrap_or(MacAddress::for_guest([0; 3]));
+        let card = Card { network, mac: mac_or_any, model, address, spoofing, bandwidth };
         Some(OpenCard { mac, card })
     });
     let mut cards = Vec::new();
@@ -330,4 +333,5 @@ words! {
     DiskBus { "virtio" => Virtio, "sata" => Sata }
     CardModel { "virtio" => Virtio, "e1000" => E1000 }
     GraphicsKind { "none" => None, "vnc" => Vnc }
+    Spoofing { "denied" => Denied, "allowed" => Allowed }
 }

@@ -163,12 +163,15 @@ fn disk() -> impl Strategy<Value = Disk> {
 }
 
 fn card() -> impl Strategy<Value = Card> {
-    (name(), any::<[u8; 3]>(), one_of::<CardModel>(), prop::option::of(any::<u16>())).prop_map(
-        |(network, mac, model, address)| Card {
+    let limits = (one_of::<Spoofing>(), prop::option::of("([1-9][0-9]{2}Kbit|[1-9][0-9]?Gbit)"));
+    (name(), any::<[u8; 3]>(), one_of::<CardModel>(), prop::option::of(any::<u16>()), limits).prop_map(
+        |(network, mac, model, address, (spoofing, bandwidth))| Card {
             network: network.parse().unwrap(),
             mac: MacAddress::for_guest(mac),
             model,
             address: address.map(|low| Ipv4Addr::new(10, 1, (low >> 8) as u8, low as u8)),
+            spoofing,
+            bandwidth: bandwidth.map(|text| text.parse().unwrap()),
         },
     )
 }

@@ -15,6 +15,7 @@ mod console;
 pub mod control;
 mod copying;
 mod ending;
+mod filters;
 mod heard;
 mod job;
 mod pause;

@@ -13,8 +13,8 @@ use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
-use crate::domain::{steps, store};
-use crate::error::{Context, Failure, Result};
+use crate::domain::{run_id, steps, store};
+use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
 use crate::sys::{durable, process};
@@ -199,7 +199,7 @@ impl Life<'_> {
     fn start(&mut self, state: Option<Opened>, report: &mut dyn FnMut(Report)) -> Result<Ending> {
         let layout = self.gate.layout();
         let name = self.name();
-        let id = next_id(self.gate)?;
+        let id = run_id::next(layout)?;
         // Written before the first step: a lease counts only while its domain is not off, and what is undone after a
         // crash is read from here.
         self.record.state = State::Starting;
@@ -377,16 +377,4 @@ impl Life<'_> {
         }
         Ok((task, waiting))
     }
-}
-
-/// The number of the next run on this host, from 1.
-fn next_id(gate: &Gate) -> Result<u32> {
-    let folder = gate.layout().host();
-    let saying = || "cannot number this run of the domain".to_owned();
-    std::fs::create_dir_all(&folder).context(saying)?;
-    let _lock = durable::lock(&folder.join("next-id.lock"), Duration::from_secs(5))?;
-    let path = folder.join("next-id");
-    let next = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1u32);
-    durable::write(&path, format!("{}\n", next.checked_add(1).unwrap_or(1)).as_bytes())?;
-    Ok(next)
 }

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::connect::{self, Connected, LAST_WORDS};
 use super::control::{self, Asked, Asker, CLIENTS_MAX, Response};
 use super::ending::{Askers, Ending};
+use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
 use super::request::Patience;
@@ -164,6 +165,7 @@ impl Loop<'_> {
         ready();
         let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
         let (console, mut consoles) = mpsc::channel::<UnixStream>(CLIENTS_MAX);
+        let mut filters = Filters::of(self.gate, self.folder().join("ledger.jsonl"), entry == Entry::Adopted);
         let mut buffer = vec![0; 4096];
         let (mut serial_open, mut monitor_open) = (true, true);
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -228,6 +230,7 @@ impl Loop<'_> {
                     }
                     None
                 }
+                never = filters.tend() => match never {},
                 () = until(self.patience.as_ref()) => {
                     if let Some(ending) = self.out_of_patience(&mut connected).await? {
                         return Ok(ending);

@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::storage::BlockSource;
 use crate::sys::process::{self, Exit};
 use crate::sys::socket::connect_in;
-use crate::types::ByteSize;
+use crate::types::{ByteSize, Spoofing};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -475,7 +475,14 @@ async fn user_mode_cards_forward_from_the_host() {
     let mac = crate::types::MacAddress::for_guest([0, 0, 1]);
     let network: crate::types::NetworkName = "user".parse().unwrap();
     for (model, forwards) in [(CardModel::Virtio, vec![forward]), (CardModel::E1000, Vec::new())] {
-        bench.definition.cards.push(Card { network: network.clone(), mac, model, address: None });
+        bench.definition.cards.push(Card {
+            network: network.clone(),
+            mac,
+            model,
+            address: None,
+            spoofing: Spoofing::Denied,
+            bandwidth: None,
+        });
         bench.cards.push(CardSource::User { network: Some("10.0.3.0/24".into()), forwards, restricted: true });
     }
     bench.start().unwrap();

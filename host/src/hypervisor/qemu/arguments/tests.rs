@@ -3,7 +3,7 @@ use std::fmt::Write;
 use super::*;
 use crate::config::domain::{Boot, Card, CardModel, Disk, DiskBus, DiskDevice, Firmware, Graphics};
 use crate::sandbox::protocol::Protocol;
-use crate::types::MacAddress;
+use crate::types::{MacAddress, Spoofing};
 
 fn definition() -> DomainDefinition {
     DomainDefinition {
@@ -40,7 +40,14 @@ fn disk(device: DiskDevice, bus: DiskBus) -> Disk {
 }
 
 fn card(model: CardModel, last: u8) -> Card {
-    Card { network: "lab".parse().unwrap(), mac: MacAddress::for_guest([0, 0, last]), model, address: None }
+    Card {
+        network: "lab".parse().unwrap(),
+        mac: MacAddress::for_guest([0, 0, last]),
+        model,
+        address: None,
+        spoofing: Spoofing::Denied,
+        bandwidth: None,
+    }
 }
 
 fn writable(chain: &[(ImageFormat, i32)]) -> DiskPlan {

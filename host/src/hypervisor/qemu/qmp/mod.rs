@@ -142,6 +142,7 @@ impl Monitor {
         let answer = tokio::time::timeout(limit, answer).await.map_err(|_| {
             Failure::new(Kind::TimedOut, saying())
                 .because(std::io::Error::other(format!("no answer in {limit:?}")))
+                .hint("it stands still, or waits for its storage, and may do it late; `fief stop` ends it")
         })?;
         let answer = answer.map_err(|error| Failure::other(saying()).because(error))?;
         serde_json::from_value(answer).context(saying)
