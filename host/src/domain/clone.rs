@@ -213,7 +213,8 @@ fn has_room(gate: &Gate, pools: &mut Pools, parts: &[Part]) -> Result<()> {
         let available = pools.of(gate, name)?.info()?.available;
         let bytes = ByteSize::from_bytes(bytes);
         if let Some(available) = available.filter(|available| *available < bytes) {
-            let message = format!("the copies take {} of pool {name}, and {} are left", bytes.human(), available.human());
+            let message =
+                format!("the copies take {} of pool {name}, and {} are left", bytes.human(), available.human());
             return Err(Failure::new(Kind::NoRoom, message).hint("make room there"));
         }
     }

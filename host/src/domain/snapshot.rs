@@ -155,8 +155,12 @@ pub fn delete(gate: &Gate, name: &DomainName, snapshot: &SnapshotName) -> Result
     if gate.mode() == Mode::DryRun {
         return subject.delete(gate, snapshot, &volumes);
     }
-    let intent =
-        Intent::Snapshot { domain: name.clone(), snapshot: snapshot.clone(), act: Act::Delete, volumes: volumes.clone() };
+    let intent = Intent::Snapshot {
+        domain: name.clone(),
+        snapshot: snapshot.clone(),
+        act: Act::Delete,
+        volumes: volumes.clone(),
+    };
     let unfinished = Unfinished::begin(gate, intent)?;
     fault::point("snapshot.deleting")?;
     subject.delete(gate, snapshot, &volumes).map_err(half)?;
@@ -190,8 +194,12 @@ pub fn revert(
     if gate.mode() == Mode::DryRun {
         return subject.revert(gate, snapshot, &volumes);
     }
-    let intent =
-        Intent::Snapshot { domain: name.clone(), snapshot: snapshot.clone(), act: Act::Revert, volumes: volumes.clone() };
+    let intent = Intent::Snapshot {
+        domain: name.clone(),
+        snapshot: snapshot.clone(),
+        act: Act::Revert,
+        volumes: volumes.clone(),
+    };
     let unfinished = Unfinished::begin(gate, intent)?;
     // A state that was saved no longer fits these disks.
     let mut record = Record::load(gate.layout(), name)?;
@@ -249,7 +257,10 @@ impl Subject {
             (Admission::Already, _) => false,
             (Admission::Accept, Act::Create | Act::Delete) => true,
             (Admission::Accept, Act::Revert) => {
-                return Err(refused("it runs, and what its guest holds in memory would no longer fit its disks", &format!("`fief shutdown {name}` first")));
+                return Err(refused(
+                    "it runs, and what its guest holds in memory would no longer fit its disks",
+                    &format!("`fief shutdown {name}` first"),
+                ));
             }
         };
         let running = if runs { store::load_running(layout, name)? } else { None };

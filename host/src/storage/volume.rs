@@ -26,11 +26,7 @@ impl Pool {
 
     /// A volume that is new for certain. `note` is called once it is made and before that is final: whoever answers
     /// for it writes it down there, so that a death at any point leaves it either undone or written down.
-    pub fn create_new_volume(
-        &mut self,
-        spec: &VolumeSpec,
-        note: impl FnOnce() -> Result<()>,
-    ) -> Result<VolumeFacts> {
+    pub fn create_new_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce() -> Result<()>) -> Result<VolumeFacts> {
         let there = || Failure::conflict(format!("there is a volume {} already", spec.name));
         let mode = self.gate.mode();
         self.make_volume(spec, |changed| match (changed, mode) {
@@ -41,11 +37,7 @@ impl Pool {
         })
     }
 
-    fn make_volume(
-        &mut self,
-        spec: &VolumeSpec,
-        note: impl FnOnce(Changed) -> Result<()>,
-    ) -> Result<VolumeFacts> {
+    fn make_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce(Changed) -> Result<()>) -> Result<VolumeFacts> {
         let function = StorageCall::Create {
             name: spec.name.to_string(),
             size: spec.size.bytes(),

@@ -60,7 +60,8 @@ impl Loop<'_> {
     /// Snapshots inside its disks, beside the loop too: a large image takes a while.
     pub(super) fn snapshot(&mut self, name: SnapshotName, disks: Vec<usize>, asker: Asker, monitor: &Monitor) {
         let monitor = monitor.clone();
-        let work = async move { monitor.snapshot_disks(&disks, name.as_str()).await.map(|()| JobEnd::GoOn(Answer::Done)) };
+        let work =
+            async move { monitor.snapshot_disks(&disks, name.as_str()).await.map(|()| JobEnd::GoOn(Answer::Done)) };
         self.job = Some(Job::new("kept in a snapshot", asker, work));
     }
 

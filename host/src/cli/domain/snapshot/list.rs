@@ -31,12 +31,8 @@ impl SnapshotRow {
 
 impl Row for SnapshotRow {
     const KIND: &'static str = "snapshot";
-    const COLUMNS: &'static [Column] = &[
-        Column::left("NAME"),
-        Column::left("CREATED"),
-        Column::left("DISKS"),
-        Column::left("VOLUMES").wide(),
-    ];
+    const COLUMNS: &'static [Column] =
+        &[Column::left("NAME"), Column::left("CREATED"), Column::left("DISKS"), Column::left("VOLUMES").wide()];
     fn name(&self) -> String {
         self.0.name.clone()
     }
