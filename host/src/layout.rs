@@ -7,7 +7,7 @@
 //!                         running.toml control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!                .unfinished/     what a command has begun and not ended (domain/unfinished.rs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock
-//!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/
+//!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here

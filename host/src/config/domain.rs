@@ -14,6 +14,8 @@
 //! on-crash = "restart"
 //! debug-exit = false                  # isa-debug-exit at port 0xf4: the guest's exit code
 //! protected = false                   # refuses to be deleted
+//! description = "the web shop"        # for people
+//! empty-drives = 0                    # CD-ROM drives without a disc
 //! generation-id = "6d2f…"             # = uuid where absent; a new one tells a guest that it is a copy
 //!
 //! [autostart]                         # started when the host is; absent: only when asked
@@ -78,6 +80,11 @@ pub struct DomainDefinition {
     pub on_crash: Action,
     pub debug_exit: bool,
     pub protected: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// CD-ROM drives without a disc: `fief attach cdrom` puts one in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub empty_drives: usize,
     /// Shown to the guest as a VM generation id ("Virtual Machine Generation ID", Microsoft, 2018).
     pub generation_id: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +95,11 @@ pub struct DomainDefinition {
     #[serde(default, rename = "card", skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<Card>,
     pub graphics: Graphics,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

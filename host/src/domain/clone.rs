@@ -151,7 +151,7 @@ impl Plan {
     }
 
     fn fill(&self, layout: &Layout) -> Result<()> {
-        let disks = self.parts.iter().map(|part| DiskTo { index: part.index, volume: part.to.clone() }).collect();
+        let disks = self.parts.iter().map(|part| DiskTo { from: part.from.clone(), to: part.to.clone() }).collect();
         match client::ask(layout, &self.source, &Request::Copy { disks })? {
             Some(_) => Ok(()),
             None => Err(Failure::conflict(format!("domain {} went off before it could be copied", self.source))

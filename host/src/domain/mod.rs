@@ -22,6 +22,7 @@ pub mod lease;
 mod pools;
 pub mod record;
 mod rename;
+mod reservations;
 pub mod restore;
 mod run_id;
 pub mod saved;

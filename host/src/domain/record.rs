@@ -11,10 +11,10 @@ use crate::domain::supervisor::{Copying, Saving};
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
 use crate::sys::{durable, process};
-use crate::types::{ByteSize, DomainName, InterfaceName, NetworkName, VolumeRef};
+use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
 
 /// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
 const VERSION: u32 = 1;
@@ -61,12 +61,18 @@ pub struct Run {
     /// It was restored, and is not let go yet: whoever finds it so lets it go.
     #[serde(default)]
     pub held: bool,
+    /// Where its devices sit; absent in records of the first layout, where that follows from the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Places>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CardRecord {
     pub network: NetworkName,
+    /// Absent in the records of an earlier fief.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddress>,
     /// None for a user-mode card.
     pub tap: Option<InterfaceName>,
 }
@@ -261,6 +267,7 @@ mod tests {
                 volumes: vec!["default/node1".parse().unwrap()],
                 cards: vec![],
                 held: false,
+                places: None,
             }),
             last_end: None,
             runs: 0,

@@ -8,7 +8,7 @@ use crate::domain::{Record, State, client, store};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu;
+use crate::hypervisor::{Places, qemu};
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::storage::Pool;
@@ -39,6 +39,7 @@ pub struct Plan {
     file: PathBuf,
     /// What the guest goes on with: the file's, mapped, on the very machine type that it ran on.
     definition: DomainDefinition,
+    places: Places,
     /// What the domain starts with later; none where that stays as it is.
     next: Option<DomainDefinition>,
     /// What it was defined as; none where it was not.
@@ -76,8 +77,9 @@ impl Plan {
         let next = (known.is_none() || mapping.changes_devices()).then(|| mapped.clone());
         let before = known.as_ref().map(|known| store::load(layout, &known.name)).transpose()?;
         let nvram = (!nvram.is_empty() && own_nvram(layout, &mapped.name)? != nvram).then_some(nvram);
+        let places = header.places(&mapped)?;
         let definition = DomainDefinition { machine: Some(header.machine), ..mapped };
-        Ok(Plan { file: file.to_owned(), definition, next, before, nvram, loses })
+        Ok(Plan { file: file.to_owned(), definition, places, next, before, nvram, loses })
     }
 
     pub fn name(&self) -> &DomainName {
@@ -85,6 +87,9 @@ impl Plan {
     }
     pub fn definition(&self) -> &DomainDefinition {
         &self.definition
+    }
+    pub fn places(&self) -> &Places {
+        &self.places
     }
     /// What would be lost, for the operator to agree to.
     pub fn loses(&self) -> Option<String> {

@@ -56,10 +56,10 @@ pub struct Standing {
     pub of: usize,
 }
 
-/// A domain whose snapshots are worked on: its disks, by place and volume, and whether they are open.
+/// A domain whose snapshots are worked on: the disks that it writes to, and whether they are open.
 struct Subject {
     definition: DomainDefinition,
-    disks: Vec<(usize, VolumeRef)>,
+    disks: Vec<VolumeRef>,
     runs: bool,
     /// Of one that is off: nobody starts it meanwhile.
     _held: Option<Lock>,
@@ -78,15 +78,14 @@ pub fn list(gate: &Gate, name: &DomainName) -> Result<Vec<Standing>> {
     standing(gate, &mut pools, &disks)
 }
 
-fn disks(definition: &DomainDefinition) -> Vec<(usize, VolumeRef)> {
-    let all = definition.disks.iter().enumerate();
-    let own = all.filter(|(_, disk)| disk.device == DiskDevice::Disk && !disk.read_only);
-    own.map(|(index, disk)| (index, disk.volume.clone())).collect()
+fn disks(definition: &DomainDefinition) -> Vec<VolumeRef> {
+    let own = definition.disks.iter().filter(|disk| disk.device == DiskDevice::Disk && !disk.read_only);
+    own.map(|disk| disk.volume.clone()).collect()
 }
 
-fn standing(gate: &Gate, pools: &mut Pools, disks: &[(usize, VolumeRef)]) -> Result<Vec<Standing>> {
+fn standing(gate: &Gate, pools: &mut Pools, disks: &[VolumeRef]) -> Result<Vec<Standing>> {
     let mut all: BTreeMap<String, Standing> = BTreeMap::new();
-    for (_, volume) in disks {
+    for volume in disks {
         for facts in pools.of(gate, &volume.pool)?.snapshots(&volume.volume)? {
             let standing = all.entry(facts.name.clone()).or_insert_with(|| Standing {
                 name: facts.name,
@@ -104,7 +103,7 @@ fn standing(gate: &Gate, pools: &mut Pools, disks: &[(usize, VolumeRef)]) -> Res
 }
 
 /// What stands under this name.
-fn find(gate: &Gate, pools: &mut Pools, disks: &[(usize, VolumeRef)], name: &SnapshotName) -> Result<Vec<VolumeRef>> {
+fn find(gate: &Gate, pools: &mut Pools, disks: &[VolumeRef], name: &SnapshotName) -> Result<Vec<VolumeRef>> {
     let found = standing(gate, pools, disks)?.into_iter().find(|standing| standing.name == name.as_str());
     Ok(found.map(|standing| standing.volumes).unwrap_or_default())
 }
@@ -121,7 +120,7 @@ pub fn create(gate: &Gate, name: &DomainName, snapshot: &SnapshotName) -> Result
         return Err(Failure::conflict(format!("volume {volume} of domain {name} has a snapshot {snapshot} already"))
             .hint("choose another name, or delete that one"));
     }
-    let volumes = subject.volumes();
+    let volumes = subject.disks.clone();
     if gate.mode() == Mode::DryRun {
         return subject.make(gate, snapshot, &mut |_| Ok(())).map(|()| volumes);
     }
@@ -182,7 +181,7 @@ pub fn revert(
     if volumes.is_empty() {
         return Err(none(name, snapshot));
     }
-    if let Some((_, volume)) = subject.disks.iter().find(|(_, volume)| !volumes.contains(volume)) {
+    if let Some(volume) = subject.disks.iter().find(|volume| !volumes.contains(volume)) {
         return Err(Failure::conflict(format!("volume {volume} of domain {name} has no snapshot {snapshot}"))
             .hint("it was made before that disk was there; `fief volume snapshot revert` takes one disk back"));
     }
@@ -275,7 +274,7 @@ impl Subject {
         if disks.is_empty() {
             return Err(refused("it has no disk that it writes to", "snapshots are of disks"));
         }
-        for (_, volume) in &disks {
+        for volume in &disks {
             if let Some(user) = users_of_volume(layout, volume)?.iter().find(|user| !runs || *user != name) {
                 return Err(refused(
                     &format!("its volume {volume} is a disk of {user} too, which runs"),
@@ -286,16 +285,12 @@ impl Subject {
         Ok(Subject { definition, disks, runs, _held: held, pools: Pools::default() })
     }
 
-    fn volumes(&self) -> Vec<VolumeRef> {
-        self.disks.iter().map(|(_, volume)| volume.clone()).collect()
-    }
-
     /// # Errors
     /// `Conflict`, with every disk whose format has no snapshots.
     fn keeps_snapshots(&mut self, gate: &Gate) -> Result<()> {
         let name = &self.definition.name;
         let mut raw = Vec::new();
-        for (_, volume) in &self.disks {
+        for volume in &self.disks {
             if self.pools.of(gate, &volume.pool)?.volume(&volume.volume)?.format == ImageFormat::Raw {
                 raw.push(format!("volume {volume} is raw, a format without snapshots"));
             }
@@ -315,13 +310,12 @@ impl Subject {
         note: &mut dyn FnMut(&VolumeRef) -> Result<()>,
     ) -> Result<()> {
         if self.runs {
-            let disks = self.disks.iter().map(|(index, _)| *index).collect();
-            let request = Request::SnapshotCreate { snapshot: snapshot.clone(), disks };
+            let request = Request::SnapshotCreate { snapshot: snapshot.clone(), volumes: self.disks.clone() };
             let make = |image| Operation::SnapshotCreate { image, snapshot: snapshot.clone() };
-            let volumes = self.volumes();
+            let volumes = self.disks.clone();
             return self.by_hypervisor(gate, &volumes, make, &request);
         }
-        for (_, volume) in &self.disks {
+        for volume in &self.disks {
             let pool = self.pools.of(gate, &volume.pool)?;
             pool.create_snapshot(&volume.volume, snapshot, || note(volume))?;
         }
@@ -330,9 +324,7 @@ impl Subject {
 
     fn delete(&mut self, gate: &Gate, snapshot: &SnapshotName, volumes: &[VolumeRef]) -> Result<()> {
         if self.runs {
-            let there = self.disks.iter().filter(|(_, volume)| volumes.contains(volume));
-            let request =
-                Request::SnapshotDelete { snapshot: snapshot.clone(), disks: there.map(|(index, _)| *index).collect() };
+            let request = Request::SnapshotDelete { snapshot: snapshot.clone(), volumes: volumes.to_vec() };
             let delete = |image| Operation::SnapshotDelete { image, snapshot: snapshot.clone() };
             return self.by_hypervisor(gate, volumes, delete, &request);
         }

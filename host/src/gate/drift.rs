@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ledger::Entry;
 use super::{Gate, Ledger, Operation, Outcome, audit, perform};
 use crate::error::Result;
 
@@ -20,6 +21,18 @@ impl Gate {
             lines.extend(perform::missing(self, &entry.operation)?);
         }
         Ok(lines)
+    }
+
+    /// Has the DHCP server that the ledger names, if any, take up what its network reserves now.
+    pub fn serve_again(&self, ledger: &Ledger) -> Result<()> {
+        let served = |entry: &&Entry| matches!(entry.operation, Operation::DhcpServe { .. }) && entry.outcome.is_some();
+        let Some(entry) = ledger.entries().iter().rev().find(served) else { return Ok(()) };
+        let done = perform::act(self, &entry.operation, Vec::new())?;
+        match done.outcome {
+            Outcome::Unchanged => {}
+            outcome => audit::done(&self.layout, &entry.actor, &entry.operation, &outcome),
+        }
+        Ok(())
     }
 
     /// Makes the packet filters again that are gone of what the ledger says was done; gives a line for each. Another may

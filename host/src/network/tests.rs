@@ -12,6 +12,8 @@ use crate::layout::Layout;
 use crate::sandbox::protocol::Port as RawPort;
 use crate::sys::netns::{Guest, ip, within};
 
+mod mended;
+
 /// What a host-only plugin does, and what the test makes it do besides.
 #[derive(Default)]
 struct Script {
@@ -274,49 +276,6 @@ fn card_on(bridge: InterfaceName) -> Operation {
         spoofing: Default::default(),
         bandwidth: None,
     }
-}
-
-#[test]
-fn flushed_filters_of_a_card_and_its_network_are_made_again_without_the_plugin() {
-    within(|| {
-        let host = Host::new();
-        let mut network = host.network("lab");
-        network.up().unwrap();
-        let mut ledger = Ledger::volatile();
-        let tap = card_on("fief-lab".parse().unwrap());
-        let made = host.gate.perform(&Actor::Operator, &mut ledger, tap, Vec::new()).unwrap();
-        let tables: Vec<String> = crate::gate::filter_tables(&ledger).into_iter().collect();
-        assert_eq!(tables, ["fief-fief-lab", "fief-t1"]);
-        let before = rules();
-        let again = || {
-            let mut lines = host.gate.refilter(&ledger).unwrap();
-            lines.extend(refilter(&host.gate, &ledger).unwrap());
-            lines
-        };
-        assert_eq!(again(), Vec::<String>::new(), "nothing is gone");
-        assert!(std::process::Command::new("nft").args(["flush", "ruleset"]).status().unwrap().success());
-        let gone = [
-            "the packet filter of tap t1 is gone or was changed",
-            "the packet filter of bridge fief-lab is gone or was changed",
-        ];
-        assert_eq!(again(), gone);
-        assert_eq!(sorted(&rules()), sorted(&before));
-        assert_eq!(host.script.lock().unwrap().calls, ["up"]);
-
-        // One whose tap is gone is not: a detached card's ledger line goes last.
-        ip("link del t1");
-        assert_eq!(again(), Vec::<String>::new());
-        host.gate.undo(&mut ledger).unwrap();
-        drop(made);
-        Network::down(&host.gate, &lab(), false).unwrap();
-        assert_eq!(rules(), "");
-    });
-}
-
-fn sorted(rules: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = rules.lines().collect();
-    lines.sort_unstable();
-    lines
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub const CARDS_MAX: usize = 16;
 const CMDLINE_MAX: usize = 2047;
 /// Where `order` is absent: in the middle of those that write one.
 const AUTOSTART_ORDER: u16 = 100;
+/// Longest description, in bytes: a line or two.
+const DESCRIPTION_MAX: usize = 256;
+/// Most drives without a disc.
+const DRIVES_MAX: i64 = 4;
 /// Tries to find an address that no other card has. With 24 random bits and [`CARDS_MAX`] cards the second try is rare.
 const MAC_TRIES: usize = 16;
 
@@ -90,6 +94,8 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
     let on_crash = table.choice("on-crash").unwrap_or(Action::Restart);
     let debug_exit = table.boolean("debug-exit").unwrap_or(false);
     let protected = table.boolean("protected").unwrap_or(false);
+    let description = table.optional::<ShortText<DESCRIPTION_MAX>>("description", "the web shop").map(String::from);
+    let empty_drives = table.integer("empty-drives", 0..=DRIVES_MAX).and_then(|count| usize::try_from(count).ok());
     let generation_id = match table.optional::<WrittenUuid>("generation-id", "6d2fb0a1-93a4-4c7e-a5d6-0f3c2b1e4d58") {
         Some(WrittenUuid(id)) => id,
         None => uuid,
@@ -115,6 +121,8 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
         on_crash,
         debug_exit,
         protected,
+        description,
+        empty_drives: empty_drives.unwrap_or(0),
         generation_id,
         autostart,
         boot,

@@ -40,6 +40,8 @@ fn two_lines_make_a_domain_and_the_rest_has_defaults() {
         on_crash: Action::Restart,
         debug_exit: false,
         protected: false,
+        description: None,
+        empty_drives: 0,
         generation_id: Uuid::from_u128(7),
         autostart: None,
         boot: Boot {
@@ -221,6 +223,8 @@ fn definition() -> impl Strategy<Value = DomainDefinition> {
             on_crash,
             debug_exit,
             protected: vcpus.is_multiple_of(2),
+            description: vcpus.is_multiple_of(3).then(|| format!("{mib} \"é")),
+            empty_drives: usize::from(vcpus % 5),
             generation_id: Uuid::from_u128(uuid.wrapping_add(u128::from(mib)).max(1)),
             autostart: debug_exit
                 .then_some(Autostart { order: vcpus, delay: Span(std::time::Duration::from_millis(mib)) }),

@@ -238,8 +238,7 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::saved::HARDWARE;
-    use crate::hypervisor::ChosenAccelerator;
+    use crate::hypervisor::{ChosenAccelerator, HARDWARE};
 
     fn header() -> Header {
         Header {
@@ -252,6 +251,7 @@ mod tests {
             accelerator: ChosenAccelerator::Tcg,
             host_cpu: None,
             hardware: HARDWARE,
+            places: None,
             runs: 3,
             paused: false,
             nvram: 5,

@@ -55,23 +55,23 @@ pub enum Request {
     Copy {
         disks: Vec<DiskTo>,
     },
-    /// A snapshot inside each of these disks, by place, all at one moment.
+    /// A snapshot inside each of these disks, all at one moment.
     SnapshotCreate {
         snapshot: SnapshotName,
-        disks: Vec<usize>,
+        volumes: Vec<VolumeRef>,
     },
     SnapshotDelete {
         snapshot: SnapshotName,
-        disks: Vec<usize>,
+        volumes: Vec<VolumeRef>,
     },
 }
 
-/// A disk by its place in the definition, from 0, and the volume that it goes to.
+/// A disk, and the volume that it goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DiskTo {
-    pub index: usize,
-    pub volume: VolumeRef,
+    pub from: VolumeRef,
+    pub to: VolumeRef,
 }
 
 impl Request {

@@ -26,13 +26,13 @@ use crate::hypervisor::qemu::qmp::Monitor;
 use crate::hypervisor::qemu::qmp::copy::{Target, write_out};
 use crate::sandbox::protocol::AttachAccess;
 use crate::storage::Pool;
-use crate::types::SnapshotName;
+use crate::types::{SnapshotName, VolumeRef};
 
 /// A copy that is under way, in the domain's record before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Copying {
-    /// By place in the definition, from 0.
+    /// By place in the machine.
     pub disks: Vec<usize>,
     /// The guest goes on, where it stands still for the copy's sake.
     pub ran: bool,
@@ -41,31 +41,39 @@ pub struct Copying {
 impl Loop<'_> {
     /// Begins the copy; its end comes as that of the job.
     pub(super) fn copy(&mut self, disks: Vec<DiskTo>, asker: Asker, monitor: &Monitor) -> Result<()> {
-        if let Some(none) = disks.iter().find(|disk| disk.index >= self.definition.disks.len()) {
-            let message = format!("domain {} has no disk {}", self.definition.name, none.index);
-            self.answer(asker, Err(Failure::usage(message).hint("try again: its disks were changed meanwhile")));
-            return Ok(());
-        }
-        let copying =
-            Copying { disks: disks.iter().map(|disk| disk.index).collect(), ran: self.record.state == State::Running };
+        let from: Vec<VolumeRef> = disks.iter().map(|disk| disk.from.clone()).collect();
+        let (places, asker) = match self.places_of(&from, asker) {
+            Some(found) => found,
+            None => return Ok(()),
+        };
+        let copying = Copying { disks: places.clone(), ran: self.record.state == State::Running };
         self.record.copying = Some(copying.clone());
         self.record.save(self.layout)?;
         fault::point("clone.recorded")?;
+        let to = places.into_iter().zip(disks.into_iter().map(|disk| disk.to)).collect();
         let (give_up, given_up) = oneshot::channel();
-        let work = all(self.gate.clone(), monitor.clone(), copying, disks, given_up);
+        let work = all(self.gate.clone(), monitor.clone(), copying, to, given_up);
         self.job = Some(Job::of_asker("copied", asker, give_up, work));
         Ok(())
     }
 
     /// Snapshots inside its disks, beside the loop too: a large image takes a while.
-    pub(super) fn snapshot(&mut self, name: SnapshotName, disks: Vec<usize>, asker: Asker, monitor: &Monitor) {
+    pub(super) fn snapshot(&mut self, name: SnapshotName, volumes: &[VolumeRef], asker: Asker, monitor: &Monitor) {
+        let Some((disks, asker)) = self.places_of(volumes, asker) else { return };
         let monitor = monitor.clone();
         let work =
             async move { monitor.snapshot_disks(&disks, name.as_str()).await.map(|()| JobEnd::GoOn(Answer::Done)) };
         self.job = Some(Job::new("kept in a snapshot", asker, work));
     }
 
-    pub(super) fn delete_snapshot(&mut self, name: SnapshotName, disks: Vec<usize>, asker: Asker, monitor: &Monitor) {
+    pub(super) fn delete_snapshot(
+        &mut self,
+        name: SnapshotName,
+        volumes: &[VolumeRef],
+        asker: Asker,
+        monitor: &Monitor,
+    ) {
+        let Some((disks, asker)) = self.places_of(volumes, asker) else { return };
         let monitor = monitor.clone();
         let work = async move {
             for disk in disks {
@@ -74,6 +82,20 @@ impl Loop<'_> {
             Ok(JobEnd::GoOn(Answer::Done))
         };
         self.job = Some(Job::new("rid of a snapshot", asker, work));
+    }
+
+    /// Where the machine has these disks; the asker hears of it where it has one of them no longer.
+    fn places_of(&self, volumes: &[VolumeRef], asker: Asker) -> Option<(Vec<usize>, Asker)> {
+        let places = self.places();
+        match volumes.iter().map(|volume| places.disk(volume)).collect() {
+            Ok(found) => Some((found, asker)),
+            Err(failure) => {
+                let message = format!("domain {} has other disks now", self.definition.name);
+                let failure: Failure = failure;
+                self.answer(asker, Err(Failure::conflict(message).because(failure).hint("try again")));
+                None
+            }
+        }
     }
 
     /// After a supervisor was killed: its copy is given up, and the guest goes on.
@@ -93,13 +115,13 @@ async fn all(
     gate: Gate,
     monitor: Monitor,
     copying: Copying,
-    disks: Vec<DiskTo>,
+    to: Vec<(usize, VolumeRef)>,
     given_up: oneshot::Receiver<()>,
 ) -> Result<JobEnd> {
     let mut stands_still = false;
     let copied = tokio::select! {
         biased;
-        copied = copy(&gate, &monitor, &copying, disks, &mut stands_still) => copied,
+        copied = copy(&gate, &monitor, &copying, to, &mut stands_still) => copied,
         // One that was not told is not given up.
         Ok(()) = given_up => Err(Failure::conflict("whoever asked for the copy went away")),
     };
@@ -123,12 +145,12 @@ async fn copy(
     gate: &Gate,
     monitor: &Monitor,
     copying: &Copying,
-    disks: Vec<DiskTo>,
+    to: Vec<(usize, VolumeRef)>,
     stands_still: &mut bool,
 ) -> Result<()> {
     let gate = gate.clone();
     // Plugins say where the volumes lie, which takes a while.
-    let (targets, images) = in_thread(move || open(&gate, &disks)).await?;
+    let (targets, images) = in_thread(move || open(&gate, &to)).await?;
     monitor.begin_copies(targets).await?;
     fault::point("clone.mirrored")?;
     in_thread(move || write_out(&images)).await?;
@@ -142,15 +164,15 @@ async fn copy(
 }
 
 /// The volumes' images, for QEMU, and once more for ourselves.
-fn open(gate: &Gate, disks: &[DiskTo]) -> Result<(Vec<Target>, Vec<File>)> {
+fn open(gate: &Gate, to: &[(usize, VolumeRef)]) -> Result<(Vec<Target>, Vec<File>)> {
     let (mut targets, mut images) = (Vec::new(), Vec::new());
-    for DiskTo { index, volume } in disks {
+    for (disk, volume) in to {
         let mut source = Pool::open(gate, &volume.pool)?.attach(&volume.volume, AttachAccess::Exclusive)?;
         let (Some((format, image)), None) = (source.chain.pop(), source.chain.pop()) else {
             return Err(Failure::conflict(format!("volume {volume} is not an empty one that stands alone")));
         };
         images.push(File::from(image.try_clone().context(|| "cannot copy a descriptor".to_owned())?));
-        targets.push(Target { disk: *index, format, image });
+        targets.push(Target { disk: *disk, format, image });
     }
     Ok((targets, images))
 }

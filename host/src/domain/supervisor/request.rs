@@ -68,12 +68,12 @@ impl Loop<'_> {
                 self.copy(disks, asker, &connected.monitor)?;
                 Ok(None)
             }
-            Request::SnapshotCreate { snapshot, disks } => {
-                self.snapshot(snapshot, disks, asker, &connected.monitor);
+            Request::SnapshotCreate { snapshot, volumes } => {
+                self.snapshot(snapshot, &volumes, asker, &connected.monitor);
                 Ok(None)
             }
-            Request::SnapshotDelete { snapshot, disks } => {
-                self.delete_snapshot(snapshot, disks, asker, &connected.monitor);
+            Request::SnapshotDelete { snapshot, volumes } => {
+                self.delete_snapshot(snapshot, &volumes, asker, &connected.monitor);
                 Ok(None)
             }
             Request::Screenshot => {

@@ -17,6 +17,7 @@ use crate::domain::{run_id, steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
+use crate::hypervisor::Places;
 use crate::sys::{durable, process};
 use crate::types::DomainName;
 
@@ -200,6 +201,10 @@ impl Life<'_> {
         let layout = self.gate.layout();
         let name = self.name();
         let id = run_id::next(layout)?;
+        let places = match &state {
+            Some(opened) => opened.header.places(&self.definition)?,
+            None => Places::new(&self.definition),
+        };
         // Written before the first step: a lease counts only while its domain is not off, and what is undone after a
         // crash is read from here.
         self.record.state = State::Starting;
@@ -214,13 +219,15 @@ impl Life<'_> {
             volumes: steps::volumes(&self.definition).map(|(volume, _)| volume.clone()).collect(),
             cards: Vec::new(),
             held: false,
+            places: Some(places.clone()),
         });
         self.record.memory = self.definition.memory;
         self.record.vcpus = self.definition.vcpus;
         self.record.save(layout)?;
         store::write_running(layout, &self.definition)?;
 
-        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, id, state.is_some()) {
+        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, &places, id, state.is_some())
+        {
             Ok(launched) => launched,
             Err(failure) => return Err(self.failed(failure)),
         };

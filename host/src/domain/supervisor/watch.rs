@@ -25,7 +25,7 @@ use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::{Event, qemu};
+use crate::hypervisor::{Event, Places, qemu};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -143,7 +143,12 @@ pub(super) struct Loop<'a> {
 impl Loop<'_> {
     async fn all(&mut self, mut connected: Connected, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
         match entry {
-            Entry::Fresh => self.let_go(&connected).await?,
+            Entry::Fresh => {
+                if self.definition.memory < self.definition.max_memory {
+                    connected.monitor.set_balloon(self.definition.memory).await?;
+                }
+                self.let_go(&connected).await?;
+            }
             Entry::Still => {}
             Entry::Adopted => {
                 if self.record.run.as_ref().is_some_and(|run| run.held) {
@@ -261,6 +266,12 @@ impl Loop<'_> {
 
     pub(super) fn folder(&self) -> PathBuf {
         self.layout.domain(&self.definition.name)
+    }
+
+    /// Where the machine's devices sit.
+    pub(super) fn places(&self) -> Places {
+        let recorded = self.record.run.as_ref().and_then(|run| run.places.clone());
+        recorded.unwrap_or_else(|| Places::first_layout(self.definition))
     }
 
     /// Follows the state machine; an ending where the run is over.

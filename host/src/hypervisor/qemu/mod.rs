@@ -16,7 +16,6 @@ pub mod qmp;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-pub use arguments::disk_node;
 pub use prepare::prepare;
 
 /// The monitor's socket in the domain's folder.

@@ -2,6 +2,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A command: its fields are the arguments.
 pub(super) trait Command: Serialize {
@@ -10,10 +11,10 @@ pub(super) trait Command: Serialize {
 }
 
 macro_rules! commands {
-    ($($name:literal $command:ident { $($field:ident: $type:ty),* } -> $answer:ty;)+) => {$(
+    ($($name:literal $command:ident { $($(#[$how:meta])* $field:ident: $type:ty),* } -> $answer:ty;)+) => {$(
         #[derive(Debug, Serialize)]
         #[serde(rename_all = "kebab-case")]
-        pub(super) struct $command { $(pub(super) $field: $type),* }
+        pub(super) struct $command { $($(#[$how])* pub(super) $field: $type),* }
         impl Command for $command {
             const NAME: &'static str = $name;
             type Answer = $answer;
@@ -31,12 +32,10 @@ commands! {
     "system_reset" SystemReset {} -> IgnoredAny;
     "quit" Quit {} -> IgnoredAny;
     "getfd" GetFd { fdname: &'static str } -> IgnoredAny;
+    "getfd" GetNamedFd { fdname: String } -> IgnoredAny;
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
-    "add-fd" AddFdMarked { opaque: &'static str } -> AddedFd;
-    "query-fdsets" QueryFdsets {} -> Vec<Fdset>;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
-    "blockdev-del" BlockdevDel { node_name: String } -> IgnoredAny;
     "blockdev-mirror" BlockdevMirror {
         job_id: String, device: String, target: String, sync: &'static str, copy_mode: &'static str,
         filter_node_name: String, auto_dismiss: bool
@@ -44,14 +43,32 @@ commands! {
     "block-job-cancel" BlockJobCancel { device: String, force: bool } -> IgnoredAny;
     "query-jobs" QueryJobs {} -> Vec<Job>;
     "job-dismiss" JobDismiss { id: String } -> IgnoredAny;
-    "transaction" Transaction { actions: Vec<serde_json::Value> } -> IgnoredAny;
+    "transaction" Transaction { actions: Vec<Value> } -> IgnoredAny;
     "blockdev-snapshot-delete-internal-sync" SnapshotDelete { device: String, name: String } -> IgnoredAny;
     "migrate" Migrate { uri: &'static str } -> IgnoredAny;
     "migrate-incoming" MigrateIncoming { uri: &'static str } -> IgnoredAny;
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
     "migrate_cancel" MigrateCancel {} -> IgnoredAny;
     "query-migrate" QueryMigrate {} -> Migration;
-    "qom-get" QomGet { path: &'static str, property: &'static str } -> serde_json::Value;
+    "qom-get" QomGet { path: &'static str, property: &'static str } -> Value;
+    "balloon" SetBalloon { value: u64 } -> IgnoredAny;
+    "query-balloon" QueryBalloon {} -> Balloon;
+    "set-action" SetAction { reboot: &'static str, shutdown: &'static str } -> IgnoredAny;
+    "qom-list" QomList { path: &'static str } -> Vec<Property>;
+    "add-fd" AddNamedFd { opaque: String } -> AddedFd;
+    "query-fdsets" QueryFdsets {} -> Vec<FdSet>;
+    "query-block" QueryBlock {} -> Vec<Drive>;
+    "query-named-block-nodes" QueryNodes { flat: bool } -> Vec<Node>;
+    "blockdev-add" BlockdevAdd { #[serde(flatten)] node: Value } -> IgnoredAny;
+    "blockdev-del" BlockdevDel { node_name: String } -> IgnoredAny;
+    "blockdev-open-tray" OpenTray { id: String, force: bool } -> IgnoredAny;
+    "blockdev-close-tray" CloseTray { id: String } -> IgnoredAny;
+    "blockdev-remove-medium" RemoveMedium { id: String } -> IgnoredAny;
+    "blockdev-insert-medium" InsertMedium { id: String, node_name: String } -> IgnoredAny;
+    "netdev_add" NetdevAdd { #[serde(flatten)] netdev: Value } -> IgnoredAny;
+    "netdev_del" NetdevDel { id: String } -> IgnoredAny;
+    "device_add" DeviceAdd { #[serde(flatten)] device: Value } -> IgnoredAny;
+    "device_del" DeviceDel { id: String } -> IgnoredAny;
     "screendump" Screendump { filename: String, format: &'static str } -> IgnoredAny;
 }
 
@@ -66,26 +83,41 @@ pub(super) struct AddedFd {
     pub(super) fdset_id: u32,
 }
 
-/// Its arguments are a node, whose shape depends on its driver.
-#[derive(Debug, Serialize)]
-pub(super) struct BlockdevAdd(pub(super) serde_json::Value);
-
-impl Command for BlockdevAdd {
-    const NAME: &'static str = "blockdev-add";
-    type Answer = IgnoredAny;
+/// In bytes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Balloon {
+    pub(super) actual: u64,
 }
 
-/// `FdsetInfo` (qapi/misc.json).
+#[derive(Debug, Deserialize)]
+pub(super) struct Property {
+    pub(super) name: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Fdset {
+pub(super) struct FdSet {
     pub(super) fdset_id: u32,
-    pub(super) fds: Vec<FdsetFd>,
+    pub(super) fds: Vec<FdInSet>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct FdsetFd {
+pub(super) struct FdInSet {
     pub(super) opaque: Option<String>,
+}
+
+/// `BlockInfo`: `qdev` names the device (its id, or a path that ends in it), `inserted` is what is in it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Drive {
+    pub(super) qdev: Option<String>,
+    pub(super) tray_open: Option<bool>,
+    pub(super) inserted: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Node {
+    pub(super) node_name: Option<String>,
 }
 
 /// `JobInfo` (qapi/job.json).

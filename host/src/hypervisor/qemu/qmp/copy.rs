@@ -17,7 +17,7 @@ use super::Monitor;
 use super::command::{self, JobStatus};
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::ImageFormat;
-use crate::hypervisor::qemu::disk_node;
+use crate::hypervisor::qemu::arguments::disk_node;
 
 /// Between two looks at how far QEMU is.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -28,7 +28,7 @@ const SNAPSHOT_WITHIN: Duration = Duration::from_secs(120);
 /// Marks our sets of descriptors in QEMU, so that a later supervisor finds them.
 const OPAQUE: &str = "copy";
 
-/// A disk by its place, and the empty image that it is copied to.
+/// A disk by its place in the machine, and the empty image that it is copied to.
 #[derive(Debug)]
 pub struct Target {
     pub disk: usize,
@@ -46,12 +46,12 @@ impl Monitor {
         let mut jobs = Vec::new();
         for Target { disk, format, image } in targets {
             let node = job(disk);
-            let set = self.execute(&command::AddFdMarked { opaque: OPAQUE }, Some(image)).await?.fdset_id;
+            let set = self.execute(&command::AddNamedFd { opaque: OPAQUE.to_owned() }, Some(image)).await?.fdset_id;
             let file = json!({
                 "driver": "file", "node-name": format!("{node}-file"), "filename": format!("/dev/fdset/{set}"),
                 "discard": "unmap", "aio": "threads", "locking": "auto",
             });
-            self.execute(&command::BlockdevAdd(file), None).await?;
+            self.execute(&command::BlockdevAdd { node: file }, None).await?;
             let mut top = json!({
                 "driver": format.as_str(), "node-name": node, "file": format!("{node}-file"), "discard": "unmap",
             });
@@ -59,7 +59,7 @@ impl Monitor {
                 ImageFormat::Raw => {}
                 ImageFormat::Qcow2 => top["backing"] = serde_json::Value::Null,
             }
-            self.execute(&command::BlockdevAdd(top), None).await?;
+            self.execute(&command::BlockdevAdd { node: top }, None).await?;
             jobs.push(disk);
         }
         for disk in jobs {

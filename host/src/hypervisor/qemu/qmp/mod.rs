@@ -11,6 +11,7 @@
 mod command;
 mod connection;
 pub mod copy;
+mod device;
 mod state;
 mod wire;
 
