@@ -28,6 +28,8 @@ points! {
     "clone.recorded" "the source's record says that it is being copied, its hypervisor knows nothing of it"
     "clone.still" "the source's guest stands still, the copies are not cut loose"
     "clone.volume" "one of the clone's volumes is made and written down, and not final"
+    "import.filled" "a volume is made and filled, and not yet sealed"
+    "import.copied" "the volumes stand, no definition names them"
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"
     "rename.definition" "the definition says the new name, the record the old one"
@@ -45,6 +47,13 @@ points! {
     "snapshot.made" "every disk has the snapshot, what was written down of it is still there"
     "snapshot.reverting" "what is to be gone back to is written down, every disk is as it was"
     "snapshot.volume" "one of the disks has the snapshot, which is written down and not final"
+    "uplink.noted" "what the uplink has is written down, nothing is moved"
+    "uplink.armed" "a guard watches, nothing is moved"
+    "uplink.clients-stopped" "the uplink's DHCP clients are ended"
+    "uplink.port" "the uplink is in the bridge, its addresses are not"
+    "uplink.addresses" "the addresses are on the bridge, the routes are not"
+    "uplink.routes" "all is moved, the DHCP clients do not run"
+    "network-start.recorded" "the network is up, and its record says so"
     "start.locked" "the domain's lock is taken, nothing is written"
 }
 

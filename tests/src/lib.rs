@@ -19,7 +19,7 @@ pub mod terminal;
 pub use census::Census;
 pub use command::Said;
 pub use guest::Guest;
-pub use host::Host;
+pub use host::{Host, fief_with_faults};
 pub use namespace::Namespace;
 pub use terminal::Terminal;
 

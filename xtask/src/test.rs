@@ -60,6 +60,7 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
     build::hostile()?;
     // Always the whole workspace: cargo then sees the same features each time, and builds the engine once.
     run_cargo(&["build", "--workspace", "--bins", "--tests"])?;
+    run_cargo(&["build", "--package", "fief", "--features", "faults", "--bin", "fief-faults"])?;
 
     let mut tally = Tally::default();
     if selection.which != Which::Slow {

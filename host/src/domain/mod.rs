@@ -18,6 +18,7 @@
 pub mod autostart;
 pub mod client;
 pub mod clone;
+pub mod import;
 pub mod lease;
 mod pools;
 pub mod record;

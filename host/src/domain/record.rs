@@ -13,6 +13,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
+pub use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
 use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
 
@@ -237,11 +238,6 @@ impl Record {
             .parse()
             .map_err(|error| Failure::other("cannot name a card's interface").because(error))
     }
-}
-
-/// Identity of this boot of the host (random(4)); empty where it cannot be read.
-pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

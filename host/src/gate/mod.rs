@@ -18,6 +18,7 @@ pub mod judge;
 pub mod ledger;
 pub mod operation;
 mod perform;
+pub mod rollback;
 pub mod served;
 
 use std::os::fd::OwnedFd;
@@ -31,6 +32,7 @@ pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
 pub use operation::{Actor, Effect, Operation, Outcome};
+pub use rollback::Care;
 
 /// Whether operations are done or only shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +53,21 @@ pub struct Gate {
     layout: Layout,
     policy: Arc<Policy>,
     mode: Mode,
+    care: Care,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode }
+        Gate { layout, policy, mode, care: Care::default() }
+    }
+    /// The same, with what is known of the operator's way in.
+    #[must_use]
+    pub fn careful(mut self, care: Care) -> Self {
+        self.care = care;
+        self
+    }
+    pub fn care(&self) -> Care {
+        self.care
     }
     pub fn layout(&self) -> &Layout {
         &self.layout

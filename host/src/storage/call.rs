@@ -82,7 +82,7 @@ impl Pool {
         }
     }
 
-    fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
+    pub(super) fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
         let settings = self.settings()?;
         let name = self.definition.name.clone();
         let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
@@ -126,7 +126,7 @@ pub(super) fn hold(gate: &Gate, name: &PoolName) -> Result<(Lock, Ledger)> {
 }
 
 /// Takes back what is in the ledger, because of `failure`.
-fn undone(gate: &Gate, ledger: &mut Ledger, mut failure: Failure) -> Failure {
+pub(super) fn undone(gate: &Gate, ledger: &mut Ledger, mut failure: Failure) -> Failure {
     if let Err(failures) = gate.undo(ledger) {
         failure.causes.extend(failures.iter().map(|f| format!("and it could not be undone: {f}")));
         failure.kind = Kind::PartlyDone;

@@ -5,6 +5,7 @@ mod console;
 mod create;
 mod delete;
 mod edit;
+mod import;
 mod list;
 mod logs;
 mod pause;
@@ -34,6 +35,7 @@ use crate::error::Result;
 pub(super) enum Verb {
     Run(run::Args),
     Create(create::Args),
+    Import(import::Args),
     List(list::Args),
     Show(show::Args),
     Edit(edit::Args),
@@ -62,6 +64,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
     match verb {
         Verb::Run(args) => run::run(context, &args),
         Verb::Create(args) => create::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Edit(args) => edit::run(context, &args),

@@ -127,7 +127,8 @@ impl Opened {
             failure.hint("name a file that `fief save` wrote, whole: nothing was changed")
         };
         let mut file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {}", path.display())),
+            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {}", path.display()))
+                .hint("check the path; `fief save` wrote it where it was told to"),
             _ => Failure::other(saying()).because(error),
         })?;
         let facts = file.metadata().context(saying)?;
