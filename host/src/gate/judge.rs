@@ -5,7 +5,7 @@
 //!   plugin   images          interface "images" ∧ a directory of its own, with enough access
 //!            links           interface "bridges" ∧ a bridge that one of its patterns names
 //!            a directory     a directory of its own, with enough access
-//!            tap, hypervisor, image for a hypervisor      never
+//!            tap, hypervisor, image for a hypervisor, file of the host's      never
 //! ```
 
 use super::operation::{ImageRef, Reach};
@@ -68,6 +68,11 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::ImageOpen { image, .. } => {
             Need::Host { what: "open an image for a hypervisor", about: Some((&image.plugin, &image.directory)) }
         }
+        Operation::ForeignInspect { .. } => Need::Host { what: "look at a file of the host's", about: None },
+        Operation::ImageFill { image, .. } => Need::Host {
+            what: "copy a file of the host's into an image",
+            about: Some((&image.plugin, &image.directory)),
+        },
         Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
         Operation::BridgeCreate { bridge, .. }
         | Operation::BridgeJoin { bridge, .. }

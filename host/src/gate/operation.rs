@@ -12,8 +12,8 @@ use sha2::Digest as _;
 pub use crate::types::ProcessId;
 
 use crate::types::{
-    Access, Bandwidth, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId,
-    RelativePath, SnapshotName, Spoofing,
+    Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
+    NetworkName, PluginId, RelativePath, SnapshotName, Spoofing,
 };
 
 /// Who asks.
@@ -55,6 +55,27 @@ impl ImageFormat {
 pub enum Preallocation {
     Sparse,
     Full,
+}
+
+/// A disk of another host, in a file or on a block device of this one that the operator named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ForeignImage {
+    /// Absolute, and without a symbolic link in it.
+    pub path: PathBuf,
+    /// Told by the other host's definition, never found out.
+    pub format: DiskFormat,
+    /// Where in the file it lies, as a disk in an archive does; none: it is the whole.
+    pub part: Option<FilePart>,
+    pub checksum: Option<Checksum>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FilePart {
+    pub offset: u64,
+    pub length: u64,
 }
 
 /// What guests may reach through a bridge (network.wit, `reach`).
@@ -147,6 +168,16 @@ pub enum Operation {
     },
     SnapshotList {
         image: ImageRef,
+    },
+    /// Looks at a disk of another host.
+    ForeignInspect {
+        source: ForeignImage,
+    },
+    /// Writes a disk of another host over an image that the same change has made: undone with that image.
+    ImageFill {
+        image: ImageRef,
+        format: ImageFormat,
+        source: ForeignImage,
     },
     /// Descriptors of an image and of every image that it stands on, for a hypervisor.
     ImageOpen {
@@ -251,6 +282,7 @@ impl Operation {
             | Operation::DirectorySpace { .. }
             | Operation::ImageInspect { .. }
             | Operation::SnapshotList { .. }
+            | Operation::ForeignInspect { .. }
             | Operation::ImageOpen { .. }
             | Operation::LinkList { .. }
             | Operation::HypervisorProbe { .. } => Effect::None,
@@ -266,6 +298,7 @@ impl Operation {
             | Operation::ImageResize { .. }
             | Operation::ImageDelete { .. }
             | Operation::ImageCopy { .. }
+            | Operation::ImageFill { .. }
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. } => Effect::Lasting,
@@ -321,7 +354,7 @@ pub enum Outcome {
         capacity: ByteSize,
         available: ByteSize,
     },
-    /// An image that was looked at.
+    /// An image that was looked at; of another host's disk, what it would be here.
     Image {
         facts: ImageFacts,
     },
@@ -336,6 +369,9 @@ pub enum Outcome {
         facts: ImageFacts,
         path: PathBuf,
         before: ByteSize,
+    },
+    ImageFilled {
+        facts: ImageFacts,
     },
     /// Moved aside to `aside`; removed for good when the ledger is sealed, moved back when it is undone.
     ImageSetAside {

@@ -19,9 +19,10 @@ pub(super) enum Next {
 /// `Mismatch` where the outcome is not one that the operation has.
 pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
     match outcome {
-        Outcome::Image { facts } | Outcome::ImageMade { facts, .. } | Outcome::ImageResized { facts, .. } => {
-            Next::Answer(Reply::Image(facts))
-        }
+        Outcome::Image { facts }
+        | Outcome::ImageFilled { facts }
+        | Outcome::ImageMade { facts, .. }
+        | Outcome::ImageResized { facts, .. } => Next::Answer(Reply::Image(facts)),
         Outcome::Snapshot { facts, .. } => Next::Answer(Reply::Snapshot(facts)),
         Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all)),
         Outcome::Space { capacity, available } => {
@@ -67,6 +68,8 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
@@ -143,6 +146,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }

@@ -25,6 +25,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
@@ -47,9 +49,12 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
+        // What it wrote goes with the image that was made for it.
+        Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -80,6 +85,8 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
@@ -127,6 +134,8 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorStart { .. }
