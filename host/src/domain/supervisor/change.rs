@@ -30,7 +30,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Operation;
 use crate::hypervisor::qemu::qmp::Monitor;
-use crate::hypervisor::{CardSource, Device};
+use crate::hypervisor::{CardSource, Device, Places};
 use crate::network::Port;
 use crate::storage::BlockSource;
 use crate::sys::process;
@@ -110,7 +110,7 @@ impl Loop<'_> {
         match begun {
             Ok(Some(answer)) => self.answer(asker, Ok(answer)),
             Ok(None) => match self.begin(change, within, connected) {
-                Ok(work) => self.job = Some(Job { doing: DOING, asker, work }),
+                Ok(work) => self.job = Some(Job::new(DOING, asker, work)),
                 Err(failure) => self.answer(asker, Err(failure)),
             },
             Err(failure) => self.answer(asker, Err(failure)),
@@ -135,9 +135,9 @@ impl Loop<'_> {
             }
         };
         match done {
-            Ok(Next::Job(work)) => self.job = Some(Job { doing: DOING, asker, work }),
+            Ok(Next::Job(work)) => self.job = Some(Job::new(DOING, asker, work)),
             Ok(Next::Answer(answer)) => self.answer(asker, Ok(answer)),
-            Ok(Next::LetGo(volume)) => self.let_go(volume, Ok(Answer::Done), asker),
+            Ok(Next::LetGo(volume)) => self.release(volume, Ok(Answer::Done), asker),
             Err(failure) => self.change_failed(failure, asker, connected).await,
         }
     }
@@ -277,7 +277,7 @@ impl Loop<'_> {
     }
 
     /// Has the storage plugin told that a volume is not used any more, then answers.
-    pub(super) fn let_go(&mut self, volume: Option<VolumeRef>, outcome: Result<Answer>, asker: Asker) {
+    pub(super) fn release(&mut self, volume: Option<VolumeRef>, outcome: Result<Answer>, asker: Asker) {
         let Some(volume) = volume else {
             self.answer(asker, outcome);
             return;
@@ -317,7 +317,7 @@ impl Loop<'_> {
         if changing.comes() {
             let failure = failure.while_doing(format!("domain {name} cannot be changed so"));
             match self.undo_attach(&changing, &connected.monitor).await {
-                Ok(volume) => self.let_go(volume, Err(failure), asker),
+                Ok(volume) => self.release(volume, Err(failure), asker),
                 Err(undo) => {
                     let mut failure = failure;
                     failure.causes.push(format!("and it was not wholly undone: {undo}"));
@@ -340,6 +340,12 @@ impl Loop<'_> {
         };
         let recorded = self.record.save(self.layout);
         self.answer(asker, recorded.and(Err(failure)));
+    }
+
+    /// Where the machine's devices sit.
+    pub(super) fn places(&self) -> Places {
+        let recorded = self.record.run.as_ref().and_then(|run| run.places.clone());
+        recorded.unwrap_or_else(|| Places::first_layout(&*self.definition))
     }
 
     pub(super) fn changing(&self) -> Option<&Changing> {

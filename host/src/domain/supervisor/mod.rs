@@ -14,6 +14,7 @@ mod change;
 mod connect;
 mod console;
 pub mod control;
+mod copying;
 mod ending;
 mod filters;
 mod heard;
@@ -25,5 +26,6 @@ mod saving;
 mod watch;
 
 pub use change::Changing;
+pub use copying::Copying;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;

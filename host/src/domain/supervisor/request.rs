@@ -74,6 +74,18 @@ impl Loop<'_> {
                 self.answer(asker, actual.map(|actual| Answer::Memory { actual }));
                 Ok(None)
             }
+            Request::Copy { disks } => {
+                self.copy(disks, asker, &connected.monitor)?;
+                Ok(None)
+            }
+            Request::SnapshotCreate { snapshot, volumes } => {
+                self.snapshot(snapshot, &volumes, asker, &connected.monitor);
+                Ok(None)
+            }
+            Request::SnapshotDelete { snapshot, volumes } => {
+                self.delete_snapshot(snapshot, &volumes, asker, &connected.monitor);
+                Ok(None)
+            }
             Request::Screenshot => {
                 let picture = picture(&connected.monitor, &self.folder()).await;
                 self.answer(asker, picture.map(|name| Answer::File { name }));
@@ -118,6 +130,9 @@ impl Loop<'_> {
                 | Request::Reset
                 | Request::Save { .. }
                 | Request::Change { .. }
+                | Request::Copy { .. }
+                | Request::SnapshotCreate { .. }
+                | Request::SnapshotDelete { .. }
                 | Request::Screenshot,
             ) => Err(Response::Failed(
                 Failure::conflict(format!("domain {name} is being {}", job.doing))
@@ -209,8 +224,10 @@ impl Loop<'_> {
         let Some(job) = self.job.take() else { return Ok(None) };
         match end {
             Ok(super::job::JobEnd::GoOn(answer)) => {
+                self.record.copying = None;
+                let recorded = self.record.save(self.layout);
                 self.answer(job.asker, Ok(answer));
-                Ok(None)
+                recorded.map(|()| None)
             }
             Ok(super::job::JobEnd::Changed(stage)) => {
                 self.go_on(stage, job.asker, connected).await;
@@ -227,6 +244,7 @@ impl Loop<'_> {
             }
             Err(failure) => {
                 self.record.saving = None;
+                self.record.copying = None;
                 let recorded = self.record.save(self.layout);
                 self.answer(job.asker, Err(failure));
                 recorded.map(|()| None)

@@ -222,5 +222,5 @@ pub(super) fn in_thread<T: Send + 'static>(
 ) -> impl Future<Output = Result<T>> {
     let (done, outcome) = oneshot::channel();
     std::thread::spawn(move || done.send(work()));
-    async move { outcome.await.unwrap_or_else(|_| Err(Failure::other("a step of the save panicked"))) }
+    async move { outcome.await.unwrap_or_else(|_| Err(Failure::other("a step beside the loop panicked"))) }
 }

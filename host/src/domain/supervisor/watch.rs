@@ -25,7 +25,7 @@ use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
 use crate::gate::{Gate, Ledger};
-use crate::hypervisor::{Device, Event, Places, qemu};
+use crate::hypervisor::{Device, Event, qemu};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -167,10 +167,14 @@ impl Loop<'_> {
                 if self.definition.memory < self.definition.max_memory {
                     connected.monitor.set_balloon(self.definition.memory).await?;
                 }
-                connected.monitor.resume().await?;
+                self.let_go(&connected).await?;
             }
             Entry::Still => {}
             Entry::Adopted => {
+                if self.record.run.as_ref().is_some_and(|run| run.held) {
+                    self.let_go(&connected).await?;
+                }
+                self.settle_copying(&connected).await?;
                 self.settle_change(&mut connected).await?;
                 let mut happening = self.settle_saving(&mut connected).await?;
                 if happening.is_none() {
@@ -200,6 +204,8 @@ impl Loop<'_> {
                         self.gone.push(device);
                         None
                     }
+                    // What a job does to the guest for a moment is none of its own doing.
+                    Some(Event::Paused | Event::Resumed) if self.job.as_ref().is_some_and(|job| job.stills) => None,
                     Some(event) => heard(&event),
                     None => {
                         monitor_open = false;
@@ -273,14 +279,19 @@ impl Loop<'_> {
         }
     }
 
-    pub(super) fn folder(&self) -> PathBuf {
-        self.layout.domain(&self.definition.name)
+    async fn let_go(&mut self, connected: &Connected) -> Result<()> {
+        connected.monitor.resume().await?;
+        match &mut self.record.run {
+            Some(run) if run.held => {
+                run.held = false;
+                self.record.save(self.layout)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
-    /// Where the machine's devices sit.
-    pub(super) fn places(&self) -> Places {
-        let recorded = self.record.run.as_ref().and_then(|run| run.places.clone());
-        recorded.unwrap_or_else(|| Places::first_layout(&*self.definition))
+    pub(super) fn folder(&self) -> PathBuf {
+        self.layout.domain(&self.definition.name)
     }
 
     /// Follows the state machine; an ending where the run is over.

@@ -135,7 +135,7 @@ impl Loop<'_> {
             tracing::info!(?device, asked, "the guest let a device go");
             let changing = Changing { change, place: place_of(device), next_had_it: false };
             match self.finish_detach(&changing, asked, &connected.monitor).await {
-                Ok(volume) => self.let_go(volume, Ok(Answer::Done), Asker::nobody()),
+                Ok(volume) => self.release(volume, Ok(Answer::Done), Asker::nobody()),
                 Err(failure) => tracing::error!(?device, %failure, "what stood behind a device stays"),
             }
         }
