@@ -17,18 +17,22 @@
 
 pub mod autostart;
 pub mod client;
+pub mod clone;
 pub mod import;
 pub mod lease;
+mod pools;
 pub mod record;
 mod rename;
 mod reservations;
 pub mod restore;
 mod run_id;
 pub mod saved;
+pub mod snapshot;
 pub mod state;
 pub mod steps;
 pub mod store;
 pub mod supervisor;
+pub mod unfinished;
 
 pub use lease::users_of_volume;
 pub use record::Record;

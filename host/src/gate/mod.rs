@@ -129,6 +129,34 @@ impl Gate {
         }
     }
 
+    /// Acts on what a running hypervisor has open, and which it therefore does itself: judged, shown in a dry run and
+    /// audited as all others are. All of them are done, or none; `act` asks the hypervisor. To undo them is for the
+    /// caller, who writes down beforehand what is begun.
+    pub fn through_hypervisor(
+        &self,
+        actor: &Actor,
+        operations: &[Operation],
+        act: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        for operation in operations {
+            if let Verdict::Denied { reason, hint } = self.judge(actor, operation) {
+                audit::denied(&self.layout, actor, operation, &reason);
+                return Err(Failure::denied(reason).hint(hint));
+            }
+        }
+        if self.mode == Mode::DryRun {
+            return operations.iter().try_for_each(audit::show);
+        }
+        let done = act();
+        for operation in operations {
+            match &done {
+                Ok(()) => audit::done(&self.layout, actor, operation, &Outcome::Set),
+                Err(failure) => audit::failed(&self.layout, actor, operation, failure),
+            }
+        }
+        done
+    }
+
     /// Undoes all that is in the ledger, newest first, going on past errors. What could not be undone stays in the
     /// ledger, so that a later call tries again; `Ok` means that the ledger is empty.
     ///

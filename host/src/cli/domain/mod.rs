@@ -1,5 +1,6 @@
 //! The verbs for domains. They stand at the top level: they are what people use all day.
 
+mod clone;
 mod console;
 mod create;
 mod delete;
@@ -18,6 +19,7 @@ mod save;
 mod screenshot;
 mod show;
 mod shutdown;
+mod snapshot;
 mod start;
 mod stop;
 mod tell;
@@ -50,6 +52,9 @@ pub(super) enum Verb {
     View(view::Args),
     Screenshot(screenshot::Args),
     Logs(logs::Args),
+    Clone(clone::Args),
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
     Rename(rename::Args),
     Delete(delete::Args),
     Wait(wait::Args),
@@ -74,6 +79,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Restore(args) => restore::run(context, &args),
         Verb::View(args) => view::run(context, &args),
         Verb::Screenshot(args) => screenshot::run(context, &args),
+        Verb::Clone(args) => clone::run(context, &args),
+        Verb::Snapshot(verb) => snapshot::run(context, verb),
         Verb::Rename(args) => rename::run(context, &args),
         Verb::Console(args) => console::run(context, &args),
         Verb::Logs(args) => logs::run(context, &args),

@@ -65,7 +65,7 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
     if context.mode() == Mode::DryRun {
         return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true).map(drop);
     }
-    plan.prepare(context.layout())?;
+    let prepared = plan.prepare(context.layout())?;
     let progress = Progress::start(format!("restoring {name} from {}", file.display()));
     let report = client::supervise(context.layout(), &name, &Purpose::Restore(file.clone()));
     drop(progress);
@@ -78,6 +78,9 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
         }
         Report::Off => Err(Failure::other(format!("domain {name} was off again at once"))
             .hint(format!("`fief logs {name}` shows what its guest said"))),
-        Report::Failed(failure) => Err(failure),
+        Report::Failed(failure) => {
+            prepared.take_back(context.layout());
+            Err(failure)
+        }
     }
 }

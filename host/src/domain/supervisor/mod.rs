@@ -13,6 +13,7 @@
 mod connect;
 mod console;
 pub mod control;
+mod copying;
 mod ending;
 mod filters;
 mod heard;
@@ -23,5 +24,6 @@ mod run;
 mod saving;
 mod watch;
 
+pub use copying::Copying;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;
