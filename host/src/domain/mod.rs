@@ -18,7 +18,9 @@
 pub mod autostart;
 pub mod client;
 pub mod lease;
+mod rebuild;
 pub mod record;
+pub mod recover;
 mod rename;
 pub mod restore;
 pub mod saved;

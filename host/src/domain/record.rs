@@ -13,7 +13,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::ChosenAccelerator;
 use crate::layout::Layout;
-use crate::sys::{durable, process};
+use crate::sys::{boot_id, durable, process};
 use crate::types::{ByteSize, DomainName, InterfaceName, NetworkName, VolumeRef};
 
 /// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
@@ -163,7 +163,7 @@ impl Record {
         let broken = |cause: String| {
             let mut failure = Failure::new(Kind::NeedsRecover, format!("the record {} cannot be used", path.display()));
             failure.causes.push(cause);
-            failure.hint("stop what is left of the domain by hand, then remove the file: `fief start` makes a new one")
+            failure.hint(format!("`fief recover {name}` makes a new one from what else there is, and keeps the file"))
         };
         #[derive(Deserialize)]
         struct Shape {
@@ -171,10 +171,8 @@ impl Record {
         }
         let shape: Shape = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if shape.version > VERSION {
-            return Err(broken(format!(
-                "it was written by a later fief (version {}, known is {VERSION})",
-                shape.version
-            )));
+            let later = format!("it was written by a later fief (version {}, known is {VERSION})", shape.version);
+            return Err(Failure { kind: Kind::Conflict, ..broken(later) }.hint("that fief is to be used for it"));
         }
         let mut record: Record = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if record.name != *name && renamed(&record.name) {
@@ -225,11 +223,6 @@ impl Record {
             .parse()
             .map_err(|error| Failure::other("cannot name a card's interface").because(error))
     }
-}
-
-/// Identity of this boot of the host (random(4)); empty where it cannot be read.
-pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

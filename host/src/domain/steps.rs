@@ -19,6 +19,7 @@ use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::lease;
 use crate::domain::record::{CardRecord, Record};
 use crate::error::{Context, Failure, Result};
+use crate::fault;
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, qemu};
@@ -60,6 +61,7 @@ pub fn launch(
             }
         }
     }
+    fault::point("start.leased")?;
     let ((disks, ports), accelerator) = std::thread::scope(|scope| {
         let disks = scope.spawn(|| attach_disks(gate, definition));
         let ports = scope.spawn(|| plug_cards(gate, definition));
@@ -72,13 +74,16 @@ pub fn launch(
     .zip_results()?;
     let (accelerator, warning) = accelerator;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
+    fault::point("start.tapped")?;
     let launch = Launch { definition: definition.clone(), id, accelerator, disks, cards: wired, incoming };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
     let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
     let folder = scratch.as_ref().map_or_else(|| layout.domain(&definition.name), |scratch| scratch.0.clone());
     let prepared = qemu::prepare(launch, &folder, &gate.policy().host)?;
+    fault::point("start.prepared")?;
     let start = Operation::HypervisorStart { domain: definition.name.clone(), id, command: prepared.command };
     let done = gate.perform(&Actor::Operator, ledger, start, prepared.descriptors)?;
+    fault::point("start.spawned")?;
     let hypervisor = match done.outcome {
         Outcome::Process { process } => Some(process),
         _ => None,
@@ -132,7 +137,8 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
         }
     };
     let access = if disk.read_only { AttachAccess::ReadOnly } else { AttachAccess::Exclusive };
-    pools[at].attach(volume, access).map_err(saying)
+    let source = pools[at].attach(volume, access).map_err(saying)?;
+    fault::point("start.attached").map(|()| source).map_err(saying)
 }
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
@@ -153,7 +159,8 @@ fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
             mac: card.mac,
             address: card.address,
         };
-        networks[at].plug(&nic)
+        let port = networks[at].plug(&nic)?;
+        fault::point("start.plugged").map(|()| port)
     };
     let saying = |(index, result): (usize, Result<Port>)| {
         result.map_err(|failure| {

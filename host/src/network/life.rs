@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::store::{Record, Store, boot_id};
 use super::{Network, NetworkState, bridges, links};
 use crate::error::{Failure, Kind, Result};
+use crate::fault;
 use crate::gate::{Gate, Ledger, Mode};
 use crate::sandbox::protocol::{NetworkCall, Return};
 use crate::types::NetworkName;
@@ -15,7 +16,7 @@ pub(super) fn state(gate: &Gate, name: &NetworkName) -> Result<NetworkState> {
     standing(&store, &Ledger::open(&store.ledger_file())?)
 }
 
-fn standing(store: &Store, ledger: &Ledger) -> Result<NetworkState> {
+pub(super) fn standing(store: &Store, ledger: &Ledger) -> Result<NetworkState> {
     Ok(match store.record()? {
         Some(_) => NetworkState::Up,
         None if ledger.is_empty() => NetworkState::Down,
@@ -49,20 +50,27 @@ pub(super) fn up(network: &mut Network) -> Result<()> {
             network.store.remove_record()?;
         }
     }
+    fault::point("network-start.locked")?;
     let bridge = network.offered_bridge()?;
     let done = ask_up(network, &mut ledger).and_then(|()| match network.gate.mode() {
         Mode::DryRun => Ok(()),
         Mode::Perform => {
+            fault::point("network-start.done")?;
             let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            network.store.write_record(&Record { bridge, since, boot: boot_id()? })
+            network.store.write_record(&Record { bridge, since, boot: boot_id()? })?;
+            fault::point("network-start.recorded")
         }
     });
     done.map_err(|failure| {
         let failure = failure.while_doing(format!("cannot start network {name}"));
-        match undo(&network.gate, &mut ledger, &name) {
-            Ok(()) => failure,
-            Err(rest) => Failure { causes: failure.causes.into_iter().chain([rest.to_string()]).collect(), ..failure },
-        }
+        // A record that may stand by now must not say up for a network that is being taken down.
+        let unrecorded = match network.gate.mode() {
+            Mode::DryRun => Ok(()),
+            Mode::Perform => network.store.remove_record(),
+        };
+        let rest = [unrecorded, undo(&network.gate, &mut ledger, &name)].into_iter().filter_map(Result::err);
+        let causes = failure.causes.iter().cloned().chain(rest.map(|rest| rest.to_string())).collect();
+        Failure { causes, ..failure }
     })
 }
 
@@ -73,7 +81,7 @@ fn ask_up(network: &mut Network, ledger: &mut Ledger) -> Result<()> {
     }
 }
 
-fn undo(gate: &Gate, ledger: &mut Ledger, name: &NetworkName) -> Result<()> {
+pub(super) fn undo(gate: &Gate, ledger: &mut Ledger, name: &NetworkName) -> Result<()> {
     gate.undo(ledger).map_err(|failures| Failure {
         causes: failures.iter().map(Failure::to_string).collect(),
         ..Failure::new(Kind::PartlyDone, format!("not all of network {name} could be taken down"))
@@ -104,7 +112,9 @@ fn down_locked(gate: &Gate, store: &Store, name: &NetworkName, force: bool) -> R
         Mode::Perform => {
             // First: from here on it counts as a rest to be cleared, whatever happens.
             store.remove_record()?;
-            undo(gate, &mut ledger, name)
+            fault::point("network-stop.unrecorded")?;
+            undo(gate, &mut ledger, name)?;
+            fault::point("network-stop.undone")
         }
     }
 }

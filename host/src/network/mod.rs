@@ -14,6 +14,7 @@ mod check;
 mod leases;
 mod life;
 mod plug;
+mod recover;
 mod store;
 mod view;
 pub mod watch;
@@ -23,6 +24,7 @@ use std::net::Ipv4Addr;
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::LinkFacts;
+use crate::gate::recover::Mended;
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::plugin::{Installed, Session, Subject, installed, settings};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
@@ -241,6 +243,16 @@ impl Network {
     /// What the plugin finds, and what the host finds missing of what was done for the network.
     pub fn check(&mut self) -> Result<Vec<Finding>> {
         check::check(self)
+    }
+
+    /// The folders of all networks, of those too that have lost their definition.
+    pub fn recoverable(gate: &Gate) -> Result<Vec<NetworkName>> {
+        recover::names(gate)
+    }
+
+    /// Takes down what is left of a start or stop that was killed; the plugin is not asked.
+    pub fn recover(gate: &Gate, name: &NetworkName) -> Result<Vec<Mended>> {
+        recover::recover(gate, name)
     }
 
     /// The addresses that were given to guests; none where the network serves no DHCP or is down.

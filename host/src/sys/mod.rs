@@ -2,6 +2,7 @@
 //! lives below here, each with its reason.
 
 pub mod beneath;
+mod boot;
 pub mod component;
 pub mod confine;
 pub mod confined;
@@ -14,6 +15,8 @@ pub mod seccomp;
 pub mod socket;
 pub mod spawn;
 pub mod tap;
+
+pub use boot::boot_id;
 
 #[cfg(test)]
 pub(crate) mod netns;

@@ -8,6 +8,7 @@ mod list;
 mod logs;
 mod pause;
 mod reboot;
+mod recover;
 mod rename;
 mod reset;
 mod restore;
@@ -50,6 +51,7 @@ pub(super) enum Verb {
     Logs(logs::Args),
     Rename(rename::Args),
     Delete(delete::Args),
+    Recover(recover::Args),
     Wait(wait::Args),
 }
 
@@ -74,6 +76,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Rename(args) => rename::run(context, &args),
         Verb::Console(args) => console::run(context, &args),
         Verb::Logs(args) => logs::run(context, &args),
+        Verb::Recover(args) => recover::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Wait(args) => wait::run(context, &args),
     }

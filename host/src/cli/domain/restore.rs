@@ -10,8 +10,9 @@ use crate::cli::output::failure::warn;
 use crate::cli::output::progress::Progress;
 use crate::domain::restore::{Mapping, Plan};
 use crate::domain::supervisor::{Purpose, Report};
-use crate::domain::{client, steps};
+use crate::domain::{client, steps, store};
 use crate::error::{Context as _, Failure, Result};
+use crate::fault;
 use crate::gate::{Ledger, Mode};
 use crate::types::{DomainName, NetworkName, VolumeRef};
 
@@ -65,10 +66,16 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
     if context.mode() == Mode::DryRun {
         return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), 0, true).map(drop);
     }
-    plan.prepare(context.layout())?;
     let progress = Progress::start(format!("restoring {name} from {}", file.display()));
-    let report = client::supervise(context.layout(), &name, &Purpose::Restore(file.clone()));
+    let layout = context.layout();
+    let report = plan
+        .prepare(layout)
+        .and_then(|()| fault::point("restore.prepared"))
+        .and_then(|()| client::supervise(layout, &name, &Purpose::Restore(file.clone())));
     drop(progress);
+    if !matches!(report, Ok(Report::Running { .. })) && layout.domain(&name).exists() {
+        store::forget_restoring(layout, &name)?;
+    }
     match report? {
         Report::Running { warning, .. } => {
             if let Some(warning) = warning {
