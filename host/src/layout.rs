@@ -6,7 +6,7 @@
 //!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
 //!                         running.toml control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock
-//!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/
+//!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here

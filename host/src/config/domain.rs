@@ -14,6 +14,8 @@
 //! on-crash = "restart"
 //! debug-exit = false                  # isa-debug-exit at port 0xf4: the guest's exit code
 //! protected = false                   # refuses to be deleted
+//! description = "the web shop"        # for people
+//! empty-drives = 0                    # CD-ROM drives without a disc
 //! generation-id = "6d2f…"             # = uuid where absent; a new one tells a guest that it is a copy
 //!
 //! [autostart]                         # started when the host is; absent: only when asked
@@ -37,7 +39,9 @@
 //! network = "lab"
 //! mac = "52:54:00:12:34:56"           # made by `create` where absent
 //! model = "virtio"                    # virtio | e1000; virtio where absent
-//! address = "10.77.0.5"               # optional: the only address it may send from
+//! address = "10.77.0.5"               # optional: the only address it may send from; DHCP gives it this one
+//! spoofing = "denied"                 # denied | allowed: speaks as any MAC, address, DHCP server or router; denied where absent
+//! bandwidth = "100Mbit"               # each way, at the most; no limit where absent
 //!
 //! [graphics]
 //! kind = "vnc"                        # none | vnc (on a private unix socket); none where absent
@@ -53,7 +57,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, Span, VolumeRef};
+use crate::types::{Bandwidth, ByteSize, DomainName, MacAddress, NetworkName, Span, Spoofing, VolumeRef};
 
 pub use parse::{CARDS_MAX, DISKS_MAX, Identity, MEMORY_MAX, MEMORY_MIN, RandomIdentity, VCPUS_MAX, parse, to_toml};
 
@@ -76,6 +80,11 @@ pub struct DomainDefinition {
     pub on_crash: Action,
     pub debug_exit: bool,
     pub protected: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// CD-ROM drives without a disc: `fief attach cdrom` puts one in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub empty_drives: usize,
     /// Shown to the guest as a VM generation id ("Virtual Machine Generation ID", Microsoft, 2018).
     pub generation_id: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +95,11 @@ pub struct DomainDefinition {
     #[serde(default, rename = "card", skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<Card>,
     pub graphics: Graphics,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +189,10 @@ pub struct Card {
     pub model: CardModel,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Spoofing::is_denied")]
+    pub spoofing: Spoofing,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

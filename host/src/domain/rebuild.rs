@@ -10,7 +10,7 @@ use crate::domain::record::{CardRecord, Record, Run};
 use crate::domain::{State, steps, store};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, Ledger, Operation, Outcome};
-use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
 use crate::sys::{boot_id, durable, process};
 use crate::types::{DomainName, InterfaceName, ProcessId};
@@ -63,7 +63,11 @@ fn run(definition: &DomainDefinition, ledger: &Ledger, living: &[ProcessId]) -> 
     let mut cards = Vec::with_capacity(definition.cards.len());
     for (index, card) in definition.cards.iter().enumerate() {
         let tap = Record::tap_name(id, index)?;
-        cards.push(CardRecord { network: card.network.clone(), tap: taps.contains(&&tap).then_some(tap) });
+        cards.push(CardRecord {
+            network: card.network.clone(),
+            mac: Some(card.mac),
+            tap: taps.contains(&&tap).then_some(tap),
+        });
     }
     Ok(Some(Run {
         id,
@@ -75,6 +79,8 @@ fn run(definition: &DomainDefinition, ledger: &Ledger, living: &[ProcessId]) -> 
         started: Timestamp::now(),
         volumes: steps::volumes(definition).map(|(volume, _)| volume.clone()).collect(),
         cards,
+        // Devices that came while it ran may sit elsewhere; the hypervisor then refuses the next one a place.
+        places: Some(Places::new(definition)),
     }))
 }
 

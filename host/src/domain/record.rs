@@ -11,10 +11,10 @@ use crate::domain::supervisor::Saving;
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
 use crate::sys::{boot_id, durable, process};
-use crate::types::{ByteSize, DomainName, InterfaceName, NetworkName, VolumeRef};
+use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
 
 /// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
 const VERSION: u32 = 1;
@@ -56,12 +56,18 @@ pub struct Run {
     pub started: Timestamp,
     pub volumes: Vec<VolumeRef>,
     pub cards: Vec<CardRecord>,
+    /// Where its devices sit; absent in records of the first layout, where that follows from the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Places>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CardRecord {
     pub network: NetworkName,
+    /// Absent in the records of an earlier fief.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddress>,
     /// None for a user-mode card.
     pub tap: Option<InterfaceName>,
 }
@@ -195,17 +201,19 @@ impl Record {
 
     /// Looks at the processes that the record names.
     pub fn truth(&self) -> Truth {
-        let Some(run) = &self.run else { return Truth::AsRecorded };
-        if self.state == State::Off {
-            return Truth::AsRecorded;
+        match &self.run {
+            Some(run) if run.boot == boot_id() && process::alive(run.supervisor) => Truth::AsRecorded,
+            Some(_) | None => self.truth_unattended(),
         }
-        let this_boot = run.boot == boot_id();
-        if this_boot && process::alive(run.supervisor) {
-            Truth::AsRecorded
-        } else if this_boot && run.hypervisor.is_some_and(process::alive) {
-            Truth::Orphaned
-        } else {
-            Truth::Dead
+    }
+
+    /// The same for whoever holds the domain's lock: its supervisor is gone, even where the process is still about to
+    /// end, with its lock let go already.
+    pub fn truth_unattended(&self) -> Truth {
+        match (&self.run, self.state) {
+            (None, _) | (Some(_), State::Off) => Truth::AsRecorded,
+            (Some(run), _) if run.boot == boot_id() && run.hypervisor.is_some_and(process::alive) => Truth::Orphaned,
+            (Some(_), _) => Truth::Dead,
         }
     }
 
@@ -247,6 +255,7 @@ mod tests {
                 started: Timestamp::UNIX_EPOCH,
                 volumes: vec!["default/node1".parse().unwrap()],
                 cards: vec![],
+                places: None,
             }),
             last_end: None,
             runs: 0,
@@ -285,6 +294,11 @@ mod tests {
     fn a_dead_supervisor_is_told_from_a_living_one_and_from_another_boot() {
         let mut record = record();
         assert_eq!(record.truth(), Truth::AsRecorded);
+        // Whoever has its lock knows better than to go by a process that is about to end.
+        if let Some(run) = &mut record.run {
+            run.hypervisor = Some(process::this());
+        }
+        assert_eq!((record.truth(), record.truth_unattended()), (Truth::AsRecorded, Truth::Orphaned));
         let gone = ProcessId { pid: process::this().pid, start_time: 1 };
         if let Some(run) = &mut record.run {
             run.supervisor = gone;

@@ -177,7 +177,7 @@ fn record(gate: &Gate, name: &DomainName, mended: &mut Vec<Mended>) -> Result<Op
 /// Through a supervisor, as every command does it.
 fn settle(gate: &Gate, name: &DomainName, record: &Record, open: bool, mended: &mut Vec<Mended>) -> Result<()> {
     let guest = record.run.as_ref().and_then(|run| run.hypervisor).map_or(0, |hypervisor| hypervisor.pid);
-    let found = match record.truth() {
+    let found = match record.truth_unattended() {
         Truth::Orphaned => format!("its guest (process {guest}) is there, and nobody watches over it"),
         Truth::Dead => format!("it was {}, and its processes are gone", record.state.as_str()),
         Truth::AsRecorded if open && record.state == State::Off => "its ledger is open".to_owned(),

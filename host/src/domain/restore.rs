@@ -7,7 +7,7 @@ use crate::domain::saved::{Header, Here, HostCpu, Opened, misfits};
 use crate::domain::{Record, State, client, store};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
-use crate::hypervisor::qemu;
+use crate::hypervisor::{Places, qemu};
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::storage::Pool;
@@ -34,6 +34,7 @@ impl Mapping {
 pub struct Plan {
     /// What the guest goes on with: the file's, mapped, on the very machine type that it ran on.
     definition: DomainDefinition,
+    places: Places,
     /// What the domain starts with later; none where that stays as it is.
     next: Option<DomainDefinition>,
     exists: bool,
@@ -58,8 +59,9 @@ impl Plan {
         fits(gate, file, &header, &mapped)?;
         let loses = loses(file, &header, known.as_ref());
         let next = (known.is_none() || mapping.changes_devices()).then(|| mapped.clone());
+        let places = header.places(&mapped)?;
         let definition = DomainDefinition { machine: Some(header.machine), ..mapped };
-        Ok(Plan { definition, next, exists: known.is_some(), nvram, loses })
+        Ok(Plan { definition, places, next, exists: known.is_some(), nvram, loses })
     }
 
     pub fn name(&self) -> &DomainName {
@@ -67,6 +69,9 @@ impl Plan {
     }
     pub fn definition(&self) -> &DomainDefinition {
         &self.definition
+    }
+    pub fn places(&self) -> &Places {
+        &self.places
     }
     /// What would be lost, for the operator to agree to.
     pub fn loses(&self) -> Option<String> {

@@ -16,13 +16,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
-use crate::domain::lease;
 use crate::domain::record::{CardRecord, Record};
+use crate::domain::{lease, reservations};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
-use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, qemu};
+use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, Places, qemu};
 use crate::layout::Layout;
 use crate::network::{Network, Nic, Port};
 use crate::sandbox::protocol::AttachAccess;
@@ -50,6 +50,7 @@ pub fn launch(
     gate: &Gate,
     ledger: &mut Ledger,
     definition: &DomainDefinition,
+    places: &Places,
     id: u32,
     incoming: bool,
 ) -> Result<Launched> {
@@ -75,13 +76,15 @@ pub fn launch(
     let (accelerator, warning) = accelerator;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
     fault::point("start.tapped")?;
-    let launch = Launch { definition: definition.clone(), id, accelerator, disks, cards: wired, incoming };
+    let (definition, places) = (definition.clone(), places.clone());
+    let launch = Launch { definition, places, id, accelerator, disks, cards: wired, incoming };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
     let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
-    let folder = scratch.as_ref().map_or_else(|| layout.domain(&definition.name), |scratch| scratch.0.clone());
+    let folder = scratch.as_ref().map_or_else(|| layout.domain(&launch.definition.name), |scratch| scratch.0.clone());
+    let domain = launch.definition.name.clone();
     let prepared = qemu::prepare(launch, &folder, &gate.policy().host)?;
     fault::point("start.prepared")?;
-    let start = Operation::HypervisorStart { domain: definition.name.clone(), id, command: prepared.command };
+    let start = Operation::HypervisorStart { domain, id, command: prepared.command };
     let done = gate.perform(&Actor::Operator, ledger, start, prepared.descriptors)?;
     fault::point("start.spawned")?;
     let hypervisor = match done.outcome {
@@ -143,12 +146,20 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
     let mut networks: Vec<Network> = Vec::new();
+    let reservations = match gate.mode() {
+        Mode::Perform if !definition.cards.is_empty() => Some(reservations::at_start(gate.layout(), definition)?),
+        Mode::Perform | Mode::DryRun => None,
+    };
     let plug = |(index, card): (usize, &Card)| {
         let at = match networks.iter().position(|open| open.definition().name == card.network) {
             Some(at) => at,
             None => {
                 let mut network = Network::open(gate, &card.network)?;
                 network.up()?;
+                if let Some(reservations) = &reservations {
+                    let cards = reservations.get(&card.network).map_or(&[][..], Vec::as_slice);
+                    network.reserve(cards)?;
+                }
                 networks.push(network);
                 networks.len() - 1
             }
@@ -182,7 +193,12 @@ fn make_taps(
     for (index, (card, port)) in definition.cards.iter().zip(ports).enumerate() {
         match port {
             Port::User { network, forwards, restricted } => {
-                records.push(CardRecord { network: card.network.clone(), tap: None });
+                if card.bandwidth.is_some() {
+                    let message = format!("network {} cannot limit the bandwidth of card {index}", card.network);
+                    return Err(Failure::conflict(message)
+                        .hint("leave `bandwidth` out of the card, or use a network with a bridge"));
+                }
+                records.push(CardRecord { network: card.network.clone(), mac: Some(card.mac), tap: None });
                 sources.push(CardSource::User { network, forwards, restricted });
             }
             Port::Bridge { bridge, admit_address, mtu } => {
@@ -194,13 +210,15 @@ fn make_taps(
                     mac: card.mac,
                     mtu,
                     admit_address,
+                    spoofing: card.spoofing,
+                    bandwidth: card.bandwidth,
                 };
                 let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
                 let descriptor = match done.descriptors.pop() {
                     Some(descriptor) => descriptor,
                     None => placeholder()?,
                 };
-                records.push(CardRecord { network: card.network.clone(), tap: Some(tap) });
+                records.push(CardRecord { network: card.network.clone(), mac: Some(card.mac), tap: Some(tap) });
                 sources.push(CardSource::Tap { descriptor, mtu });
             }
         }

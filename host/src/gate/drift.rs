@@ -1,6 +1,9 @@
 //! What became of what was done: other tools delete links, flush packet filters and end processes.
 
-use super::{Gate, Ledger, Operation, perform};
+use std::collections::BTreeSet;
+
+use super::ledger::Entry;
+use super::{Gate, Ledger, Operation, Outcome, audit, perform};
 use crate::error::Result;
 
 impl Gate {
@@ -19,4 +22,46 @@ impl Gate {
         }
         Ok(lines)
     }
+
+    /// Has the DHCP server that the ledger names, if any, take up what its network reserves now.
+    pub fn serve_again(&self, ledger: &Ledger) -> Result<()> {
+        let served = |entry: &&Entry| matches!(entry.operation, Operation::DhcpServe { .. }) && entry.outcome.is_some();
+        let Some(entry) = ledger.entries().iter().rev().find(served) else { return Ok(()) };
+        let done = perform::act(self, &entry.operation, Vec::new())?;
+        match done.outcome {
+            Outcome::Unchanged => {}
+            outcome => audit::done(&self.layout, &entry.actor, &entry.operation, &outcome),
+        }
+        Ok(())
+    }
+
+    /// Makes the packet filters again that are gone of what the ledger says was done; gives a line for each. Another may
+    /// write to the ledger meanwhile: what is being undone is left alone, because its link is gone first.
+    pub fn refilter(&self, ledger: &Ledger) -> Result<Vec<String>> {
+        let mut seen: Vec<&Operation> = Vec::new();
+        let mut lines = Vec::new();
+        for entry in ledger.entries() {
+            let stood = !matches!(entry.outcome, None | Some(Outcome::Unchanged | Outcome::Assumed));
+            if !stood || !is_filter(&entry.operation) || seen.contains(&&entry.operation) {
+                continue;
+            }
+            seen.push(&entry.operation);
+            let Some(line) = perform::missing(self, &entry.operation)? else { continue };
+            if let Some(outcome) = perform::refilter(self, &entry.operation)? {
+                audit::done(&self.layout, &entry.actor, &entry.operation, &outcome);
+                lines.push(line);
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// A bridge is limited once; said again with another reach, the last one counts.
+fn is_filter(operation: &Operation) -> bool {
+    matches!(operation, Operation::BridgeReach { .. } | Operation::TapCreate { .. })
+}
+
+/// The tables that a ledger's taps stand behind, and those of the bridges that they are on.
+pub fn filter_tables(ledger: &Ledger) -> BTreeSet<String> {
+    ledger.entries().iter().flat_map(|entry| perform::filter_tables(&entry.operation)).collect()
 }

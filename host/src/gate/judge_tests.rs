@@ -73,6 +73,8 @@ fn operations(plugin: &str, directory: &str, bridge: &str) -> Vec<Operation> {
             mac: "52:54:00:00:00:01".parse().unwrap(),
             mtu: None,
             admit_address: None,
+            spoofing: Default::default(),
+            bandwidth: None,
         },
         Operation::HypervisorStart {
             domain: "d".parse().unwrap(),

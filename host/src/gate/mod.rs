@@ -29,6 +29,7 @@ use crate::error::{Failure, Result};
 use crate::fault;
 use crate::layout::Layout;
 
+pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
 pub use operation::{Actor, Effect, Operation, Outcome};

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use crate::types::ProcessId;
 
 use crate::types::{
-    Access, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId, RelativePath,
-    SnapshotName,
+    Access, Bandwidth, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId,
+    RelativePath, SnapshotName, Spoofing,
 };
 
 /// Who asks.
@@ -188,6 +188,11 @@ pub enum Operation {
         mac: MacAddress,
         mtu: Option<u32>,
         admit_address: Option<Ipv4Addr>,
+        /// Ledgers of guests that were started by an earlier fief say nothing of it, nor of what follows.
+        #[serde(default)]
+        spoofing: Spoofing,
+        #[serde(default)]
+        bandwidth: Option<Bandwidth>,
     },
 
     // ---- the hypervisor (perform/process.rs)

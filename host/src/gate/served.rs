@@ -8,12 +8,15 @@
 //!                        leases        dnsmasq.log
 //! ```
 
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
-use crate::types::ProcessId;
+use crate::layout::Layout;
+use crate::types::{MacAddress, NetworkName, ProcessId};
 
 /// The hidden verb that runs the watcher: `fief watch-dhcp DIRECTORY`.
 pub const VERB: &str = "watch-dhcp";
@@ -89,6 +92,34 @@ impl ServeDirectory {
     /// The number of the server that has bound its sockets.
     pub fn ready(&self) -> Option<u32> {
         std::fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()
+    }
+}
+
+/// `networks/NAME/reserved.json`: the addresses that domains' cards on a network are to get.
+#[derive(Debug)]
+pub struct Reserved(PathBuf);
+
+impl Reserved {
+    pub fn of(layout: &Layout, network: &NetworkName) -> Self {
+        Reserved(layout.network(network).join("reserved.json"))
+    }
+    pub fn read(&self) -> Result<Vec<(MacAddress, Ipv4Addr)>> {
+        match self.0.try_exists() {
+            Ok(false) => Ok(Vec::new()),
+            Ok(true) | Err(_) => read(&self.0),
+        }
+    }
+    /// None is kept as no file.
+    pub fn write(&self, reserved: &[(MacAddress, Ipv4Addr)]) -> Result<()> {
+        if !reserved.is_empty() {
+            return replace(&self.0, &reserved);
+        }
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context(|| format!("cannot remove {}", self.0.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Hypervisors. QEMU first; the supervisor sees only what is here.
 
+pub mod places;
 pub mod qemu;
 
 use std::os::fd::OwnedFd;
@@ -8,6 +9,8 @@ use crate::config::domain::DomainDefinition;
 use crate::gate::operation::HypervisorCommand;
 use crate::sandbox::protocol::Forward;
 use crate::storage::BlockSource;
+
+pub use places::{HARDWARE, Places};
 
 /// The accelerator that a domain runs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -38,6 +41,7 @@ pub enum CardSource {
 #[derive(Debug)]
 pub struct Launch {
     pub definition: DomainDefinition,
+    pub places: Places,
     /// The number of this run of a domain, as `xm list` showed it; unique on this host while it runs.
     pub id: u32,
     pub accelerator: ChosenAccelerator,
@@ -56,6 +60,13 @@ pub struct Prepared {
 
 pub const FIRST_DESCRIPTOR: i32 = 10;
 
+/// A device by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    Disk(usize),
+    Card(usize),
+}
+
 /// What a supervisor hears from its hypervisor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -71,6 +82,8 @@ pub enum Event {
     },
     Paused,
     Resumed,
+    /// A device is gone: the guest let it go.
+    Unplugged(Device),
     /// The monitor connection ended.
     Closed,
 }

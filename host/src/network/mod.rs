@@ -15,6 +15,7 @@ mod leases;
 mod life;
 mod plug;
 mod recover;
+mod refilter;
 mod store;
 mod view;
 pub mod watch;
@@ -24,12 +25,17 @@ use std::net::Ipv4Addr;
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::LinkFacts;
+
 use crate::gate::recover::Mended;
+
+use crate::gate::served::Reserved;
+
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::plugin::{Installed, Session, Subject, installed, settings};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
 
+pub use refilter::refilter;
 use store::Store;
 pub use view::{BridgeView, bridge_view};
 
@@ -218,6 +224,26 @@ impl Network {
     /// Takes it down and forgets it.
     pub fn delete(gate: &Gate, name: &NetworkName, force: bool) -> Result<()> {
         life::delete(gate, name, force)
+    }
+
+    /// Keeps these addresses for these cards, and no other's: a DHCP server of the network gives each its own. One that
+    /// cannot take them up goes on with those before.
+    pub fn reserve(&self, cards: &[(MacAddress, Ipv4Addr)]) -> Result<()> {
+        let _lock = self.store.lock()?;
+        let reserved = Reserved::of(self.gate.layout(), &self.definition.name);
+        let before = reserved.read()?;
+        if before == cards {
+            return Ok(());
+        }
+        reserved.write(cards)?;
+        let ledger = Ledger::open(&self.store.ledger_file())?;
+        self.gate.serve_again(&ledger).map_err(|failure| {
+            let back = reserved.write(&before).and_then(|()| self.gate.serve_again(&ledger));
+            if let Err(failure) = back {
+                tracing::error!(network = %self.definition.name, %failure, "it serves no DHCP now");
+            }
+            failure.while_doing(format!("cannot reserve addresses on network {}", self.definition.name))
+        })
     }
 
     /// Asks the plugin where a card goes, and checks the answer against policy.

@@ -47,7 +47,10 @@ pub(super) fn recover(gate: &Gate, name: &NetworkName) -> Result<Vec<Mended>> {
                     ..failure
                 })?;
             }
-            mended.push(Mended::new("a start or stop was cut off", "the rest was taken down; it is down"));
+            mended.push(Mended::new(
+                "a start or stop was cut off, or the host started anew",
+                "the rest was taken down; it is down",
+            ));
         }
     }
     if !store.exists() {

@@ -12,6 +12,8 @@ use crate::layout::Layout;
 use crate::sandbox::protocol::Port as RawPort;
 use crate::sys::netns::{Guest, ip, within};
 
+mod mended;
+
 /// What a host-only plugin does, and what the test makes it do besides.
 #[derive(Default)]
 struct Script {
@@ -263,6 +265,19 @@ fn what_other_tools_took_away_is_found_and_put_back() {
     });
 }
 
+fn card_on(bridge: InterfaceName) -> Operation {
+    Operation::TapCreate {
+        domain: "node1".parse().unwrap(),
+        tap: "t1".parse().unwrap(),
+        bridge,
+        mac: nic().mac,
+        mtu: None,
+        admit_address: None,
+        spoofing: Default::default(),
+        bandwidth: None,
+    }
+}
+
 #[test]
 fn a_network_with_a_card_on_it_goes_down_only_by_force() {
     within(|| {
@@ -271,14 +286,7 @@ fn a_network_with_a_card_on_it_goes_down_only_by_force() {
         network.up().unwrap();
         let Port::Bridge { bridge, .. } = network.plug(&nic()).unwrap() else { panic!("no bridge") };
         assert_eq!(bridge.as_str(), "fief-lab");
-        let tap = Operation::TapCreate {
-            domain: "node1".parse().unwrap(),
-            tap: "t1".parse().unwrap(),
-            bridge,
-            mac: nic().mac,
-            mtu: None,
-            admit_address: None,
-        };
+        let tap = card_on(bridge);
         let mut ledger = Ledger::volatile();
         let made = host.gate.perform(&Actor::Operator, &mut ledger, tap, Vec::new()).unwrap();
         let view = bridge_view(&host.gate, &lab()).unwrap();

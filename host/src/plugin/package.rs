@@ -171,7 +171,8 @@ fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
     });
     if let Err(error) = opened {
         let failure = match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {shown}")),
+            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {shown}"))
+                .hint("a plugin is one .wasm file, as `cargo build --target wasm32-wasip2` makes it"),
             _ => Failure::usage(format!("cannot read the plugin {shown}")).because(error),
         };
         return Err(failure);

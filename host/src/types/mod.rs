@@ -1,6 +1,7 @@
 //! Words that carry their own check: a value of these types is right, so nothing inside checks it again.
 
 mod address;
+mod card;
 mod digest;
 mod name;
 mod process;
@@ -8,6 +9,7 @@ mod secret;
 mod size;
 
 pub use address::{Cidr, MacAddress};
+pub use card::{Bandwidth, Spoofing};
 pub use digest::Digest;
 pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PluginId, PoolName, RelativePath, SnapshotName, VolumeName,

@@ -91,7 +91,7 @@ impl Bench {
 
     /// After a verb was cut off by a death: brings the host to a true state, and asserts that it is one.
     #[track_caller]
-    pub fn recover(&mut self, before: &Census) {
+    pub fn recover(&mut self) {
         self.fief(&["recover"]);
         match self.host.state("node1").as_str() {
             "off" => {}
@@ -102,7 +102,6 @@ impl Bench {
         let again = self.host.fief(&["recover"]).stdout;
         assert_eq!(again.trim(), "all is as its records say");
         self.witness.is_sound();
-        let _ = before;
     }
 
     /// The same command again, unless it came about; then from its end back to a host on which nothing runs.

@@ -35,7 +35,7 @@ impl Injection {
     /// `strace` with its words, up to the command or process.
     fn strace(&self, log: &Path) -> Vec<String> {
         let Injection { calls, what, nth } = self;
-        let words = ["strace", "--quiet=all", "-f", "-e", &format!("trace={calls}"), "-e"];
+        let words = ["strace", "--quiet=all", "-I", "2", "-f", "-e", &format!("trace={calls}"), "-e"];
         let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         words.extend([format!("inject={calls}:{what}:when={nth}"), "-o".into(), log.to_string_lossy().into_owned()]);
         words
@@ -97,14 +97,13 @@ fn end(process: u32) {
 
 fn cut(bench: &mut Bench, verb: Verb, injection: &Injection) -> bool {
     verb.prepare(bench, &[]);
-    let before = bench.host.census();
     let log = bench.host.root().with_extension("strace");
     let (said, injected) = run(bench, verb, injection, &log);
     std::fs::remove_file(&log).unwrap();
     if !injected {
         assert_eq!(said.code, Some(0), "nothing was put in, and yet:\n{}", said.stderr);
     }
-    bench.recover(&before);
+    bench.recover();
     bench.repeat_and_clear(verb);
     injected
 }

@@ -51,13 +51,16 @@ fn cut(bench: &mut Bench, verb: Verb, point: &str, how: How, nth: u32) -> Came {
         return Came::NotReached;
     }
     match (how, said.code) {
-        (How::Kill, _) => bench.recover(&before),
+        (How::Kill, _) => bench.recover(),
         // What a supervisor fails at, the next one may have done; and an undo goes on past an error.
-        (How::Fail, Some(0)) => assert!(
-            in_supervisor || point.starts_with("gate.") || verb.is_over(bench),
-            "{verb:?} succeeded although {point} failed:\n{}",
-            said.stderr
-        ),
+        (How::Fail, Some(0)) => {
+            assert!(
+                in_supervisor || point.starts_with("gate.") || verb.is_over(bench),
+                "{verb:?} succeeded although {point} failed:\n{}",
+                said.stderr
+            );
+            bench.recover();
+        }
         (How::Fail, _) => {
             Bench::names_the_cause(&said, point);
             if !in_supervisor && !point.starts_with("gate.undone") && verb != Verb::NetworkStop && verb != Verb::Delete
@@ -137,10 +140,14 @@ fn what_hangs_can_be_killed_and_is_told_of_meanwhile() {
     {
         cases.run(&format!("{verb:?} {point} hang"), |bench| {
             let armed = bench.armed(point, "hang", 1);
-            verb.prepare(bench, if verb.place() == Place::Supervisor { &armed } else { &[] });
-            let before = bench.host.census();
+            let in_supervisor = verb.place() == Place::Supervisor;
+            verb.prepare(bench, if in_supervisor { &armed } else { &[] });
             let mut command = bench.command(verb);
-            command.envs(armed).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .envs(armed.into_iter().filter(|_| !in_supervisor))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             let mut child = command.spawn().unwrap();
             bench.wait_reached();
             let hanging = match verb {
@@ -158,7 +165,7 @@ fn what_hangs_can_be_killed_and_is_told_of_meanwhile() {
                 assert!(Instant::now() < until, "the command still waits for a process that is dead");
                 std::thread::sleep(Duration::from_millis(20));
             }
-            bench.recover(&before);
+            bench.recover();
             let _ = std::fs::remove_file(bench.reached());
             bench.repeat_and_clear(verb);
         });

@@ -9,7 +9,7 @@ use crate::config::domain::{self, DomainDefinition};
 use crate::domain::{Record, store};
 use crate::error::{Context as _, Failure, Result};
 use crate::gate::Mode;
-use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, VolumeRef};
+use crate::types::{Bandwidth, ByteSize, DomainName, MacAddress, NetworkName, Spoofing, VolumeRef};
 
 /// Define a domain; `fief start` starts it
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Definition {
     /// A CD-ROM, as POOL/VOLUME (may be given several times)
     #[arg(long, value_name = "POOL/VOLUME")]
     cdrom: Vec<VolumeRef>,
-    /// A card on a network, as NETWORK or NETWORK,mac=…,address=… (may be given several times)
+    /// A card on a network, as NETWORK or NETWORK,mac=…,address=…,bandwidth=100Mbit,spoofing=allowed (several times)
     #[arg(long, value_name = "NETWORK")]
     network: Vec<CardOption>,
     /// Boot this kernel directly
@@ -89,6 +89,8 @@ struct CardOption {
     network: NetworkName,
     mac: Option<MacAddress>,
     address: Option<std::net::Ipv4Addr>,
+    bandwidth: Option<Bandwidth>,
+    spoofing: Option<Spoofing>,
 }
 
 impl std::str::FromStr for CardOption {
@@ -101,6 +103,8 @@ impl std::str::FromStr for CardOption {
             network: network.parse().map_err(|error| invalid(format!("{error}")))?,
             mac: None,
             address: None,
+            bandwidth: None,
+            spoofing: None,
         };
         for part in parts {
             match part.split_once('=') {
@@ -109,8 +113,15 @@ impl std::str::FromStr for CardOption {
                     card.address =
                         Some(value.parse().map_err(|_| invalid(format!("{value:?} is not an IPv4 address")))?);
                 }
+                Some(("bandwidth", value)) => {
+                    card.bandwidth = Some(value.parse().map_err(|error| invalid(format!("{error}")))?);
+                }
+                Some(("spoofing", "allowed")) => card.spoofing = Some(Spoofing::Allowed),
+                Some(("spoofing", "denied")) => card.spoofing = Some(Spoofing::Denied),
                 Some(_) | None => {
-                    return Err(invalid(format!("{part:?} is not an option of a card; mac= and address= are")));
+                    return Err(invalid(format!(
+                        "{part:?} is not an option of a card; mac=, address=, bandwidth= and spoofing=allowed are"
+                    )));
                 }
             }
         }
@@ -179,6 +190,12 @@ impl Definition {
             }
             if let Some(address) = card.address {
                 entry.insert("address".into(), Value::String(address.to_string()));
+            }
+            if let Some(bandwidth) = card.bandwidth {
+                entry.insert("bandwidth".into(), Value::String(bandwidth.to_string()));
+            }
+            if card.spoofing == Some(Spoofing::Allowed) {
+                entry.insert("spoofing".into(), Value::String("allowed".into()));
             }
             Value::Table(entry)
         });

@@ -31,8 +31,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         (names, false) => format!("delete {} domains", names.len()),
         (names, true) => format!("delete {} domains and all data on their disks", names.len()),
     };
-    // Nothing to lose: nothing to ask.
-    if args.names.iter().any(|name| context.layout().domain(name).exists()) {
+    // Nothing that could be lost: nothing to ask.
+    if args.names.iter().any(|name| context.layout().domain(name).exists() && refuse(context, name).is_ok()) {
         context.confirm(&loses)?;
     }
     each(context, "domain", &args.names, |name| delete(context, name, args))
@@ -43,10 +43,7 @@ fn delete(context: &Context, name: &DomainName, args: &Args) -> Result<&'static 
     if !layout.domain(name).exists() {
         return if args.if_exists { Ok("already absent") } else { Err(store::no_such(layout, name)) };
     }
-    if let Admission::Deny { because, hint } = admit(client::settle(layout, name)?, Request::Delete) {
-        return Err(Failure::conflict(format!("cannot delete domain {name}: {because}")).hint(hint));
-    }
-    store::refuse_protected(layout, name)?;
+    refuse(context, name)?;
     if args.volumes {
         let gate = context.gate()?;
         let definition = store::load(layout, name)?;
@@ -63,4 +60,14 @@ fn delete(context: &Context, name: &DomainName, args: &Args) -> Result<&'static 
         store::delete(layout, name)?;
     }
     Ok("deleted")
+}
+
+/// # Errors
+/// `Conflict` where the domain is not off, or is protected.
+fn refuse(context: &Context, name: &DomainName) -> Result<()> {
+    let layout = context.layout();
+    if let Admission::Deny { because, hint } = admit(client::settle(layout, name)?, Request::Delete) {
+        return Err(Failure::conflict(format!("cannot delete domain {name}: {because}")).hint(hint));
+    }
+    store::refuse_protected(layout, name)
 }

@@ -64,7 +64,7 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
         context.confirm(&loses)?;
     }
     if context.mode() == Mode::DryRun {
-        return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), 0, true).map(drop);
+        return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true).map(drop);
     }
     let progress = Progress::start(format!("restoring {name} from {}", file.display()));
     let layout = context.layout();

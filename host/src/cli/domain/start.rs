@@ -10,6 +10,7 @@ use crate::domain::supervisor::Report;
 use crate::domain::{Record, autostart, client, steps, store};
 use crate::error::{Failure, Result};
 use crate::gate::{Ledger, Mode};
+use crate::hypervisor::Places;
 use crate::types::DomainName;
 
 /// Start domains; one that runs already stays as it is
@@ -85,5 +86,5 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
 /// Prints what a start would do.
 pub(super) fn dry_run(context: &Context, definition: &DomainDefinition) -> Result<()> {
     let gate = context.gate()?;
-    steps::launch(&gate, &mut Ledger::volatile(), definition, 0, false).map(|_| ())
+    steps::launch(&gate, &mut Ledger::volatile(), definition, &Places::new(definition), 0, false).map(|_| ())
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::config::reader::{Choice, Document, TableReader};
 use crate::config::text::{AbsolutePath, ShortText};
 use crate::error::Result;
-use crate::types::{ByteSize, Invalid, MacAddress, NetworkName, Span, VolumeRef};
+use crate::types::{Bandwidth, ByteSize, Invalid, MacAddress, NetworkName, Span, Spoofing, VolumeRef};
 
 /// Least memory: QEMU's PC firmware needs it to start at all.
 pub const MEMORY_MIN: ByteSize = ByteSize::from_mib(1);
@@ -34,6 +34,10 @@ pub const CARDS_MAX: usize = 16;
 const CMDLINE_MAX: usize = 2047;
 /// Where `order` is absent: in the middle of those that write one.
 const AUTOSTART_ORDER: u16 = 100;
+/// Longest description, in bytes: a line or two.
+const DESCRIPTION_MAX: usize = 256;
+/// Most drives without a disc.
+const DRIVES_MAX: i64 = 4;
 /// Tries to find an address that no other card has. With 24 random bits and [`CARDS_MAX`] cards the second try is rare.
 const MAC_TRIES: usize = 16;
 
@@ -90,6 +94,8 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
     let on_crash = table.choice("on-crash").unwrap_or(Action::Restart);
     let debug_exit = table.boolean("debug-exit").unwrap_or(false);
     let protected = table.boolean("protected").unwrap_or(false);
+    let description = table.optional::<ShortText<DESCRIPTION_MAX>>("description", "the web shop").map(String::from);
+    let empty_drives = table.integer("empty-drives", 0..=DRIVES_MAX).and_then(|count| usize::try_from(count).ok());
     let generation_id = match table.optional::<WrittenUuid>("generation-id", "6d2fb0a1-93a4-4c7e-a5d6-0f3c2b1e4d58") {
         Some(WrittenUuid(id)) => id,
         None => uuid,
@@ -115,6 +121,8 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
         on_crash,
         debug_exit,
         protected,
+        description,
+        empty_drives: empty_drives.unwrap_or(0),
         generation_id,
         autostart,
         boot,
@@ -216,6 +224,8 @@ fn cards(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Vec<Card> 
         let mac = table.optional::<MacAddress>("mac", "52:54:00:12:34:56");
         let model = table.choice("model").unwrap_or(CardModel::Virtio);
         let address = table.optional::<GuestAddress>("address", "10.77.0.5").map(|GuestAddress(address)| address);
+        let spoofing = table.choice("spoofing").unwrap_or_default();
+        let bandwidth = table.optional::<Bandwidth>("bandwidth", "100Mbit");
         if let Some(mac) = mac
             && let Some(first) = macs.insert(mac, table.at("mac"))
         {
@@ -230,7 +240,8 @@ fn cards(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Vec<Card> 
             table.wrong("address", format!("another card on this network has {address} (line {line})"), "");
         }
         // The address stands for one that is made below, once all written ones are known.
-        let card = Card { network, mac: mac.unwrap_or(MacAddress::for_guest([0; 3])), model, address };
+        let mac_or_any = mac.unwrap_or(MacAddress::for_guest([0; 3]));
+        let card = Card { network, mac: mac_or_any, model, address, spoofing, bandwidth };
         Some(OpenCard { mac, card })
     });
     let mut cards = Vec::new();
@@ -330,4 +341,5 @@ words! {
     DiskBus { "virtio" => Virtio, "sata" => Sata }
     CardModel { "virtio" => Virtio, "e1000" => E1000 }
     GraphicsKind { "none" => None, "vnc" => Vnc }
+    Spoofing { "denied" => Denied, "allowed" => Allowed }
 }

@@ -40,6 +40,8 @@ fn two_lines_make_a_domain_and_the_rest_has_defaults() {
         on_crash: Action::Restart,
         debug_exit: false,
         protected: false,
+        description: None,
+        empty_drives: 0,
         generation_id: Uuid::from_u128(7),
         autostart: None,
         boot: Boot {
@@ -163,12 +165,15 @@ fn disk() -> impl Strategy<Value = Disk> {
 }
 
 fn card() -> impl Strategy<Value = Card> {
-    (name(), any::<[u8; 3]>(), one_of::<CardModel>(), prop::option::of(any::<u16>())).prop_map(
-        |(network, mac, model, address)| Card {
+    let limits = (one_of::<Spoofing>(), prop::option::of("([1-9][0-9]{2}Kbit|[1-9][0-9]?Gbit)"));
+    (name(), any::<[u8; 3]>(), one_of::<CardModel>(), prop::option::of(any::<u16>()), limits).prop_map(
+        |(network, mac, model, address, (spoofing, bandwidth))| Card {
             network: network.parse().unwrap(),
             mac: MacAddress::for_guest(mac),
             model,
             address: address.map(|low| Ipv4Addr::new(10, 1, (low >> 8) as u8, low as u8)),
+            spoofing,
+            bandwidth: bandwidth.map(|text| text.parse().unwrap()),
         },
     )
 }
@@ -218,6 +223,8 @@ fn definition() -> impl Strategy<Value = DomainDefinition> {
             on_crash,
             debug_exit,
             protected: vcpus.is_multiple_of(2),
+            description: vcpus.is_multiple_of(3).then(|| format!("{mib} \"é")),
+            empty_drives: usize::from(vcpus % 5),
             generation_id: Uuid::from_u128(uuid.wrapping_add(u128::from(mib)).max(1)),
             autostart: debug_exit
                 .then_some(Autostart { order: vcpus, delay: Span(std::time::Duration::from_millis(mib)) }),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HARDWARE, Header};
-use crate::hypervisor::ChosenAccelerator;
+use super::Header;
+use crate::hypervisor::{ChosenAccelerator, HARDWARE};
 
 /// The processor of a host, where a guest is shown just that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub struct Here<'a> {
 /// Why the state cannot go on here, each in a line; none where it can.
 pub fn misfits(header: &Header, here: &Here<'_>) -> Vec<String> {
     let mut all = Vec::new();
-    if header.hardware != HARDWARE {
+    if header.hardware > HARDWARE {
         all.push(format!(
-            "it was saved by fief {}, which lays machines out in another way (layout {}, here {HARDWARE})",
+            "it was saved by fief {}, which lays machines out in a way not known here (layout {}, known is {HARDWARE})",
             header.fief, header.hardware
         ));
     }
@@ -105,6 +105,7 @@ mod tests {
             accelerator: ChosenAccelerator::Tcg,
             host_cpu: None,
             hardware: HARDWARE,
+            places: None,
             runs: 3,
             paused: false,
             nvram: 0,
@@ -120,6 +121,8 @@ mod tests {
 
     #[test]
     fn what_fits_is_taken() {
+        let first = Header { hardware: 1, ..header() };
+        assert_eq!(said(&first, "7.2.22", ChosenAccelerator::Tcg, "fpu"), "", "every earlier layout");
         assert_eq!(said(&header(), "7.2.22", ChosenAccelerator::Tcg, "fpu"), "");
         assert_eq!(said(&header(), "7.2.3", ChosenAccelerator::Tcg, "fpu"), "", "a release of the same series");
     }

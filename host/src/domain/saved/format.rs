@@ -127,7 +127,8 @@ impl Opened {
             failure.hint("name a file that `fief save` wrote")
         };
         let mut file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {}", path.display())),
+            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {}", path.display()))
+                .hint("check the path; `fief save` wrote it where it was told to"),
             _ => Failure::other(saying()).because(error),
         })?;
         let facts = file.metadata().context(saying)?;
@@ -225,8 +226,7 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::saved::HARDWARE;
-    use crate::hypervisor::ChosenAccelerator;
+    use crate::hypervisor::{ChosenAccelerator, HARDWARE};
 
     fn header() -> Header {
         Header {
@@ -239,6 +239,7 @@ mod tests {
             accelerator: ChosenAccelerator::Tcg,
             host_cpu: None,
             hardware: HARDWARE,
+            places: None,
             runs: 3,
             paused: false,
             nvram: 5,

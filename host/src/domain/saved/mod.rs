@@ -14,14 +14,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::hypervisor::ChosenAccelerator;
+use crate::config::domain::{self, DomainDefinition};
+use crate::error::Result;
+use crate::hypervisor::{ChosenAccelerator, Places};
 
 pub use fit::{Here, HostCpu, misfits};
 pub use format::{Opened, Sum, Writer};
-
-/// How fief lays a machine out (hypervisor/qemu/arguments): a state fits one layout. Raised with every change that a
-/// guest could see.
-pub const HARDWARE: u32 = 1;
 
 /// What a saved state is of, and what it takes to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +40,9 @@ pub struct Header {
     /// Where the guest sees the host's own processor: what that is.
     pub host_cpu: Option<HostCpu>,
     pub hardware: u32,
+    /// Where its devices sit; absent in files of the first layout, where that follows from the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Places>,
     /// How often the domain had been started; it fits its disks as long as that is so.
     pub runs: u64,
     /// The operator had paused it: restored, it stays so.
@@ -50,4 +51,18 @@ pub struct Header {
     pub nvram: u64,
     /// What it ran with, as TOML.
     pub definition: String,
+}
+
+impl Header {
+    /// Where the devices sit for a guest that goes on with `now`, which has other volumes in the same order at most.
+    pub fn places(&self, now: &DomainDefinition) -> Result<Places> {
+        match &self.places {
+            Some(places) => {
+                let saved =
+                    domain::parse(self.definition.as_bytes(), "the saved definition", &mut domain::RandomIdentity)?;
+                Ok(places.renamed(&saved, now))
+            }
+            None => Ok(Places::first_layout(now)),
+        }
+    }
 }

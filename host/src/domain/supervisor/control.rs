@@ -172,6 +172,8 @@ pub async fn serve(stream: UnixStream, requests: tokio::sync::mpsc::Sender<Asked
         Ok(Ok(_) | Err(_)) | Err(_) => return None,
     }
     let (console, response) = match serde_json::from_str::<Request>(&line) {
+        // Whoever gave up was told that nothing was done, and nothing is.
+        Ok(_) if gone(reader.get_ref()) => return None,
         Ok(request) => {
             let console = request == Request::Console;
             let (answer, answered) = oneshot::channel();
@@ -191,4 +193,11 @@ pub async fn serve(stream: UnixStream, requests: tokio::sync::mpsc::Sender<Asked
     reader.write_all(&bytes).await.ok()?;
     // The client waits for the answer before it types, so the reader's buffer is empty here.
     (console && accepted).then(|| reader.into_inner())
+}
+
+/// Whether the asker closed its end.
+fn gone(stream: &UnixStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut end = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|_| end[0].revents().contains(PollFlags::HUP))
 }

@@ -43,7 +43,7 @@ pub fn heard(event: &Event) -> Option<Happening> {
         }
         Event::Paused => Some(Happening::Paused),
         Event::Resumed => Some(Happening::Resumed),
-        // The end of the process follows, and is what counts.
-        Event::Closed => None,
+        // The loop sees to these itself. Of the end of the process that follows it hears too, and that is what counts.
+        Event::Unplugged(_) | Event::Closed => None,
     }
 }

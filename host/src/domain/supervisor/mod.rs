@@ -14,12 +14,14 @@ mod connect;
 mod console;
 pub mod control;
 mod ending;
+mod filters;
 mod heard;
 mod job;
 mod pause;
 mod request;
 mod run;
 mod saving;
+mod undo;
 mod watch;
 
 pub use run::{Purpose, Report, run};

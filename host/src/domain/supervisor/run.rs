@@ -13,10 +13,11 @@ use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
-use crate::domain::{steps, store};
-use crate::error::{Context, Failure, Result};
+use crate::domain::{run_id, steps, store};
+use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
+use crate::hypervisor::Places;
 use crate::sys::{boot_id, durable, process};
 use crate::types::DomainName;
 
@@ -61,11 +62,12 @@ pub fn run(gate: &Gate, name: &DomainName, purpose: &Purpose, say: impl FnOnce(R
     result
 }
 
-struct Life<'a> {
-    gate: &'a Gate,
-    definition: DomainDefinition,
-    record: Record,
-    ledger: Ledger,
+/// A domain in the hands of its supervisor.
+pub(super) struct Life<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) definition: DomainDefinition,
+    pub(super) record: Record,
+    pub(super) ledger: Ledger,
     restarts: u32,
 }
 
@@ -89,7 +91,7 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
     let ledger = Ledger::open(&layout.domain(name).join("ledger.jsonl"))?;
     let mut life = Life { gate, definition, record, ledger, restarts: 0 };
 
-    let ending = match life.record.truth() {
+    let ending = match life.record.truth_unattended() {
         Truth::Orphaned => Some(life.adopt(report)?),
         Truth::Dead | Truth::AsRecorded => {
             life.clear_remains()?;
@@ -136,81 +138,11 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
 }
 
 impl Life<'_> {
-    fn name(&self) -> DomainName {
+    pub(super) fn name(&self) -> DomainName {
         self.definition.name.clone()
     }
 
-    /// Undoes what a killed supervisor left of a run whose hypervisor is gone too.
-    fn clear_remains(&mut self) -> Result<()> {
-        if self.ledger.is_empty() && self.record.state == State::Off {
-            return Ok(());
-        }
-        let rebooted = self.record.run.as_ref().is_some_and(|run| run.boot != boot_id());
-        tracing::warn!(domain = %self.name(), rebooted, "undoing what an earlier run left");
-        let reason = if rebooted { EndReason::HostRebooted } else { self.reason() };
-        self.undo(reason, None)
-    }
-
-    /// Why a run is over whose supervisor was killed before it could say.
-    fn reason(&self) -> EndReason {
-        match (self.record.state, &self.record.last_end) {
-            (State::Starting, _) => EndReason::StartFailed,
-            // It was undoing, and had written down why.
-            (State::Stopping, Some(end)) => end.reason,
-            (State::Stopping, None) => EndReason::Stopped,
-            (State::Off | State::Running | State::Paused | State::Preserved, _) => EndReason::HypervisorGone,
-        }
-    }
-
-    /// Undoes the start and records that the domain is off.
-    fn undo(&mut self, reason: EndReason, exit_code: Option<i32>) -> Result<()> {
-        self.undo_then(reason, exit_code, None)
-    }
-
-    /// The same, of a domain that is about to start again: it is never off, or whoever wants it off by now would be told
-    /// that it is.
-    fn undo_then(&mut self, reason: EndReason, exit_code: Option<i32>, again: Option<Run>) -> Result<()> {
-        let name = self.name();
-        let volumes = self.record.run.as_ref().map(|run| run.volumes.clone()).unwrap_or_default();
-        let failures = steps::tear_down(self.gate, &mut self.ledger, &name, &volumes);
-        for failure in &failures {
-            tracing::error!(domain = %name, %failure, "a step could not be undone");
-        }
-        // A save that was under way has come about if its file stands, whoever was killed meanwhile.
-        let saved = self.record.saving.take().and_then(|saving| {
-            let stands = saving.stands();
-            if !stands {
-                saving.clear();
-            }
-            stands.then_some(saving.file)
-        });
-        let reason = if saved.is_some() { EndReason::Saved } else { reason };
-        if saved.is_some() {
-            self.record.saved = saved;
-        }
-        self.record.last_end = Some(End { at: Timestamp::now(), reason, exit_code });
-        if let Some(first) = failures.into_iter().next() {
-            self.record.save(self.gate.layout())?;
-            return Err(Failure { kind: crate::error::Kind::NeedsRecover, ..first }
-                .while_doing(format!("domain {name} is not wholly undone"))
-                .hint(format!("mend the cause, then `fief recover {name}` tries again")));
-        }
-        fault::point("stop.undone")?;
-        store::forget_running(self.gate.layout(), &name)?;
-        self.record.state = match again {
-            Some(_) => State::Starting,
-            None => step(State::Stopping, Happening::Undone, self.rules()).0,
-        };
-        self.record.run = again;
-        // What it starts with next; a definition that cannot be read is told by the start.
-        if let Ok(next) = store::load(self.gate.layout(), &name) {
-            self.record.memory = next.memory;
-            self.record.vcpus = next.vcpus;
-        }
-        self.record.save(self.gate.layout())
-    }
-
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         Rules {
             on_poweroff: self.definition.on_poweroff,
             on_reboot: self.definition.on_reboot,
@@ -223,7 +155,11 @@ impl Life<'_> {
     fn start(&mut self, state: Option<Opened>, report: &mut dyn FnMut(Report)) -> Result<Ending> {
         let layout = self.gate.layout();
         let name = self.name();
-        let id = next_id(self.gate)?;
+        let id = run_id::next(layout)?;
+        let places = match &state {
+            Some(opened) => opened.header.places(&self.definition)?,
+            None => Places::new(&self.definition),
+        };
         // Written before the first step: a lease counts only while its domain is not off, and what is undone after a
         // crash is read from here.
         self.record.state = State::Starting;
@@ -237,6 +173,7 @@ impl Life<'_> {
             started: Timestamp::now(),
             volumes: steps::volumes(&self.definition).map(|(volume, _)| volume.clone()).collect(),
             cards: Vec::new(),
+            places: Some(places.clone()),
         });
         self.record.memory = self.definition.memory;
         self.record.vcpus = self.definition.vcpus;
@@ -244,7 +181,8 @@ impl Life<'_> {
         if let Err(failure) = recorded.and_then(|()| fault::point("start.recorded")) {
             return Err(self.failed(failure));
         }
-        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, id, state.is_some()) {
+        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, &places, id, state.is_some())
+        {
             Ok(launched) => launched,
             Err(failure) => return Err(self.failed(failure)),
         };
@@ -297,18 +235,6 @@ impl Life<'_> {
     fn settle(&mut self, begun: Instant) {
         if begun.elapsed() > SETTLED {
             self.restarts = 0;
-        }
-    }
-
-    fn failed(&mut self, failure: Failure) -> Failure {
-        self.record.state = State::Stopping;
-        match self.undo(EndReason::StartFailed, None) {
-            Ok(()) => failure.while_doing(format!("cannot start domain {}", self.name())),
-            Err(undo) => {
-                let mut failure = failure.while_doing(format!("cannot start domain {}", self.name()));
-                failure.causes.push(format!("and it was not wholly undone: {undo}"));
-                Failure { kind: undo.kind, hint: undo.hint, ..failure }
-            }
         }
     }
 
@@ -395,16 +321,4 @@ impl Life<'_> {
         }
         Ok((task, waiting))
     }
-}
-
-/// The number of the next run on this host, from 1.
-fn next_id(gate: &Gate) -> Result<u32> {
-    let folder = gate.layout().host();
-    let saying = || "cannot number this run of the domain".to_owned();
-    std::fs::create_dir_all(&folder).context(saying)?;
-    let _lock = durable::lock(&folder.join("next-id.lock"), Duration::from_secs(5))?;
-    let path = folder.join("next-id");
-    let next = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1u32);
-    durable::write(&path, format!("{}\n", next.checked_add(1).unwrap_or(1)).as_bytes())?;
-    Ok(next)
 }

@@ -21,7 +21,7 @@ use super::control::Asker;
 use super::job::{Job, JobEnd};
 use super::watch::Loop;
 use crate::config::domain;
-use crate::domain::saved::{HARDWARE, Header, HostCpu, Opened, Writer};
+use crate::domain::saved::{Header, HostCpu, Opened, Writer};
 use crate::domain::state::{Happening, State};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -127,6 +127,7 @@ impl Loop<'_> {
             Err(error) => return Err(error).context(|| "cannot read the UEFI variables".to_owned()),
         };
         let ran = self.record.state == State::Running;
+        let places = self.places();
         let saving = Saving::new(file, ran);
         let header = Header {
             fief: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,7 +138,8 @@ impl Loop<'_> {
             cpu,
             accelerator,
             host_cpu,
-            hardware: HARDWARE,
+            hardware: places.hardware,
+            places: Some(places),
             runs: self.record.runs,
             paused: !ran,
             nvram: nvram.len() as u64,

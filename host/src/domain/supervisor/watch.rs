@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use super::connect::{self, Connected, LAST_WORDS};
 use super::control::{self, Asked, Asker, CLIENTS_MAX, Response};
 use super::ending::{Askers, Ending};
+use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
 use super::request::Patience;
@@ -25,7 +26,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::qemu;
+use crate::hypervisor::{Places, qemu};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -127,7 +128,6 @@ impl<'a> Watcher<'a> {
 }
 
 pub(super) struct Loop<'a> {
-    #[expect(dead_code, reason = "what changes a running domain goes through it")]
     pub(super) gate: &'a Gate,
     pub(super) layout: &'a Layout,
     pub(super) definition: &'a DomainDefinition,
@@ -153,7 +153,7 @@ impl Loop<'_> {
             return Ok(ending);
         }
         // What goes wrong from here on is the supervisor's own, and its guest is none the worse for it.
-        self.serve(connected).await.or_else(|failure| {
+        self.serve(connected, entry).await.or_else(|failure| {
             tracing::error!(domain = %self.definition.name, %failure, "leaves its guest to the next supervisor");
             Ok(Ending { left_running: true, ..Ending::new(EndReason::Stopped, Happening::StopAsked) })
         })
@@ -164,6 +164,9 @@ impl Loop<'_> {
         match entry {
             Entry::Fresh => {
                 fault::point("start.running")?;
+                if self.definition.memory < self.definition.max_memory {
+                    connected.monitor.set_balloon(self.definition.memory).await?;
+                }
                 connected.monitor.resume().await?;
                 fault::point("start.let-go")?;
                 Ok(None)
@@ -182,9 +185,10 @@ impl Loop<'_> {
         }
     }
 
-    async fn serve(&mut self, mut connected: Connected) -> Result<Ending> {
+    async fn serve(&mut self, mut connected: Connected, entry: Entry) -> Result<Ending> {
         let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
         let (console, mut consoles) = mpsc::channel::<UnixStream>(CLIENTS_MAX);
+        let mut filters = Filters::of(self.gate, self.folder().join("ledger.jsonl"), entry == Entry::Adopted);
         let mut buffer = vec![0; 4096];
         let (mut serial_open, mut monitor_open) = (true, true);
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -247,6 +251,7 @@ impl Loop<'_> {
                     }
                     None
                 }
+                never = filters.tend() => match never {},
                 () = until(self.patience.as_ref()) => {
                     if let Some(ending) = self.out_of_patience(&mut connected).await? {
                         return Ok(ending);
@@ -266,6 +271,12 @@ impl Loop<'_> {
 
     pub(super) fn folder(&self) -> PathBuf {
         self.layout.domain(&self.definition.name)
+    }
+
+    /// Where the machine's devices sit.
+    pub(super) fn places(&self) -> Places {
+        let recorded = self.record.run.as_ref().and_then(|run| run.places.clone());
+        recorded.unwrap_or_else(|| Places::first_layout(self.definition))
     }
 
     /// Follows the state machine; an ending where the run is over.

@@ -95,12 +95,22 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
     }
 }
 
+/// Makes the packet filter of an operation that was done again; none where what it stood before is gone too.
+pub(super) fn refilter(gate: &Gate, operation: &Operation) -> Result<Option<Outcome>> {
+    firewall::again(gate, operation)
+}
+
+/// The names of the packet filter's tables that a card of a domain stands behind.
+pub(super) fn filter_tables(operation: &Operation) -> Vec<String> {
+    firewall::tables(operation)
+}
+
 /// What is missing of what an operation did, looked up now; none where it stands. Only links, packet filters and DHCP
 /// are looked at: other tools of the host change these.
 pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
         Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } => link::missing(operation),
-        Operation::BridgeReach { .. } => firewall::missing(gate, operation),
+        Operation::BridgeReach { .. } | Operation::TapCreate { .. } => firewall::missing(gate, operation),
         Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -115,7 +125,6 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotList { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
-        | Operation::TapCreate { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. } => Ok(None),
     }

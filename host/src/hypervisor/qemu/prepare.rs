@@ -34,7 +34,7 @@ const FIRMWARE: [(&str, &str); 5] = [
 /// What could not be opened, with the package to install where firmware is missing; `Usage` where the definition asks
 /// for what the machine does not have.
 pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result<Prepared> {
-    let Launch { definition, id: _, accelerator, disks, cards, incoming } = launch;
+    let Launch { definition, places, id: _, accelerator, disks, cards, incoming } = launch;
     let mut handed = Handed::default();
     let socket = |name: &str| {
         listen_in(folder, name)
@@ -82,8 +82,9 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             CardSource::User { network, forwards, restricted } => CardPlan::User { network, forwards, restricted },
         })
         .collect();
-    let arguments =
-        arguments(&Plan { definition: &definition, accelerator, qmp, serial, disks: plans, cards, start, incoming })?;
+    let definition = &definition;
+    let plan = Plan { definition, places: &places, accelerator, qmp, serial, disks: plans, cards, start, incoming };
+    let arguments = arguments(&plan)?;
     let command = HypervisorCommand {
         program: settings.qemu.clone(),
         arguments,
@@ -92,7 +93,7 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             ChosenAccelerator::Kvm => true,
             ChosenAccelerator::Tcg => false,
         },
-        memory: definition.memory,
+        memory: definition.max_memory,
     };
     Ok(Prepared { command, descriptors: handed.descriptors })
 }

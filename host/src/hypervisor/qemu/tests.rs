@@ -19,12 +19,12 @@ use crate::config::policy::Policy;
 use crate::error::{Failure, Result};
 use crate::gate::operation::{ImageFormat, ProcessId};
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
-use crate::hypervisor::{CardSource, ChosenAccelerator, Event, Launch};
+use crate::hypervisor::{CardSource, ChosenAccelerator, Event, Launch, Places};
 use crate::layout::Layout;
 use crate::storage::BlockSource;
 use crate::sys::process::{self, Exit};
 use crate::sys::socket::connect_in;
-use crate::types::ByteSize;
+use crate::types::{ByteSize, Spoofing};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -74,6 +74,8 @@ impl Bench {
             on_crash: Action::Preserve,
             debug_exit: false,
             protected: false,
+            description: None,
+            empty_drives: 0,
             generation_id: uuid::Uuid::from_u128(7),
             autostart: None,
             boot,
@@ -97,7 +99,7 @@ impl Bench {
     }
 
     fn add_disk(&mut self, device: DiskDevice, chain: Vec<(ImageFormat, OwnedFd)>, read_only: bool) {
-        let volume = "default/node1".parse().unwrap();
+        let volume = format!("default/node{}", self.disks.len() + 1).parse().unwrap();
         self.definition.disks.push(Disk { volume, device, bus: DiskBus::Virtio, read_only });
         self.disks.push(BlockSource { chain, read_only });
     }
@@ -112,6 +114,7 @@ impl Bench {
     fn start(&mut self) -> Result<ProcessId> {
         let launch = Launch {
             incoming: false,
+            places: Places::new(&self.definition),
             definition: self.definition.clone(),
             id: 7,
             accelerator: self.accelerator,
@@ -439,6 +442,7 @@ async fn uefi_starts_with_variables_of_its_own() {
     let mut bench = Bench::new().boots("", Then::Halt);
     bench.definition.boot.firmware = Firmware::Uefi;
     bench.definition.memory = ByteSize::from_mib(128);
+    bench.definition.max_memory = ByteSize::from_mib(128);
     bench.start().unwrap();
     let (monitor, _events) = bench.connect().await;
     let serial = bench.serial();
@@ -472,10 +476,17 @@ async fn user_mode_cards_forward_from_the_host() {
         host_port: port,
         guest_port: 22,
     };
-    let mac = crate::types::MacAddress::for_guest([0, 0, 1]);
     let network: crate::types::NetworkName = "user".parse().unwrap();
-    for (model, forwards) in [(CardModel::Virtio, vec![forward]), (CardModel::E1000, Vec::new())] {
-        bench.definition.cards.push(Card { network: network.clone(), mac, model, address: None });
+    for (n, model, forwards) in [(1, CardModel::Virtio, vec![forward]), (2, CardModel::E1000, Vec::new())] {
+        let mac = crate::types::MacAddress::for_guest([0, 0, n]);
+        bench.definition.cards.push(Card {
+            network: network.clone(),
+            mac,
+            model,
+            address: None,
+            spoofing: Spoofing::Denied,
+            bandwidth: None,
+        });
         bench.cards.push(CardSource::User { network: Some("10.0.3.0/24".into()), forwards, restricted: true });
     }
     bench.start().unwrap();

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use crate::error::{Failure, Result};
 use crate::gate::operation::Dhcp;
 use crate::gate::served::ServeDirectory;
-use crate::types::{Cidr, InterfaceName};
+use crate::types::{Cidr, InterfaceName, MacAddress};
 
 /// The shortest lease that dnsmasq gives, in seconds.
 const LEASE_MIN: u32 = 120;
@@ -42,6 +42,18 @@ pub(super) fn check(dhcp: &Dhcp) -> Result<()> {
         return wrong(format!("{domain:?} is no domain name"));
     }
     Ok(())
+}
+
+/// With what domains' cards are to get. A card that is defined with an address may send from no other, so that its word
+/// counts before the network's own; one that lies outside of the network cannot be given.
+pub(super) fn with_cards(dhcp: &Dhcp, cards: &[(MacAddress, Ipv4Addr)]) -> Dhcp {
+    let mask = dhcp.netmask.to_bits();
+    let inside = |address: Ipv4Addr| address.to_bits() & mask == dhcp.range_start.to_bits() & mask;
+    let mut reservations: Vec<_> = cards.iter().copied().filter(|(_, address)| inside(*address)).collect();
+    let of_cards = reservations.clone();
+    let clashes = |(mac, address): &(MacAddress, Ipv4Addr)| of_cards.iter().any(|(m, a)| m == mac || a == address);
+    reservations.extend(dhcp.reservations.iter().copied().filter(|own| !clashes(own)));
+    Dhcp { reservations, ..dhcp.clone() }
 }
 
 /// The network that the range lies in holds one of the bridge's addresses.
@@ -156,6 +168,17 @@ mod tests {
         };
         check(&full).unwrap();
         insta::assert_snapshot!(file(&"fief-lab".parse().unwrap(), &full));
+    }
+
+    #[test]
+    fn a_cards_own_address_counts_before_the_networks_word_and_stays_inside_the_network() {
+        let pair = |mac: &str, address: &str| (mac.parse().unwrap(), address.parse().unwrap());
+        let (a, b, c) = ("52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03");
+        let own = vec![pair(a, "10.77.0.5"), pair(b, "10.77.0.6"), pair(c, "10.77.0.7")];
+        let dhcp = Dhcp { reservations: own, ..dhcp() };
+        let cards = [pair(a, "10.77.0.8"), pair("52:54:00:00:00:04", "10.77.0.6"), pair(b, "10.78.0.9")];
+        let expected = [pair(a, "10.77.0.8"), pair("52:54:00:00:00:04", "10.77.0.6"), pair(c, "10.77.0.7")];
+        assert_eq!(with_cards(&dhcp, &cards).reservations, expected);
     }
 
     #[test]

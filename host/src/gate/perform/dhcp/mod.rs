@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::Dhcp;
-use crate::gate::served::{Plan, ServeDirectory, State, VERB};
+use crate::gate::served::{Plan, Reserved, ServeDirectory, State, VERB};
 use crate::sys::process;
 use crate::types::{InterfaceName, NetworkName, ProcessId};
 
@@ -86,6 +86,7 @@ fn serving(directory: &ServeDirectory) -> Option<State> {
 }
 
 fn serve(gate: &Gate, network: &NetworkName, bridge: &InterfaceName, dhcp: &Dhcp) -> Result<Outcome> {
+    let dhcp = &configuration::with_cards(dhcp, &Reserved::of(gate.layout(), network).read()?);
     configuration::check(dhcp)?;
     let link = super::link::owned_bridge(network, bridge)?;
     let inside = |(address, prefix): &(std::net::IpAddr, u8)| match address {

@@ -1,9 +1,12 @@
-//! What guests may reach: one nftables table a bridge (`inet fief-BRIDGE`), one a tap (`bridge fief-TAP`), each put
+//! What guests may reach: one nftables table a bridge (`inet fief-BRIDGE`), one a tap (`netdev fief-TAP`), each put
 //! in place, replaced and removed in one transaction. No other table is touched.
 
+mod admission;
 mod nft;
 pub(super) mod port;
 mod rules;
+
+pub(super) use admission::Admission;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
@@ -39,7 +42,46 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
             Ok((!nft::stands(gate, "inet", &rules::table(bridge), rules::chains(reach))?)
                 .then(|| format!("the packet filter of bridge {bridge} is gone or was changed")))
         }
+        Operation::TapCreate { tap, .. } => {
+            Ok((!port::stands(gate, tap)?).then(|| format!("the packet filter of tap {tap} is gone or was changed")))
+        }
         _ => Ok(None),
+    }
+}
+
+/// Does what the operation did to the packet filter once more; none where its link is gone.
+pub(super) fn again(gate: &Gate, operation: &Operation) -> Result<Option<Outcome>> {
+    let done = match operation {
+        Operation::BridgeReach { .. } => act(gate, operation).map(|done| done.outcome),
+        Operation::TapCreate { tap, mac, admit_address, spoofing, bandwidth, .. } => {
+            let (address, spoofing, bandwidth) = (*admit_address, *spoofing, *bandwidth);
+            let admission = Admission { mac: *mac, address, spoofing, bandwidth };
+            port::admit(gate, tap, &admission).map(|()| Outcome::Set)
+        }
+        _ => return Ok(None),
+    };
+    match done {
+        Ok(outcome) => Ok(Some(outcome)),
+        // A table of a link cannot be made without the link.
+        Err(_) if !standing(operation) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn standing(operation: &Operation) -> bool {
+    match operation {
+        Operation::BridgeReach { bridge: link, .. } | Operation::TapCreate { tap: link, .. } => {
+            crate::sys::link::exists(link).unwrap_or(true)
+        }
+        _ => true,
+    }
+}
+
+/// The tables that a card stands behind: its own, and that of its bridge.
+pub(super) fn tables(operation: &Operation) -> Vec<String> {
+    match operation {
+        Operation::TapCreate { tap, bridge, .. } => vec![rules::table(tap), rules::table(bridge)],
+        _ => Vec::new(),
     }
 }
 

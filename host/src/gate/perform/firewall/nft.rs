@@ -50,7 +50,7 @@ fn refused(answer: &Answer) -> Failure {
         failure.kind = Kind::Denied;
         return failure.hint("packet filters need root (CAP_NET_ADMIN)");
     }
-    failure.hint("`nft list ruleset` shows what is there; the kernel needs nf_tables, nft_fib and nf_tables_bridge")
+    failure.hint("`nft list ruleset` shows what is there; the kernel needs nf_tables with inet, netdev and fib")
 }
 
 /// Its input and output are memory, not pipes, so that neither side can wait for the other.

@@ -1,11 +1,9 @@
 //! The rules as values (libnftables-json(5)). Pure.
 
-use std::net::Ipv4Addr;
-
 use serde_json::{Value, json};
 
 use crate::gate::operation::Reach;
-use crate::types::{InterfaceName, MacAddress};
+use crate::types::InterfaceName;
 
 /// The name of the table that belongs to a bridge or a tap.
 pub(super) fn table(link: &InterfaceName) -> String {
@@ -24,14 +22,14 @@ fn emptied(family: &str, link: &InterfaceName) -> Vec<Value> {
 }
 
 /// One table under construction.
-struct Table {
+pub(super) struct Table {
     family: &'static str,
     name: String,
     commands: Vec<Value>,
 }
 
 impl Table {
-    fn new(family: &'static str, link: &InterfaceName) -> Self {
+    pub(super) fn new(family: &'static str, link: &InterfaceName) -> Self {
         let name = table(link);
         let mut commands = emptied(family, link);
         commands.push(json!({ "add": { "table": { "family": family, "name": name } } }));
@@ -44,26 +42,33 @@ impl Table {
             "type": kind, "hook": hook, "prio": priority, "policy": "accept",
         } } }));
     }
-    fn rule(&mut self, chain: &str, expressions: &[Value]) {
+    /// The base chain `ingress` of one link: it goes with the link, and frames of other links do not pass by.
+    pub(super) fn ingress(&mut self, link: &InterfaceName, priority: i32) {
+        self.commands.push(json!({ "add": { "chain": {
+            "family": self.family, "table": self.name, "name": "ingress",
+            "type": "filter", "hook": "ingress", "dev": link.as_str(), "prio": priority, "policy": "accept",
+        } } }));
+    }
+    pub(super) fn rule(&mut self, chain: &str, expressions: &[Value]) {
         self.commands.push(json!({ "add": { "rule": {
             "family": self.family, "table": self.name, "chain": chain, "expr": expressions,
         } } }));
     }
-    fn done(self) -> Value {
+    pub(super) fn done(self) -> Value {
         json!({ "nftables": self.commands })
     }
 }
 
-fn is(left: Value, right: Value) -> Value {
+pub(super) fn is(left: Value, right: Value) -> Value {
     json!({ "match": { "op": "==", "left": left, "right": right } })
 }
-fn is_not(left: Value, right: Value) -> Value {
+pub(super) fn is_not(left: Value, right: Value) -> Value {
     json!({ "match": { "op": "!=", "left": left, "right": right } })
 }
 fn meta(key: &str) -> Value {
     json!({ "meta": { "key": key } })
 }
-fn field(protocol: &str, field: &str) -> Value {
+pub(super) fn field(protocol: &str, field: &str) -> Value {
     json!({ "payload": { "protocol": protocol, "field": field } })
 }
 fn from(link: &InterfaceName) -> Value {
@@ -79,7 +84,7 @@ fn destination(kinds: &[&str]) -> Value {
 fn accept() -> Value {
     json!({ "accept": null })
 }
-fn drop() -> Value {
+pub(super) fn drop() -> Value {
     json!({ "drop": null })
 }
 
@@ -151,27 +156,11 @@ fn inside_only(table: &mut Table, bridge: &InterfaceName) {
     table.rule("forward", &[to(bridge), drop()]);
 }
 
-/// The table of a tap: only frames from `mac`; with an address, only ARP and IPv4 that speak from it, and a client's
-/// DHCP requests, which have no address yet.
-pub(super) fn port(tap: &InterfaceName, mac: MacAddress, address: Option<Ipv4Addr>) -> Value {
-    let mac = json!(mac.to_string());
-    let mut table = Table::new("bridge", tap);
-    // Before br_netfilter (priority 0, linux/netfilter_bridge.h) shows the frame to the hooks of IP.
-    table.chain("filter", "prerouting", -300);
-    table.rule("prerouting", &[from(tap), is_not(field("ether", "saddr"), mac.clone()), drop()]);
-    table.rule("prerouting", &[from(tap), is_not(field("arp", "saddr ether"), mac), drop()]);
-    if let Some(address) = address {
-        let unset = json!("0.0.0.0");
-        let own = json!(address.to_string());
-        let probe_or_own = json!({ "set": [unset.clone(), own.clone()] });
-        table.rule("prerouting", &[from(tap), is_not(field("ether", "type"), json!({ "set": ["ip", "arp"] })), drop()]);
-        table.rule("prerouting", &[from(tap), is_not(field("arp", "saddr ip"), probe_or_own), drop()]);
-        let request = [is(field("udp", "sport"), json!(68)), is(field("udp", "dport"), json!(67))];
-        let [source, destination] = request;
-        table.rule("prerouting", &[from(tap), is(field("ip", "saddr"), unset), source, destination, accept()]);
-        table.rule("prerouting", &[from(tap), is_not(field("ip", "saddr"), own), drop()]);
-    }
-    table.done()
+/// The rules in one line each.
+#[cfg(test)]
+pub(super) fn lines(ruleset: &Value) -> String {
+    let lines: Vec<String> = ruleset["nftables"].as_array().unwrap().iter().map(Value::to_string).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -180,12 +169,6 @@ mod tests {
 
     fn name(text: &str) -> InterfaceName {
         text.parse().unwrap()
-    }
-
-    /// The rules in one line each, without the table's own lines.
-    fn lines(ruleset: &Value) -> String {
-        let lines: Vec<String> = ruleset["nftables"].as_array().unwrap().iter().map(Value::to_string).collect();
-        lines.join("\n")
     }
 
     #[test]
@@ -198,13 +181,6 @@ mod tests {
         ] {
             insta::assert_snapshot!(label, lines(&reach(&name("fief-lab"), &kind)));
         }
-    }
-
-    #[test]
-    fn a_port_admits_its_card_alone() {
-        let mac: MacAddress = "52:54:00:12:34:56".parse().unwrap();
-        insta::assert_snapshot!("port_mac", lines(&port(&name("f1-0"), mac, None)));
-        insta::assert_snapshot!("port_address", lines(&port(&name("f1-0"), mac, Some(Ipv4Addr::new(10, 77, 0, 5)))));
     }
 
     #[test]

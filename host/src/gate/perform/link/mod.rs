@@ -5,11 +5,13 @@ mod address;
 mod bridge;
 mod netlink;
 mod owner;
+mod shape;
 mod sysctl;
 mod tap;
 
 pub(super) use owner::owned_bridge;
 
+use super::firewall::Admission;
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
 
@@ -20,9 +22,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
             bridge::create(network, bridge, *stp, *mtu, *mac)?
         }
         Operation::BridgeAddress { network, bridge, address } => address::set(network, bridge, *address)?,
-        Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address } => {
-            let tap = tap::Tap { domain, tap, bridge, mac: *mac, mtu: *mtu, admit_address: *admit_address };
-            return tap.create(gate);
+        Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address, spoofing, bandwidth } => {
+            let admission =
+                Admission { mac: *mac, address: *admit_address, spoofing: *spoofing, bandwidth: *bandwidth };
+            return tap::Tap { domain, tap, bridge, mtu: *mtu, admission }.create(gate);
         }
         other => return Err(Failure::other(format!("{other:?} is no act on a link"))),
     };

@@ -1,14 +1,12 @@
 //! Taps: one for each card of a running domain.
 
-use std::net::Ipv4Addr;
-
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 
 use super::netlink::{self, Link, Links};
 use super::owner::alias;
-use super::sysctl;
+use super::{shape, sysctl};
 use crate::error::{Failure, Kind, Result};
-use crate::gate::perform::firewall;
+use crate::gate::perform::firewall::{self, Admission};
 use crate::gate::{Done, Gate, Outcome};
 use crate::types::{DomainName, InterfaceName, MacAddress};
 
@@ -17,9 +15,8 @@ pub(super) struct Tap<'a> {
     pub(super) domain: &'a DomainName,
     pub(super) tap: &'a InterfaceName,
     pub(super) bridge: &'a InterfaceName,
-    pub(super) mac: MacAddress,
     pub(super) mtu: Option<u32>,
-    pub(super) admit_address: Option<Ipv4Addr>,
+    pub(super) admission: Admission,
 }
 
 /// The host's end has another address than the guest's, and a high one: a bridge would take over the lowest of its
@@ -36,7 +33,7 @@ impl Tap<'_> {
         let (tap, bridge) = (self.tap, self.bridge);
         let descriptor = crate::sys::tap::create(tap).map_err(|error| match error.raw_os_error() {
             Some(libc::EBUSY) => Failure::conflict(format!("the link {tap} exists"))
-                .hint(format!("`ip link show {tap}` says what it is; a tap goes when its hypervisor ends")),
+                .hint(format!("`ip link show {tap}` says what it is; the next start numbers its interfaces anew")),
             Some(libc::EPERM | libc::EACCES) => Failure::new(Kind::Denied, format!("cannot make the tap {tap}"))
                 .because(error)
                 .hint("taps need root (CAP_NET_ADMIN); a network of kind `user` does without"),
@@ -46,7 +43,7 @@ impl Tap<'_> {
             _ => Failure::other(format!("cannot make the tap {tap}")).because(error),
         })?;
         // Before the port forwards its first frame.
-        firewall::port::admit(gate, tap, self.mac, self.admit_address)?;
+        firewall::port::admit(gate, tap, &self.admission)?;
         let ready = netlink::run(async |handle| {
             let links = Links::read(handle).await?;
             let found = links.named(bridge).filter(|link| link.is_bridge()).ok_or_else(|| {
@@ -72,9 +69,14 @@ impl Tap<'_> {
         let named = LinkMessageBuilder::<LinkUnspec>::default()
             .index(index)
             .alias(alias(self.domain))
-            .address(host_end(self.mac).to_vec())
+            .address(host_end(self.admission.mac).to_vec())
             .mtu(self.mtu.unwrap_or(bridge.mtu));
         netlink::change(handle, named, || format!("cannot set up the tap {tap}")).await?;
+        if let Some(bandwidth) = self.admission.bandwidth {
+            shape::limit(handle, index, bandwidth)
+                .await
+                .map_err(|error| netlink::failed(format!("cannot limit the bandwidth of the tap {tap}"), &error))?;
+        }
         let wired = LinkMessageBuilder::<LinkUnspec>::default().index(index).controller(bridge.index).up();
         netlink::change(handle, wired, || format!("cannot put the tap {tap} on bridge {}", bridge.name)).await?;
         Ok(index)

@@ -1,12 +1,14 @@
 //! Disks: a chain of block nodes for each, and the device that shows it to the guest.
 //!
-//! The top node of disk *n* is `disk<n>`; events name it, and `disk_of_node` reads it back.
+//! The top node of the disk in place *n* is `disk<n>`; events name it, and `disk_of_node` reads it back.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{BootOrder, DISKS, List, MORE_SATA, Plan, place, slot};
-use crate::config::domain::{BootDevice, Disk, DiskBus, DiskDevice};
+use super::{BootOrder, FIRST_DISKS, List, MORE_SATA, Plan, file_nodes, place, port_of, slot};
+use crate::config::domain::{BootDevice, Disk, DiskDevice};
 use crate::error::{Failure, Result};
+use crate::gate::operation::ImageFormat;
+use crate::hypervisor::places::{FIXED, in_port};
 
 /// SATA ports of one controller.
 const PORTS: usize = 6;
@@ -16,96 +18,120 @@ const MORE_CONTROLLERS: usize = 6;
 const SERIAL_MAX: usize = 20;
 
 pub(super) fn add(list: &mut List, plan: &Plan<'_>, order: &mut BootOrder) -> Result<()> {
-    let disks = &plan.definition.disks;
+    let (disks, places) = (&plan.definition.disks, plan.places);
     if disks.len() != plan.disks.len() {
         return Err(Failure::other("the domain's disks and their images are not of the same number"));
     }
-    let on_virtio = disks.iter().filter(|disk| !on_sata(disk)).count();
-    let (mut virtio, mut sata) = (0, 0);
+    let on_virtio = disks.iter().filter(|disk| in_port(disk.device, disk.bus)).count();
+    let mut controllers = 0;
     for (index, (disk, source)) in disks.iter().zip(&plan.disks).enumerate() {
-        let node = node(index);
-        let below = |layer: usize| if layer == 0 { node.clone() } else { format!("{node}-below{layer}") };
-        // From the lowest up: a node is named by the one above it.
-        for (layer, (format, descriptor)) in source.chain.iter().enumerate().rev() {
-            let backing = (layer + 1 < source.chain.len()).then(|| below(layer + 1));
-            list.file(&below(layer), *format, *descriptor, layer > 0 || source.read_only, backing.as_deref());
+        let seat = places.disk(&disk.volume)?;
+        for (_, descriptor) in &source.chain {
+            list.descriptor(*descriptor, &node(seat));
         }
-
+        for node in nodes(seat, &source.chain, source.read_only) {
+            list.json("-blockdev", node);
+        }
+        let mut device = device(seat, disk, source.read_only).map_err(|failure| {
+            failure.while_doing(format!("disk {} of {} cannot be had", index + 1, plan.definition.name))
+        })?;
         let class = match disk.device {
             DiskDevice::Disk => BootDevice::Disk,
             DiskDevice::Cdrom => BootDevice::Cdrom,
         };
-        let driver = match (disk.device, on_sata(disk)) {
-            (DiskDevice::Cdrom, _) => "ide-cd",
-            (DiskDevice::Disk, true) => "ide-hd",
-            (DiskDevice::Disk, false) => "virtio-blk-pci",
-        };
-        if driver == "ide-hd" && source.read_only {
-            return Err(Failure::usage(format!(
-                "disk {} of {} is read-only, and SATA has no read-only disks",
-                index + 1,
-                plan.definition.name
-            ))
-            .hint("write bus = \"virtio\", or device = \"cdrom\""));
-        }
-        let mut device = json!({"driver": driver, "id": format!("{node}-device"), "drive": node});
         if let Some(boot) = order.index(class, index) {
             device["bootindex"] = boot.into();
         }
-        match disk.device {
-            DiskDevice::Cdrom => {}
-            DiskDevice::Disk => {
-                // A full pool stops the guest until there is room; other errors are the guest's to deal with.
-                device["werror"] = "enospc".into();
-                device["rerror"] = "report".into();
-                let name = disk.volume.volume.as_str();
-                if name.len() <= SERIAL_MAX {
-                    device["serial"] = name.into();
-                }
-            }
-        }
-        if on_sata(disk) {
-            device["bus"] = sata_port(list, sata)?.into();
-            sata += 1;
+        if seat >= FIXED {
+            device["bus"] = sata_port(list, seat - FIXED, &mut controllers)?.into();
+        } else if places.hardware < 2 {
+            place(&mut device, "virtio disks", FIRST_DISKS, seat, on_virtio)?;
         } else {
-            place(&mut device, "virtio disks", DISKS, virtio, on_virtio)?;
-            virtio += 1;
+            device["bus"] = port_of(seat, places.disk_ports, "virtio disks", port)?.into();
         }
+        list.json("-device", device);
+    }
+    for seat in &places.drives {
+        let mut device = json!({"driver": "ide-cd", "id": device_id(*seat)});
+        device["bus"] = sata_port(list, seat.saturating_sub(FIXED), &mut controllers)?.into();
         list.json("-device", device);
     }
     Ok(())
 }
 
-/// CD-ROM drives are SATA whatever the bus: firmware boots from it, and every system has the driver.
-fn on_sata(disk: &Disk) -> bool {
-    match (disk.device, disk.bus) {
-        (DiskDevice::Cdrom, DiskBus::Sata | DiskBus::Virtio) | (DiskDevice::Disk, DiskBus::Sata) => true,
-        (DiskDevice::Disk, DiskBus::Virtio) => false,
-    }
+/// The block nodes of a chain (top first; each with the number of its descriptor set), from the lowest up: a node is
+/// named by the one above it.
+pub(in crate::hypervisor::qemu) fn nodes(seat: usize, chain: &[(ImageFormat, i32)], read_only: bool) -> Vec<Value> {
+    let top = node(seat);
+    let below = |layer: usize| if layer == 0 { top.clone() } else { format!("{top}-below{layer}") };
+    let layers = chain.iter().enumerate().rev();
+    layers
+        .flat_map(|(layer, (format, set))| {
+            let backing = (layer + 1 < chain.len()).then(|| below(layer + 1));
+            file_nodes(&below(layer), *format, *set, layer > 0 || read_only, backing.as_deref())
+        })
+        .collect()
 }
 
-/// The bus of SATA disk `index`, its controller added before its first.
-fn sata_port(list: &mut List, index: usize) -> Result<String> {
-    let (controller, port) = (index / PORTS, index % PORTS);
-    match controller {
-        0 => Ok(format!("ide.{port}")),
-        more if more <= MORE_CONTROLLERS => {
-            if port == 0 {
-                let addr = slot(MORE_SATA + more - 1);
-                list.json("-device", json!({"driver": "ich9-ahci", "id": format!("sata{more}"), "addr": addr}));
+/// The device, without its place.
+pub(in crate::hypervisor::qemu) fn device(seat: usize, disk: &Disk, read_only: bool) -> Result<Value> {
+    let driver = match (disk.device, in_port(disk.device, disk.bus)) {
+        (DiskDevice::Cdrom, _) => "ide-cd",
+        (DiskDevice::Disk, false) => "ide-hd",
+        (DiskDevice::Disk, true) => "virtio-blk-pci",
+    };
+    if driver == "ide-hd" && read_only {
+        return Err(Failure::usage("it is read-only, and SATA has no read-only disks")
+            .hint("write bus = \"virtio\", or device = \"cdrom\""));
+    }
+    let mut device = json!({"driver": driver, "id": device_id(seat), "drive": node(seat)});
+    match disk.device {
+        DiskDevice::Cdrom => {}
+        DiskDevice::Disk => {
+            // A full pool stops the guest until there is room; other errors are the guest's to deal with.
+            device["werror"] = "enospc".into();
+            device["rerror"] = "report".into();
+            let name = disk.volume.volume.as_str();
+            if name.len() <= SERIAL_MAX {
+                device["serial"] = name.into();
             }
-            Ok(format!("sata{more}.{port}"))
         }
-        _ => Err(Failure::usage(format!("the domain has more than {} SATA disks", PORTS * (MORE_CONTROLLERS + 1)))),
     }
+    Ok(device)
 }
 
-/// The top block node of disk `index`.
-pub(super) fn node(index: usize) -> String {
-    format!("disk{index}")
+/// The bus of a SATA disk or drive, the controllers up to its own added before it.
+fn sata_port(list: &mut List, index: usize, controllers: &mut usize) -> Result<String> {
+    let (controller, port) = (index / PORTS, index % PORTS);
+    if controller > MORE_CONTROLLERS {
+        return Err(Failure::usage(format!("the domain has more than {} SATA disks", PORTS * (MORE_CONTROLLERS + 1))));
+    }
+    while *controllers < controller {
+        *controllers += 1;
+        let addr = slot(MORE_SATA + *controllers - 1);
+        list.json("-device", json!({"driver": "ich9-ahci", "id": format!("sata{controllers}"), "addr": addr}));
+    }
+    Ok(match controller {
+        0 => format!("ide.{port}"),
+        more => format!("sata{more}.{port}"),
+    })
 }
 
-/// The disk that a block node belongs to; none for a name of another kind.
+/// The port, of layout 2, that a disk sits in.
+pub(in crate::hypervisor::qemu) fn port(seat: usize) -> String {
+    format!("disk-port{seat}")
+}
+
+/// The top block node of the disk in a place.
+pub(in crate::hypervisor::qemu) fn node(seat: usize) -> String {
+    format!("disk{seat}")
+}
+
+pub(in crate::hypervisor::qemu) fn device_id(seat: usize) -> String {
+    format!("{}-device", node(seat))
+}
+
+/// The place of the disk that a block node belongs to; none for a name of another kind.
 pub(in crate::hypervisor::qemu) fn disk_of_node(node: &str) -> Option<usize> {
     let rest = node.strip_prefix("disk")?;
     rest[..rest.find('-').unwrap_or(rest.len())].parse().ok()

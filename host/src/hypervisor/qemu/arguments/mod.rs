@@ -1,28 +1,39 @@
 //! From a domain to QEMU's argument list: a pure function. Objects are JSON wherever QEMU 7.2 takes JSON; the few
 //! options that it reads as `key=value` hold nothing that an operator wrote, or have it escaped.
 //!
-//! What a device is called, and where it sits, follows from its place in the definition alone, so that a guest finds
-//! its second card where it was when a third disk is added:
+//! What a device is called, and where it sits, follows from its place alone (`hypervisor/places.rs`), so that a guest
+//! finds its second card where it was when a third disk is added:
 //!
 //! | PCI slot | device |
 //! | --- | --- |
 //! | 1, 2 | VGA; USB for the pointer |
 //! | 3, 4 | balloon; entropy |
-//! | 8 – 15 | virtio disks, the ninth as function 1 of slot 8, and so on |
-//! | 16 – 23 | cards, likewise |
+//! | 8, 9 | ports for virtio cards, eight a slot; the second slot where the machine starts with more cards |
+//! | 10 – 15 | other cards, the seventh as function 1 of slot 10, and so on |
+//! | 16, 17 | ports for virtio disks, likewise |
 //! | 24 – 29 | more SATA, six disks each; the first six are on the chipset's own controller |
+//!
+//! What is plugged into a port can be unplugged while the guest runs, and it can be reached by virtio 1.0 alone (Linux
+//! since 4.0): a port has no I/O space, of which there is not enough for all of them.
+//!
+//! In layout 1, from before there were ports, virtio disks were in slots 8 to 15 (the ninth as function 1 of slot 8), and
+//! cards in slots 16 to 23. Guests that were saved in it are restored in it.
 
 mod card;
 mod disk;
 
 use serde_json::{Value, json};
 
-pub(super) use disk::disk_of_node;
+pub(super) use card::{device as card_device, device_id as card_id, id as card_netdev_id, netdev, port as card_port};
+pub(super) use disk::{
+    device as disk_device, device_id as disk_id, disk_of_node, node as disk_node, nodes as disk_nodes,
+    port as disk_port,
+};
 
 use crate::config::domain::{Action, BootDevice, DomainDefinition, GraphicsKind};
 use crate::error::{Failure, Result};
 use crate::gate::operation::ImageFormat;
-use crate::hypervisor::ChosenAccelerator;
+use crate::hypervisor::{ChosenAccelerator, Device, Places};
 use crate::sandbox::protocol::Forward;
 use crate::types::ByteSize;
 
@@ -30,6 +41,7 @@ use crate::types::ByteSize;
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub definition: &'a DomainDefinition,
+    pub places: &'a Places,
     pub accelerator: ChosenAccelerator,
     /// Listening sockets.
     pub qmp: i32,
@@ -74,14 +86,17 @@ const VGA: usize = 1;
 const USB: usize = 2;
 const BALLOON: usize = 3;
 const ENTROPY: usize = 4;
-const DISKS: usize = 8;
-const CARDS: usize = 16;
+const CARD_PORTS: usize = 8;
+const CARDS: usize = 10;
+const CARD_SLOTS: usize = 6;
+const DISK_PORTS: usize = 16;
 const MORE_SATA: usize = 24;
-/// Slots for disks and for cards, and PCI's functions in a slot.
-const SLOTS: usize = 8;
+/// Of layout 1.
+const FIRST_DISKS: usize = 8;
+const FIRST_CARDS: usize = 16;
+const FIRST_SLOTS: usize = 8;
+/// PCI's functions in a slot.
 const FUNCTIONS: usize = 8;
-/// Virtio disks, and cards, that a domain may have.
-pub const DEVICES_MAX: usize = SLOTS * FUNCTIONS;
 
 /// QEMU's arguments, without the program.
 ///
@@ -106,7 +121,9 @@ pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
         },
     );
     list.text("-cpu", definition.cpu.as_deref().unwrap_or(plan.accelerator.best_cpu()));
-    list.text("-m", format!("size={}", memory(definition.memory)));
+    // The balloon takes what the guest is not to have now.
+    let size = if plan.places.hardware < 2 { definition.memory } else { definition.max_memory };
+    list.text("-m", format!("size={}", memory(size)));
     list.text("-smp", format!("cpus={0},sockets=1,cores={0},threads=1", definition.vcpus));
     list.text("-rtc", "base=utc");
     list.text("-boot", "strict=on");
@@ -128,6 +145,7 @@ pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
         list.json("-device", json!({"driver": "isa-debug-exit", "iobase": 0xf4, "iosize": 4}));
     }
 
+    ports(&mut list, plan.places);
     let mut order = BootOrder::new(definition);
     disk::add(&mut list, plan, &mut order)?;
     card::add(&mut list, plan, &mut order)?;
@@ -159,21 +177,26 @@ fn memory(size: ByteSize) -> String {
 /// - The guest panics: always paused, in run state `guest-panicked`, so that the supervisor chooses with the guest's
 ///   memory still there, and one that was away can still choose.
 fn actions(definition: &DomainDefinition) -> String {
-    let reboot = match definition.on_reboot {
+    let [reboot, shutdown] = ends(definition.on_poweroff, definition.on_reboot);
+    format!("reboot={reboot},shutdown={shutdown},panic=pause")
+}
+
+/// What a reboot and a power-off do, in QEMU's words.
+pub(super) fn ends(on_poweroff: Action, on_reboot: Action) -> [&'static str; 2] {
+    let reboot = match on_reboot {
         Action::Restart => "reset",
         Action::Destroy | Action::Preserve => "shutdown",
     };
-    let stays = [definition.on_poweroff, definition.on_reboot].contains(&Action::Preserve);
-    let shutdown = if stays { "pause" } else { "poweroff" };
-    format!("reboot={reboot},shutdown={shutdown},panic=pause")
+    let stays = [on_poweroff, on_reboot].contains(&Action::Preserve);
+    [reboot, if stays { "pause" } else { "poweroff" }]
 }
 
 fn start(list: &mut List, start: &StartPlan, definition: &DomainDefinition) {
     match start {
         StartPlan::Bios => {}
         StartPlan::Uefi { code, variables } => {
-            list.file("firmware-code", ImageFormat::Raw, *code, true, None);
-            list.file("firmware-variables", ImageFormat::Raw, *variables, false, None);
+            list.file("firmware-code", ImageFormat::Raw, *code, true);
+            list.file("firmware-variables", ImageFormat::Raw, *variables, false);
         }
         StartPlan::Kernel { kernel, initrd } => {
             list.text("-kernel", format!("/proc/self/fd/{kernel}"));
@@ -239,27 +262,59 @@ impl List {
 
     /// A block node called `node` over an open file. `-add-fd` files it under a set, so that QEMU takes the very
     /// descriptor instead of opening a path; the descriptor's access must be the node's.
-    fn file(&mut self, node: &str, format: ImageFormat, descriptor: i32, read_only: bool, backing: Option<&str>) {
-        self.text("-add-fd", format!("fd={descriptor},set={descriptor}"));
-        self.json(
-            "-blockdev",
-            json!({
-                "driver": "file", "node-name": format!("{node}-file"), "filename": format!("/dev/fdset/{descriptor}"),
-                "read-only": read_only, "discard": "unmap", "aio": "threads", "locking": "auto",
-                "cache": {"direct": false, "no-flush": false},
-            }),
-        );
-        let mut top = json!({
-            "driver": format.as_str(), "node-name": node, "file": format!("{node}-file"),
-            "read-only": read_only, "discard": "unmap",
-        });
-        match format {
-            ImageFormat::Raw => {}
-            // Null where there is none: QEMU never follows the path in an image's header.
-            ImageFormat::Qcow2 => top["backing"] = backing.into(),
+    fn file(&mut self, node: &str, format: ImageFormat, descriptor: i32, read_only: bool) {
+        self.descriptor(descriptor, node);
+        for node in file_nodes(node, format, descriptor, read_only, None) {
+            self.json("-blockdev", node);
         }
-        self.json("-blockdev", top);
     }
+
+    /// The set that holds a descriptor says whose it is, so that it can be taken away again.
+    fn descriptor(&mut self, descriptor: i32, of: &str) {
+        self.text("-add-fd", format!("fd={descriptor},set={descriptor},opaque={of}"));
+    }
+}
+
+/// A block node called `node` over the file in a descriptor set, and the one of the file itself below it.
+fn file_nodes(node: &str, format: ImageFormat, set: i32, read_only: bool, backing: Option<&str>) -> [Value; 2] {
+    let file = json!({
+        "driver": "file", "node-name": format!("{node}-file"), "filename": format!("/dev/fdset/{set}"),
+        "read-only": read_only, "discard": "unmap", "aio": "threads", "locking": "auto",
+        "cache": {"direct": false, "no-flush": false},
+    });
+    let mut top = json!({
+        "driver": format.as_str(), "node-name": node, "file": format!("{node}-file"),
+        "read-only": read_only, "discard": "unmap",
+    });
+    match format {
+        ImageFormat::Raw => {}
+        // Null where there is none: QEMU never follows the path in an image's header.
+        ImageFormat::Qcow2 => top["backing"] = backing.into(),
+    }
+    [file, top]
+}
+
+/// The ports of layout 2. Each is the root of a bus of its own, where one device can come and go.
+fn ports(list: &mut List, places: &Places) {
+    let cards = (0..places.card_ports).map(|port| (card::port(port), CARD_PORTS, port));
+    let disks = (0..places.disk_ports).map(|port| (disk::port(port), DISK_PORTS, port));
+    // Numbers of chassis tell ports apart (PCI Express base specification, slot capabilities).
+    for (chassis, (id, base, port)) in cards.chain(disks).enumerate() {
+        let addr = format!("0x{:x}.0x{:x}", base + port / FUNCTIONS, port % FUNCTIONS);
+        let mut device =
+            json!({"driver": "pcie-root-port", "id": id, "chassis": chassis + 1, "addr": addr, "io-reserve": 0});
+        if port % FUNCTIONS == 0 {
+            device["multifunction"] = true.into();
+        }
+        list.json("-device", device);
+    }
+}
+
+/// The device that an id names; none for a name of another kind.
+pub(super) fn device_of_id(id: &str) -> Option<Device> {
+    let name = id.strip_suffix("-device")?;
+    let place = |prefix: &str| name.strip_prefix(prefix)?.parse().ok();
+    place("disk").map(Device::Disk).or_else(|| place("card").map(Device::Card))
 }
 
 /// In `key=value` lists a comma ends the value, two stand for one (qemu(1)).
@@ -271,14 +326,33 @@ fn slot(number: usize) -> String {
     format!("0x{number:x}")
 }
 
-/// Where device `index` of `total` sits among the slots from `base`; the first function of a shared slot says so.
-fn place(device: &mut Value, what: &str, base: usize, index: usize, total: usize) -> Result<()> {
-    if index >= DEVICES_MAX {
-        return Err(Failure::usage(format!("the domain has more than {DEVICES_MAX} {what}")));
+/// The port in a place, where the machine has it.
+fn port_of(seat: usize, ports: usize, what: &str, port: impl Fn(usize) -> String) -> Result<String> {
+    if seat >= ports {
+        return Err(Failure::usage(format!("the domain has more than {ports} {what}")));
     }
-    let function = index / SLOTS;
-    device["addr"] = format!("0x{:x}.0x{function:x}", base + index % SLOTS).into();
-    if function == 0 && index + SLOTS < total {
+    Ok(port(seat))
+}
+
+/// Where device `index` of `total` sat in layout 1.
+fn place(device: &mut Value, what: &str, base: usize, index: usize, total: usize) -> Result<()> {
+    place_among(device, what, (base, FIRST_SLOTS), index, total)
+}
+
+/// Where device `index` of `total` sits among the slots from a base; the first function of a shared slot says so.
+fn place_among(
+    device: &mut Value,
+    what: &str,
+    (base, slots): (usize, usize),
+    index: usize,
+    total: usize,
+) -> Result<()> {
+    let (function, most) = (index / slots, slots * FUNCTIONS);
+    if function >= FUNCTIONS {
+        return Err(Failure::usage(format!("the domain has more than {most} {what}")));
+    }
+    device["addr"] = format!("0x{:x}.0x{function:x}", base + index % slots).into();
+    if function == 0 && index + slots < total {
         device["multifunction"] = true.into();
     }
     Ok(())

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use super::*;
 use crate::config::domain::{Boot, Card, CardModel, Disk, DiskBus, DiskDevice, Firmware, Graphics};
 use crate::sandbox::protocol::Protocol;
-use crate::types::MacAddress;
+use crate::types::{MacAddress, Spoofing};
 
 fn definition() -> DomainDefinition {
     DomainDefinition {
@@ -20,6 +20,8 @@ fn definition() -> DomainDefinition {
         on_crash: Action::Restart,
         debug_exit: false,
         protected: false,
+        description: None,
+        empty_drives: 0,
         generation_id: uuid::Uuid::from_u128(7),
         autostart: None,
         boot: Boot {
@@ -39,8 +41,22 @@ fn disk(device: DiskDevice, bus: DiskBus) -> Disk {
     Disk { volume: "default/node1".parse().unwrap(), device, bus, read_only: false }
 }
 
+/// Each on a volume of its own.
+fn disks(all: impl IntoIterator<Item = (DiskDevice, DiskBus)>) -> Vec<Disk> {
+    let named =
+        |(n, (device, bus))| Disk { volume: format!("default/node{}", n + 1).parse().unwrap(), ..disk(device, bus) };
+    all.into_iter().enumerate().map(named).collect()
+}
+
 fn card(model: CardModel, last: u8) -> Card {
-    Card { network: "lab".parse().unwrap(), mac: MacAddress::for_guest([0, 0, last]), model, address: None }
+    Card {
+        network: "lab".parse().unwrap(),
+        mac: MacAddress::for_guest([0, 0, last]),
+        model,
+        address: None,
+        spoofing: Spoofing::Denied,
+        bandwidth: None,
+    }
 }
 
 fn writable(chain: &[(ImageFormat, i32)]) -> DiskPlan {
@@ -48,9 +64,14 @@ fn writable(chain: &[(ImageFormat, i32)]) -> DiskPlan {
 }
 
 fn plan(definition: &DomainDefinition) -> Plan<'_> {
+    plan_in(definition, Box::leak(Box::new(Places::new(definition))))
+}
+
+fn plan_in<'a>(definition: &'a DomainDefinition, places: &'a Places) -> Plan<'a> {
     Plan {
         incoming: false,
         definition,
+        places,
         accelerator: ChosenAccelerator::Tcg,
         qmp: 10,
         serial: 11,
@@ -85,7 +106,8 @@ fn a_disk_boots_from_bios() {
 fn a_disk_boots_from_uefi_on_kvm() {
     let mut definition = definition();
     definition.boot.firmware = Firmware::Uefi;
-    definition.disks = vec![disk(DiskDevice::Disk, DiskBus::Sata), disk(DiskDevice::Cdrom, DiskBus::Virtio)];
+    definition.disks = disks([(DiskDevice::Disk, DiskBus::Sata), (DiskDevice::Cdrom, DiskBus::Virtio)]);
+    definition.empty_drives = 1;
     definition.graphics.kind = GraphicsKind::Vnc;
     definition.debug_exit = true;
     let mut plan = plan(&definition);
@@ -120,47 +142,76 @@ fn values(plan: &Plan<'_>, option: &str) -> Vec<Value> {
     arguments.windows(2).filter(|pair| pair[0] == option).map(|pair| value(&pair[1])).collect()
 }
 
+fn taps(count: usize) -> Vec<CardPlan> {
+    (40..).take(count).map(|descriptor| CardPlan::Tap { descriptor, mtu: None }).collect()
+}
+
+fn raw(count: usize) -> Vec<DiskPlan> {
+    (12..).take(count).map(|descriptor| writable(&[(ImageFormat::Raw, descriptor)])).collect()
+}
+
+fn device(plan: &Plan<'_>, id: &str) -> Value {
+    values(plan, "-device").into_iter().find(|device| device["id"] == id).unwrap_or_else(|| panic!("no {id}"))
+}
+
 #[test]
-fn devices_stay_where_they_are_when_others_come() {
+fn devices_sit_in_the_places_that_they_were_given() {
     let mut definition = definition();
+    definition.cards = (0..3).map(|n| card(if n == 1 { CardModel::E1000 } else { CardModel::Virtio }, n)).collect();
+    definition.disks = disks([(DiskDevice::Disk, DiskBus::Virtio); 2]);
+    let mut places = Places::new(&definition);
+    places.disks.insert(definition.disks[1].volume.clone(), 5);
+    let mut plan = plan_in(&definition, &places);
+    (plan.disks, plan.cards) = (raw(2), taps(3));
+    let bus = |id: &str| device(&plan, id)["bus"].as_str().unwrap().to_owned();
+    assert_eq!([bus("disk0-device"), bus("disk5-device")], ["disk-port0", "disk-port5"]);
+    assert_eq!([bus("card0-device"), bus("card1-device")], ["card-port0", "card-port1"]);
+    assert_eq!(device(&plan, "card64-device")["addr"], "0xa.0x0", "e1000 knows nothing of ports");
+    let ports: Vec<_> = values(&plan, "-device").into_iter().filter(|d| d["driver"] == "pcie-root-port").collect();
+    assert_eq!(ports.len(), 16);
+    let distinct =
+        |key: &str| ports.iter().map(|port| port[key].to_string()).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!((distinct("addr").len(), distinct("chassis").len()), (16, 16));
+}
+
+#[test]
+fn the_first_layout_is_built_as_it_was() {
+    let mut definition = definition();
+    definition.max_memory = ByteSize::from_mib(1024);
     definition.cards = (0..20).map(|n| card(CardModel::Virtio, n)).collect();
-    definition.disks = (0..10).map(|_| disk(DiskDevice::Disk, DiskBus::Virtio)).collect();
-    let taps = |count: i32| (0..count).map(|n| CardPlan::Tap { descriptor: 40 + n, mtu: None }).collect::<Vec<_>>();
-    let mut many = plan(&definition);
-    many.cards = taps(20);
-    many.disks = (0..10).map(|n| writable(&[(ImageFormat::Raw, 20 + n)])).collect();
-    let address = |plan: &Plan<'_>, id: &str| {
-        let device = values(plan, "-device").into_iter().find(|d| d["id"] == id).unwrap();
+    definition.disks = disks([(DiskDevice::Disk, DiskBus::Virtio); 10]);
+    let places = Places::first_layout(&definition);
+    let mut many = plan_in(&definition, &places);
+    (many.disks, many.cards) = (raw(10), taps(20));
+    let address = |id: &str| {
+        let device = device(&many, id);
         (device["addr"].as_str().unwrap().to_owned(), device["multifunction"] == true)
     };
-    assert_eq!(address(&many, "card0-device"), ("0x10.0x0".into(), true));
-    assert_eq!(address(&many, "card7-device"), ("0x17.0x0".into(), true));
-    assert_eq!(address(&many, "card19-device"), ("0x13.0x2".into(), false));
-    assert_eq!(address(&many, "disk9-device"), ("0x9.0x1".into(), false));
-    assert_eq!(address(&many, "disk2-device"), ("0xa.0x0".into(), false));
-    let mut all: Vec<_> =
-        values(&many, "-device").iter().filter_map(|d| d["addr"].as_str().map(String::from)).collect();
-    let count = all.len();
-    all.sort();
-    all.dedup();
-    assert_eq!(all.len(), count, "two devices share a place");
+    assert_eq!(address("card0-device"), ("0x10.0x0".into(), true));
+    assert_eq!(address("card7-device"), ("0x17.0x0".into(), true));
+    assert_eq!(address("card19-device"), ("0x13.0x2".into(), false));
+    assert_eq!(address("disk9-device"), ("0x9.0x1".into(), false));
+    assert_eq!(address("disk2-device"), ("0xa.0x0".into(), false));
+    assert_eq!(values(&many, "-m"), ["size=512M"], "what it has now is all that it ever had");
+    assert!(values(&many, "-device").iter().all(|device| device["driver"] != "pcie-root-port"));
+}
 
-    definition.cards.truncate(1);
-    definition.disks.clear();
-    let mut few = plan(&definition);
-    few.cards = taps(1);
-    assert_eq!(address(&few, "card0-device"), ("0x10.0x0".into(), false));
+#[test]
+fn memory_is_the_most_that_the_guest_may_have() {
+    let mut definition = definition();
+    definition.max_memory = ByteSize::from_mib(1024);
+    assert_eq!(values(&plan(&definition), "-m"), ["size=1024M"]);
 }
 
 #[test]
 fn sata_disks_beyond_the_sixth_get_a_controller() {
     let mut definition = definition();
-    definition.disks = (0..8).map(|_| disk(DiskDevice::Disk, DiskBus::Sata)).collect();
+    definition.disks = disks([(DiskDevice::Disk, DiskBus::Sata); 8]);
     let mut plan = plan(&definition);
-    plan.disks = (0..8).map(|n| writable(&[(ImageFormat::Raw, 12 + n)])).collect();
+    plan.disks = raw(8);
     let devices = values(&plan, "-device");
     let bus = |id: &str| devices.iter().find(|d| d["id"] == id).unwrap()["bus"].clone();
-    assert_eq!([bus("disk5-device"), bus("disk6-device"), bus("disk7-device")], ["ide.5", "sata1.0", "sata1.1"]);
+    assert_eq!([bus("disk69-device"), bus("disk70-device"), bus("disk71-device")], ["ide.5", "sata1.0", "sata1.1"]);
     assert_eq!(devices.iter().filter(|d| d["driver"] == "ich9-ahci").count(), 1);
 }
 
@@ -175,9 +226,9 @@ fn what_the_machine_cannot_have_is_refused() {
     assert!(failure.hint.is_some());
 
     definition.disks.clear();
-    definition.cards = (0..65).map(|n| card(CardModel::Virtio, n)).collect();
+    definition.cards = (0..17).map(|n| card(CardModel::Virtio, n)).collect();
     let mut crowded = plan(&definition);
-    crowded.cards = (0..65).map(|n| CardPlan::Tap { descriptor: 12 + n, mtu: None }).collect();
+    crowded.cards = taps(17);
     assert_eq!(arguments(&crowded).unwrap_err().kind, crate::error::Kind::Usage);
 
     definition.cards.truncate(1);
@@ -192,22 +243,18 @@ fn what_the_machine_cannot_have_is_refused() {
 fn the_boot_order_ranks_kinds_first_and_places_second() {
     let mut definition = definition();
     definition.boot.order = vec![BootDevice::Network, BootDevice::Disk];
-    definition.disks = vec![
-        disk(DiskDevice::Cdrom, DiskBus::Sata),
-        disk(DiskDevice::Disk, DiskBus::Virtio),
-        disk(DiskDevice::Disk, DiskBus::Virtio),
-    ];
+    let virtio = (DiskDevice::Disk, DiskBus::Virtio);
+    definition.disks = disks([(DiskDevice::Cdrom, DiskBus::Sata), virtio, virtio]);
     definition.cards = vec![card(CardModel::Virtio, 1)];
     let mut plan = plan(&definition);
-    plan.disks = (0..3).map(|n| writable(&[(ImageFormat::Raw, 12 + n)])).collect();
-    plan.cards = vec![CardPlan::Tap { descriptor: 15, mtu: None }];
+    (plan.disks, plan.cards) = (raw(3), taps(1));
     let mut ranked: Vec<(u64, String)> = values(&plan, "-device")
         .iter()
         .filter_map(|d| Some((d["bootindex"].as_u64()?, d["id"].as_str()?.to_owned())))
         .collect();
     ranked.sort();
     let order: Vec<&str> = ranked.iter().map(|(_, id)| id.as_str()).collect();
-    assert_eq!(order, ["card0-device", "disk1-device", "disk2-device"]);
+    assert_eq!(order, ["card0-device", "disk0-device", "disk1-device"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A command: its fields are the arguments.
 pub(super) trait Command: Serialize {
@@ -10,10 +11,10 @@ pub(super) trait Command: Serialize {
 }
 
 macro_rules! commands {
-    ($($name:literal $command:ident { $($field:ident: $type:ty),* } -> $answer:ty;)+) => {$(
+    ($($name:literal $command:ident { $($(#[$how:meta])* $field:ident: $type:ty),* } -> $answer:ty;)+) => {$(
         #[derive(Debug, Serialize)]
         #[serde(rename_all = "kebab-case")]
-        pub(super) struct $command { $(pub(super) $field: $type),* }
+        pub(super) struct $command { $($(#[$how])* pub(super) $field: $type),* }
         impl Command for $command {
             const NAME: &'static str = $name;
             type Answer = $answer;
@@ -31,6 +32,7 @@ commands! {
     "system_reset" SystemReset {} -> IgnoredAny;
     "quit" Quit {} -> IgnoredAny;
     "getfd" GetFd { fdname: &'static str } -> IgnoredAny;
+    "getfd" GetNamedFd { fdname: String } -> IgnoredAny;
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
@@ -39,7 +41,25 @@ commands! {
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
     "migrate_cancel" MigrateCancel {} -> IgnoredAny;
     "query-migrate" QueryMigrate {} -> Migration;
-    "qom-get" QomGet { path: &'static str, property: &'static str } -> serde_json::Value;
+    "qom-get" QomGet { path: &'static str, property: &'static str } -> Value;
+    "balloon" SetBalloon { value: u64 } -> IgnoredAny;
+    "query-balloon" QueryBalloon {} -> Balloon;
+    "set-action" SetAction { reboot: &'static str, shutdown: &'static str } -> IgnoredAny;
+    "qom-list" QomList { path: &'static str } -> Vec<Property>;
+    "add-fd" AddNamedFd { opaque: String } -> AddedFd;
+    "query-fdsets" QueryFdsets {} -> Vec<FdSet>;
+    "query-block" QueryBlock {} -> Vec<Drive>;
+    "query-named-block-nodes" QueryNodes { flat: bool } -> Vec<Node>;
+    "blockdev-add" BlockdevAdd { #[serde(flatten)] node: Value } -> IgnoredAny;
+    "blockdev-del" BlockdevDel { node_name: String } -> IgnoredAny;
+    "blockdev-open-tray" OpenTray { id: String, force: bool } -> IgnoredAny;
+    "blockdev-close-tray" CloseTray { id: String } -> IgnoredAny;
+    "blockdev-remove-medium" RemoveMedium { id: String } -> IgnoredAny;
+    "blockdev-insert-medium" InsertMedium { id: String, node_name: String } -> IgnoredAny;
+    "netdev_add" NetdevAdd { #[serde(flatten)] netdev: Value } -> IgnoredAny;
+    "netdev_del" NetdevDel { id: String } -> IgnoredAny;
+    "device_add" DeviceAdd { #[serde(flatten)] device: Value } -> IgnoredAny;
+    "device_del" DeviceDel { id: String } -> IgnoredAny;
     "screendump" Screendump { filename: String, format: &'static str } -> IgnoredAny;
 }
 
@@ -52,6 +72,43 @@ pub(super) struct Status {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct AddedFd {
     pub(super) fdset_id: u32,
+}
+
+/// In bytes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Balloon {
+    pub(super) actual: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Property {
+    pub(super) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct FdSet {
+    pub(super) fdset_id: u32,
+    pub(super) fds: Vec<FdInSet>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FdInSet {
+    pub(super) opaque: Option<String>,
+}
+
+/// `BlockInfo`: `qdev` names the device (its id, or a path that ends in it), `inserted` is what is in it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Drive {
+    pub(super) qdev: Option<String>,
+    pub(super) tray_open: Option<bool>,
+    pub(super) inserted: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Node {
+    pub(super) node_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,6 +10,7 @@
 
 mod command;
 mod connection;
+mod device;
 mod state;
 mod wire;
 
@@ -132,6 +133,7 @@ impl Monitor {
         let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await.map_err(|_| {
             Failure::new(Kind::TimedOut, saying())
                 .because(std::io::Error::other(format!("no answer in {ANSWER_WITHIN:?}")))
+                .hint("it stands still, or waits for its storage, and may do it late; `fief stop` ends it")
         })?;
         let answer = answer.map_err(|error| Failure::other(saying()).because(error))?;
         serde_json::from_value(answer).context(saying)

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::hypervisor::Event;
-use crate::hypervisor::qemu::arguments::disk_of_node;
+use crate::hypervisor::qemu::arguments::{device_of_id, disk_of_node};
 use crate::hypervisor::qemu::printable;
 
 /// Longest line, in bytes: answers to what fief asks are below 1 KiB; with fifty disks, `query-block` is at 100 KiB.
@@ -128,6 +128,7 @@ fn event(name: &str, data: &Value) -> Option<Event> {
         // The host's own resets are known to who asked for them.
         "RESET" => (text("reason") == "guest-reset").then_some(Event::Rebooted),
         "GUEST_PANICKED" => Some(Event::Panicked),
+        "DEVICE_DELETED" => device_of_id(text("device")).map(Event::Unplugged),
         "BLOCK_IO_ERROR" => {
             (text("action") == "stop").then(|| Event::StoppedOnError { disk: disk_of_node(text("node-name")) })
         }

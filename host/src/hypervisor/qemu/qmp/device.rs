@@ -1,0 +1,236 @@
+//! Devices of a running machine: plugged into ports and out of them, discs in drives, memory in the balloon.
+//!
+//! ```text
+//!   disk   add-fd ─▸ blockdev-add … ─▸ device_add        device_del ─▸ (the guest lets go) ─▸ blockdev-del … ─▸ remove-fd
+//!   card   getfd ─▸ netdev_add ─▸ device_add             device_del ─▸ (the guest lets go) ─▸ netdev_del
+//!   disc   add-fd ─▸ blockdev-add … ─▸ insert            open the tray ─▸ remove ─▸ blockdev-del … ─▸ remove-fd
+//! ```
+//!
+//! What takes away takes "already gone" as done, and begins with what QEMU says that there is, so that it also clears up
+//! after a supervisor that was killed half way.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Monitor, command};
+use crate::config::domain::{Action, Card, Disk};
+use crate::error::{Failure, Kind, Result};
+use crate::hypervisor::qemu::arguments::{self, CardPlan};
+use crate::hypervisor::{CardSource, Device};
+use crate::storage::BlockSource;
+use crate::types::ByteSize;
+
+/// Between two looks at whether a guest has let something go.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl Monitor {
+    /// `balloon`: what the guest is to have. It gives back, or takes, as fast as it can; a guest without the driver has all.
+    pub async fn set_balloon(&self, memory: ByteSize) -> Result<()> {
+        self.execute(&command::SetBalloon { value: memory.bytes() }, None).await.map(drop)
+    }
+
+    /// `query-balloon`: what it has.
+    pub async fn balloon(&self) -> Result<ByteSize> {
+        Ok(ByteSize::from_bytes(self.execute(&command::QueryBalloon {}, None).await?.actual))
+    }
+
+    /// `set-action`: what QEMU does by itself when the guest ends.
+    pub async fn set_actions(&self, on_poweroff: Action, on_reboot: Action) -> Result<()> {
+        let [reboot, shutdown] = arguments::ends(on_poweroff, on_reboot);
+        self.execute(&command::SetAction { reboot, shutdown }, None).await.map(drop)
+    }
+
+    /// Whether the machine has the device.
+    pub async fn has(&self, device: Device) -> Result<bool> {
+        let all = self.execute(&command::QomList { path: "/machine/peripheral" }, None).await?;
+        let id = id(device);
+        Ok(all.iter().any(|property| property.name == id))
+    }
+
+    /// Plugs a virtio disk into the port of that number. After a failure nothing of it is left.
+    pub async fn plug_disk(&self, port: usize, disk: &Disk, source: BlockSource) -> Result<()> {
+        let plugged = async {
+            let mut device = arguments::disk_device(port, disk, source.read_only)?;
+            self.add_nodes(port, source).await?;
+            device["bus"] = arguments::disk_port(port).into();
+            self.execute(&command::DeviceAdd { device }, None).await.map(drop)
+        };
+        let plugged = plugged.await;
+        if plugged.is_err() {
+            self.forget_nodes(port).await?;
+        }
+        plugged
+    }
+
+    /// Plugs a virtio card into the port of that number. After a failure nothing of it is left.
+    pub async fn plug_card(&self, port: usize, card: &Card, source: CardSource, boots: bool) -> Result<()> {
+        let plugged = async {
+            let name = arguments::card_netdev_id(port);
+            let plan = match source {
+                CardSource::Tap { descriptor, mtu } => {
+                    self.execute(&command::GetNamedFd { fdname: name.clone() }, Some(descriptor)).await?;
+                    CardPlan::Tap { descriptor: -1, mtu }
+                }
+                CardSource::User { network, forwards, restricted } => CardPlan::User { network, forwards, restricted },
+            };
+            let netdev = arguments::netdev(port, &plan, &name)?;
+            self.execute(&command::NetdevAdd { netdev }, None).await?;
+            let mut device = arguments::card_device(port, card, &plan, boots);
+            device["bus"] = arguments::card_port(port).into();
+            self.execute(&command::DeviceAdd { device }, None).await.map(drop)
+        };
+        let plugged = plugged.await;
+        if plugged.is_err() {
+            self.forget_netdev(port).await?;
+        }
+        plugged
+    }
+
+    /// Asks the guest to let the device go, and waits until it has. `Ok` where it is gone; what stood behind it is then
+    /// the caller's to [`forget`](Monitor::forget).
+    ///
+    /// # Errors
+    /// `TimedOut` where the guest has not let go. It has been asked, and may still do so.
+    pub async fn unplug(&self, device: Device, within: Duration) -> Result<()> {
+        let until = Instant::now() + within;
+        if !self.has(device).await? {
+            return Ok(());
+        }
+        match self.execute(&command::DeviceDel { id: id(device) }, None).await {
+            Ok(_) => {}
+            // Asked before, and a guest is asked once only.
+            Err(failure) if failure.to_string().contains("in the process of unplug") => {}
+            // It went in this moment.
+            Err(_) if !self.has(device).await? => {}
+            Err(failure) => return Err(failure),
+        }
+        while self.has(device).await? {
+            if Instant::now() >= until {
+                return Err(Failure::new(Kind::TimedOut, format!("the guest has not let it go in {within:?}")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Takes away what stood behind a device that is gone.
+    pub async fn forget(&self, device: Device) -> Result<()> {
+        match device {
+            Device::Disk(place) => self.forget_nodes(place).await,
+            Device::Card(place) => self.forget_netdev(place).await,
+        }
+    }
+
+    /// Whether a disc is in the drive in that place.
+    pub async fn has_disc(&self, place: usize) -> Result<bool> {
+        Ok(self.drive(place).await?.inserted.is_some())
+    }
+
+    /// Puts a disc into an empty drive. After a failure it is empty again.
+    pub async fn insert(&self, place: usize, source: BlockSource) -> Result<()> {
+        let id = id(Device::Disk(place));
+        let inserted = async {
+            self.add_nodes(place, source).await?;
+            self.execute(&command::OpenTray { id: id.clone(), force: true }, None).await?;
+            let node_name = arguments::disk_node(place);
+            self.execute(&command::InsertMedium { id: id.clone(), node_name }, None).await?;
+            self.execute(&command::CloseTray { id: id.clone() }, None).await.map(drop)
+        };
+        let inserted = inserted.await;
+        if inserted.is_err() {
+            // Where nothing is in it, there is nothing to take out.
+            let _ = self.execute(&command::RemoveMedium { id }, None).await;
+            self.forget_nodes(place).await?;
+        }
+        inserted
+    }
+
+    /// Takes the disc out of a drive; with `force` also one that the guest holds.
+    ///
+    /// # Errors
+    /// `TimedOut` where the guest holds it. It has been asked to let go, and may still do so.
+    pub async fn eject(&self, place: usize, force: bool, within: Duration) -> Result<()> {
+        let until = Instant::now() + within;
+        let id = id(Device::Disk(place));
+        self.execute(&command::OpenTray { id: id.clone(), force }, None).await?;
+        while self.drive(place).await?.tray_open != Some(true) {
+            if Instant::now() >= until {
+                return Err(Failure::new(Kind::TimedOut, format!("the guest has held the disc for {within:?}")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if self.has_disc(place).await? {
+            self.execute(&command::RemoveMedium { id: id.clone() }, None).await?;
+        }
+        self.forget_nodes(place).await?;
+        self.execute(&command::CloseTray { id }, None).await.map(drop)
+    }
+
+    async fn drive(&self, place: usize) -> Result<command::Drive> {
+        let id = id(Device::Disk(place));
+        let all = self.execute(&command::QueryBlock {}, None).await?;
+        let named =
+            |drive: &command::Drive| drive.qdev.as_deref().is_some_and(|path| path.split('/').any(|part| part == id));
+        all.into_iter().find(named).ok_or_else(|| Failure::other(format!("the machine has no drive {id}")))
+    }
+
+    async fn add_nodes(&self, place: usize, source: BlockSource) -> Result<()> {
+        let mut chain = Vec::with_capacity(source.chain.len());
+        for (format, descriptor) in source.chain {
+            let opaque = arguments::disk_node(place);
+            let descriptor: OwnedFd = descriptor;
+            let set = self.execute(&command::AddNamedFd { opaque }, Some(descriptor)).await?.fdset_id;
+            let set = i32::try_from(set).map_err(|_| Failure::other("the hypervisor has too many descriptors"))?;
+            chain.push((format, set));
+        }
+        for node in arguments::disk_nodes(place, &chain, source.read_only) {
+            self.execute(&command::BlockdevAdd { node }, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_nodes(&self, place: usize) -> Result<()> {
+        loop {
+            let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
+            let names = all.into_iter().filter_map(|node| node.node_name);
+            let ours: Vec<String> = names.filter(|name| arguments::disk_of_node(name) == Some(place)).collect();
+            let (before, mut failed) = (ours.len(), None);
+            let mut gone = 0;
+            for node_name in ours {
+                // One that another stands on has to wait for that one.
+                match self.execute(&command::BlockdevDel { node_name }, None).await {
+                    Ok(_) => gone += 1,
+                    Err(failure) => failed = Some(failure),
+                }
+            }
+            match failed {
+                Some(failure) if gone == 0 => return Err(failure),
+                _ if before == gone => break,
+                _ => {}
+            }
+        }
+        let node = arguments::disk_node(place);
+        for set in self.execute(&command::QueryFdsets {}, None).await? {
+            if set.fds.iter().any(|fd| fd.opaque.as_ref() == Some(&node)) {
+                self.execute(&command::RemoveFd { fdset_id: set.fdset_id }, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_netdev(&self, place: usize) -> Result<()> {
+        match self.execute(&command::NetdevDel { id: arguments::card_netdev_id(place) }, None).await {
+            Err(failure) if !failure.to_string().contains("not found") => Err(failure),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn id(device: Device) -> String {
+    match device {
+        Device::Disk(place) => arguments::disk_id(place),
+        Device::Card(place) => arguments::card_id(place),
+    }
+}
