@@ -5,6 +5,7 @@
 //!        audit.jsonl
 //!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
 //!                         running.toml control.sock qmp.sock serial.sock vnc.sock   (while it runs)
+//!                .unfinished/     what a command has begun and not ended (domain/unfinished.rs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock
 //!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json
 //!        plugins/ID/      plugin.json      what is installed under that id

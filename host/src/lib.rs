@@ -11,6 +11,7 @@
 //!                └▸ sys                       the system calls; the only `unsafe`
 //!
 //!   sandbox                                   the other room: another process, no privilege
+//!   import                                    guests of other hosts: read, and put in fief's words
 //!   config  types  error  layout  fault       words that every floor shares
 //! ```
 
@@ -25,6 +26,8 @@ pub mod storage;
 pub mod gate;
 
 pub mod sandbox;
+
+pub mod import;
 
 pub mod sys;
 

@@ -63,6 +63,47 @@ pub fn code(text: &str, then: Then) -> [u8; 512] {
     sector
 }
 
+/// Prints `text`, then counts for ever, and writes each number to sector 1 of the first disk and after that of the
+/// second, by BIOS calls, which return once a disk has it: at no moment is the first disk's number more than one above
+/// the second's, nor below it.
+pub fn pair(text: &str) -> [u8; 512] {
+    let mut sector = [0; 512];
+    let start: &[u8] = &[
+        0x31, 0xc0, //                   xor ax, ax
+        0x8e, 0xd8, 0x8e, 0xc0, //       mov ds, ax; mov es, ax
+        0x8e, 0xd0, 0xbc, 0x00, 0x7c, // mov ss, ax; mov sp, 0x7c00
+        0xbe, 0x00, 0x7d, //             mov si, 0x7d00     where the text is
+        // next:
+        0xac, //                         lodsb
+        0x84, 0xc0, //                   test al, al
+        0x74, 0x12, //                   jz count
+        0x88, 0xc4, //                   mov ah, al
+        // wait:
+        0xba, 0xfd, 0x03, //             mov dx, 0x3fd      first serial port, line status
+        0xec, 0xa8, 0x20, //             in al, dx; test al, 0x20
+        0x74, 0xf8, //                   jz wait
+        0x88, 0xe0, //                   mov al, ah
+        0xba, 0xf8, 0x03, 0xee, //       mov dx, 0x3f8; out dx, al
+        0xeb, 0xe9, //                   jmp next
+        // count:
+        0x66, 0xff, 0x06, 0x00, 0x80, // inc dword [0x8000]
+        0xb2, 0x80, 0xe8, 0x07, 0x00, // mov dl, 0x80; call write
+        0xb2, 0x81, 0xe8, 0x02, 0x00, // mov dl, 0x81; call write
+        0xeb, 0xef, //                   jmp count
+        // write:                        extended write of the packet below (BIOS EDD 3.0, 43h)
+        0xb4, 0x43, 0x30, 0xc0, //       mov ah, 0x43; xor al, al
+        0xbe, 0xa0, 0x7d, //             mov si, 0x7da0
+        0xcd, 0x13, 0xc3, //             int 0x13; ret
+    ];
+    sector[..start.len()].copy_from_slice(start);
+    let line = format!("{text}\r\n");
+    sector[0x100..0x100 + line.len()].copy_from_slice(line.as_bytes());
+    // One sector, from 0x0000:0x8000, to sector 1.
+    sector[0x1a0..0x1b0].copy_from_slice(&[16, 0, 1, 0, 0x00, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
 /// A disk of 1 MiB that starts with it.
 pub fn write(path: &Path, text: &str, then: Then) {
     let mut file = std::fs::File::create(path).expect("a file for a boot sector");

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// What a stopped machine leaves goes with its processes, a moment later.
 const SETTLED: Duration = Duration::from_secs(10);
 
-const PLUGINS: &[&str] = &["storage-file", "network-host-only", "network-user"];
+const PLUGINS: &[&str] = &["storage-file", "network-bridge", "network-host-only", "network-user"];
 
 pub struct Host {
     // Dropped in this order: the namespace goes before the folder.
@@ -33,6 +33,13 @@ pub fn target() -> PathBuf {
 /// The binary under test: `FIEF`, or the one that `cargo build` makes.
 pub fn fief() -> PathBuf {
     let binary = std::env::var_os("FIEF").map_or_else(|| target().join("debug/fief"), PathBuf::from);
+    assert!(binary.exists(), "{} is not built; `cargo xtask test` builds it", binary.display());
+    binary
+}
+
+/// The same with its fault points (`host/src/fault.rs`).
+pub fn fief_with_faults() -> PathBuf {
+    let binary = fief().with_file_name("fief-faults");
     assert!(binary.exists(), "{} is not built; `cargo xtask test` builds it", binary.display());
     binary
 }
@@ -260,12 +267,17 @@ directories = [{{ name = "images", path = "{}/images", access = "read-write" }}]
 interfaces = ["bridges"]
 bridges = ["fief-*"]
 
+[plugins.network-bridge]
+interfaces = ["bridges"]
+bridges = ["fief-*", "br0", "eth0"]
+
 [plugins.network-user]
 
 [pools]
 file = "storage-file"
 
 [networks]
+bridge = "network-bridge"
 host-only = "network-host-only"
 user = "network-user"
 "#,

@@ -22,7 +22,7 @@ pub mod witness;
 pub use census::Census;
 pub use command::Said;
 pub use guest::Guest;
-pub use host::Host;
+pub use host::{Host, fief_with_faults};
 pub use namespace::Namespace;
 pub use terminal::Terminal;
 pub use witness::Witness;

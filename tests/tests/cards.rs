@@ -96,6 +96,35 @@ fn a_guest_has_its_reserved_address_and_no_other_and_that_outlives_a_flush_of_th
 }
 
 #[test]
+fn the_doctor_names_the_chain_that_drops_what_guests_send_and_what_to_do() {
+    let host = Host::bare();
+    let health = || {
+        let said = fief_tests::command::run(&mut host.command(&["host", "doctor", "-o", "json"]), ANSWER);
+        let checks = said.json()["items"].as_array().cloned().unwrap_or_default();
+        checks.into_iter().find(|check| check["name"] == "forward-policy").expect("a check of the forward chain")
+    };
+    assert_eq!(health()["health"], "ok");
+    let nft = |words: &str| {
+        let mut command = host.namespace().command("nft");
+        fief_tests::command::run(command.arg(words), ANSWER).expect_code(0);
+    };
+    nft("add table ip filter; add chain ip filter DOCKER-USER; \
+         add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }");
+    let check = health();
+    assert_eq!(check["health"], "warn", "{check}");
+    assert!(check["found"].as_str().is_some_and(|found| found.starts_with("Docker")), "{check}");
+    assert!(check["remedy"].as_str().is_some_and(|remedy| remedy.contains("-I DOCKER-USER -i fief-+")), "{check}");
+    nft("delete table ip filter; add table inet fw; \
+         add chain inet fw through { type filter hook forward priority 0; policy drop; }");
+    // The remedy is a command that works, and then there is nothing more to say.
+    let remedy = health()["remedy"].as_str().unwrap_or_default().split(" (").next().unwrap_or_default().to_owned();
+    let mut shell = host.namespace().command("sh");
+    fief_tests::command::run(shell.args(["-c", &remedy]), ANSWER).expect_code(0);
+    let check = health();
+    assert_eq!(check["health"], "ok", "{check}");
+}
+
+#[test]
 fn a_limit_or_an_address_that_cannot_be_held_is_refused() {
     let host = Host::new();
     host.fief(&["network", "create", "own", "--kind", "user"]);

@@ -97,8 +97,15 @@ fn a_state_is_never_written_over_and_a_damaged_one_never_runs() {
     std::fs::write(&file, &whole).expect("room");
     host.fief(&["restore", &path]);
     host.fief(&["stop", "node1"]);
-    std::fs::remove_file(file).expect("the state");
     host.fief(&["delete", "node1", "--yes"]);
+    // Nor does it define a domain.
+    std::fs::write(&file, &damaged).expect("room");
+    host.fief_ends(&["restore", &path, "--yes"], USAGE);
+    host.fief_ends(&["show", "node1"], NOT_FOUND);
+    std::fs::write(&file, &whole[..middle]).expect("room");
+    let said = host.fief_ends(&["restore", &path, "--yes"], USAGE);
+    assert!(said.stderr.contains("its end is missing, at byte"), "{}", said.stderr);
+    std::fs::remove_file(file).expect("the state");
     host.finish();
 }
 

@@ -7,7 +7,7 @@ use crate::place;
 use crate::setup;
 
 /// The plugins of the tree.
-pub(crate) const PLUGINS: &[&str] = &["storage-file", "network-host-only", "network-user"];
+pub(crate) const PLUGINS: &[&str] = &["storage-file", "network-bridge", "network-host-only", "network-user"];
 
 /// `cargo build` of the host; gives its binary.
 pub(crate) fn host(profile: &str) -> Result<PathBuf> {
@@ -36,4 +36,21 @@ fn for_wasm() -> std::process::Command {
     let mut build = command("cargo", ["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
     build.current_dir(place::workspace());
     build
+}
+
+/// The fault points (`host/src/fault.rs`), which builds that people use leave out. One set of features for all that
+/// is tested, always of the whole workspace: cargo then builds the engine once.
+const FOR_TESTS: [&str; 3] = ["--workspace", "--features", "fief/faults"];
+
+/// All that the tests are and run.
+pub(crate) fn for_tests() -> Result<()> {
+    let mut build = command("cargo", ["build", "--bins", "--tests"]);
+    run(build.args(FOR_TESTS).current_dir(place::workspace()))
+}
+
+/// `cargo test` of what [`for_tests`] built; `words` say which.
+pub(crate) fn cargo_test(words: &[&str]) -> std::process::Command {
+    let mut test = command("cargo", ["test", "--no-fail-fast"]);
+    test.args(FOR_TESTS).args(words).current_dir(place::workspace());
+    test
 }

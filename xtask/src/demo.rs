@@ -182,6 +182,10 @@ impl Demo {
 interfaces = ["images"]
 directories = [{{ name = "images", path = "{images}", access = "read-write" }}]
 
+[plugins.network-bridge]
+interfaces = ["bridges"]
+bridges = ["fief-*"]
+
 [plugins.network-host-only]
 interfaces = ["bridges"]
 bridges = ["fief-*"]
@@ -193,6 +197,7 @@ bridges = ["fief-*"]
 file = "storage-file"
 
 [networks]
+bridge = "network-bridge"
 host-only = "network-host-only"
 user = "network-user"
 "#,

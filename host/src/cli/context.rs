@@ -12,6 +12,7 @@ use super::output::stdout::Reader;
 use super::output::{self, Format, Row, Shown, stdout, text};
 use super::root;
 use crate::config::policy::{self, Policy};
+use crate::domain::unfinished;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
@@ -80,6 +81,16 @@ impl Context {
             self.made.borrow_mut().extend(root::prepare(&self.layout)?);
         }
         Ok(())
+    }
+
+    /// Ahead of every verb: what a command that was killed has left is finished or taken back. Where that does not work
+    /// it is told, and the verb goes on: it may be what mends it.
+    pub(super) fn settle(&self) {
+        if self.mode == Mode::Perform {
+            for failure in unfinished::settle_all(&self.layout, || self.gate()) {
+                output::failure::warn(&failure.to_string(), self.format);
+            }
+        }
     }
 
     /// At the end of every verb: a root that was made and then not used goes again.

@@ -11,9 +11,10 @@ use super::{load, log, root};
 use crate::config::policy;
 use crate::domain::supervisor::{self, Purpose, Report};
 use crate::error::{Context, Failure, Result};
+use crate::gate::rollback::READY;
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
-use crate::types::DomainName;
+use crate::types::{DomainName, NetworkName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hidden {
@@ -21,6 +22,8 @@ pub(super) enum Hidden {
     Sandbox,
     /// `fief supervise ROOT NAME start | adopt | restore FILE`: watches over one running domain.
     Supervise { root: PathBuf, name: DomainName, purpose: Purpose },
+    /// `fief guard-network ROOT NAME`: puts a network's uplink back unless the operator is still reached.
+    GuardNetwork { root: PathBuf, name: NetworkName },
     /// `fief watch-dhcp DIR`: keeps one network's DHCP server running.
     WatchDhcp(PathBuf),
 }
@@ -44,7 +47,11 @@ impl Hidden {
                     None => return Some(Err(by_hand(verb))),
                 }
             }
-            ("sandbox" | "watch-dhcp" | "supervise", _) => {
+            ("guard-network", [root, name]) => match name.to_str().and_then(|name| name.parse().ok()) {
+                Some(name) => Hidden::GuardNetwork { root: PathBuf::from(root), name },
+                None => return Some(Err(by_hand(verb))),
+            },
+            ("sandbox" | "watch-dhcp" | "supervise" | "guard-network", _) => {
                 return Some(Err(by_hand(verb)));
             }
             (_, _) => return None,
@@ -60,6 +67,10 @@ impl Hidden {
             Hidden::Supervise { root, name, purpose } => {
                 log::start(log::Reader::File, Format::Table);
                 supervise(Layout::new(root), &name, &purpose)
+            }
+            Hidden::GuardNetwork { root, name } => {
+                log::start(log::Reader::File, Format::Table);
+                guard_network(Layout::new(root), &name)
             }
             Hidden::WatchDhcp(directory) => {
                 log::start(log::Reader::File, Format::Table);
@@ -100,6 +111,17 @@ fn supervise(layout: Layout, name: &DomainName, purpose: &Purpose) -> Result<()>
     supervisor::run(&Gate::new(layout, policy, Mode::Perform), name, purpose, say)
 }
 
+/// Its one word, that it watches, goes to stdout, which is closed behind it.
+fn guard_network(layout: Layout, name: &NetworkName) -> Result<()> {
+    let mut stdout = crate::sys::process::take_stdout().context(|| "cannot use stdout".to_owned())?;
+    root::check(&layout)?;
+    let policy = Arc::new(policy::load(&layout.policy())?);
+    crate::network::guard::run(&Gate::new(layout, policy, Mode::Perform), name, move || {
+        // Who does not read it any more is gone, which is seen soon enough.
+        let _ = stdout.write_all(READY);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +137,8 @@ mod tests {
         for by_hand in [
             "fief watch-dhcp",
             "fief sandbox x",
+            "fief guard-network /r",
+            "fief guard-network /r ../x",
             "fief supervise node1",
             "fief supervise /r ../x start",
             "fief supervise /r node1 restore",

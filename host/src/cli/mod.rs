@@ -124,6 +124,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         other => other,
     };
     let context = Context::new(root::resolve(global.root)?, global.output, global.yes, global.dry_run)?;
+    context.settle();
     let result = match verb {
         Verb::Domain(verb) => domain::run(&context, *verb),
         Verb::Pool(verb) => pool::run(&context, verb),

@@ -208,7 +208,7 @@ fn duplicate(text: &str, root: &Spanned<DeTable<'_>>, key: Range<usize>) -> Mist
 }
 
 /// Printable, on one line, and not longer than a person reads: a file's own words go to a terminal in this form only.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     /// In characters.
     const SHOWN: usize = 200;
     let mut line = String::new();

@@ -17,7 +17,10 @@
 
 pub mod autostart;
 pub mod client;
+pub mod clone;
+pub mod import;
 pub mod lease;
+mod pools;
 mod rebuild;
 pub mod record;
 pub mod recover;
@@ -26,10 +29,12 @@ mod reservations;
 pub mod restore;
 mod run_id;
 pub mod saved;
+pub mod snapshot;
 pub mod state;
 pub mod steps;
 pub mod store;
 pub mod supervisor;
+pub mod unfinished;
 
 pub use lease::users_of_volume;
 pub use record::Record;

@@ -12,7 +12,8 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, Ledger, Operation, Outcome};
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
-use crate::sys::{boot_id, durable, process};
+use crate::sys::process::boot_id;
+use crate::sys::{durable, process};
 use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// A supervisor that is none, so that a new one takes the guest up: no process began at that time.
@@ -81,6 +82,7 @@ fn run(definition: &DomainDefinition, ledger: &Ledger, living: &[ProcessId]) -> 
         cards,
         // Devices that came while it ran may sit elsewhere; the hypervisor then refuses the next one a place.
         places: Some(Places::new(definition)),
+        held: false,
     }))
 }
 

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
-use crate::domain::supervisor::Saving;
+use crate::domain::supervisor::{Copying, Saving};
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
-use crate::sys::{boot_id, durable, process};
+pub use crate::sys::process::boot_id;
+use crate::sys::{durable, process};
 use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
 
 /// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
@@ -37,6 +38,8 @@ pub struct Record {
     pub runs: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saving: Option<Saving>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copying: Option<Copying>,
     /// Where its guest's state is, until it is restored or started afresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<PathBuf>,
@@ -56,6 +59,9 @@ pub struct Run {
     pub started: Timestamp,
     pub volumes: Vec<VolumeRef>,
     pub cards: Vec<CardRecord>,
+    /// It was restored, and is not let go yet: whoever finds it so lets it go.
+    #[serde(default)]
+    pub held: bool,
     /// Where its devices sit; absent in records of the first layout, where that follows from the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<Places>,
@@ -136,6 +142,7 @@ impl Record {
             last_end: None,
             runs: 0,
             saving: None,
+            copying: None,
             saved: None,
         }
     }
@@ -255,11 +262,13 @@ mod tests {
                 started: Timestamp::UNIX_EPOCH,
                 volumes: vec!["default/node1".parse().unwrap()],
                 cards: vec![],
+                held: false,
                 places: None,
             }),
             last_end: None,
             runs: 0,
             saving: None,
+            copying: None,
             saved: None,
         }
     }

@@ -1,11 +1,12 @@
 //! From a saved state to a domain that can go on with it: everything is looked at before anything is changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::domain::{self, DomainDefinition};
 use crate::domain::saved::{Header, Here, HostCpu, Opened, misfits};
 use crate::domain::{Record, State, client, store};
 use crate::error::{Context, Failure, Kind, Result};
+use crate::fault;
 use crate::gate::Gate;
 use crate::hypervisor::{Places, qemu};
 use crate::layout::Layout;
@@ -13,6 +14,9 @@ use crate::network::Network;
 use crate::storage::Pool;
 use crate::sys::durable;
 use crate::types::{DomainName, NetworkName, VolumeRef};
+
+/// A domain's UEFI variables, in its folder.
+const NVRAM: &str = "nvram";
 
 /// What is to be another than in the file.
 #[derive(Debug, Default)]
@@ -32,14 +36,26 @@ impl Mapping {
 /// A restore that can be done.
 #[derive(Debug)]
 pub struct Plan {
+    file: PathBuf,
     /// What the guest goes on with: the file's, mapped, on the very machine type that it ran on.
     definition: DomainDefinition,
     places: Places,
     /// What the domain starts with later; none where that stays as it is.
     next: Option<DomainDefinition>,
-    exists: bool,
-    nvram: Vec<u8>,
+    /// What it was defined as; none where it was not.
+    before: Option<DomainDefinition>,
+    /// None where the domain's own are these.
+    nvram: Option<Vec<u8>>,
     loses: Option<String>,
+}
+
+/// What a restore changed ahead of its guest, to be put back where that comes to nothing.
+#[derive(Debug)]
+pub struct Prepared {
+    name: DomainName,
+    created: bool,
+    replaced: Option<DomainDefinition>,
+    nvram: Option<Vec<u8>>,
 }
 
 impl Plan {
@@ -59,9 +75,11 @@ impl Plan {
         fits(gate, file, &header, &mapped)?;
         let loses = loses(file, &header, known.as_ref());
         let next = (known.is_none() || mapping.changes_devices()).then(|| mapped.clone());
+        let before = known.as_ref().map(|known| store::load(layout, &known.name)).transpose()?;
+        let nvram = (!nvram.is_empty() && own_nvram(layout, &mapped.name)? != nvram).then_some(nvram);
         let places = header.places(&mapped)?;
         let definition = DomainDefinition { machine: Some(header.machine), ..mapped };
-        Ok(Plan { definition, places, next, exists: known.is_some(), nvram, loses })
+        Ok(Plan { file: file.to_owned(), definition, places, next, before, nvram, loses })
     }
 
     pub fn name(&self) -> &DomainName {
@@ -78,17 +96,73 @@ impl Plan {
         self.loses.clone()
     }
 
-    /// Makes the domain ready for the supervisor that goes on with the state.
-    pub fn prepare(&self, layout: &Layout) -> Result<()> {
-        match (&self.next, self.exists) {
-            (Some(next), false) => store::create(layout, next).map(drop)?,
-            (Some(next), true) => store::replace(layout, next)?,
+    /// Makes the domain ready for the supervisor that goes on with the state. Where that changes the domain, the whole
+    /// file is held against its sum first: a damaged one changes nothing.
+    pub fn prepare(&self, layout: &Layout) -> Result<Prepared> {
+        let name = self.name();
+        if self.next.is_some() || self.nvram.is_some() {
+            Opened::open(&self.file)?.verify()?;
+        }
+        let mut prepared = Prepared { name: name.clone(), created: false, replaced: None, nvram: None };
+        let done = self.change(layout, &mut prepared);
+        match done {
+            Ok(()) => Ok(prepared),
+            Err(failure) => {
+                prepared.take_back(layout);
+                Err(failure)
+            }
+        }
+    }
+
+    fn change(&self, layout: &Layout, prepared: &mut Prepared) -> Result<()> {
+        match (&self.next, &self.before) {
+            (Some(next), None) => {
+                store::create(layout, next)?;
+                prepared.created = true;
+            }
+            (Some(next), Some(before)) => {
+                store::replace(layout, next)?;
+                prepared.replaced = Some(before.clone());
+            }
             (None, _) => {}
         }
-        if !self.nvram.is_empty() {
-            durable::write(&layout.domain(self.name()).join("nvram"), &self.nvram)?;
+        fault::point("restore.defined")?;
+        if let Some(nvram) = &self.nvram {
+            let before = own_nvram(layout, self.name())?;
+            durable::write(&layout.domain(self.name()).join(NVRAM), nvram)?;
+            prepared.nvram = Some(before);
         }
-        store::leave_restoring(layout, &self.definition)
+        store::leave_restoring(layout, &self.definition)?;
+        fault::point("restore.prepared")
+    }
+}
+
+impl Prepared {
+    /// Puts back what was there before. The failure that led here is the one to tell; what could not be put back is logged.
+    pub fn take_back(self, layout: &Layout) {
+        let name = &self.name;
+        let back = || -> Result<()> {
+            store::forget_restoring(layout, name)?;
+            if self.created {
+                return store::take_back(layout, name);
+            }
+            if let Some(nvram) = self.nvram.filter(|nvram| !nvram.is_empty()) {
+                durable::write(&layout.domain(name).join(NVRAM), &nvram)?;
+            }
+            self.replaced.map_or(Ok(()), |before| store::replace(layout, &before))
+        };
+        if let Err(failure) = back() {
+            tracing::warn!(domain = %self.name, %failure, "what a restore changed ahead of its guest stays changed");
+        }
+    }
+}
+
+/// The UEFI variables that a domain has now; empty where it has none.
+fn own_nvram(layout: &Layout, name: &DomainName) -> Result<Vec<u8>> {
+    match std::fs::read(layout.domain(name).join(NVRAM)) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).context(|| format!("cannot read the UEFI variables of {name}")),
     }
 }
 

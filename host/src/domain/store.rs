@@ -115,6 +115,11 @@ pub fn no_such(layout: &Layout, name: &DomainName) -> Failure {
 /// Writes a new domain. One of the same name, whatever its case, is refused; so is a card's address that another
 /// domain has.
 pub fn create(layout: &Layout, definition: &DomainDefinition) -> Result<Record> {
+    create_with(layout, definition, None)
+}
+
+/// The same, with the UEFI variables that it begins with.
+pub fn create_with(layout: &Layout, definition: &DomainDefinition, nvram: Option<&[u8]>) -> Result<Record> {
     let name = &definition.name;
     let saying = || format!("cannot create domain {name}");
     let folders = layout.domains();
@@ -130,6 +135,9 @@ pub fn create(layout: &Layout, definition: &DomainDefinition) -> Result<Record> 
         let record = Record::new(definition);
         durable::write(&aside.join("domain.toml"), domain::to_toml(definition).as_bytes())?;
         durable::write(&aside.join("record.json"), &serde_json::to_vec_pretty(&record).context(saying)?)?;
+        if let Some(nvram) = nvram {
+            durable::write(&aside.join("nvram"), nvram)?;
+        }
         fault::point("create.written")?;
         std::fs::rename(&aside, layout.domain(name)).context(saying)?;
         std::fs::File::open(&folders).and_then(|folder| folder.sync_all()).context(saying)?;
@@ -226,7 +234,7 @@ pub fn rename(layout: &Layout, name: &DomainName, new: &DomainName) -> Result<()
 
 /// # Errors
 /// `Conflict` where a domain other than `except` has the name, whatever its case.
-fn is_free(layout: &Layout, name: &DomainName, except: Option<&DomainName>) -> Result<()> {
+pub fn is_free(layout: &Layout, name: &DomainName, except: Option<&DomainName>) -> Result<()> {
     for other in names(layout)?.iter().filter(|other| Some(*other) != except) {
         if other.as_str().eq_ignore_ascii_case(name.as_str()) {
             return Err(Failure::conflict(format!("a domain is called {other} already"))
@@ -238,12 +246,17 @@ fn is_free(layout: &Layout, name: &DomainName, except: Option<&DomainName>) -> R
 
 /// Forgets a domain that is off. Its volumes stay.
 pub fn delete(layout: &Layout, name: &DomainName) -> Result<()> {
-    let folders = layout.domains();
     if !layout.domain(name).exists() {
         return Err(no_such(layout, name));
     }
-    let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
     refuse_protected(layout, name)?;
+    take_back(layout, name)
+}
+
+/// Undoes a [`create`] of which nothing came: protection is for what was there before.
+pub fn take_back(layout: &Layout, name: &DomainName) -> Result<()> {
+    let folders = layout.domains();
+    let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
     let _domain = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| not_off(name))?;
     if let Ok(record) = Record::load(layout, name)
         && let Admission::Deny { .. } = admit(record.state_now(), Request::Delete)

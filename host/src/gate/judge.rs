@@ -5,7 +5,7 @@
 //!   plugin   images          interface "images" ∧ a directory of its own, with enough access
 //!            links           interface "bridges" ∧ a bridge that one of its patterns names
 //!            a directory     a directory of its own, with enough access
-//!            tap, hypervisor, image for a hypervisor      never
+//!            tap, hypervisor, image for a hypervisor, file of the host's      never
 //! ```
 
 use super::operation::{ImageRef, Reach};
@@ -68,10 +68,18 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::ImageOpen { image, .. } => {
             Need::Host { what: "open an image for a hypervisor", about: Some((&image.plugin, &image.directory)) }
         }
+        Operation::ForeignInspect { .. } => Need::Host { what: "look at a file of the host's", about: None },
+        Operation::ImageFill { image, .. } => Need::Host {
+            what: "copy a file of the host's into an image",
+            about: Some((&image.plugin, &image.directory)),
+        },
         Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
         Operation::BridgeCreate { bridge, .. }
+        | Operation::BridgeJoin { bridge, .. }
         | Operation::BridgeAddress { bridge, .. }
         | Operation::DhcpServe { bridge, .. } => Need::Links(vec![bridge]),
+        // A card that fief did not make is touched only where policy names it.
+        Operation::LinkEnslave { bridge, link, .. } => Need::Links(vec![bridge, link]),
         Operation::BridgeReach { bridge, reach, .. } => match reach {
             // What leaves by a link leaves with that link's address: it has to be granted by name as the bridge is.
             Reach::Nat(link) => Need::Links(vec![bridge, link]),

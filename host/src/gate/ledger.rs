@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Actor, Effect, Operation, Outcome};
 use crate::error::{Context, Failure, Result};
-use crate::sys::{boot_id, durable};
+use crate::sys::durable;
+use crate::sys::process::boot_id;
 
 /// One operation in a ledger.
 #[derive(Debug, Clone, PartialEq)]

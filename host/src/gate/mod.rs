@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod operation;
 mod perform;
 pub mod recover;
+pub mod rollback;
 pub mod served;
 
 use std::os::fd::OwnedFd;
@@ -33,6 +34,7 @@ pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
 pub use operation::{Actor, Effect, Operation, Outcome};
+pub use rollback::Care;
 
 /// Whether operations are done or only shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +55,21 @@ pub struct Gate {
     layout: Layout,
     policy: Arc<Policy>,
     mode: Mode,
+    care: Care,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode }
+        Gate { layout, policy, mode, care: Care::default() }
+    }
+    /// The same, with what is known of the operator's way in.
+    #[must_use]
+    pub fn careful(mut self, care: Care) -> Self {
+        self.care = care;
+        self
+    }
+    pub fn care(&self) -> Care {
+        self.care
     }
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -123,6 +135,34 @@ impl Gate {
                 Err(failure)
             }
         }
+    }
+
+    /// Acts on what a running hypervisor has open, and which it therefore does itself: judged, shown in a dry run and
+    /// audited as all others are. All of them are done, or none; `act` asks the hypervisor. To undo them is for the
+    /// caller, who writes down beforehand what is begun.
+    pub fn through_hypervisor(
+        &self,
+        actor: &Actor,
+        operations: &[Operation],
+        act: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        for operation in operations {
+            if let Verdict::Denied { reason, hint } = self.judge(actor, operation) {
+                audit::denied(&self.layout, actor, operation, &reason);
+                return Err(Failure::denied(reason).hint(hint));
+            }
+        }
+        if self.mode == Mode::DryRun {
+            return operations.iter().try_for_each(audit::show);
+        }
+        let done = act();
+        for operation in operations {
+            match &done {
+                Ok(()) => audit::done(&self.layout, actor, operation, &Outcome::Set),
+                Err(failure) => audit::failed(&self.layout, actor, operation, failure),
+            }
+        }
+        done
     }
 
     /// Undoes all that is in the ledger, newest first, going on past errors. What could not be undone stays in the

@@ -7,12 +7,13 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 pub use crate::types::ProcessId;
 
 use crate::types::{
-    Access, Bandwidth, ByteSize, Cidr, DomainName, GrantName, InterfaceName, MacAddress, NetworkName, PluginId,
-    RelativePath, SnapshotName, Spoofing,
+    Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
+    NetworkName, PluginId, RelativePath, SnapshotName, Spoofing,
 };
 
 /// Who asks.
@@ -54,6 +55,27 @@ impl ImageFormat {
 pub enum Preallocation {
     Sparse,
     Full,
+}
+
+/// A disk of another host, in a file or on a block device of this one that the operator named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ForeignImage {
+    /// Absolute, and without a symbolic link in it.
+    pub path: PathBuf,
+    /// Told by the other host's definition, never found out.
+    pub format: DiskFormat,
+    /// Where in the file it lies, as a disk in an archive does; none: it is the whole.
+    pub part: Option<FilePart>,
+    pub checksum: Option<Checksum>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FilePart {
+    pub offset: u64,
+    pub length: u64,
 }
 
 /// What guests may reach through a bridge (network.wit, `reach`).
@@ -147,6 +169,16 @@ pub enum Operation {
     SnapshotList {
         image: ImageRef,
     },
+    /// Looks at a disk of another host.
+    ForeignInspect {
+        source: ForeignImage,
+    },
+    /// Writes a disk of another host over an image that the same change has made: undone with that image.
+    ImageFill {
+        image: ImageRef,
+        format: ImageFormat,
+        source: ForeignImage,
+    },
     /// Descriptors of an image and of every image that it stands on, for a hypervisor.
     ImageOpen {
         image: ImageRef,
@@ -174,6 +206,19 @@ pub enum Operation {
         network: NetworkName,
         bridge: InterfaceName,
         reach: Reach,
+    },
+    /// Uses a bridge that is there and that fief did not make. Nothing about it is changed.
+    BridgeJoin {
+        network: NetworkName,
+        bridge: InterfaceName,
+    },
+    /// Puts a physical link into a bridge; its addresses, routes and DHCP client move to the bridge. With `vlan` a link
+    /// for that VLAN (IEEE 802.1Q) is made on it and goes there instead, and the physical link keeps what it has.
+    LinkEnslave {
+        network: NetworkName,
+        bridge: InterfaceName,
+        link: InterfaceName,
+        vlan: Option<u16>,
     },
     DhcpServe {
         network: NetworkName,
@@ -208,6 +253,17 @@ pub enum Operation {
     },
 }
 
+/// The name of the link that is made for a VLAN: `eth0.20`, or for a long name one that tells it apart.
+pub fn vlan_link(link: &InterfaceName, vlan: u16) -> InterfaceName {
+    let usual = format!("{link}.{vlan}");
+    usual.parse().unwrap_or_else(|_| {
+        let hash = sha2::Sha256::digest(link.as_str());
+        let short = format!("vlan{vlan}-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2]);
+        // At most 4 + 4 + 1 + 6 letters and digits, which every name of a link may have.
+        short.parse().unwrap_or_else(|_| link.clone())
+    })
+}
+
 /// Whether an operation changes anything, and whether the change outlives a reboot of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -226,12 +282,15 @@ impl Operation {
             | Operation::DirectorySpace { .. }
             | Operation::ImageInspect { .. }
             | Operation::SnapshotList { .. }
+            | Operation::ForeignInspect { .. }
             | Operation::ImageOpen { .. }
             | Operation::LinkList { .. }
             | Operation::HypervisorProbe { .. } => Effect::None,
             Operation::BridgeCreate { .. }
+            | Operation::BridgeJoin { .. }
             | Operation::BridgeAddress { .. }
             | Operation::BridgeReach { .. }
+            | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,
@@ -239,6 +298,7 @@ impl Operation {
             | Operation::ImageResize { .. }
             | Operation::ImageDelete { .. }
             | Operation::ImageCopy { .. }
+            | Operation::ImageFill { .. }
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. } => Effect::Lasting,
@@ -276,6 +336,11 @@ pub struct LinkFacts {
     pub addresses: Vec<String>,
     pub bridge: Option<String>,
     pub owned: bool,
+    /// Of a bridge: IEEE 802.1D priority and address as `brctl` writes them, `8000.0242ac110002`, and whether it runs STP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_id: Option<String>,
+    #[serde(default)]
+    pub stp: bool,
 }
 
 /// What an operation brought forth: its answer to the asker, and what undoing it needs.
@@ -289,7 +354,7 @@ pub enum Outcome {
         capacity: ByteSize,
         available: ByteSize,
     },
-    /// An image that was looked at.
+    /// An image that was looked at; of another host's disk, what it would be here.
     Image {
         facts: ImageFacts,
     },
@@ -304,6 +369,9 @@ pub enum Outcome {
         facts: ImageFacts,
         path: PathBuf,
         before: ByteSize,
+    },
+    ImageFilled {
+        facts: ImageFacts,
     },
     /// Moved aside to `aside`; removed for good when the ledger is sealed, moved back when it is undone.
     ImageSetAside {

@@ -18,7 +18,7 @@ use crate::types::{MacAddress, VolumeRef};
 /// | layout | what came with it |
 /// | --- | --- |
 /// | 1 | disks and cards sit on the root bus, where nothing can be plugged in; memory is what the guest has |
-/// | 2 | virtio disks and cards sit in ports; memory is the most that the guest may have |
+/// | 2 | virtio disks and cards sit in ports; memory is the most that the guest may have; a generation id |
 pub const HARDWARE: u32 = 2;
 
 /// Places from here on are no ports: SATA disks and drives, and cards that are not virtio.

@@ -3,9 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::store::{Record, Store, boot_id};
-use super::{Network, NetworkState, bridges, links};
+use super::{Network, NetworkState, bridges, links, trial, uplinks};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
+use crate::gate::operation::LinkFacts;
+use crate::gate::rollback::Armed;
 use crate::gate::{Gate, Ledger, Mode};
 use crate::sandbox::protocol::{NetworkCall, Return};
 use crate::types::NetworkName;
@@ -18,6 +20,7 @@ pub(super) fn state(gate: &Gate, name: &NetworkName) -> Result<NetworkState> {
 
 pub(super) fn standing(store: &Store, ledger: &Ledger) -> Result<NetworkState> {
     Ok(match store.record()? {
+        Some(_) if store.rollback().armed()?.is_some() => NetworkState::Trial,
         Some(_) => NetworkState::Up,
         None if ledger.is_empty() => NetworkState::Down,
         None => NetworkState::Partial,
@@ -26,51 +29,59 @@ pub(super) fn standing(store: &Store, ledger: &Ledger) -> Result<NetworkState> {
 
 pub(super) fn up(network: &mut Network) -> Result<()> {
     let name = network.definition.name.clone();
+    match up_locked(network, &name)? {
+        Some(armed) => trial::verdict(&network.gate, &network.store, &name, &armed),
+        None => Ok(()),
+    }
+}
+
+/// Gives the rollback that is armed for what this did.
+fn up_locked(network: &mut Network, name: &NetworkName) -> Result<Option<Armed>> {
     let _lock = network.store.lock()?;
+    let performs = network.gate.mode() == Mode::Perform;
+    if performs {
+        trial::settle(&network.gate, &network.store, name)?;
+    }
     let mut ledger = Ledger::open(&network.store.ledger_file())?;
     match standing(&network.store, &ledger)? {
-        NetworkState::Up => {
+        NetworkState::Up | NetworkState::Trial => {
             let missing = network.gate.missing(&ledger)?;
             if missing.is_empty() {
-                return Ok(());
+                return Ok(None);
             }
             tracing::warn!(network = %name, ?missing, "a network lost what was made for it; it is put back");
             // All is asked for again, what stands stays. What fails here leaves the rest to the domains that run on it.
-            return ask_up(network, &mut ledger).map_err(|failure| {
+            ask_up(network, &mut ledger).map_err(|failure| {
                 failure.while_doing(format!("cannot repair network {name}: {}", missing.join(", ")))
-            });
+            })?;
+            return if performs { trial::begin(&network.store) } else { Ok(None) };
         }
         NetworkState::Partial | NetworkState::Down => {}
     }
-    match network.gate.mode() {
-        Mode::DryRun => {}
-        Mode::Perform => {
-            // What a killed start or an earlier boot left.
-            undo(&network.gate, &mut ledger, &name)?;
-            network.store.remove_record()?;
-        }
+    if performs {
+        // What a killed start or an earlier boot left.
+        undo(&network.gate, &network.store, &mut ledger, name)?;
+        network.store.remove_record()?;
     }
     fault::point("network-start.locked")?;
     let bridge = network.offered_bridge()?;
     let done = ask_up(network, &mut ledger).and_then(|()| match network.gate.mode() {
-        Mode::DryRun => Ok(()),
+        Mode::DryRun => Ok(None),
         Mode::Perform => {
             fault::point("network-start.done")?;
             let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            network.store.write_record(&Record { bridge, since, boot: boot_id()? })?;
-            fault::point("network-start.recorded")
+            network.store.write_record(&Record { bridge, since, boot: boot_id() })?;
+            fault::point("network-start.recorded")?;
+            trial::begin(&network.store)
         }
     });
     done.map_err(|failure| {
         let failure = failure.while_doing(format!("cannot start network {name}"));
-        // A record that may stand by now must not say up for a network that is being taken down.
-        let unrecorded = match network.gate.mode() {
-            Mode::DryRun => Ok(()),
-            Mode::Perform => network.store.remove_record(),
-        };
-        let rest = [unrecorded, undo(&network.gate, &mut ledger, &name)].into_iter().filter_map(Result::err);
-        let causes = failure.causes.iter().cloned().chain(rest.map(|rest| rest.to_string())).collect();
-        Failure { causes, ..failure }
+        let undone = network.store.remove_record();
+        match undone.and_then(|()| undo(&network.gate, &network.store, &mut ledger, name)) {
+            Ok(()) => failure,
+            Err(rest) => Failure { causes: failure.causes.into_iter().chain([rest.to_string()]).collect(), ..failure },
+        }
     })
 }
 
@@ -81,12 +92,14 @@ fn ask_up(network: &mut Network, ledger: &mut Ledger) -> Result<()> {
     }
 }
 
-pub(super) fn undo(gate: &Gate, ledger: &mut Ledger, name: &NetworkName) -> Result<()> {
+/// Undoes what the ledger holds. Once all is back, nothing is armed any more.
+pub(super) fn undo(gate: &Gate, store: &Store, ledger: &mut Ledger, name: &NetworkName) -> Result<()> {
     gate.undo(ledger).map_err(|failures| Failure {
         causes: failures.iter().map(Failure::to_string).collect(),
         ..Failure::new(Kind::PartlyDone, format!("not all of network {name} could be taken down"))
             .hint(format!("`fief network stop {name}` tries the rest again"))
-    })
+    })?;
+    store.rollback().disarm()
 }
 
 pub(super) fn down(gate: &Gate, name: &NetworkName, force: bool) -> Result<()> {
@@ -100,8 +113,9 @@ fn down_locked(gate: &Gate, store: &Store, name: &NetworkName, force: bool) -> R
     if !force && !ledger.is_empty() {
         let bridges = bridges(&ledger);
         let on_it = |bridge: &Option<String>| bridge.as_ref().is_some_and(|b| bridges.iter().any(|o| o.as_str() == b));
-        let cards: Vec<String> =
-            links(gate, name)?.into_iter().filter(|link| on_it(&link.bridge)).map(|link| link.name).collect();
+        let uplinks = uplinks(&ledger);
+        let is_card = |link: &LinkFacts| on_it(&link.bridge) && !uplinks.iter().any(|up| up.as_str() == link.name);
+        let cards: Vec<String> = links(gate, name)?.into_iter().filter(is_card).map(|link| link.name).collect();
         if !cards.is_empty() {
             return Err(Failure::conflict(format!("network {name} is in use by {}", cards.join(", ")))
                 .hint("shut down the domains that have cards on it, or say --force"));
@@ -113,7 +127,7 @@ fn down_locked(gate: &Gate, store: &Store, name: &NetworkName, force: bool) -> R
             // First: from here on it counts as a rest to be cleared, whatever happens.
             store.remove_record()?;
             fault::point("network-stop.unrecorded")?;
-            undo(gate, &mut ledger, name)?;
+            undo(gate, store, &mut ledger, name)?;
             fault::point("network-stop.undone")
         }
     }

@@ -11,12 +11,14 @@
 
 mod bridge_name;
 mod check;
+pub mod guard;
 mod leases;
 mod life;
 mod plug;
 mod recover;
 mod refilter;
 mod store;
+mod trial;
 mod view;
 pub mod watch;
 
@@ -24,13 +26,11 @@ use std::net::Ipv4Addr;
 
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
-use crate::gate::operation::LinkFacts;
-
+use crate::gate::operation::{LinkFacts, vlan_link};
 use crate::gate::recover::Mended;
-
+use crate::gate::rollback::{Armed, RolledBack};
 use crate::gate::served::Reserved;
-
-use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
+use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::plugin::{Installed, Session, Subject, installed, settings};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
@@ -67,6 +67,8 @@ pub struct Nic {
 pub enum NetworkState {
     Down,
     Up,
+    /// It is up, and goes down again unless it is found good or confirmed.
+    Trial,
     /// Its ledger holds the rest of a start or stop that was cut off.
     Partial,
 }
@@ -127,8 +129,8 @@ impl Network {
                 .hint(format!("`fief network delete {}` removes it", network.definition.name)));
         }
         match gate.mode() {
-            crate::gate::Mode::Perform => network.store.write_definition(&network.definition)?,
-            crate::gate::Mode::DryRun => {}
+            Mode::Perform => network.store.write_definition(&network.definition)?,
+            Mode::DryRun => {}
         }
         Ok(network)
     }
@@ -211,6 +213,32 @@ impl Network {
     /// network's ledger.
     pub fn up(&mut self) -> Result<()> {
         life::up(self)
+    }
+
+    /// Lets a network stand that is on trial. `false`: it was not.
+    ///
+    /// # Errors
+    /// `Conflict` where it is down, perhaps again.
+    pub fn confirm(gate: &Gate, name: &NetworkName) -> Result<bool> {
+        trial::confirm(gate, name)
+    }
+
+    /// The rollback that is armed, if any. One without a guard is carried out first.
+    pub fn trial(gate: &Gate, name: &NetworkName) -> Result<Option<Armed>> {
+        let store = Store::new(gate.layout(), name);
+        match store.rollback().armed()? {
+            Some(armed) if !armed.guarded() => {
+                let _lock = store.lock()?;
+                trial::settle(gate, &store, name)?;
+                store.rollback().armed()
+            }
+            armed => Ok(armed),
+        }
+    }
+
+    /// Why it was taken down again after its last start, if it was.
+    pub fn rolled_back(gate: &Gate, name: &NetworkName) -> Option<RolledBack> {
+        Store::new(gate.layout(), name).rollback().last()
     }
 
     /// Takes the network down by its ledger; the plugin is not asked. One that is down stays as it is.
@@ -301,6 +329,16 @@ fn links(gate: &Gate, name: &NetworkName) -> Result<Vec<LinkFacts>> {
         Outcome::Links { all } => Ok(all),
         other => Err(Failure::other(format!("the list of links came out as {other:?}"))),
     }
+}
+
+/// The links that a ledger says lead out of its network's bridge, by name.
+fn uplinks(ledger: &Ledger) -> Vec<InterfaceName> {
+    let port = |operation: &Operation| match operation {
+        Operation::LinkEnslave { link, vlan: Some(vlan), .. } => Some(vlan_link(link, *vlan)),
+        Operation::LinkEnslave { link, vlan: None, .. } => Some(link.clone()),
+        _ => None,
+    };
+    ledger.entries().iter().filter_map(|entry| port(&entry.operation)).collect()
 }
 
 /// The bridges that a ledger says were made or given an address, oldest first.

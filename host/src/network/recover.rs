@@ -38,13 +38,15 @@ pub(super) fn recover(gate: &Gate, name: &NetworkName) -> Result<Vec<Mended>> {
         Err(_) => NetworkState::Partial,
     };
     match state {
-        NetworkState::Up | NetworkState::Down => {}
+        NetworkState::Up | NetworkState::Trial | NetworkState::Down => {}
         NetworkState::Partial => {
             if perform {
-                life::undo(gate, &mut Ledger::open(&store.ledger_file())?, name).map_err(|failure| Failure {
-                    kind: Kind::NeedsRecover,
-                    hint: Some("mend what is named above; `fief recover` tries again".into()),
-                    ..failure
+                life::undo(gate, &store, &mut Ledger::open(&store.ledger_file())?, name).map_err(|failure| {
+                    Failure {
+                        kind: Kind::NeedsRecover,
+                        hint: Some("mend what is named above; `fief recover` tries again".into()),
+                        ..failure
+                    }
                 })?;
             }
             mended.push(Mended::new(

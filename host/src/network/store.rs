@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::rollback::Rollback;
 use crate::layout::Layout;
 use crate::sys::durable::{self, Lock};
+pub(super) use crate::sys::process::boot_id;
 use crate::types::{InterfaceName, NetworkName};
 
 /// For another command to finish with the network: one call into its plugin, and what the host does after.
@@ -47,6 +49,9 @@ impl Store {
     }
     pub(super) fn ledger_file(&self) -> PathBuf {
         self.directory.join("ledger.jsonl")
+    }
+    pub(super) fn rollback(&self) -> Rollback {
+        Rollback(self.directory.clone())
     }
     pub(super) fn leases_file(&self) -> PathBuf {
         crate::gate::served::ServeDirectory(self.directory.join("dhcp")).leases()
@@ -103,7 +108,7 @@ impl Store {
                 .because(error)
                 .hint("`fief recover` sets it aside, and takes the network down by its ledger")
         })?;
-        Ok((record.boot == boot_id()?).then_some(record))
+        Ok((record.boot == boot_id()).then_some(record))
     }
 
     pub(super) fn write_record(&self, record: &Record) -> Result<()> {
@@ -144,8 +149,12 @@ impl Store {
     /// # Errors
     /// `NotFound` where there is no such network, `Conflict` where another command keeps it for too long.
     pub(super) fn lock(&self) -> Result<Lock> {
+        self.lock_within(LOCK_LIMIT)
+    }
+
+    pub(super) fn lock_within(&self, limit: Duration) -> Result<Lock> {
         self.require()?;
-        let lock = durable::lock(&self.directory.join("lock"), LOCK_LIMIT)?;
+        let lock = durable::lock(&self.directory.join("lock"), limit)?;
         // Deleted while this waited.
         self.require()?;
         Ok(lock)
@@ -173,12 +182,6 @@ pub(super) fn folders(layout: &Layout) -> Result<Vec<NetworkName>> {
     Ok(names)
 }
 
-pub(super) fn boot_id() -> Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
-        .context(|| "cannot read the host's boot id".into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -203,7 +206,7 @@ mod tests {
     fn a_record_of_an_earlier_boot_does_not_count() {
         let root = tempfile::tempdir().unwrap();
         let store = defined(root.path());
-        let now = Record { bridge: "fief-lab".parse().unwrap(), since: 1, boot: boot_id().unwrap() };
+        let now = Record { bridge: "fief-lab".parse().unwrap(), since: 1, boot: boot_id() };
         store.write_record(&now).unwrap();
         assert_eq!(store.record().unwrap(), Some(now.clone()));
         store.write_record(&Record { boot: "an earlier one".into(), ..now }).unwrap();

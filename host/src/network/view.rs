@@ -26,12 +26,11 @@ pub fn bridge_view(gate: &Gate, name: &NetworkName) -> Result<BridgeView> {
     store.require()?;
     let ledger = Ledger::open(&store.ledger_file())?;
     let links = links(gate, name)?;
-    let made = ledger.entries().iter().find_map(|entry| match &entry.operation {
-        Operation::BridgeCreate { bridge, stp, .. } => Some((bridge.as_str(), *stp)),
+    let of_network = ledger.entries().iter().find_map(|entry| match &entry.operation {
+        Operation::BridgeCreate { bridge, .. } | Operation::BridgeJoin { bridge, .. } => Some(bridge.as_str()),
         _ => None,
     });
-    let found = made.and_then(|(bridge, stp)| Some((links.iter().find(|link| link.name == bridge)?, stp)));
-    let (bridge, stp) = found.ok_or_else(|| {
+    let bridge = of_network.and_then(|bridge| links.iter().find(|link| link.name == bridge)).ok_or_else(|| {
         Failure::not_found(format!("network {name} has no bridge now")).hint(format!(
             "`fief network start {name}` starts a network that is down; one of kind `user` has no bridge"
         ))
@@ -39,8 +38,8 @@ pub fn bridge_view(gate: &Gate, name: &NetworkName) -> Result<BridgeView> {
     let mut interfaces: Vec<String> =
         links.iter().filter(|link| link.bridge.as_ref() == Some(&bridge.name)).map(|link| link.name.clone()).collect();
     interfaces.sort();
-    // fief leaves the priority at the standard's default, 0x8000.
-    Ok(BridgeView { bridge: bridge.name.clone(), id: format!("8000.{}", bridge.mac.replace(':', "")), stp, interfaces })
+    let id = bridge.bridge_id.clone().unwrap_or_else(|| format!("8000.{}", bridge.mac.replace(':', "")));
+    Ok(BridgeView { bridge: bridge.name.clone(), id, stp: bridge.stp, interfaces })
 }
 
 /// What a bridge is to the plugin of network `name`.
@@ -53,6 +52,11 @@ pub(super) fn standing(
 ) -> Standing {
     if bridges(ledger).contains(bridge) {
         return Standing::Own;
+    }
+    let joins =
+        |operation: &Operation| matches!(operation, Operation::BridgeJoin { bridge: joined, .. } if joined == bridge);
+    if ledger.entries().iter().any(|entry| joins(&entry.operation)) {
+        return Standing::Granted;
     }
     match owner(gate, name, bridge) {
         Ok(Some(other)) => return Standing::Of(other),

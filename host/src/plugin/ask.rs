@@ -14,6 +14,8 @@ use crate::types::{ByteSize, NetworkName, PluginId};
 /// Most DNS servers, and most reserved addresses, of one DHCP service.
 const DNS_MAX: usize = 8;
 const RESERVATIONS_MAX: usize = 4096;
+/// IEEE 802.1Q, table 9-2: 0 and 4095 are no VLANs.
+const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 /// Longest DNS suffix, in bytes (RFC 1035, section 2.3.4).
 const SUFFIX_MAX: usize = 253;
 
@@ -32,6 +34,7 @@ pub(super) fn interface(ask: &Ask) -> HostInterface {
         | Ask::Space { .. } => HostInterface::Images,
         Ask::Links
         | Ask::Ensure { .. }
+        | Ask::Join { .. }
         | Ask::Enslave { .. }
         | Ask::Address { .. }
         | Ask::Limit { .. }
@@ -90,9 +93,18 @@ pub(super) fn operation(plugin: &PluginId, subject: &Subject, ask: Ask) -> Resul
             mtu,
             mac: option("mac", mac)?,
         },
-        Ask::Enslave { .. } => {
-            return Err(refusal(ErrorCode::Unsupported, "this host puts no physical links into bridges"));
-        }
+        Ask::Join { bridge } => Operation::BridgeJoin { network: network(subject)?, bridge: word("bridge", &bridge)? },
+        Ask::Enslave { bridge, link, vlan } => Operation::LinkEnslave {
+            network: network(subject)?,
+            bridge: word("bridge", &bridge)?,
+            link: word("link", &link)?,
+            vlan: match vlan {
+                Some(id) if !VLANS.contains(&id) => {
+                    return Err(refusal(ErrorCode::Invalid, format!("vlan: {id} is outside 1 to 4094")));
+                }
+                other => other,
+            },
+        },
         Ask::Address { bridge, cidr } => Operation::BridgeAddress {
             network: network(subject)?,
             bridge: word("bridge", &bridge)?,
@@ -238,6 +250,8 @@ mod tests {
             bridge("a;rm"),
             bridge(&"x".repeat(40)),
             bridge("brücke"),
+            Ask::Join { bridge: "../br0".into() },
+            Ask::Enslave { bridge: "b".into(), link: "eth0".into(), vlan: Some(4095) },
             Ask::Address { bridge: "b".into(), cidr: "10.0.0.1".into() },
             Ask::Limit { bridge: "b".into(), reach: RawReach::Nat("../eth0".into()) },
             dhcp(|dhcp| dhcp.domain = Some("x\nport=0".into())),

@@ -19,9 +19,10 @@ pub(super) enum Next {
 /// `Mismatch` where the outcome is not one that the operation has.
 pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
     match outcome {
-        Outcome::Image { facts } | Outcome::ImageMade { facts, .. } | Outcome::ImageResized { facts, .. } => {
-            Next::Answer(Reply::Image(facts))
-        }
+        Outcome::Image { facts }
+        | Outcome::ImageFilled { facts }
+        | Outcome::ImageMade { facts, .. }
+        | Outcome::ImageResized { facts, .. } => Next::Answer(Reply::Image(facts)),
         Outcome::Snapshot { facts, .. } => Next::Answer(Reply::Snapshot(facts)),
         Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all)),
         Outcome::Space { capacity, available } => {
@@ -53,17 +54,22 @@ fn unchanged(operation: &Operation) -> Next {
             Next::Read(Operation::ImageInspect { image })
         }
         Operation::SnapshotCreate { image, .. } => Next::Read(Operation::SnapshotList { image: image.clone() }),
-        Operation::BridgeCreate { network, .. } => Next::Read(Operation::LinkList { network: network.clone() }),
+        Operation::BridgeCreate { network, .. } | Operation::BridgeJoin { network, .. } => {
+            Next::Read(Operation::LinkList { network: network.clone() })
+        }
         Operation::ImageDelete { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. } => Next::Answer(Reply::Nothing),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
@@ -78,7 +84,7 @@ pub(super) fn read(operation: &Operation, outcome: Outcome) -> Option<Reply> {
         (Operation::SnapshotCreate { snapshot, .. }, Outcome::Snapshots { all }) => {
             all.into_iter().find(|facts| facts.name == snapshot.as_str()).map(Reply::Snapshot)
         }
-        (Operation::BridgeCreate { bridge, .. }, Outcome::Links { all }) => {
+        (Operation::BridgeCreate { bridge, .. } | Operation::BridgeJoin { bridge, .. }, Outcome::Links { all }) => {
             all.into_iter().find(|facts| facts.name == bridge.as_str()).map(Reply::Link)
         }
         (_, Outcome::Image { facts }) => Some(Reply::Image(facts)),
@@ -118,6 +124,20 @@ fn assumed(operation: &Operation) -> Reply {
             addresses: Vec::new(),
             bridge: None,
             owned: true,
+            bridge_id: None,
+            stp: false,
+        }),
+        Operation::BridgeJoin { bridge, .. } => Reply::Link(LinkFacts {
+            name: bridge.to_string(),
+            kind: "bridge".into(),
+            mac: String::new(),
+            mtu: 1500,
+            up: true,
+            addresses: Vec::new(),
+            bridge: None,
+            owned: false,
+            bridge_id: None,
+            stp: false,
         }),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -126,9 +146,12 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }

@@ -28,13 +28,30 @@ impl Pool {
             .map_err(|failure| self.about("attach", volume, failure))
     }
 
+    /// The image that a volume is, which nothing else stands on; nothing is opened.
+    ///
+    /// # Errors
+    /// `Denied` where it is reached in another way than as a file.
+    pub fn image(&mut self, volume: &VolumeName) -> Result<ImageRef> {
+        let function = StorageCall::Attach { name: volume.to_string(), access: AttachAccess::Exclusive };
+        self.query(function, |from, answer| from.attachment(answer))
+            .and_then(|attachment| match attachment {
+                Attachment::File { directory, path, format: _ } => self.granted(&directory, &path, Access::ReadWrite),
+                Attachment::Nfs { .. } | Attachment::Iscsi { .. } | Attachment::Nbd { .. } | Attachment::Served => {
+                    Err(Failure::denied("it is no image file, and has no snapshots inside"))
+                }
+            })
+            .map_err(|failure| self.about("find", volume, failure))
+    }
+
     /// Tells the plugin that the volume is let go.
     pub fn detach(&mut self, volume: &VolumeName) -> Result<()> {
         self.query(StorageCall::Detach { name: volume.to_string() }, |from, answer| from.nothing(&answer))
             .map_err(|failure| self.about("detach", volume, failure))
     }
 
-    fn file(&self, directory: &str, path: &str, format: ImageFormat, access: Access) -> Result<BlockSource> {
+    /// What the plugin named, checked against its grants.
+    fn granted(&self, directory: &str, path: &str, access: Access) -> Result<ImageRef> {
         let from = From(&self.plugin);
         let directory: GrantName =
             directory.parse().map_err(|why| from.fault(format!("{directory:?} is no name of a directory: {why}")))?;
@@ -50,7 +67,11 @@ impl Pool {
                     "attach the volume read-only (a CD-ROM, or read-only = true), or widen the grant in policy.toml",
                 ));
         }
-        let image = ImageRef { plugin: self.plugin.clone(), directory, path };
+        Ok(ImageRef { plugin: self.plugin.clone(), directory, path })
+    }
+
+    fn file(&self, directory: &str, path: &str, format: ImageFormat, access: Access) -> Result<BlockSource> {
+        let image = self.granted(directory, path, access)?;
         let operation = Operation::ImageOpen { image, format, access };
         let done = self.gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?;
         match done.outcome {

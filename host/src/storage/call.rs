@@ -21,6 +21,13 @@ pub(super) enum Backend {
     Scripted(super::tests::Script),
 }
 
+/// Whether a change found things as they were wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changed {
+    Nothing,
+    Something,
+}
+
 impl Pool {
     /// Asks the plugin. What it asks of the host meanwhile is undone, if that changed anything.
     pub(super) fn query<T>(
@@ -47,6 +54,15 @@ impl Pool {
         function: StorageCall,
         check: impl FnOnce(From<'_>, Return) -> Result<T>,
     ) -> Result<T> {
+        self.change_knowing(function, |from, answer, _| check(from, answer))
+    }
+
+    /// The same; `check` hears too whether anything was changed, and what it fails is undone.
+    pub(super) fn change_knowing<T>(
+        &mut self,
+        function: StorageCall,
+        check: impl FnOnce(From<'_>, Return, Changed) -> Result<T>,
+    ) -> Result<T> {
         let (_lock, mut ledger) = match self.gate.mode() {
             Mode::Perform => {
                 let (lock, ledger) = hold(&self.gate, &self.definition.name)?;
@@ -56,7 +72,8 @@ impl Pool {
             Mode::DryRun => (None, Ledger::volatile()),
         };
         let answer = self.call(&mut ledger, function);
-        match answer.and_then(|answer| check(From(&self.plugin), answer)) {
+        let changed = if ledger.is_empty() { Changed::Nothing } else { Changed::Something };
+        match answer.and_then(|answer| check(From(&self.plugin), answer, changed)) {
             Ok(checked) => match self.gate.seal(&mut ledger) {
                 Ok(()) => Ok(checked),
                 Err(failure) if ledger.is_sealed() => {
@@ -69,7 +86,7 @@ impl Pool {
         }
     }
 
-    fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
+    pub(super) fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
         let settings = self.settings()?;
         let name = self.definition.name.clone();
         let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
@@ -113,7 +130,7 @@ pub(super) fn hold(gate: &Gate, name: &PoolName) -> Result<(Lock, Ledger)> {
 }
 
 /// Takes back what is in the ledger, because of `failure`.
-fn undone(gate: &Gate, ledger: &mut Ledger, mut failure: Failure) -> Failure {
+pub(super) fn undone(gate: &Gate, ledger: &mut Ledger, mut failure: Failure) -> Failure {
     if let Err(failures) = gate.undo(ledger) {
         failure.causes.extend(failures.iter().map(|f| format!("and it could not be undone: {f}")));
         failure.kind = Kind::PartlyDone;

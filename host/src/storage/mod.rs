@@ -4,12 +4,14 @@
 //!   pool.rs      the pool of a name: defined, opened, forgotten
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
+//!   import.rs    volumes out of disks of other hosts
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
 
 mod answer;
 mod attach;
 mod call;
+mod import;
 mod pool;
 mod recover;
 mod snapshot;
@@ -20,6 +22,7 @@ use std::os::fd::OwnedFd;
 use crate::gate::operation::{ImageFormat, Preallocation};
 use crate::types::{ByteSize, VolumeName};
 
+pub use import::{Import, inspect_foreign};
 pub use pool::Pool;
 
 /// What the hypervisor opens for one disk: an image and those it stands on, top first, as open descriptors.

@@ -7,9 +7,16 @@ use crate::sandbox::protocol::StorageCall;
 use crate::types::{SnapshotName, VolumeName};
 
 impl Pool {
-    pub fn create_snapshot(&mut self, volume: &VolumeName, name: &SnapshotName) -> Result<SnapshotFacts> {
+    /// `note` as for [`Pool::create_new_volume`].
+    pub fn create_snapshot(
+        &mut self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+        note: impl FnOnce() -> Result<()>,
+    ) -> Result<SnapshotFacts> {
         let function = StorageCall::SnapshotCreate { volume: volume.to_string(), name: name.to_string() };
-        self.change(function, |from, answer| from.snapshot(answer, name))
+        let noted = |facts| note().map(|()| facts);
+        self.change(function, |from, answer| from.snapshot(answer, name).and_then(noted))
             .map_err(|failure| self.about(&format!("make the snapshot {name} of"), volume, failure))
     }
 

@@ -1,6 +1,7 @@
 //! The volumes of a pool.
 
 use super::VolumeSpec;
+use super::call::Changed;
 use super::pool::Pool;
 use crate::error::{Failure, Result};
 use crate::gate::Mode;
@@ -20,6 +21,23 @@ impl Pool {
     }
 
     pub fn create_volume(&mut self, spec: &VolumeSpec) -> Result<VolumeFacts> {
+        self.make_volume(spec, |_| Ok(()))
+    }
+
+    /// A volume that is new for certain. `note` is called once it is made and before that is final: whoever answers
+    /// for it writes it down there, so that a death at any point leaves it either undone or written down.
+    pub fn create_new_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce() -> Result<()>) -> Result<VolumeFacts> {
+        let there = || Failure::conflict(format!("there is a volume {} already", spec.name));
+        let mode = self.gate.mode();
+        self.make_volume(spec, |changed| match (changed, mode) {
+            (Changed::Something, Mode::Perform) => note(),
+            (Changed::Nothing, Mode::Perform) => Err(there()),
+            // Nothing is written down there either.
+            (Changed::Something | Changed::Nothing, Mode::DryRun) => Ok(()),
+        })
+    }
+
+    fn make_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce(Changed) -> Result<()>) -> Result<VolumeFacts> {
         let function = StorageCall::Create {
             name: spec.name.to_string(),
             size: spec.size.bytes(),
@@ -27,8 +45,9 @@ impl Pool {
             preallocation: spec.preallocation,
         };
         let mode = self.gate.mode();
-        self.change(function, |from, answer| {
+        self.change_knowing(function, |from, answer, changed| {
             let facts = from.volume(answer, &spec.name)?;
+            note(changed)?;
             match mode {
                 Mode::Perform if facts.format != spec.format => Err(from.fault(format!(
                     "the volume {} is {}, and {} was asked for",
@@ -63,12 +82,14 @@ impl Pool {
         .map_err(|failure| self.about("resize", name, failure))
     }
 
+    /// `note` as for [`Pool::create_new_volume`].
     pub fn clone_volume(
         &mut self,
         source: &VolumeName,
         snapshot: Option<&SnapshotName>,
         target: &VolumeName,
         style: CloneStyle,
+        note: impl FnOnce() -> Result<()>,
     ) -> Result<VolumeFacts> {
         let function = StorageCall::Clone {
             source: source.to_string(),
@@ -76,8 +97,11 @@ impl Pool {
             target: target.to_string(),
             style,
         };
-        self.change(function, |from, answer| from.volume(answer, target))
-            .map_err(|failure| self.about("clone", source, failure))
+        self.change(function, |from, answer| {
+            let facts = from.volume(answer, target)?;
+            note().map(|()| facts)
+        })
+        .map_err(|failure| self.about("clone", source, failure))
     }
 
     pub(super) fn about(&self, doing: &str, volume: &VolumeName, failure: Failure) -> Failure {

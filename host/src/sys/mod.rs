@@ -2,7 +2,6 @@
 //! lives below here, each with its reason.
 
 pub mod beneath;
-mod boot;
 pub mod component;
 pub mod confine;
 pub mod confined;
@@ -17,8 +16,6 @@ pub mod seccomp;
 pub mod socket;
 pub mod spawn;
 pub mod tap;
-
-pub use boot::boot_id;
 
 #[cfg(test)]
 pub(crate) mod netns;

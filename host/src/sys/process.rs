@@ -199,6 +199,11 @@ pub fn end(process: ProcessId, grace: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// The run of the kernel (/proc/sys/kernel/random/boot_id): process and link numbers mean nothing in another.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 mod address;
 mod card;
+mod checksum;
 mod digest;
 mod name;
 mod process;
@@ -10,6 +11,7 @@ mod size;
 
 pub use address::{Cidr, MacAddress};
 pub use card::{Bandwidth, Spoofing};
+pub use checksum::{Checksum, Sum};
 pub use digest::Digest;
 pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PluginId, PoolName, RelativePath, SnapshotName, VolumeName,
@@ -54,4 +56,24 @@ pub(crate) use text_serde;
 pub enum Access {
     ReadOnly,
     ReadWrite,
+}
+
+/// How the content of another host's disk is laid out. Told by that host's definition, never found out from the
+/// content, which a guest wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFormat {
+    Raw,
+    Qcow2,
+    Vmdk,
+}
+
+impl DiskFormat {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
+            DiskFormat::Vmdk => "vmdk",
+        }
+    }
 }

@@ -18,8 +18,9 @@ fn up(network: &Network<Wanted>) -> fief_sdk::Result<()> {
         "limit" => bridges::limit(link, &Reach::Routed),
         "enslave" => {
             ensure(&network.bridge)?;
-            bridges::enslave(&network.bridge, link)
+            bridges::enslave(&network.bridge, link, None)
         }
+        "join" => bridges::join(link).map(drop),
         "serve" => bridges::serve_dhcp(
             link,
             &Dhcp {

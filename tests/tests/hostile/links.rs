@@ -17,7 +17,9 @@ const FAMILIES: &[(&str, &str, i32, &str)] = &[
     ("ensure", "fief-brücke", 2, ""),
     ("ensure", "fief-lab/../eth0", 2, ""),
     ("ensure", "..", 2, ""),
-    ("enslave", "eth0", 2, ""),
+    ("enslave", "eth0", 5, "eth0"),
+    ("join", "eth0", 5, "eth0"),
+    ("join", "fief-absent", 3, "fief-absent"),
     ("middle", "", 7, "its code failed"),
 ];
 

@@ -21,7 +21,8 @@ impl Fief {
         let policy = format!(
             "[plugins.storage-file]\ninterfaces = [\"images\"]\n\
              directories = [{{ name = \"images\", path = \"{}\", access = \"read-write\" }}]\n\n\
-             [pools]\nfile = \"storage-file\"\n",
+             [plugins.network-host-only]\ninterfaces = [\"bridges\"]\nbridges = [\"fief-*\"]\n\n\
+             [pools]\nfile = \"storage-file\"\n\n[networks]\nhost-only = \"network-host-only\"\n",
             images.display()
         );
         fs::write(root.join("policy.toml"), policy)?;
@@ -30,6 +31,9 @@ impl Fief {
             fief.quietly(&["plugin", "install", &place::plugin(plugin).to_string_lossy()])?;
         }
         fief.quietly(&["pool", "create", "default", "--kind", "file", "--set", "directory=images"])?;
+        // Without DHCP: what is measured is a card, and the server is the network's.
+        let network = ["network", "create", "bench", "--kind", "host-only", "--set", "dhcp=false"];
+        fief.quietly(&network)?;
         Ok(fief)
     }
 
@@ -80,8 +84,18 @@ impl Fief {
 
     /// What `host/examples/plugin_call.rs` prints.
     pub(super) fn plugin_calls(&self) -> Result<BTreeMap<String, u64>> {
-        let example = place::target().join("release/examples/plugin_call");
-        let mut call = command(&example.to_string_lossy(), ["default"]);
+        self.figures("plugin_call", "default")
+    }
+
+    /// What `host/examples/card_place.rs` prints.
+    pub(super) fn card_places(&self) -> Result<BTreeMap<String, u64>> {
+        self.figures("card_place", "bench")
+    }
+
+    /// Lines of a name and a number, from an example that works on our root.
+    fn figures(&self, example: &str, of: &str) -> Result<BTreeMap<String, u64>> {
+        let example = place::target().join("release/examples").join(example);
+        let mut call = command(&example.to_string_lossy(), [of]);
         call.env("FIEF_ROOT", &self.root).env("FIEF_EXECUTABLE", place::fief("release"));
         let said = capture(&mut call)?;
         let pair =

@@ -33,7 +33,9 @@ pub(crate) fn run() -> Result<()> {
     println!("Building fief as it is released …");
     // In one go: what is built apart is built with other features of the same dependencies, all of them twice.
     let mut released = command("cargo", ["build", "--quiet", "--release", "--package", "fief", "--bins"]);
-    command::run(released.args(["--example", "plugin_call"]).current_dir(place::workspace()))?;
+    command::run(
+        released.args(["--example", "plugin_call", "--example", "card_place"]).current_dir(place::workspace()),
+    )?;
     build::plugins()?;
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
     command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside"]))
@@ -91,9 +93,10 @@ fn measure(fief: &Fief, libvirt: &Libvirt, root: &Path) -> Result<Vec<Figure>> {
         times.fief_show.push(timed(|| fief.quietly(&["show", "bench"]))?);
         times.virsh_show.push(timed(|| libvirt.virsh(&["dominfo", "bench"]))?);
     }
-    let calls = fief.plugin_calls()?;
-    let of =
-        |name: &str| calls.get(name).copied().ok_or_else(|| format!("the bench of plugin calls did not say {name}"));
+    let mut calls = fief.plugin_calls()?;
+    calls.extend(fief.card_places()?);
+    let of = |name: &str| calls.get(name).copied().ok_or_else(|| format!("the benches of calls did not say {name}"));
+    let micros = |name: &str| of(name).map(Duration::from_micros);
     let (start, hand) = (median(&times.fief_start), median(&times.hand_start));
     Ok(vec![
         Figure::new(
@@ -125,12 +128,22 @@ fn measure(fief: &Fief, libvirt: &Libvirt, root: &Path) -> Result<Vec<Figure>> {
             median(&times.virsh_show),
             Kind::Ratio(1.0),
         ),
-        Figure::alone("control call into a plugin, process cold", Duration::from_micros(of("cold-us")?), ms(30)),
-        Figure::alone(
-            "control call into a plugin, warm",
-            Duration::from_micros(of("warm-us")?),
-            Duration::from_micros(200),
+        Figure::new(
+            "a card's place: tap, filter, bridge",
+            "`ip` and `nft` by hand",
+            micros("tap-us")?,
+            micros("hand-us")?,
+            Kind::Ratio(1.0),
         ),
+        Figure::new(
+            "the same, its network's plugin asked first",
+            "the same",
+            micros("plug-us")?,
+            micros("hand-us")?,
+            Kind::Ratio(1.0),
+        ),
+        Figure::alone("control call into a plugin, process cold", micros("cold-us")?, ms(30)),
+        Figure::alone("control call into a plugin, warm", micros("warm-us")?, Duration::from_micros(200)),
         Figure::memory("resident memory of a supervisor", supervisor, 15 * 1024),
         Figure::memory("resident memory of a sandbox with an idle plugin", of("sandbox-rss-kib")?, 25 * 1024),
     ])

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gate",
             "sys",
             "sandbox",
+            "import",
             "config",
             "types",
             "error",
@@ -33,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gate",
             "sys",
             "sandbox",
+            "import",
             "config",
             "types",
             "error",
@@ -47,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gate", &["sys", "config", "types", "error", "layout", "fault"]),
     // The other room: of the gate it knows the words alone (SANDBOX_OF_GATE).
     ("sandbox", &["gate", "sys", "config", "types", "error"]),
+    ("import", &["config", "types", "error"]),
     ("sys", &["types", "error", "layout", "fault"]),
     ("config", &["types", "error", "layout", "fault"]),
     ("types", &["error"]),

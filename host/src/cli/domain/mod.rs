@@ -1,9 +1,11 @@
 //! The verbs for domains. They stand at the top level: they are what people use all day.
 
+mod clone;
 mod console;
 mod create;
 mod delete;
 mod edit;
+mod import;
 mod list;
 mod logs;
 mod pause;
@@ -18,6 +20,7 @@ mod save;
 mod screenshot;
 mod show;
 mod shutdown;
+mod snapshot;
 mod start;
 mod stop;
 mod tell;
@@ -33,6 +36,7 @@ use crate::error::Result;
 pub(super) enum Verb {
     Run(run::Args),
     Create(create::Args),
+    Import(import::Args),
     List(list::Args),
     Show(show::Args),
     Edit(edit::Args),
@@ -49,6 +53,9 @@ pub(super) enum Verb {
     View(view::Args),
     Screenshot(screenshot::Args),
     Logs(logs::Args),
+    Clone(clone::Args),
+    #[command(subcommand)]
+    Snapshot(snapshot::Verb),
     Rename(rename::Args),
     Delete(delete::Args),
     Recover(recover::Args),
@@ -59,6 +66,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
     match verb {
         Verb::Run(args) => run::run(context, &args),
         Verb::Create(args) => create::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Edit(args) => edit::run(context, &args),
@@ -73,6 +81,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Restore(args) => restore::run(context, &args),
         Verb::View(args) => view::run(context, &args),
         Verb::Screenshot(args) => screenshot::run(context, &args),
+        Verb::Clone(args) => clone::run(context, &args),
+        Verb::Snapshot(verb) => snapshot::run(context, verb),
         Verb::Rename(args) => rename::run(context, &args),
         Verb::Console(args) => console::run(context, &args),
         Verb::Logs(args) => logs::run(context, &args),

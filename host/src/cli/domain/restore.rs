@@ -10,9 +10,8 @@ use crate::cli::output::failure::warn;
 use crate::cli::output::progress::Progress;
 use crate::domain::restore::{Mapping, Plan};
 use crate::domain::supervisor::{Purpose, Report};
-use crate::domain::{client, steps, store};
+use crate::domain::{client, steps};
 use crate::error::{Context as _, Failure, Result};
-use crate::fault;
 use crate::gate::{Ledger, Mode};
 use crate::types::{DomainName, NetworkName, VolumeRef};
 
@@ -66,16 +65,11 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
     if context.mode() == Mode::DryRun {
         return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true).map(drop);
     }
-    let progress = Progress::start(format!("restoring {name} from {}", file.display()));
     let layout = context.layout();
-    let report = plan
-        .prepare(layout)
-        .and_then(|()| fault::point("restore.prepared"))
-        .and_then(|()| client::supervise(layout, &name, &Purpose::Restore(file.clone())));
+    let prepared = plan.prepare(layout)?;
+    let progress = Progress::start(format!("restoring {name} from {}", file.display()));
+    let report = client::supervise(layout, &name, &Purpose::Restore(file.clone()));
     drop(progress);
-    if !matches!(report, Ok(Report::Running { .. })) && layout.domain(&name).exists() {
-        store::forget_restoring(layout, &name)?;
-    }
     match report? {
         Report::Running { warning, .. } => {
             if let Some(warning) = warning {
@@ -85,6 +79,9 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
         }
         Report::Off => Err(Failure::other(format!("domain {name} was off again at once"))
             .hint(format!("`fief logs {name}` shows what its guest said"))),
-        Report::Failed(failure) => Err(failure),
+        Report::Failed(failure) => {
+            prepared.take_back(layout);
+            Err(failure)
+        }
     }
 }

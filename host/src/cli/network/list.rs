@@ -34,6 +34,7 @@ pub(super) const fn word(state: NetworkState) -> &'static str {
     match state {
         NetworkState::Down => "down",
         NetworkState::Up => "up",
+        NetworkState::Trial => "trial",
         NetworkState::Partial => "partial",
     }
 }

@@ -1,6 +1,7 @@
 //! `fief network`: what domains' cards are plugged into.
 
 mod check;
+mod confirm;
 mod create;
 mod delete;
 mod leases;
@@ -20,6 +21,7 @@ pub(super) enum Verb {
     Show(show::Args),
     Check(check::Args),
     Start(start::Args),
+    Confirm(confirm::Args),
     Stop(stop::Args),
     Delete(delete::Args),
     Leases(leases::Args),
@@ -32,6 +34,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Show(args) => show::run(context, &args),
         Verb::Check(args) => check::run(context, &args),
         Verb::Start(args) => start::run(context, &args),
+        Verb::Confirm(args) => confirm::run(context, &args),
         Verb::Stop(args) => stop::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Leases(args) => leases::run(context, &args),

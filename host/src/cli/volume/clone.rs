@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let style = if args.linked { CloneStyle::Linked } else { CloneStyle::Full };
     let mut pool = Pool::open(&gate, &args.source.pool)?;
     let progress = Progress::start(format!("cloning {} to {}", args.source, args.target));
-    let facts = pool.clone_volume(&args.source.volume, args.snapshot.as_ref(), &args.target.volume, style);
+    let facts = pool.clone_volume(&args.source.volume, args.snapshot.as_ref(), &args.target.volume, style, || Ok(()));
     drop(progress);
     let row = VolumeRow::new(context, &args.target.pool, facts?, false)?;
     context.changed("volume", &args.target, "cloned", row.json())

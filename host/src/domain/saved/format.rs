@@ -124,7 +124,7 @@ impl Opened {
         let no_state = |cause: &str| {
             let mut failure = Failure::usage(format!("{} is not a saved domain that can be restored", path.display()));
             failure.causes.push(cause.to_owned());
-            failure.hint("name a file that `fief save` wrote")
+            failure.hint("name a file that `fief save` wrote, whole: nothing was changed")
         };
         let mut file = File::open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {}", path.display()))
@@ -137,41 +137,47 @@ impl Opened {
         }
         let whole = facts.len();
         if whole < HEAD + TRAILER {
-            return Err(no_state("it is too short"));
+            return Err(no_state(&format!("it ends at byte {whole}, before a state could")));
         }
         let mut head = [0; HEAD as usize];
         file.read_exact(&mut head).context(saying)?;
         let (magic, rest) = head.split_at(MAGIC.len());
         if magic != MAGIC {
-            return Err(no_state("it does not begin as one"));
+            return Err(no_state("it does not begin as one, at byte 0"));
         }
         let number = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
         let (format, length) = (number(0), number(4));
         if format != FORMAT {
-            return Err(no_state(&format!("its format is {format}, and this fief knows {FORMAT}")));
+            let cause = format!("at byte {}: its format is {format}, and this fief knows {FORMAT}", MAGIC.len());
+            return Err(match format > FORMAT {
+                true => no_state(&cause).hint("a later fief wrote it: restore it with that one"),
+                false => no_state(&cause),
+            });
         }
         let room = whole - HEAD - TRAILER;
         if length > HEADER_MAX || u64::from(length) > room {
-            return Err(no_state("its header does not end"));
+            return Err(no_state(&format!("at byte {HEAD}: its header of {length} bytes does not end")));
         }
         let mut json = vec![0; length as usize];
         file.read_exact(&mut json).context(saying)?;
-        let header: Header =
-            serde_json::from_slice(&json).map_err(|error| no_state(&format!("its header cannot be read: {error}")))?;
+        let header: Header = serde_json::from_slice(&json)
+            .map_err(|error| no_state(&format!("at byte {HEAD}: its header cannot be read: {error}")))?;
         let room = room - u64::from(length);
         if header.nvram > NVRAM_MAX || header.nvram > room {
-            return Err(no_state("its UEFI variables do not end"));
+            let at = HEAD + u64::from(length);
+            return Err(no_state(&format!("at byte {at}: its UEFI variables do not end")));
         }
         let mut trailer = [0; TRAILER as usize];
         file.seek(SeekFrom::Start(whole - TRAILER)).and_then(|_| file.read_exact(&mut trailer)).context(saying)?;
         let (length, rest) = trailer.split_at(8);
         let (sum, end) = rest.split_at(32);
         if end != END {
-            return Err(no_state("its end is missing"));
+            return Err(no_state(&format!("its end is missing, at byte {}", whole - END.len() as u64)));
         }
         let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
         if length != room - header.nvram {
-            return Err(no_state("its lengths do not fit one another"));
+            let at = whole - TRAILER;
+            return Err(no_state(&format!("at byte {at}: its lengths do not fit one another")));
         }
         let stream = (whole - TRAILER - length, length);
         let sum = sum.try_into().unwrap_or_default();
@@ -189,6 +195,11 @@ impl Opened {
         self.file.seek(SeekFrom::Start(self.stream.0 - self.header.nvram)).context(saying)?;
         self.file.read_exact(&mut bytes).context(saying)?;
         Ok(bytes)
+    }
+
+    /// Holds the whole file against its sum, ahead of a change that is made because of it.
+    pub fn verify(self) -> Result<()> {
+        self.stream(&mut std::io::sink())
     }
 
     /// Writes the stream to `target`, and holds the whole file against its sum.
@@ -216,7 +227,9 @@ impl Opened {
             }
         }
         if sum.done() != self.sum {
+            let until = self.stream.0 + self.stream.1 + 8;
             return Err(Failure::usage(format!("{} is damaged: its sum does not fit", self.path.display()))
+                .because(std::io::Error::other(format!("somewhere in the {until} bytes that stand before the sum")))
                 .hint("nothing was started; take another copy of the file, or start the domain afresh"));
         }
         Ok(())
@@ -280,7 +293,9 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(read(&path).unwrap_err().kind, Kind::Usage, "cut at {cut}");
+            let failure = read(&path).unwrap_err();
+            assert_eq!(failure.kind, Kind::Usage, "cut at {cut}");
+            assert!(failure.to_string().contains("byte"), "no place: {failure}");
         }
     }
 
@@ -295,6 +310,18 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(read(&path).unwrap_err().kind, Kind::Usage, "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn one_of_a_later_fief_is_refused_at_its_place_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[MAGIC.len()..MAGIC.len() + 4].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let failure = read(&path).unwrap_err();
+        assert!(failure.to_string().contains("at byte 16: its format is 2"), "{failure}");
+        assert!(failure.hint.unwrap().contains("later fief"));
     }
 
     #[test]

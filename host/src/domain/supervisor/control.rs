@@ -13,6 +13,7 @@ use crate::domain::State;
 use crate::domain::state;
 use crate::error::{Context, Failure, Result};
 use crate::sys::socket;
+use crate::types::{SnapshotName, VolumeRef};
 
 /// Longest request, in bytes.
 const REQUEST_MAX: u64 = 16 << 10;
@@ -50,6 +51,27 @@ pub enum Request {
     Save {
         file: PathBuf,
     },
+    /// Its disks into empty volumes of their sizes, all as at one moment. Given up where the asker goes away.
+    Copy {
+        disks: Vec<DiskTo>,
+    },
+    /// A snapshot inside each of these disks, all at one moment.
+    SnapshotCreate {
+        snapshot: SnapshotName,
+        volumes: Vec<VolumeRef>,
+    },
+    SnapshotDelete {
+        snapshot: SnapshotName,
+        volumes: Vec<VolumeRef>,
+    },
+}
+
+/// A disk, and the volume that it goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DiskTo {
+    pub from: VolumeRef,
+    pub to: VolumeRef,
 }
 
 impl Request {
@@ -66,6 +88,9 @@ impl Request {
             Request::Reboot { .. } => Some(state::Request::Reboot),
             Request::Screenshot => Some(state::Request::Look),
             Request::Save { .. } => Some(state::Request::Save),
+            Request::Copy { .. } | Request::SnapshotCreate { .. } | Request::SnapshotDelete { .. } => {
+                Some(state::Request::Copy)
+            }
         }
     }
 
@@ -75,7 +100,10 @@ impl Request {
             Request::Shutdown { timeout_ms, .. } | Request::Reboot { timeout_ms, .. } => {
                 timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE)
             }
-            Request::Save { .. } => None,
+            Request::Save { .. }
+            | Request::Copy { .. }
+            | Request::SnapshotCreate { .. }
+            | Request::SnapshotDelete { .. } => None,
             Request::Status
             | Request::Stop
             | Request::Console
@@ -139,6 +167,11 @@ impl Asker {
         });
     }
 
+    /// Completes once nobody waits for the answer any more.
+    pub async fn gone(&mut self) {
+        self.answer.closed().await;
+    }
+
     pub fn respond(self, response: Response) {
         // An asker that went away needs no answer.
         let _ = self.answer.send(response);
@@ -153,6 +186,23 @@ pub fn listen(folder: &Path, name: &str) -> Result<UnixListener> {
             UnixListener::from_std(listener)
         })
         .context(|| format!("cannot listen at {name}"))
+}
+
+/// The answer; none where the asker closes its end before that, or the supervisor ends.
+async fn answer_or_gone(
+    reader: &mut BufReader<UnixStream>,
+    mut answered: oneshot::Receiver<Response>,
+) -> Option<Response> {
+    tokio::select! {
+        biased;
+        answer = &mut answered => return answer.ok(),
+        said = reader.fill_buf() => match said {
+            Ok([]) | Err(_) => return None,
+            // Too early; a console's stream goes on with it.
+            Ok(_) => {}
+        }
+    }
+    answered.await.ok()
 }
 
 /// Serves one connection: reads a request, hands it to the supervisor's loop, writes its answer. Gives the stream
@@ -181,7 +231,7 @@ pub async fn serve(stream: UnixStream, requests: tokio::sync::mpsc::Sender<Asked
             if requests.send(asked).await.is_err() {
                 return None;
             }
-            (console, answered.await.ok()?)
+            (console, answer_or_gone(&mut reader, answered).await?)
         }
         Err(error) => {
             (false, Response::Failed(Failure::usage("the supervisor does not know this request").because(error)))

@@ -1,20 +1,18 @@
 //! What a hypervisor says, in the words of the state machine.
 
-use crate::domain::state::{Happening, State};
+use crate::domain::state::Happening;
 use crate::error::Result;
 use crate::hypervisor::Event;
 use crate::hypervisor::qemu::qmp;
 
 /// What happened while no supervisor was there to hear of it.
-pub async fn missed(monitor: &qmp::Monitor, recorded: State) -> Result<Option<Happening>> {
+pub async fn missed(monitor: &qmp::Monitor) -> Result<Option<Happening>> {
     Ok(match monitor.status().await? {
-        // Killed after the record said running and before the guest was let go; a restored one is paused then. Where
-        // it was about to be paused instead, whoever asked for that asks again.
-        qmp::RunState::Prelaunch | qmp::RunState::Paused if recorded == State::Running => {
+        // Killed after the record said running and before the guest was let go.
+        qmp::RunState::Prelaunch => {
             monitor.resume().await?;
             None
         }
-        qmp::RunState::Prelaunch => None,
         qmp::RunState::Running | qmp::RunState::Suspended => Some(Happening::Resumed),
         qmp::RunState::Shutdown => Some(Happening::PoweredOff),
         qmp::RunState::GuestPanicked | qmp::RunState::InternalError => Some(Happening::Crashed),

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use tokio::sync::oneshot;
+
 use super::control::{Answer, Asker};
 use crate::error::Result;
 
@@ -11,7 +13,6 @@ use crate::error::Result;
 #[derive(Debug)]
 pub enum JobEnd {
     /// The domain goes on.
-    #[expect(dead_code, reason = "copies of a running domain end so")]
     GoOn(Answer),
     /// The guest's state is in a file, and it must not go on here.
     Saved,
@@ -23,18 +24,41 @@ pub struct Job {
     pub asker: Asker,
     /// Dropped where the domain is stopped meanwhile: it then leaves nothing half done.
     pub work: Pin<Box<dyn Future<Output = Result<JobEnd>>>>,
+    /// Tells the work, where that is for its asker alone, that the asker went away.
+    given_up: Option<oneshot::Sender<()>>,
+    /// It lets the guest stand still for a moment, which is not the guest's pause.
+    pub stills: bool,
 }
 
 impl Job {
     pub fn new(doing: &'static str, asker: Asker, work: impl Future<Output = Result<JobEnd>> + 'static) -> Self {
-        Job { doing, asker, work: Box::pin(work) }
+        Job { doing, asker, work: Box::pin(work), given_up: None, stills: false }
+    }
+
+    /// One that only its asker wants: `given_up` tells the work that it may stop, in good order.
+    pub fn of_asker(
+        doing: &'static str,
+        asker: Asker,
+        given_up: oneshot::Sender<()>,
+        work: impl Future<Output = Result<JobEnd>> + 'static,
+    ) -> Self {
+        Job { given_up: Some(given_up), stills: true, ..Job::new(doing, asker, work) }
     }
 }
 
 /// The end of the job, or never where there is none.
 pub async fn ended(job: &mut Option<Job>) -> Result<JobEnd> {
-    match job {
-        Some(job) => job.work.as_mut().await,
-        None => std::future::pending().await,
+    let Some(job) = job else { return std::future::pending().await };
+    if job.given_up.is_some() {
+        tokio::select! {
+            biased;
+            end = job.work.as_mut() => return end,
+            () = job.asker.gone() => {}
+        }
+        if let Some(given_up) = job.given_up.take() {
+            // Work that has just ended needs no telling.
+            let _ = given_up.send(());
+        }
     }
+    job.work.as_mut().await
 }

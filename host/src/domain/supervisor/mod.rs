@@ -13,6 +13,7 @@
 mod connect;
 mod console;
 pub mod control;
+mod copying;
 mod ending;
 mod filters;
 mod heard;
@@ -24,5 +25,6 @@ mod saving;
 mod undo;
 mod watch;
 
+pub use copying::Copying;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;

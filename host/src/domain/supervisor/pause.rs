@@ -45,6 +45,9 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Reset
                     | Request::Reboot { .. }
                     | Request::Save { .. }
+                    | Request::Copy { .. }
+                    | Request::SnapshotCreate { .. }
+                    | Request::SnapshotDelete { .. }
                     | Request::Screenshot => asker.respond(Response::Failed(
                         Failure::conflict("the domain is about to start again").hint("try again in a moment"),
                     )),

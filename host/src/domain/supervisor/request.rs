@@ -70,6 +70,18 @@ impl Loop<'_> {
                 self.save(file, asker, connected).await;
                 Ok(None)
             }
+            Request::Copy { disks } => {
+                self.copy(disks, asker, &connected.monitor)?;
+                Ok(None)
+            }
+            Request::SnapshotCreate { snapshot, volumes } => {
+                self.snapshot(snapshot, &volumes, asker, &connected.monitor);
+                Ok(None)
+            }
+            Request::SnapshotDelete { snapshot, volumes } => {
+                self.delete_snapshot(snapshot, &volumes, asker, &connected.monitor);
+                Ok(None)
+            }
             Request::Screenshot => {
                 let picture = picture(&connected.monitor, &self.folder()).await;
                 self.answer(asker, picture.map(|name| Answer::File { name }));
@@ -113,6 +125,9 @@ impl Loop<'_> {
                 | Request::Resume
                 | Request::Reset
                 | Request::Save { .. }
+                | Request::Copy { .. }
+                | Request::SnapshotCreate { .. }
+                | Request::SnapshotDelete { .. }
                 | Request::Screenshot,
             ) => Err(Response::Failed(
                 Failure::conflict(format!("domain {name} is being {}", job.doing))
@@ -204,8 +219,10 @@ impl Loop<'_> {
         let Some(job) = self.job.take() else { return Ok(None) };
         match end {
             Ok(super::job::JobEnd::GoOn(answer)) => {
+                self.record.copying = None;
+                let recorded = self.record.save(self.layout);
                 self.answer(job.asker, Ok(answer));
-                Ok(None)
+                recorded.map(|()| None)
             }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
@@ -214,6 +231,7 @@ impl Loop<'_> {
             }
             Err(failure) => {
                 self.record.saving = None;
+                self.record.copying = None;
                 if let Err(failure) = self.record.save(self.layout) {
                     tracing::error!(%failure, "the record still speaks of a save that came to nothing");
                 }

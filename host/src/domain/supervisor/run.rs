@@ -18,7 +18,8 @@ use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
 use crate::hypervisor::Places;
-use crate::sys::{boot_id, durable, process};
+use crate::sys::process::boot_id;
+use crate::sys::{durable, process};
 use crate::types::DomainName;
 
 /// Why a supervisor was started.
@@ -97,6 +98,8 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
             life.clear_remains()?;
             match purpose {
                 Purpose::Start => {
+                    // Of a restore that was killed before its supervisor was there.
+                    store::forget_restoring(layout, name)?;
                     life.definition = store::load(layout, name)?;
                     None
                 }
@@ -173,6 +176,7 @@ impl Life<'_> {
             started: Timestamp::now(),
             volumes: steps::volumes(&self.definition).map(|(volume, _)| volume.clone()).collect(),
             cards: Vec::new(),
+            held: false,
             places: Some(places.clone()),
         });
         self.record.memory = self.definition.memory;
@@ -194,11 +198,13 @@ impl Life<'_> {
         };
         let (next, _) = step(State::Starting, Happening::Launched, self.rules());
         let mut entry = Entry::Fresh;
+        let restored = state.is_some();
         if let Some(opened) = state {
             if opened.header.paused {
                 entry = Entry::Still;
             }
-            if let Err(failure) = watcher.receive(opened).and_then(|()| fault::point("restore.received")) {
+            let received = watcher.receive(opened).and_then(|()| fault::point("restore.received"));
+            if let Err(failure) = received {
                 return Err(self.failed(failure));
             }
         }
@@ -207,17 +213,23 @@ impl Life<'_> {
             Entry::Still => step(next, Happening::Paused, self.rules()).0,
         };
         // From here on the guest may write to its disks: what was saved before no longer fits them.
+        let fitting = (self.record.runs, self.record.saved.take());
         self.record.runs += 1;
-        self.record.saved = None;
         let warning = launched.warning.clone();
         if let Some(run) = &mut self.record.run {
             run.hypervisor = launched.hypervisor;
             run.accelerator = launched.accelerator;
             run.warning = launched.warning;
             run.cards = launched.cards;
+            run.held = restored && entry == Entry::Fresh;
         }
-        if let Err(failure) = self.record.save(layout) {
+        let recorded = self.record.save(layout).and_then(|()| match restored {
+            true => fault::point("restore.recorded"),
+            false => Ok(()),
+        });
+        if let Err(failure) = recorded {
             drop(watcher);
+            (self.record.runs, self.record.saved) = fitting;
             return Err(self.failed(failure));
         }
         tracing::info!(domain = %name, id, "running");

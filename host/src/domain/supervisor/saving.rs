@@ -220,8 +220,10 @@ fn name(partial: &Path, file: &Path) -> Result<()> {
 }
 
 /// Work that blocks, off the loop; it begins at once.
-fn in_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> impl Future<Output = Result<T>> {
+pub(super) fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> {
     let (done, outcome) = oneshot::channel();
     std::thread::spawn(move || done.send(work()));
-    async move { outcome.await.unwrap_or_else(|_| Err(Failure::other("a step of the save panicked"))) }
+    async move { outcome.await.unwrap_or_else(|_| Err(Failure::other("a step beside the loop panicked"))) }
 }

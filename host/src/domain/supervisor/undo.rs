@@ -8,7 +8,7 @@ use crate::domain::state::{Happening, State, step};
 use crate::domain::{steps, store};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
-use crate::sys::boot_id;
+use crate::sys::process::boot_id;
 
 impl Life<'_> {
     /// Undoes what a killed supervisor left of a run whose hypervisor is gone too.
@@ -47,6 +47,7 @@ impl Life<'_> {
         for failure in &failures {
             tracing::error!(domain = %name, %failure, "a step could not be undone");
         }
+        self.record.copying = None;
         // A save that was under way has come about if its file stands, whoever was killed meanwhile.
         let saved = self.record.saving.take().and_then(|saving| {
             let stands = saving.stands();

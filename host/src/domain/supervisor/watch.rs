@@ -26,7 +26,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::{Places, qemu};
+use crate::hypervisor::{Event, Places, qemu};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -167,15 +167,19 @@ impl Loop<'_> {
                 if self.definition.memory < self.definition.max_memory {
                     connected.monitor.set_balloon(self.definition.memory).await?;
                 }
-                connected.monitor.resume().await?;
+                self.let_go(connected).await?;
                 fault::point("start.let-go")?;
                 Ok(None)
             }
             Entry::Still => Ok(None),
             Entry::Adopted => {
+                if self.record.run.as_ref().is_some_and(|run| run.held) {
+                    self.let_go(connected).await?;
+                }
+                self.settle_copying(connected).await?;
                 let mut happening = self.settle_saving(connected).await?;
                 if happening.is_none() {
-                    happening = missed(&connected.monitor, self.record.state).await?;
+                    happening = missed(&connected.monitor).await?;
                 }
                 match happening {
                     Some(missed) => self.happened(missed, connected).await,
@@ -197,6 +201,8 @@ impl Loop<'_> {
             let happening = tokio::select! {
                 biased;
                 event = connected.events.recv(), if monitor_open => match event {
+                    // What a job does to the guest for a moment is none of its own doing.
+                    Some(Event::Paused | Event::Resumed) if self.job.as_ref().is_some_and(|job| job.stills) => None,
                     Some(event) => heard(&event),
                     None => {
                         monitor_open = false;
@@ -266,6 +272,17 @@ impl Loop<'_> {
             if let Some(ending) = self.happened(happening, &mut connected).await? {
                 return Ok(ending);
             }
+        }
+    }
+
+    async fn let_go(&mut self, connected: &Connected) -> Result<()> {
+        connected.monitor.resume().await?;
+        match &mut self.record.run {
+            Some(run) if run.held => {
+                run.held = false;
+                self.record.save(self.layout)
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ mod dhcp;
 mod directory;
 mod firewall;
 mod image;
-mod link;
+pub(super) mod link;
 mod process;
 
 use std::os::fd::OwnedFd;
@@ -26,10 +26,14 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
@@ -50,9 +54,12 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
+        // What it wrote goes with the image that was made for it.
+        Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -60,9 +67,11 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. } => image::undo(gate, operation, outcome),
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } | Operation::TapCreate { .. } => {
-            link::undo(gate, operation, outcome)
-        }
+        Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
+        | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
@@ -81,12 +90,16 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. }
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
@@ -109,7 +122,10 @@ pub(super) fn filter_tables(operation: &Operation) -> Vec<String> {
 /// are looked at: other tools of the host change these.
 pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
-        Operation::BridgeCreate { .. } | Operation::BridgeAddress { .. } => link::missing(operation),
+        Operation::BridgeCreate { .. }
+        | Operation::BridgeJoin { .. }
+        | Operation::BridgeAddress { .. }
+        | Operation::LinkEnslave { .. } => link::missing(gate, operation),
         Operation::BridgeReach { .. } | Operation::TapCreate { .. } => firewall::missing(gate, operation),
         Operation::DhcpServe { .. } => dhcp::missing(gate, operation),
         Operation::DirectoryOpen { .. }
@@ -123,6 +139,8 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::SnapshotList { .. }
+        | Operation::ForeignInspect { .. }
+        | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorStart { .. }

@@ -11,8 +11,20 @@ use crate::sandbox::version::v0_1::fief::types::types::Error;
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 fn link(facts: LinkFacts) -> Link {
-    let LinkFacts { name, kind, mac, mtu, up, addresses, bridge, owned } = facts;
+    let LinkFacts { name, kind, mac, mtu, up, addresses, bridge, owned, bridge_id: _, stp: _ } = facts;
     Link { name, kind, mac, mtu, up, addresses, bridge, owned }
+}
+
+fn one(reply: Reply) -> wasmtime::Result<Link> {
+    match reply {
+        Reply::Link(facts) => Ok(link(facts)),
+        Reply::Nothing
+        | Reply::Image(_)
+        | Reply::Snapshot(_)
+        | Reply::Snapshots(_)
+        | Reply::Space { .. }
+        | Reply::Links(_) => mismatch(&reply),
+    }
 }
 
 impl Host for Room {
@@ -29,18 +41,13 @@ impl Host for Room {
     }
     fn ensure(&mut self, spec: BridgeSpec) -> Answer<Link> {
         let BridgeSpec { name, stp, mtu, mac } = spec;
-        self.ask(Ask::Ensure { name, stp, mtu, mac }, |reply| match reply {
-            Reply::Link(facts) => Ok(link(facts)),
-            Reply::Nothing
-            | Reply::Image(_)
-            | Reply::Snapshot(_)
-            | Reply::Snapshots(_)
-            | Reply::Space { .. }
-            | Reply::Links(_) => mismatch(&reply),
-        })
+        self.ask(Ask::Ensure { name, stp, mtu, mac }, one)
     }
-    fn enslave(&mut self, bridge: String, link: String) -> Answer<()> {
-        self.ask(Ask::Enslave { bridge, link }, nothing)
+    fn join(&mut self, bridge: String) -> Answer<Link> {
+        self.ask(Ask::Join { bridge }, one)
+    }
+    fn enslave(&mut self, bridge: String, link: String, vlan: Option<u16>) -> Answer<()> {
+        self.ask(Ask::Enslave { bridge, link, vlan }, nothing)
     }
     fn address(&mut self, bridge: String, cidr: String) -> Answer<()> {
         self.ask(Ask::Address { bridge, cidr }, nothing)

@@ -65,9 +65,13 @@ pub enum Ask {
         mtu: Option<u32>,
         mac: Option<String>,
     },
+    Join {
+        bridge: String,
+    },
     Enslave {
         bridge: String,
         link: String,
+        vlan: Option<u16>,
     },
     Address {
         bridge: String,

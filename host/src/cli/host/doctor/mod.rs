@@ -1,5 +1,6 @@
 //! `fief host doctor`: everything on this machine that fief stands on, each with what to do where it is amiss.
 
+mod forward;
 mod kernel;
 mod network;
 mod state;

@@ -19,7 +19,8 @@ pub(crate) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
     refuse_in_use(context, &args.volume, "take a snapshot of")?;
-    let facts = Pool::open(&gate, &args.volume.pool)?.create_snapshot(&args.volume.volume, &args.snapshot)?;
+    let facts =
+        Pool::open(&gate, &args.volume.pool)?.create_snapshot(&args.volume.volume, &args.snapshot, || Ok(()))?;
     let row = SnapshotRow { volume: args.volume.clone(), facts };
     context.changed("snapshot", &args.snapshot, "created", row.json())
 }

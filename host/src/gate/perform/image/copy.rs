@@ -78,7 +78,7 @@ fn copy_raw(source: &Layer, target: &Place, to: &File) -> Result<()> {
 }
 
 /// Copies the parts of `from` that hold data, up to `size`, to a file of that size that is all hole.
-fn copy_data(from: &File, to: &File, size: u64) -> io::Result<()> {
+pub(super) fn copy_data(from: &File, to: &File, size: u64) -> io::Result<()> {
     let mut at = 0;
     while at < size {
         let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {

@@ -7,6 +7,7 @@ mod aside;
 mod copy;
 mod create;
 mod delete;
+mod foreign;
 mod open;
 mod place;
 mod qcow2;
@@ -46,6 +47,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         Operation::SnapshotDelete { image, snapshot } => snapshot::delete(gate, Place::find(gate, image)?, snapshot),
         Operation::SnapshotRevert { image, snapshot } => snapshot::revert(gate, Place::find(gate, image)?, snapshot),
         Operation::SnapshotList { image } => snapshot::list(Place::find(gate, image)?),
+        Operation::ForeignInspect { source } => foreign::inspect(source),
+        Operation::ImageFill { image, format, source } => {
+            foreign::fill(gate, Place::find(gate, image)?, *format, source)
+        }
         other => Err(stray(other)),
     }
 }
@@ -120,6 +125,7 @@ fn recorded_path(outcome: &Outcome) -> Option<&Path> {
         | Outcome::Directory
         | Outcome::Space { .. }
         | Outcome::Image { .. }
+        | Outcome::ImageFilled { .. }
         | Outcome::Snapshots { .. }
         | Outcome::Chain { .. }
         | Outcome::Links { .. }

@@ -81,13 +81,8 @@ mod tests {
         Link {
             index: 2,
             name: "eth0".into(),
-            kind: "ether".into(),
-            mac: vec![0; 6],
-            mtu: 1500,
-            up: true,
-            alias: None,
-            controller: None,
             addresses: vec![("fe80::1".parse().unwrap(), 64), (address.parse().unwrap(), prefix)],
+            ..Link::default()
         }
     }
 

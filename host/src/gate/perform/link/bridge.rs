@@ -13,7 +13,7 @@ use crate::types::{InterfaceName, MacAddress, NetworkName};
 
 /// The address of a bridge that was given none: locally administered, and the same each time, so that guests which
 /// keep the host's address in their caches find it again.
-fn stable_mac(network: &NetworkName) -> [u8; 6] {
+pub(super) fn stable_mac(network: &NetworkName) -> [u8; 6] {
     let digest = Sha256::digest(alias(network));
     [0x02, digest[0], digest[1], digest[2], digest[3], digest[4]]
 }
@@ -64,6 +64,22 @@ pub(super) fn create(
                 Err(failure)
             }
             Err(failure) => Err(failure),
+        }
+    })
+}
+
+/// A bridge of the operator's, used as it is.
+pub(super) fn join(network: &NetworkName, bridge: &InterfaceName) -> Result<Outcome> {
+    netlink::run(async |handle| {
+        let links = Links::read(handle).await?;
+        let link = links.named(bridge).ok_or_else(|| {
+            Failure::not_found(format!("there is no bridge {bridge}"))
+                .hint("make it, or name an uplink in the network's settings for a bridge that fief makes")
+        })?;
+        match link.alias.as_deref().and_then(|alias| alias.strip_prefix("fief:")) {
+            Some(_) => Err(foreign(link, network)),
+            None if link.is_bridge() => Ok(Outcome::Link { facts: links.facts(link, &alias(network)) }),
+            None => Err(Failure::conflict(format!("{bridge} is there, and is no bridge"))),
         }
     })
 }

@@ -8,8 +8,11 @@ mod owner;
 mod shape;
 mod sysctl;
 mod tap;
+mod uplink;
+mod vlan;
 
 pub(super) use owner::owned_bridge;
+pub(in crate::gate) use uplink::silent;
 
 use super::firewall::Admission;
 use super::{Done, Gate, Operation, Outcome};
@@ -22,6 +25,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
             bridge::create(network, bridge, *stp, *mtu, *mac)?
         }
         Operation::BridgeAddress { network, bridge, address } => address::set(network, bridge, *address)?,
+        Operation::BridgeJoin { network, bridge } => bridge::join(network, bridge)?,
+        Operation::LinkEnslave { network, bridge, link, vlan: None } => uplink::enslave(gate, network, bridge, link)?,
+        Operation::LinkEnslave { network, bridge, link, vlan: Some(id) } => vlan::enslave(network, bridge, link, *id)?,
         Operation::TapCreate { domain, tap, bridge, mac, mtu, admit_address, spoofing, bandwidth } => {
             let admission =
                 Admission { mac: *mac, address: *admit_address, spoofing: *spoofing, bandwidth: *bandwidth };
@@ -39,16 +45,25 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
     match operation {
         Operation::BridgeCreate { network, bridge, mac, .. } => bridge::remove(network, bridge, *mac),
         Operation::BridgeAddress { network, bridge, address } => address::unset(network, bridge, *address),
+        Operation::LinkEnslave { network, bridge, vlan: None, .. } => {
+            uplink::release(&uplink::folder(gate, network), bridge)
+        }
+        Operation::LinkEnslave { network, link, vlan: Some(id), .. } => vlan::remove(network, link, *id),
         Operation::TapCreate { domain, tap, .. } => tap::remove(gate, domain, tap),
         _ => Ok(()),
     }
 }
 
 /// Whether what the operation made is still there; else what is missing.
-pub(super) fn missing(operation: &Operation) -> Result<Option<String>> {
+pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<String>> {
     match operation {
         Operation::BridgeCreate { network, bridge, .. } => owner::missing_bridge(network, bridge),
         Operation::BridgeAddress { network, bridge, address } => address::missing(network, bridge, *address),
+        Operation::BridgeJoin { bridge, .. } => owner::missing_joined(bridge),
+        Operation::LinkEnslave { network, bridge, link, vlan: Some(id) } => vlan::missing(network, bridge, link, *id),
+        Operation::LinkEnslave { network, bridge, link, vlan: None } => {
+            uplink::missing(&uplink::folder(gate, network), bridge, link)
+        }
         _ => Ok(None),
     }
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage,
+};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 
 use crate::error::{Context, Failure, Kind, Result};
@@ -41,7 +44,7 @@ pub(in crate::gate::perform) fn run<T: Send>(body: impl AsyncFnOnce(&Handle) -> 
 }
 
 /// A link and its addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::gate::perform) struct Link {
     pub(in crate::gate::perform) index: u32,
     pub(in crate::gate::perform) name: String,
@@ -52,6 +55,12 @@ pub(in crate::gate::perform) struct Link {
     pub(super) alias: Option<String>,
     pub(super) controller: Option<u32>,
     pub(in crate::gate::perform) addresses: Vec<(IpAddr, u8)>,
+    /// Of a bridge: priority and address, and whether it runs the spanning tree protocol.
+    pub(super) bridge_id: Option<String>,
+    pub(super) stp: bool,
+    /// Of a VLAN's link: the VLAN, and the link that it is on.
+    pub(super) vlan: Option<u16>,
+    pub(super) parent: Option<u32>,
 }
 
 impl Link {
@@ -72,14 +81,9 @@ impl Link {
         };
         let mut link = Link {
             index: message.header.index,
-            name: String::new(),
             kind: kind.into(),
-            mac: Vec::new(),
-            mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
-            alias: None,
-            controller: None,
-            addresses: Vec::new(),
+            ..Link::default()
         };
         for attribute in message.attributes {
             match attribute {
@@ -88,17 +92,34 @@ impl Link {
                 LinkAttribute::Address(mac) => link.mac = mac,
                 LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
                 LinkAttribute::Controller(index) => link.controller = Some(index),
-                LinkAttribute::LinkInfo(infos) => {
-                    for info in infos {
-                        if let LinkInfo::Kind(kind) = info {
-                            link.kind = kind.to_string();
-                        }
-                    }
-                }
+                LinkAttribute::Link(parent) => link.parent = Some(parent),
+                LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| link.learn(info)),
                 _ => {}
             }
         }
         link
+    }
+
+    fn learn(&mut self, info: LinkInfo) {
+        match info {
+            LinkInfo::Kind(kind) => self.kind = kind.to_string(),
+            LinkInfo::Data(InfoData::Bridge(all)) => {
+                for one in all {
+                    match one {
+                        InfoBridge::BridgeId(id) => {
+                            let address: String = id.address.iter().map(|byte| format!("{byte:02x}")).collect();
+                            self.bridge_id = Some(format!("{:04x}.{address}", id.priority));
+                        }
+                        InfoBridge::StpState(state) => self.stp = state != BridgeStpState::Disabled,
+                        _ => {}
+                    }
+                }
+            }
+            LinkInfo::Data(InfoData::Vlan(all)) => {
+                self.vlan = all.iter().find_map(|one| if let InfoVlan::Id(id) = one { Some(*id) } else { None });
+            }
+            _ => {}
+        }
     }
 }
 
@@ -148,12 +169,14 @@ impl Links {
                 .filter(|l| l.is_bridge())
                 .map(|l| l.name.clone()),
             owned: link.is_bridge() && link.alias.as_deref() == Some(owner),
+            bridge_id: link.bridge_id.clone(),
+            stp: link.stp,
         }
     }
 }
 
 /// The host's own end: `Local` on a point-to-point link, where `Address` is the peer.
-fn address_of(message: &AddressMessage) -> Option<IpAddr> {
+pub(super) fn address_of(message: &AddressMessage) -> Option<IpAddr> {
     let mut peer = None;
     for attribute in &message.attributes {
         match attribute {
@@ -198,7 +221,7 @@ pub(super) async fn remove_address(handle: &Handle, link: &Link, cidr: Cidr) -> 
     }
 }
 
-fn errno(error: &rtnetlink::Error) -> Option<i32> {
+pub(super) fn errno(error: &rtnetlink::Error) -> Option<i32> {
     match error {
         rtnetlink::Error::NetlinkError(message) => Some(message.raw_code().abs()),
         _ => None,

@@ -53,6 +53,18 @@ pub(in crate::gate::perform) fn owned_bridge(network: &NetworkName, bridge: &Int
     netlink::run(async |handle| own(&Links::read(handle).await?, network, bridge).cloned())
 }
 
+/// What of a bridge that was joined is missing.
+pub(super) fn missing_joined(bridge: &InterfaceName) -> Result<Option<String>> {
+    netlink::run(async |handle| {
+        let links = Links::read(handle).await?;
+        Ok(match links.named(bridge) {
+            Some(link) if link.is_bridge() && link.up => None,
+            Some(link) if link.is_bridge() => Some(format!("bridge {bridge} is down")),
+            Some(_) | None => Some(format!("there is no bridge {bridge}")),
+        })
+    })
+}
+
 pub(super) fn missing_bridge(network: &NetworkName, bridge: &InterfaceName) -> Result<Option<String>> {
     netlink::run(async |handle| {
         let links = Links::read(handle).await?;

@@ -141,6 +141,10 @@ pub fn arguments(plan: &Plan<'_>) -> Result<Vec<String>> {
     list.json("-device", json!({"driver": "virtio-rng-pci", "rng": "entropy0", "addr": slot(ENTROPY)}));
     // Linux has a driver for the ISA form since 3.11, for the PCI form since 5.12.
     list.json("-device", json!({"driver": "pvpanic"}));
+    if plan.places.hardware >= 2 {
+        let generation = definition.generation_id.to_string();
+        list.json("-device", json!({"driver": "vmgenid", "id": "generation0", "guid": generation}));
+    }
     if definition.debug_exit {
         list.json("-device", json!({"driver": "isa-debug-exit", "iobase": 0xf4, "iosize": 4}));
     }

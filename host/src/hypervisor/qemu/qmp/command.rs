@@ -36,6 +36,15 @@ commands! {
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
+    "blockdev-mirror" BlockdevMirror {
+        job_id: String, device: String, target: String, sync: &'static str, copy_mode: &'static str,
+        filter_node_name: String, auto_dismiss: bool
+    } -> IgnoredAny;
+    "block-job-cancel" BlockJobCancel { device: String, force: bool } -> IgnoredAny;
+    "query-jobs" QueryJobs {} -> Vec<Job>;
+    "job-dismiss" JobDismiss { id: String } -> IgnoredAny;
+    "transaction" Transaction { actions: Vec<Value> } -> IgnoredAny;
+    "blockdev-snapshot-delete-internal-sync" SnapshotDelete { device: String, name: String } -> IgnoredAny;
     "migrate" Migrate { uri: &'static str } -> IgnoredAny;
     "migrate-incoming" MigrateIncoming { uri: &'static str } -> IgnoredAny;
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
@@ -109,6 +118,26 @@ pub(super) struct Drive {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Node {
     pub(super) node_name: Option<String>,
+}
+
+/// `JobInfo` (qapi/job.json).
+#[derive(Debug, Deserialize)]
+pub(super) struct Job {
+    pub(super) id: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) status: JobStatus,
+    pub(super) error: Option<String>,
+}
+
+/// How far a job is (`JobStatus`); those on the way are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum JobStatus {
+    Ready,
+    Concluded,
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Deserialize)]

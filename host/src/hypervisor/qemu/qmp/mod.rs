@@ -10,6 +10,7 @@
 
 mod command;
 mod connection;
+pub mod copy;
 mod device;
 mod state;
 mod wire;
@@ -128,11 +129,20 @@ impl Monitor {
     }
 
     async fn execute<C: Command>(&self, command: &C, descriptor: Option<OwnedFd>) -> Result<C::Answer> {
+        self.execute_within(command, descriptor, ANSWER_WITHIN).await
+    }
+
+    async fn execute_within<C: Command>(
+        &self,
+        command: &C,
+        descriptor: Option<OwnedFd>,
+        limit: Duration,
+    ) -> Result<C::Answer> {
         let saying = || format!("the hypervisor did not do {}", C::NAME);
         let answer = self.connection.execute(C::NAME, command, descriptor.as_ref().map(AsFd::as_fd));
-        let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await.map_err(|_| {
+        let answer = tokio::time::timeout(limit, answer).await.map_err(|_| {
             Failure::new(Kind::TimedOut, saying())
-                .because(std::io::Error::other(format!("no answer in {ANSWER_WITHIN:?}")))
+                .because(std::io::Error::other(format!("no answer in {limit:?}")))
                 .hint("it stands still, or waits for its storage, and may do it late; `fief stop` ends it")
         })?;
         let answer = answer.map_err(|error| Failure::other(saying()).because(error))?;

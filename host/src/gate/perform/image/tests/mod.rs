@@ -3,6 +3,7 @@
 
 mod chain;
 mod crash;
+mod foreign;
 mod life;
 
 use std::os::fd::OwnedFd;

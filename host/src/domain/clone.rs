@@ -1,0 +1,358 @@
+//! A domain made from another: the disks that it writes to are copied or linked, all else is as there but for what
+//! must not be the same twice on one network. Everything is looked at before anything is made.
+//!
+//! ```text
+//!   plan ─▸ intent ─▸ each disk: a volume, noted ─▸ (it runs: all disks filled as at one moment) ─▸ defined ─▸ intent gone
+//!                └──────────── any failure, or killed: the volumes go, nothing is defined ──────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::config::domain::{Card, DiskDevice, DomainDefinition, Identity, RandomIdentity};
+use crate::domain::pools::Pools;
+use crate::domain::state::{Admission, Request as Verb, admit};
+use crate::domain::supervisor::control::{DiskTo, Request};
+use crate::domain::unfinished::{Intent, Unfinished, is_defined};
+use crate::domain::{Record, State, client, store, users_of_volume};
+use crate::error::{Failure, Kind, Result};
+use crate::fault;
+use crate::gate::operation::Preallocation;
+use crate::gate::{Gate, Mode};
+use crate::layout::Layout;
+use crate::sandbox::protocol::{CloneStyle, VolumeFacts};
+use crate::storage::{Pool, VolumeSpec};
+use crate::sys::durable;
+use crate::types::{ByteSize, DomainName, PoolName, VolumeName, VolumeRef};
+
+/// A disk of the source's, and where its copy goes.
+#[derive(Debug)]
+struct Part {
+    /// By place in the definition, from 0.
+    index: usize,
+    from: VolumeRef,
+    to: VolumeRef,
+    facts: VolumeFacts,
+}
+
+/// A clone that can be made.
+#[derive(Debug)]
+pub struct Plan {
+    source: DomainName,
+    runs: bool,
+    style: CloneStyle,
+    definition: DomainDefinition,
+    nvram: Option<Vec<u8>>,
+    parts: Vec<Part>,
+    notes: Vec<String>,
+}
+
+impl Plan {
+    /// # Errors
+    /// `NotFound` for what is not there, `Conflict` for a name that is taken or a state that does not allow it,
+    /// `NoRoom` where the copies of a running domain's disks would find none.
+    pub fn new(gate: &Gate, source: &DomainName, name: &DomainName, style: CloneStyle) -> Result<Plan> {
+        let layout = gate.layout();
+        if !layout.domain(source).exists() {
+            return Err(store::no_such(layout, source));
+        }
+        store::is_free(layout, name, None)?;
+        let runs = match admit(client::settled_start(layout, source)?, Verb::Copy) {
+            Admission::Accept => true,
+            Admission::Already => false,
+            Admission::Deny { because, hint } => {
+                return Err(Failure::conflict(format!("cannot clone domain {source}: {because}")).hint(hint));
+            }
+        };
+        if runs && style == CloneStyle::Linked {
+            return Err(Failure::conflict(format!("cannot make a linked clone of {source} while it runs")).hint(
+                format!("a linked clone stands on disks that are not written to: `fief shutdown {source}` first, or leave --linked out for a full copy"),
+            ));
+        }
+        let running = if runs { store::load_running(layout, source)? } else { None };
+        let definition = match running {
+            Some(running) => running,
+            None => store::load(layout, source)?,
+        };
+        let mut pools = Pools::default();
+        let parts = parts(gate, &mut pools, &definition, name, runs)?;
+        if runs {
+            has_room(gate, &mut pools, &parts)?;
+        }
+        let nvram = std::fs::read(layout.domain(source).join("nvram")).ok();
+        let (definition, notes) = another(&definition, name, &parts, &mut RandomIdentity);
+        Ok(Plan { source: source.clone(), runs, style, definition, nvram, parts, notes })
+    }
+
+    /// What is not as in the source, where that may surprise.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+    pub fn definition(&self) -> &DomainDefinition {
+        &self.definition
+    }
+    pub fn volumes(&self) -> impl Iterator<Item = &VolumeRef> {
+        self.parts.iter().map(|part| &part.to)
+    }
+
+    /// Makes it. After an error nothing of it is left.
+    pub fn make(&self, gate: &Gate) -> Result<()> {
+        if gate.mode() == Mode::DryRun {
+            return self.make_volumes(gate, &mut |_| Ok(()));
+        }
+        let layout = gate.layout();
+        // One that is off must not be started, changed or removed while its disks are read.
+        let _held = if self.runs { None } else { Some(hold(layout, &self.source)?) };
+        let name = &self.definition.name;
+        let intent = Intent::Clone { name: name.clone(), uuid: self.definition.uuid, volumes: Vec::new() };
+        let mut unfinished = Unfinished::begin(gate, intent)?;
+        let made = self.steps(gate, &mut unfinished);
+        match made {
+            Ok(()) => unfinished.end(),
+            Err(failure) => Err(unfinished.undone(gate, failure)),
+        }
+    }
+
+    fn steps(&self, gate: &Gate, unfinished: &mut Unfinished) -> Result<()> {
+        let layout = gate.layout();
+        fault::point("clone.begun")?;
+        self.make_volumes(gate, &mut |volume| {
+            unfinished.add(volume)?;
+            fault::point("clone.volume")
+        })?;
+        if self.runs {
+            self.fill(layout)?;
+        }
+        fault::point("clone.copied")?;
+        store::create_with(layout, &self.definition, self.nvram.as_deref())?;
+        fault::point("clone.defined")
+    }
+
+    /// Copies or links; of a running domain the volumes are empty until they are filled.
+    fn make_volumes(&self, gate: &Gate, note: &mut dyn FnMut(&VolumeRef) -> Result<()>) -> Result<()> {
+        let mut pools = Pools::default();
+        for part in &self.parts {
+            let pool = pools.of(gate, &part.to.pool)?;
+            if self.runs {
+                let spec = VolumeSpec {
+                    name: part.to.volume.clone(),
+                    size: ByteSize::from_bytes(part.facts.size),
+                    format: part.facts.format,
+                    preallocation: Preallocation::Sparse,
+                };
+                pool.create_new_volume(&spec, || note(&part.to))?;
+            } else {
+                pool.clone_volume(&part.from.volume, None, &part.to.volume, self.style, || note(&part.to))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&self, layout: &Layout) -> Result<()> {
+        let disks = self.parts.iter().map(|part| DiskTo { from: part.from.clone(), to: part.to.clone() }).collect();
+        match client::ask(layout, &self.source, &Request::Copy { disks })? {
+            Some(_) => Ok(()),
+            None => Err(Failure::conflict(format!("domain {} went off before it could be copied", self.source))
+                .hint("try again: it is copied as it is now")),
+        }
+    }
+}
+
+/// The disks that the domain writes to. CD-ROMs and disks that are only read are shared.
+fn parts(
+    gate: &Gate,
+    pools: &mut Pools,
+    definition: &DomainDefinition,
+    name: &DomainName,
+    runs: bool,
+) -> Result<Vec<Part>> {
+    let own = |disk: &crate::config::domain::Disk| disk.device == DiskDevice::Disk && !disk.read_only;
+    let mut parts: Vec<Part> = Vec::new();
+    for (index, disk) in definition.disks.iter().enumerate().filter(|(_, disk)| own(disk)) {
+        let from = disk.volume.clone();
+        let users = users_of_volume(gate.layout(), &from)?;
+        if let Some(user) = users.iter().find(|user| !runs || **user != definition.name) {
+            return Err(Failure::conflict(format!("cannot copy volume {from}: it is a disk of {user}, which runs"))
+                .hint(format!("`fief shutdown {user}` first")));
+        }
+        let to = VolumeRef { pool: from.pool.clone(), volume: volume_name(name, parts.len())? };
+        let pool = pools.of(gate, &from.pool)?;
+        let facts = pool.volume(&from.volume)?;
+        match pool.volume(&to.volume) {
+            Err(failure) if failure.kind == Kind::NotFound => {}
+            Err(failure) => return Err(failure),
+            Ok(_) => {
+                return Err(Failure::conflict(format!("cannot copy volume {from}: there is a volume {to} already"))
+                    .hint("choose another name for the clone, or delete that volume"));
+            }
+        }
+        parts.push(Part { index, from, to, facts });
+    }
+    Ok(parts)
+}
+
+/// `web2`, then `web2-2` and so on.
+fn volume_name(name: &DomainName, place: usize) -> Result<VolumeName> {
+    let text = match place {
+        0 => name.to_string(),
+        place => format!("{name}-{}", place + 1),
+    };
+    text.parse().map_err(|invalid| Failure::usage(format!("{text:?} cannot be a volume's name")).because(invalid))
+}
+
+/// # Errors
+/// `NoRoom` where a pool has less than the disks there take now.
+fn has_room(gate: &Gate, pools: &mut Pools, parts: &[Part]) -> Result<()> {
+    let mut wanted: BTreeMap<&PoolName, u64> = BTreeMap::new();
+    for part in parts {
+        *wanted.entry(&part.to.pool).or_default() += part.facts.allocated.unwrap_or(part.facts.size);
+    }
+    for (name, bytes) in wanted {
+        let available = pools.of(gate, name)?.info()?.available;
+        let bytes = ByteSize::from_bytes(bytes);
+        if let Some(available) = available.filter(|available| *available < bytes) {
+            let message =
+                format!("the copies take {} of pool {name}, and {} are left", bytes.human(), available.human());
+            return Err(Failure::new(Kind::NoRoom, message).hint("make room there"));
+        }
+    }
+    Ok(())
+}
+
+/// The definition under another name: what must differ, differs; what is about that very domain is left out.
+fn another(
+    source: &DomainDefinition,
+    name: &DomainName,
+    parts: &[Part],
+    identity: &mut dyn Identity,
+) -> (DomainDefinition, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut cards: Vec<Card> = Vec::new();
+    for (index, card) in source.cards.iter().enumerate() {
+        let taken = |mac| source.cards.iter().chain(&cards).any(|other| other.mac == mac);
+        let mut mac = identity.mac();
+        while taken(mac) {
+            mac = identity.mac();
+        }
+        if let Some(address) = card.address {
+            notes.push(format!("card {index} of {name} may send from any address: {address} is {}'s", source.name));
+        }
+        cards.push(Card { mac, address: None, ..card.clone() });
+    }
+    if source.autostart.is_some() {
+        notes.push(format!("{name} does not start with the host: `fief set {name} --autostart` makes it"));
+    }
+    let mut disks = source.disks.clone();
+    for part in parts {
+        if let Some(disk) = disks.get_mut(part.index) {
+            disk.volume = part.to.clone();
+        }
+    }
+    let definition = DomainDefinition {
+        name: name.clone(),
+        uuid: identity.uuid(),
+        generation_id: identity.uuid(),
+        protected: false,
+        autostart: None,
+        disks,
+        cards,
+        ..source.clone()
+    };
+    (definition, notes)
+}
+
+/// Holds a domain that is off.
+pub(super) fn hold(layout: &Layout, name: &DomainName) -> Result<durable::Lock> {
+    let busy = || Failure::conflict(format!("domain {name} is being started or changed")).hint("try again in a moment");
+    let lock = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| busy())?;
+    match Record::load(layout, name)?.state_now() {
+        State::Off => Ok(lock),
+        State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => Err(busy()),
+    }
+}
+
+/// What a clone that did not come to its end has left: all of it goes, unless it is defined, which was its last step.
+pub(super) fn settle(gate: &Gate, name: &DomainName, uuid: Uuid, made: &[VolumeRef]) -> Result<()> {
+    if is_defined(gate.layout(), name, uuid)? {
+        return Ok(());
+    }
+    for volume in made.iter().rev() {
+        Pool::open(gate, &volume.pool)?.delete_volume(&volume.volume)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::domain;
+    use crate::gate::operation::ImageFormat;
+
+    /// Counts, so that every name that it makes can be foreseen.
+    struct Counting(u8);
+
+    impl Identity for Counting {
+        fn uuid(&mut self) -> Uuid {
+            self.0 += 1;
+            Uuid::from_u128(self.0.into())
+        }
+        fn mac(&mut self) -> crate::types::MacAddress {
+            self.0 += 1;
+            crate::types::MacAddress::for_guest([0, 0, self.0])
+        }
+    }
+
+    const WEB: &str = r#"
+        name = "web1"
+        memory = "64MiB"
+        protected = true
+        [autostart]
+        [[disk]]
+        volume = "default/system"
+        [[disk]]
+        volume = "default/tools"
+        device = "cdrom"
+        [[disk]]
+        volume = "fast/data"
+        [[card]]
+        network = "lab"
+        mac = "52:54:00:00:00:05"
+        address = "10.0.0.5"
+        [[card]]
+        network = "lab"
+        mac = "52:54:00:00:00:77"
+    "#;
+
+    #[test]
+    fn what_must_not_be_the_same_twice_is_not() {
+        // The fourth thing that it makes would be the first card's address, which is taken.
+        let source = domain::parse(WEB.as_bytes(), "web1", &mut Counting(100)).unwrap();
+        let facts = VolumeFacts { name: "x".into(), size: 1, allocated: None, format: ImageFormat::Raw, backing: None };
+        let part = |index, from: &str, to: &str| Part {
+            index,
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+            facts: facts.clone(),
+        };
+        let parts = [part(0, "default/system", "default/web2"), part(2, "fast/data", "fast/web2-2")];
+        let (made, notes) = another(&source, &"web2".parse().unwrap(), &parts, &mut Counting(4));
+        let volumes: Vec<String> = made.disks.iter().map(|disk| disk.volume.to_string()).collect();
+        assert_eq!(volumes, ["default/web2", "default/tools", "fast/web2-2"]);
+        let macs: Vec<String> = made.cards.iter().map(|card| card.mac.to_string()).collect();
+        assert_eq!(macs, ["52:54:00:00:00:06", "52:54:00:00:00:07"]);
+        assert!(made.cards[0].address.is_none() && !made.protected && made.autostart.is_none());
+        assert!(![source.uuid, source.generation_id].contains(&made.uuid));
+        assert!(![source.uuid, source.generation_id, made.uuid].contains(&made.generation_id));
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert_eq!((made.memory, made.boot), (source.memory, source.boot));
+    }
+
+    #[test]
+    fn volumes_are_named_after_the_new_domain() {
+        let name = "web2".parse().unwrap();
+        let names: Vec<String> = (0..3).map(|place| volume_name(&name, place).unwrap().to_string()).collect();
+        assert_eq!(names, ["web2", "web2-2", "web2-3"]);
+    }
+}

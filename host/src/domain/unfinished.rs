@@ -1,0 +1,198 @@
+//! What a command has begun that is more than one step, written down before the first: a command that was killed is
+//! finished, or taken back, by the next one, whatever that is about.
+//!
+//! ```text
+//!   begin: domains/.unfinished/clone-web2/{lock, intent.json} ─▸ steps, each noted ─▸ end: the folder goes
+//!                                                     └ killed ─▸ next command: lock is free ─▸ settle ─▸ end
+//! ```
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::snapshot::{self, Act};
+use crate::domain::{Record, clone};
+use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::Gate;
+use crate::layout::Layout;
+use crate::sys::durable;
+use crate::types::{DomainName, SnapshotName, VolumeRef};
+
+const INTENT: &str = "intent.json";
+/// How often a begin tries again whose folder another command has just removed, as a finished one's.
+const TRIES: usize = 5;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "intent", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Intent {
+    /// `name` is being made with this uuid; it has come about once it is defined. Volumes as they come to be.
+    Clone { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
+    /// Of a creation, the volumes as they come to have it; else all that are to be changed.
+    Snapshot { domain: DomainName, snapshot: SnapshotName, act: Act, volumes: Vec<VolumeRef> },
+}
+
+impl Intent {
+    /// One of these at a time: the name of its folder.
+    fn key(&self) -> String {
+        match self {
+            Intent::Clone { name, .. } => format!("clone-{name}"),
+            Intent::Snapshot { domain, .. } => format!("snapshot-{domain}"),
+        }
+    }
+
+    fn doing(&self) -> String {
+        match self {
+            Intent::Clone { name, .. } => format!("domain {name} is being made by another `fief clone`"),
+            Intent::Snapshot { domain, .. } => format!("another command is about a snapshot of domain {domain}"),
+        }
+    }
+
+    /// Finishes it, or takes it back.
+    fn settle(&self, gate: &Gate) -> Result<()> {
+        match self {
+            Intent::Clone { name, uuid, volumes } => clone::settle(gate, name, *uuid, volumes),
+            Intent::Snapshot { domain, snapshot, act, volumes } => {
+                snapshot::settle(gate, domain, snapshot, *act, volumes)
+            }
+        }
+    }
+}
+
+/// What this command is about. Its lock says that somebody is.
+#[derive(Debug)]
+pub struct Unfinished {
+    folder: PathBuf,
+    intent: Intent,
+    _lock: durable::Lock,
+}
+
+impl Unfinished {
+    /// # Errors
+    /// `Conflict` where another command is about the same.
+    pub fn begin(gate: &Gate, intent: Intent) -> Result<Unfinished> {
+        let folder = folder(gate.layout()).join(intent.key());
+        let saying = || format!("cannot write down what is begun in {}", folder.display());
+        let mut last = None;
+        for _ in 0..TRIES {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).context(saying)?;
+            let lock = match durable::lock(&folder.join("lock"), Duration::ZERO) {
+                Ok(lock) => lock,
+                Err(failure) if failure.kind == Kind::Conflict => {
+                    return Err(Failure::conflict(intent.doing()).hint("wait for that one to end"));
+                }
+                // A command that finished it took the folder away between these two lines.
+                Err(failure) => {
+                    last = Some(failure);
+                    continue;
+                }
+            };
+            if let Some(earlier) = read(&folder)? {
+                earlier.settle(gate)?;
+            }
+            let unfinished = Unfinished { folder: folder.clone(), intent: intent.clone(), _lock: lock };
+            unfinished.note()?;
+            durable::sync_folder(&self::folder(gate.layout())).context(saying)?;
+            return Ok(unfinished);
+        }
+        Err(last.unwrap_or_else(|| Failure::other(saying())))
+    }
+
+    /// One volume more.
+    pub fn add(&mut self, volume: &VolumeRef) -> Result<()> {
+        match &mut self.intent {
+            Intent::Clone { volumes, .. } | Intent::Snapshot { volumes, .. } => volumes.push(volume.clone()),
+        }
+        self.note()
+    }
+
+    fn note(&self) -> Result<()> {
+        let bytes = serde_json::to_vec(&self.intent).context(|| "cannot write down what is begun".to_owned())?;
+        durable::write(&self.folder.join(INTENT), &bytes)
+    }
+
+    /// It has come about.
+    pub fn end(self) -> Result<()> {
+        remove(&self.folder)
+    }
+
+    /// It came to nothing because of `failure`, and is taken back. What cannot be taken back now, the next command tries
+    /// again.
+    pub fn undone(self, gate: &Gate, mut failure: Failure) -> Failure {
+        if let Err(undo) = self.intent.settle(gate).and_then(|()| remove(&self.folder)) {
+            failure.causes.push(format!("and it could not be taken back: {undo}"));
+            failure.kind = Kind::PartlyDone;
+            failure.hint = Some("the next command tries to take it back again".into());
+        }
+        failure
+    }
+}
+
+/// Settles what commands that were killed have left. What cannot be settled stays, and is told.
+pub fn settle_all(layout: &Layout, gate: impl FnOnce() -> Result<Gate>) -> Vec<Failure> {
+    // Nearly always there is no such folder.
+    let Ok(entries) = std::fs::read_dir(folder(layout)) else { return Vec::new() };
+    let folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    if folders.is_empty() {
+        return Vec::new();
+    }
+    let gate = match gate() {
+        Ok(gate) => gate,
+        Err(failure) => return vec![failure],
+    };
+    folders.into_iter().filter_map(|folder| settle(&gate, &folder).err()).collect()
+}
+
+fn settle(gate: &Gate, folder: &std::path::Path) -> Result<()> {
+    // Held: somebody is about it. Gone: somebody was quicker.
+    let Ok(_lock) = durable::lock(&folder.join("lock"), Duration::ZERO) else { return Ok(()) };
+    if let Some(intent) = read(folder)? {
+        tracing::info!(?intent, "settling what a command that was killed has left");
+        intent.settle(gate).map_err(|failure| {
+            Failure { kind: Kind::NeedsRecover, ..failure }
+                .while_doing("what a command that was killed has left is still there")
+                .hint("put right what is named; the next command tries again")
+        })?;
+    }
+    remove(folder)
+}
+
+/// None where the command was killed before it wrote anything: then it had not begun.
+fn read(folder: &std::path::Path) -> Result<Option<Intent>> {
+    let path = folder.join(INTENT);
+    match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).context(|| format!("cannot read {}", path.display())).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn remove(folder: &std::path::Path) -> Result<()> {
+    let saying = || format!("cannot remove {}", folder.display());
+    // The intent first: a folder without one is of something that had not begun.
+    match std::fs::remove_file(folder.join(INTENT)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context(saying),
+        _ => {}
+    }
+    std::fs::remove_dir_all(folder).context(saying)?;
+    if let Some(above) = folder.parent() {
+        // Fails where another command's is in it, as it should.
+        let _ = std::fs::remove_dir(above);
+    }
+    Ok(())
+}
+
+fn folder(layout: &Layout) -> PathBuf {
+    layout.domains().join(".unfinished")
+}
+
+/// Whether a domain of this name is defined with this uuid.
+pub(super) fn is_defined(layout: &Layout, name: &DomainName, uuid: Uuid) -> Result<bool> {
+    match Record::load(layout, name) {
+        Ok(record) => Ok(record.uuid == uuid),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
