@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::command::{Doing, Result, command, is_root, line};
+use crate::command::{Doing, Result, is_root, line};
 use crate::setup::{self, Purpose};
 use crate::{build, place};
 

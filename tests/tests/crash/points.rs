@@ -9,6 +9,8 @@ use super::bench::{Bench, Cases, PATIENCE};
 use super::random::Random;
 use super::verbs::{Place, Verb};
 
+/// Points that are passed by tests of their own: what lies on their way is not on this host.
+const ELSEWHERE: &[&str] = &["uplink.", "clone.", "snapshot.", "import."];
 /// More operations than any verb here does.
 const PASSES: u32 = 40;
 
@@ -82,7 +84,9 @@ fn every_point_can_be_killed_and_failed() {
     for point in fault::points().into_iter().filter(|point| !point.starts_with("gate.") && fault::wanted(point)) {
         let verbs = Verb::that_pass(&point);
         if verbs.is_empty() {
-            unknown.push(point);
+            if !ELSEWHERE.iter().any(|prefix| point.starts_with(prefix)) {
+                unknown.push(point);
+            }
             continue;
         }
         for &verb in verbs {
