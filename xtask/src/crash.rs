@@ -44,8 +44,8 @@ pub(crate) fn run(scope: &Scope) -> Result<()> {
     setup::all(Purpose::Test)?;
     build::plugins()?;
     build::for_tests()?;
-    let mut test = build::cargo_test(&["--test", "crash", "--", "--ignored", "--test-threads=1", "--nocapture"]);
-    test.env("FIEF", place::fief("debug").with_file_name("fief-faults"));
+    let mut test = build::cargo_test(&["--test", "crash", "--", "--test-threads=1", "--nocapture"]);
+    test.env("FIEF_CRASH", "1").env("FIEF", place::fief("debug").with_file_name("fief-faults"));
     if scope.all {
         test.env("FIEF_CRASH_ALL", "1");
     }
