@@ -465,6 +465,19 @@ fn a_start_that_is_killed_at_any_point_leaves_the_host_as_it_was() {
             reaches_gateway(&host);
         }
     }
+    // Start and guard both killed in the middle: the next command that looks at the network puts all back.
+    let mut start = host.namespace().command(fief_with_faults());
+    start.args(["network", "start", "lan"]).env("FIEF_ROOT", host.root());
+    let mut start = start.env("FIEF_FAULT", "uplink.routes:hang").stdin(Stdio::null()).spawn().expect("fief");
+    let by_bridge = || host.namespace().ip("route show default").contains("fief-lan").then_some(());
+    eventually("the route by the bridge", SOON, by_bridge);
+    kill(armed(&host).expect("a rollback")["guard"]["pid"].as_u64().expect("a guard"));
+    start.kill().expect("a child that we started");
+    start.wait().expect("a child that we started");
+    assert_ne!(state(&host), before);
+    holds(&host.fief(&["network", "show", "lan"]).stdout, &["# down", "its guard was ended"]);
+    comes_back_to(&host, &before);
+
     host.fief(&["network", "start", "lan"]);
     reaches_gateway(&host);
     host.fief(&["network", "delete", "lan"]);
