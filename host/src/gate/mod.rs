@@ -32,6 +32,7 @@ pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
 pub use operation::{Actor, Effect, Operation, Outcome};
+pub use perform::FILTER_PREFIX;
 pub use rollback::Care;
 
 /// Whether operations are done or only shown.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::Context;
-use crate::cli::output::{Cell, Column, Row};
+use crate::cli::output::{Cell, Column, Format, Row};
 use crate::domain::record::Truth;
 use crate::domain::{Record, State, store};
 use crate::error::{Failure, Result};
 use crate::hypervisor::ChosenAccelerator;
+use crate::sys::machine::{self, Machine};
 use crate::sys::process;
 use crate::types::DomainName;
 
@@ -21,6 +22,15 @@ pub(in crate::cli) struct Args {
     /// Those that are not off only
     #[arg(long)]
     running: bool,
+    /// This machine too, as the first line: its memory in use and in all, processors, and their time since it started
+    #[arg(long)]
+    host: bool,
+}
+
+/// A line of the listing.
+enum Listed {
+    Host(Machine),
+    Domain(Box<Line>),
 }
 
 struct Line {
@@ -74,7 +84,7 @@ fn accelerator(accelerator: ChosenAccelerator) -> &'static str {
     }
 }
 
-impl Row for Line {
+impl Row for Listed {
     const KIND: &'static str = "domain";
     const COLUMNS: &'static [Column] = &[
         Column::left("NAME"),
@@ -89,9 +99,28 @@ impl Row for Line {
     ];
 
     fn name(&self) -> String {
-        self.name.to_string()
+        match self {
+            Listed::Host(_) => HOST.to_owned(),
+            Listed::Domain(line) => line.name.to_string(),
+        }
     }
 
+    fn cells(&self) -> Vec<Cell> {
+        match self {
+            Listed::Host(machine) => host_cells(machine),
+            Listed::Domain(line) => line.cells(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Listed::Host(machine) => host_json(machine),
+            Listed::Domain(line) => line.json(),
+        }
+    }
+}
+
+impl Line {
     fn cells(&self) -> Vec<Cell> {
         let run = self.run();
         let known = self.record.as_ref().ok();
@@ -127,6 +156,41 @@ impl Row for Line {
     }
 }
 
+/// No domain can have this name.
+const HOST: &str = "(host)";
+
+fn host_cells(machine: &Machine) -> Vec<Cell> {
+    vec![
+        Cell::Text(HOST.to_owned()),
+        Cell::Text("0".to_owned()),
+        Cell::Text("running".to_owned()),
+        Cell::Text(format!("{}/{}", machine.memory_used.human(), machine.memory.human())),
+        Cell::Text(machine.cpus.to_string()),
+        Cell::Text(format!("{:.1}s", machine.cpu_time.as_secs_f64())),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+    ]
+}
+
+/// The keys of a domain's line, and two more.
+fn host_json(machine: &Machine) -> Value {
+    json!({
+        "name": HOST,
+        "id": 0,
+        "state": "running",
+        "memory": machine.memory.bytes(),
+        "vcpus": machine.cpus,
+        "cpu-time-ms": u64::try_from(machine.cpu_time.as_millis()).unwrap_or(u64::MAX),
+        "accelerator": null,
+        "uuid": null,
+        "started": null,
+        "note": null,
+        "host": true,
+        "memory-used": machine.memory_used.bytes(),
+    })
+}
+
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let layout = context.layout();
     let names = if args.names.is_empty() { store::names(layout)? } else { args.names.clone() };
@@ -143,5 +207,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.running {
         lines.retain(|line| line.state != Some(State::Off));
     }
-    context.list(&lines)
+    let domains = lines.into_iter().map(|line| Listed::Domain(Box::new(line)));
+    // `-o name` prints what other verbs take, and none takes the host.
+    let host = args.host && context.format() != Format::Name;
+    let host = if host { Some(Listed::Host(machine::read().ok_or_else(unreadable)?)) } else { None };
+    context.list(&host.into_iter().chain(domains).collect::<Vec<_>>())
+}
+
+fn unreadable() -> Failure {
+    Failure::other("the kernel does not say what this machine has").hint("is /proc mounted?")
 }

@@ -7,10 +7,13 @@ mod image;
 pub(super) mod link;
 mod process;
 
+pub use firewall::PREFIX as FILTER_PREFIX;
+
 use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::Result;
+use crate::types::InterfaceName;
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
 pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
@@ -101,6 +104,11 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
     }
+}
+
+/// The link that the operation put a packet filter before.
+pub(super) fn filtered(operation: &Operation) -> Option<&InterfaceName> {
+    firewall::link(operation)
 }
 
 /// Makes the packet filter of an operation that was done again; none where what it stood before is gone too.
