@@ -23,6 +23,7 @@ mod pause;
 mod request;
 mod run;
 mod saving;
+mod undo;
 mod watch;
 
 pub use change::Changing;
