@@ -69,6 +69,13 @@ impl Bench {
         said.lines().any(|line| line.trim().ends_with("extra"))
     }
 
+    /// Whether the volume is the domain's, as a disk or as a disc.
+    pub fn is_attached(&self) -> bool {
+        let definition = self.host.shown("node1")["definition"].clone();
+        let mut disks = definition["disk"].as_array().into_iter().flatten();
+        disks.any(|disk| disk["volume"] == "default/extra")
+    }
+
     pub fn network(&self) -> String {
         let listing = self.host.fief(&["network", "list", "-o", "json"]).json();
         listing["items"][0]["state"].as_str().unwrap_or_default().to_owned()
@@ -118,6 +125,8 @@ impl Bench {
     pub fn clear(&mut self) {
         self.fief(&["stop", "node1"]);
         self.fief(&["network", "stop", "lab"]);
+        self.fief(&["detach", "cdrom", "node1", "default/extra"]);
+        self.fief(&["detach", "disk", "node1", "default/extra"]);
         self.fief(&["delete", "node2", "node3", "--yes", "--if-exists"]);
         self.fief(&["volume", "delete", "default/extra", "--yes", "--if-exists"]);
         let _ = std::fs::remove_file(self.state_file());

@@ -15,6 +15,10 @@ pub enum Verb {
     NetworkStop,
     VolumeCreate,
     VolumeDelete,
+    /// A disk, to a guest that runs.
+    Attach,
+    /// A disc, from a guest that runs: its drive lets go whatever the guest does.
+    Detach,
 }
 
 /// Where the work of a verb is done, and so what is to be cut off.
@@ -27,7 +31,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 11] = [
+    pub const ALL: [Verb; 13] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -39,6 +43,8 @@ impl Verb {
         Verb::NetworkStop,
         Verb::VolumeCreate,
         Verb::VolumeDelete,
+        Verb::Attach,
+        Verb::Detach,
     ];
 
     /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
@@ -48,8 +54,10 @@ impl Verb {
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
             "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete],
             _ => match point.split('.').next().unwrap_or_default() {
+                "attach" => &[Verb::Attach],
                 "create" => &[Verb::Create],
                 "delete" => &[Verb::Delete],
+                "detach" => &[Verb::Detach],
                 "rename" => &[Verb::Rename],
                 "start" => &[Verb::Start],
                 "stop" => &[Verb::Stop],
@@ -64,7 +72,7 @@ impl Verb {
 
     pub fn place(self) -> Place {
         match self {
-            Verb::Stop | Verb::Save => Place::Supervisor,
+            Verb::Stop | Verb::Save | Verb::Attach | Verb::Detach => Place::Supervisor,
             Verb::Create
             | Verb::Delete
             | Verb::Rename
@@ -91,6 +99,8 @@ impl Verb {
             Verb::NetworkStop => &["network", "stop", "lab"],
             Verb::VolumeCreate => &["volume", "create", "default/extra", "--size", "1MiB"],
             Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
+            Verb::Attach => &["attach", "disk", "node1", "default/extra"],
+            Verb::Detach => &["detach", "cdrom", "node1"],
         };
         words.iter().map(|&word| word.to_owned()).collect()
     }
@@ -109,6 +119,15 @@ impl Verb {
             }
             Verb::NetworkStop => bench.fief(&["network", "start", "lab"]),
             Verb::VolumeDelete => bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]),
+            Verb::Attach => {
+                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
+                bench.start(armed);
+            }
+            Verb::Detach => {
+                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
+                bench.fief(&["attach", "cdrom", "node1", "default/extra"]);
+                bench.start(armed);
+            }
         }
     }
 
@@ -123,6 +142,8 @@ impl Verb {
             Verb::Restore => bench.host.state("node1") == "running",
             Verb::VolumeCreate => bench.has_extra(),
             Verb::VolumeDelete => !bench.has_extra(),
+            Verb::Attach => bench.is_attached(),
+            Verb::Detach => !bench.is_attached(),
             // These may be said again and again.
             Verb::Start | Verb::Stop | Verb::NetworkStart | Verb::NetworkStop => false,
         }
@@ -144,6 +165,12 @@ impl Verb {
             }
             Verb::NetworkStart => assert_eq!(bench.network(), "up"),
             Verb::NetworkStop => assert_eq!(bench.network(), "down"),
+            Verb::Attach | Verb::Detach => {
+                assert!(self.is_over(bench), "{self:?} has not come about");
+                let shown = bench.host.shown("node1");
+                assert_eq!(shown["pending"].as_array().map(Vec::len), Some(0), "{shown}");
+                bench.witness.goes_on(1);
+            }
             Verb::Create | Verb::Delete | Verb::Rename | Verb::VolumeCreate | Verb::VolumeDelete => {
                 assert!(self.is_over(bench), "{self:?} has not come about");
             }
