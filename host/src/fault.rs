@@ -28,7 +28,7 @@ points! {
     "clone.recorded" "the source's record says that it is being copied, its hypervisor knows nothing of it"
     "clone.still" "the source's guest stands still, the copies are not cut loose"
     "clone.volume" "one of the clone's volumes is made and written down, and not final"
-    "import.filled" "a volume is made and filled, and not yet sealed"
+    "import.filled" "a volume is made, filled and written down, and not final"
     "import.copied" "the volumes stand, no definition names them"
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"

@@ -273,7 +273,7 @@ pub(super) fn hold(layout: &Layout, name: &DomainName) -> Result<durable::Lock> 
     }
 }
 
-/// What a clone that did not come to its end has left: all of it goes, unless it is defined, which was its last step.
+/// What a clone, or an import, that did not come to its end has left: all of it goes, unless it is defined, which was its last step.
 pub(super) fn settle(gate: &Gate, name: &DomainName, uuid: Uuid, made: &[VolumeRef]) -> Result<()> {
     if is_defined(gate.layout(), name, uuid)? {
         return Ok(());

@@ -10,7 +10,6 @@
 use super::pool::Pool;
 use super::{VolumeSpec, call};
 use crate::error::{Failure, Result};
-use crate::fault;
 use crate::gate::operation::{ForeignImage, ImageFacts, ImageRef, Preallocation};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::sandbox::protocol::{StorageCall, VolumeFacts};
@@ -34,17 +33,24 @@ pub fn inspect_foreign(gate: &Gate, source: &ForeignImage) -> Result<ImageFacts>
 }
 
 impl Pool {
-    /// Makes all of the volumes, or none. `begins` is told of each as its copy begins.
+    /// Makes all of the volumes, or none. `begins` is told of each as its copy begins, `made` once it is whole: before
+    /// any of them is final.
     ///
     /// # Errors
     /// `Conflict` where one of them is there already.
-    pub fn import_volumes(&mut self, imports: &[Import], mut begins: impl FnMut(&Import)) -> Result<Vec<VolumeFacts>> {
+    pub fn import_volumes(
+        &mut self,
+        imports: &[Import],
+        mut begins: impl FnMut(&Import),
+        mut made: impl FnMut(&Import) -> Result<()>,
+    ) -> Result<Vec<VolumeFacts>> {
         let gate = self.gate.clone();
         let (_lock, mut ledger) = call::hold(&gate, &self.definition.name)?;
         let mut all = Vec::with_capacity(imports.len());
         for import in imports {
             begins(import);
-            match self.import_one(&mut ledger, import) {
+            let done = self.import_one(&mut ledger, import).and_then(|facts| made(import).map(|()| facts));
+            match done {
                 Ok(facts) => all.push(facts),
                 Err(failure) => {
                     let failure = self.about("import", &import.volume, failure);
@@ -75,7 +81,6 @@ impl Pool {
         let image = self.made_since(ledger, before, import)?;
         let fill = Operation::ImageFill { image, format: spec.format, source: import.source.clone() };
         self.gate.perform(&Actor::Operator, ledger, fill, Vec::new())?;
-        fault::point("import.filled")?;
         let find = StorageCall::Find { name: spec.name.to_string() };
         self.query(find, |from, answer| from.at_least(from.volume(answer, &import.volume)?, spec.size))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   file ─▸ package (what is in it) ─▸ crate::import (pure) ─▸ look at disks, pools, networks ─▸ Plan
-//!   Plan ─▸ volumes, all or none ─▸ definition; without one, no volume stays
+//!   Plan ─▸ volumes, all or none ─▸ definition; without one, no volume stays (`unfinished.rs`)
 //! ```
 
 mod look;
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use crate::config::domain::{DomainDefinition, RandomIdentity};
 use crate::domain::store;
+use crate::domain::unfinished::{Intent, Unfinished};
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -102,17 +103,23 @@ impl Plan {
         if self.imports.is_empty() {
             return store::create(gate.layout(), &self.definition).map(drop);
         }
-        let mut pool = Pool::open(gate, &self.pool)?;
-        pool.import_volumes(&self.imports, begins)?;
-        let defined = fault::point("import.copied").and_then(|()| store::create(gate.layout(), &self.definition));
-        defined.map(drop).map_err(|mut failure| {
-            for import in self.imports.iter().rev() {
-                if let Err(left) = pool.delete_volume(&import.volume) {
-                    failure.causes.push(format!("and the copy stays: {left}"));
-                }
-            }
-            failure
-        })
+        let (name, uuid) = (self.definition.name.clone(), self.definition.uuid);
+        let mut unfinished = Unfinished::begin(gate, Intent::Import { name, uuid, volumes: Vec::new() })?;
+        match self.steps(gate, begins, &mut unfinished) {
+            Ok(()) => unfinished.end(),
+            Err(failure) => Err(unfinished.undone(gate, failure)),
+        }
+    }
+
+    fn steps(&self, gate: &Gate, begins: impl FnMut(&Import), unfinished: &mut Unfinished) -> Result<()> {
+        // Written down while the pool's own ledger still takes the volume back: from one to the other there is no gap.
+        let made = |import: &Import| {
+            unfinished.add(&VolumeRef { pool: self.pool.clone(), volume: import.volume.clone() })?;
+            fault::point("import.filled")
+        };
+        Pool::open(gate, &self.pool)?.import_volumes(&self.imports, begins, made)?;
+        fault::point("import.copied")?;
+        store::create(gate.layout(), &self.definition).map(drop)
     }
 }
 
