@@ -41,9 +41,17 @@ const PVST: &str = "01:00:0c:cc:cc:cd";
 /// DHCP (RFC 2131) and DHCPv6 (RFC 8415) servers send from these ports.
 const DHCP_SERVERS: [u16; 2] = [67, 547];
 
-/// The table of a tap.
+/// The table of a tap that has none.
+pub(super) fn first(tap: &InterfaceName, admission: &Admission) -> Value {
+    filled(Table::fresh(FAMILY, tap), tap, admission)
+}
+
+/// The table of a tap, in place of one that it may have.
 pub(super) fn port(tap: &InterfaceName, admission: &Admission) -> Value {
-    let mut table = Table::new(FAMILY, tap);
+    filled(Table::new(FAMILY, tap), tap, admission)
+}
+
+fn filled(mut table: Table, tap: &InterfaceName, admission: &Admission) -> Value {
     table.ingress(tap, PRIORITY);
     let mut refuse = |expressions: &[Value]| table.rule(CHAIN, &[expressions, &[drop()]].concat());
     refuse(&[is(field("ether", "daddr"), json!({ "range": BETWEEN_BRIDGES }))]);
@@ -93,6 +101,19 @@ fn own_address(refuse: &mut impl FnMut(&[Value]), address: Ipv4Addr) {
 mod tests {
     use super::super::rules::lines;
     use super::*;
+
+    #[test]
+    fn a_first_table_differs_in_how_it_begins() {
+        let mac = "52:54:00:12:34:56".parse().unwrap();
+        let card = Admission { mac, address: None, spoofing: Spoofing::Denied, bandwidth: None };
+        let tap = "vif1.0".parse().unwrap();
+        let [first, again] = [first(&tap, &card), port(&tap, &card)].map(|ruleset| lines(&ruleset));
+        assert_eq!(
+            first.split_once('\n').unwrap().0,
+            r#"{"create":{"table":{"family":"netdev","name":"fief-vif1.0"}}}"#
+        );
+        assert_eq!(first.lines().skip(1).collect::<Vec<_>>(), again.lines().skip(3).collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_port_admits_its_card_alone() {

@@ -7,7 +7,9 @@ use crate::gate::Gate;
 use crate::types::InterfaceName;
 
 pub(in crate::gate::perform) fn admit(gate: &Gate, tap: &InterfaceName, admission: &Admission) -> Result<()> {
-    nft::apply(gate, &admission::port(tap, admission))
+    // A table is there where another program took away a part of it, or a tap went and left it.
+    nft::apply(gate, &admission::first(tap, admission))
+        .or_else(|_| nft::apply(gate, &admission::port(tap, admission)))
         .map_err(|failure| failure.while_doing(format!("cannot limit what the tap {tap} lets in")))
 }
 

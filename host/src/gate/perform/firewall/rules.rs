@@ -35,6 +35,13 @@ impl Table {
         commands.push(json!({ "add": { "table": { "family": family, "name": name } } }));
         Table { family, name, commands }
     }
+    /// One that must not be there yet. To delete a table, even one that was only just added, the kernel waits until no
+    /// processor looks at what is deleted: several times what the rest takes.
+    pub(super) fn fresh(family: &'static str, link: &InterfaceName) -> Self {
+        let name = table(link);
+        let commands = vec![json!({ "create": { "table": { "family": family, "name": name } } })];
+        Table { family, name, commands }
+    }
     /// A base chain that accepts what no rule of it drops: other tables have their own say.
     fn chain(&mut self, kind: &str, hook: &str, priority: i32) {
         self.commands.push(json!({ "add": { "chain": {

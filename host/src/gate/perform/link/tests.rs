@@ -204,3 +204,54 @@ fn tables() -> String {
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
+
+#[test]
+fn a_vlan_of_a_card_joins_the_bridge_and_the_card_stays_as_it_is() {
+    within(|| {
+        ip("link add eth0 type veth peer name there");
+        ip("link set there up");
+        // Not every kernel has VLANs; there is nothing to try on one without.
+        let words = "link add link eth0 name probe type vlan id 9";
+        let probe = std::process::Command::new("ip").args(words.split(' ')).output().unwrap();
+        if !probe.status.success() {
+            eprintln!("this kernel has no VLANs (8021q)");
+            return;
+        }
+        ip("link delete probe");
+        ip("address add 192.0.2.9/24 dev eth0");
+        let bridge = Operation::BridgeCreate {
+            network: "lab".parse().unwrap(),
+            bridge: "fief-lab".parse().unwrap(),
+            stp: true,
+            mtu: Some(1400),
+            mac: None,
+        };
+        done(&bridge).unwrap();
+        assert!(link("fief-lab").is_some_and(|bridge| bridge.stp));
+        let enslave = |vlan| Operation::LinkEnslave {
+            network: "lab".parse().unwrap(),
+            bridge: "fief-lab".parse().unwrap(),
+            link: "eth0".parse().unwrap(),
+            vlan: Some(vlan),
+        };
+        let operation = enslave(20);
+        for _ in 0..2 {
+            assert_eq!(done(&operation).unwrap().outcome, Outcome::Set);
+            let (card, tagged) = (link("eth0").unwrap(), link("eth0.20").unwrap());
+            assert_eq!((card.bridge, card.up, card.addresses.len()), (None, true, 1));
+            assert_eq!((tagged.bridge.as_deref(), tagged.up, tagged.mtu), (Some("fief-lab"), true, 1400));
+            assert_eq!(missing(&gate(), &operation).unwrap(), None);
+            // What another tool undid is found, and put back by the same operation.
+            ip("link set eth0.20 nomaster");
+            assert!(missing(&gate(), &operation).unwrap().is_some());
+        }
+        ip("link add link eth0 name eth0.30 type vlan id 30");
+        assert_eq!(done(&enslave(30)).unwrap_err().kind, Kind::Conflict, "the operator's own");
+        undo(&gate(), &enslave(30), None).unwrap();
+        assert!(link("eth0.30").is_some());
+        undo(&gate(), &operation, Some(&Outcome::Set)).unwrap();
+        undo(&gate(), &operation, None).unwrap();
+        assert_eq!(link("eth0.20"), None);
+        assert!(link("eth0").is_some_and(|card| card.up && card.addresses.len() == 1));
+    });
+}

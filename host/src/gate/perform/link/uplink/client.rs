@@ -85,16 +85,21 @@ fn namespace(process: &str) -> Option<std::path::PathBuf> {
 
 /// Whether a manager gave the link its address.
 fn managed(link: &Link) -> Result<()> {
+    // What they write down is about the namespace that they run in.
+    if namespace("self") != namespace("1") {
+        return Ok(());
+    }
     let (name, index) = (&link.name, link.index.to_string());
-    if Path::new("/run/systemd/netif/leases").join(&index).exists() {
-        return Err(Failure::conflict(format!("systemd-networkd has the lease of {name}")).hint(format!(
+    let read = |folder: &str| std::fs::read_to_string(Path::new(folder).join(&index)).unwrap_or_default();
+    let state = read("/run/systemd/netif/links");
+    if ["ADMIN_STATE=configured", "ADMIN_STATE=configuring"].iter().any(|line| state.lines().any(|one| one == *line)) {
+        return Err(Failure::conflict(format!("systemd-networkd manages {name}")).hint(format!(
             "let it make the bridge (a .netdev of Kind=bridge, {name} with Bridge=…, DHCP on the bridge), and name that \
              bridge in the network's settings: bridge = \"…\", without uplink"
         )));
     }
     // A device of NetworkManager's that it does not use has a file too, without a connection.
-    let device = std::fs::read_to_string(Path::new("/run/NetworkManager/devices").join(&index)).unwrap_or_default();
-    if device.contains("connection-uuid=") {
+    if read("/run/NetworkManager/devices").contains("connection-uuid=") {
         return Err(Failure::conflict(format!("NetworkManager manages {name}")).hint(format!(
             "`nmcli device set {name} managed no` hands it over; its address then has to be set by hand or a client"
         )));
