@@ -94,9 +94,9 @@ fn disks(fief: &Fief) -> Result<Vec<Figure>> {
             theirs.push(timed(|| {
                 match format {
                     "raw" => quietly(command("cp", ["--reflink=auto"]).args([&image, &by_hand]))?,
-                    _ => quietly(
-                        command("qemu-img", ["convert", "-f", format, "-O", format]).args([&image, &by_hand]),
-                    )?,
+                    _ => {
+                        quietly(command("qemu-img", ["convert", "-f", format, "-O", format]).args([&image, &by_hand]))?
+                    }
                 }
                 quietly(&mut command("sync", [&by_hand]))
             })?);

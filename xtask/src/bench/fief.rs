@@ -66,7 +66,8 @@ impl Fief {
         let images = self.root.join("images");
         for entry in fs::read_dir(&images)? {
             let path = entry?.path();
-            if path.file_stem().is_some_and(|stem| stem == volume) || path.file_name().is_some_and(|name| name == volume)
+            if path.file_stem().is_some_and(|stem| stem == volume)
+                || path.file_name().is_some_and(|name| name == volume)
             {
                 return Ok(path);
             }

@@ -65,7 +65,7 @@ impl Loop<'_> {
                 Ok(None)
             }
             Request::Copy { disks } => {
-                self.copy(disks, asker, &connected.monitor)?;
+                self.copy(disks, asker, &connected.monitor);
                 Ok(None)
             }
             Request::SnapshotCreate { snapshot, volumes } => {
@@ -213,10 +213,9 @@ impl Loop<'_> {
         let Some(job) = self.job.take() else { return Ok(None) };
         match end {
             Ok(super::job::JobEnd::GoOn(answer)) => {
-                self.record.copying = None;
-                let recorded = self.record.save(self.layout);
+                self.copied();
                 self.answer(job.asker, Ok(answer));
-                recorded.map(|()| None)
+                Ok(None)
             }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
@@ -226,9 +225,12 @@ impl Loop<'_> {
             Err(failure) => {
                 self.record.saving = None;
                 self.record.copying = None;
-                let recorded = self.record.save(self.layout);
+                // One that still says so makes the next supervisor clear up what is not there: no reason to end a guest.
+                if let Err(failure) = self.record.save(self.layout) {
+                    tracing::warn!(%failure, doing = job.doing, "the record does not say that this was given up");
+                }
                 self.answer(job.asker, Err(failure));
-                recorded.map(|()| None)
+                Ok(None)
             }
         }
     }
