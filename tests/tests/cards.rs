@@ -45,9 +45,10 @@ fn a_guest_has_its_reserved_address_and_no_other_and_that_outlives_a_flush_of_th
         number += 1;
         shell(&mut terminal, number, command, expected);
     };
-    let ping = "ping -c 1 -w 3 10.77.0.1";
+    // An answer ends it at once.
+    let ping = "ping -c 1 -w 20 10.77.0.1";
     goes(ping, "open");
-    goes("ip address add 10.77.0.9/32 dev eth0; ping -I 10.77.0.9 -c 1 -w 3 10.77.0.1", "shut");
+    goes("ip address add 10.77.0.9/32 dev eth0; ping -I 10.77.0.9 -c 1 -w 2 10.77.0.1", "shut");
 
     let tables = || {
         let listed = host.namespace().run("nft list tables").expect_code(0).stdout;
@@ -66,7 +67,7 @@ fn a_guest_has_its_reserved_address_and_no_other_and_that_outlives_a_flush_of_th
     host.namespace().run("nft flush ruleset").expect_code(0);
     back("the filters after a flush");
     eventually("a line in the log", ANSWER, || (told() == 1).then_some(()));
-    goes("ping -I 10.77.0.9 -c 1 -w 3 10.77.0.1", "shut");
+    goes("ping -I 10.77.0.9 -c 1 -w 2 10.77.0.1", "shut");
     goes(ping, "open");
 
     // A flush that no supervisor sees is mended by the next one.
@@ -84,7 +85,7 @@ fn a_guest_has_its_reserved_address_and_no_other_and_that_outlives_a_flush_of_th
         "ip link set eth0 down; ip link set eth0 address 52:54:00:00:00:99; ip link set eth0 up",
         "open",
     );
-    shell(&mut terminal, 91, ping, "shut");
+    shell(&mut terminal, 91, "ping -c 1 -w 2 10.77.0.1", "shut");
     drop((terminal, guest));
 
     host.fief(&["stop", "node1"]);

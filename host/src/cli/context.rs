@@ -22,6 +22,8 @@ pub struct Context {
     layout: Layout,
     format: Format,
     yes: bool,
+    /// What changed is told by the caller, in words of its own.
+    quiet: bool,
     mode: Mode,
     policy: OnceCell<Arc<Policy>>,
     /// Directories made by `prepare`, outermost first.
@@ -34,7 +36,12 @@ impl Context {
     pub fn new(layout: Layout, format: Format, yes: bool, dry_run: bool) -> Result<Self> {
         root::check(&layout)?;
         let mode = if dry_run { Mode::DryRun } else { Mode::Perform };
-        Ok(Context { layout, format, yes, mode, policy: OnceCell::new(), made: RefCell::default() })
+        Ok(Context { layout, format, yes, quiet: false, mode, policy: OnceCell::new(), made: RefCell::default() })
+    }
+
+    /// The same, without a word on what changed.
+    pub(super) fn quietly(self) -> Self {
+        Context { quiet: true, ..self }
     }
 
     pub fn layout(&self) -> &Layout {
@@ -45,6 +52,9 @@ impl Context {
     }
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
     }
     /// `-o wide`: columns that cost something are worth it.
     pub fn wide(&self) -> bool {
@@ -114,7 +124,7 @@ impl Context {
     /// Says that a change was made: `volume default/node1 created`. `item` is the thing as listings show it.
     /// In a dry run nothing was, and the gate has printed what would have been.
     pub fn changed(&self, kind: &'static str, name: &impl Display, what: &str, item: Value) -> Result<()> {
-        if self.mode == Mode::DryRun {
+        if self.mode == Mode::DryRun || self.quiet {
             return Ok(());
         }
         let name = name.to_string();

@@ -49,6 +49,9 @@ pub(super) fn each<T: Display + PartialEq>(
 fn report(context: &Context, kind: &str, name: &impl Display, what: &str) -> Result<()> {
     let name = name.to_string();
     let name = text::printable(&name);
+    if context.quiet() {
+        return Ok(());
+    }
     match (context.mode(), context.format()) {
         (Mode::DryRun, _) | (Mode::Perform, Format::Json | Format::Yaml) => Ok(()),
         (Mode::Perform, Format::Table | Format::Wide) => context.print(&format!("{kind} {name} {what}\n")),

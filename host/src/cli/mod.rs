@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   argv ─▸ hidden verbs (the other processes of fief)
+//!        ├▸ called as `xm`: that command's words, turned into fief's
 //!        └▸ clap ─▸ Context (root, format, policy, gate) ─▸ run() ─▸ exit code
 //! ```
 
@@ -24,6 +25,7 @@ mod root;
 mod settings;
 mod usage;
 mod volume;
+mod xm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -98,6 +100,7 @@ pub fn main() -> u8 {
     let (format, result) = match hidden::Hidden::named(&arguments) {
         Some(Ok(hidden)) => return hidden.run(),
         Some(Err(failure)) => (asked, Err(failure)),
+        None if xm::is_called(&arguments) => (Format::Table, xm::run(arguments)),
         None => match Cli::try_parse_from(arguments) {
             Ok(cli) => {
                 log::start(log::Reader::Person { verbose: cli.global.verbose }, cli.global.output);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::ledger::Entry;
 use super::{Gate, Ledger, Operation, Outcome, audit, perform};
 use crate::error::Result;
+use crate::types::InterfaceName;
 
 impl Gate {
     /// What is missing of what the ledger says was done, oldest first, each as one line; empty where all stands.
@@ -38,14 +39,15 @@ impl Gate {
     /// Makes the packet filters again that are gone of what the ledger says was done; gives a line for each. Another may
     /// write to the ledger meanwhile: what is being undone is left alone, because its link is gone first.
     pub fn refilter(&self, ledger: &Ledger) -> Result<Vec<String>> {
-        let mut seen: Vec<&Operation> = Vec::new();
+        let mut seen: Vec<&InterfaceName> = Vec::new();
         let mut lines = Vec::new();
-        for entry in ledger.entries() {
+        // A bridge that was limited twice is limited as was said last.
+        for entry in ledger.entries().iter().rev() {
             let stood = !matches!(entry.outcome, None | Some(Outcome::Unchanged | Outcome::Assumed));
-            if !stood || !is_filter(&entry.operation) || seen.contains(&&entry.operation) {
+            let Some(link) = perform::filtered(&entry.operation).filter(|link| stood && !seen.contains(link)) else {
                 continue;
-            }
-            seen.push(&entry.operation);
+            };
+            seen.push(link);
             let Some(line) = perform::missing(self, &entry.operation)? else { continue };
             if let Some(outcome) = perform::refilter(self, &entry.operation)? {
                 audit::done(&self.layout, &entry.actor, &entry.operation, &outcome);
@@ -54,11 +56,6 @@ impl Gate {
         }
         Ok(lines)
     }
-}
-
-/// A bridge is limited once; said again with another reach, the last one counts.
-fn is_filter(operation: &Operation) -> bool {
-    matches!(operation, Operation::BridgeReach { .. } | Operation::TapCreate { .. })
 }
 
 /// The tables that a ledger's taps stand behind, and those of the bridges that they are on.

@@ -7,11 +7,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::policy::DirectoryGrant;
-use crate::gate::operation::{Dhcp, HypervisorCommand, ImageFormat, Preallocation};
-use crate::types::ByteSize;
+use crate::gate::operation::{Dhcp, ForeignImage, HypervisorCommand, ImageFormat, Preallocation};
+use crate::types::{ByteSize, DiskFormat};
 
 fn image(plugin: &str, directory: &str) -> ImageRef {
     ImageRef { plugin: plugin.parse().unwrap(), directory: directory.parse().unwrap(), path: "a.img".parse().unwrap() }
+}
+
+fn foreign() -> ForeignImage {
+    ForeignImage { path: PathBuf::from("/srv/old.img"), format: DiskFormat::Raw, part: None, checksum: None }
 }
 
 /// One of each operation, about plugin `p`'s directory `directory` and about `bridge`.
@@ -47,7 +51,7 @@ fn operations(plugin: &str, directory: &str, bridge: &str) -> Vec<Operation> {
         Operation::SnapshotCreate { image: image.clone(), snapshot: snapshot() },
         Operation::SnapshotDelete { image: image.clone(), snapshot: snapshot() },
         Operation::SnapshotRevert { image: image.clone(), snapshot: snapshot() },
-        Operation::ImageOpen { image, format: ImageFormat::Raw, access: Access::ReadOnly },
+        Operation::ImageOpen { image: image.clone(), format: ImageFormat::Raw, access: Access::ReadOnly },
         Operation::LinkList { network: network() },
         Operation::BridgeCreate { network: network(), bridge: link.clone(), stp: false, mtu: None, mac: None },
         Operation::BridgeAddress { network: network(), bridge: link.clone(), address: "10.0.0.1/24".parse().unwrap() },
@@ -87,6 +91,8 @@ fn operations(plugin: &str, directory: &str, bridge: &str) -> Vec<Operation> {
                 memory: size,
             },
         },
+        Operation::ForeignInspect { source: foreign() },
+        Operation::ImageFill { image, format: ImageFormat::Raw, source: foreign() },
     ]
 }
 
@@ -172,7 +178,7 @@ fn the_operator_may_do_all_where_policy_names_the_directory() {
     }
     let unnamed = operations("p", "nowhere", "eth0");
     let refused = unnamed.iter().filter(|o| !allowed(&judge(&named, &Actor::Operator, o))).count();
-    assert_eq!(refused, 13);
+    assert_eq!(refused, 14);
 }
 
 #[test]

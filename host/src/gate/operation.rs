@@ -3,6 +3,8 @@
 //! An operation says what is wanted and holds no authority: no path of the host's, no file descriptor. A directory
 //! is the *name* of a grant; the gate looks up what it stands for. What the act brought forth is an [`Outcome`].
 
+mod outcome;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 pub use crate::types::ProcessId;
+pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::types::{
     Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
@@ -316,119 +319,4 @@ impl Operation {
             | Operation::IdentityReset { .. } => Effect::Lasting,
         }
     }
-}
-
-/// An image as its header and the file system tell (storage.wit, `images.image`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ImageFacts {
-    pub format: ImageFormat,
-    pub virtual_size: ByteSize,
-    pub allocated: ByteSize,
-    pub backing: Option<RelativePath>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct SnapshotFacts {
-    pub name: String,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    pub created: u64,
-}
-
-/// A network link (network.wit, `link`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct LinkFacts {
-    pub name: String,
-    pub kind: String,
-    pub mac: String,
-    pub mtu: u32,
-    pub up: bool,
-    pub addresses: Vec<String>,
-    pub bridge: Option<String>,
-    pub owned: bool,
-    /// Of a bridge: IEEE 802.1D priority and address as `brctl` writes them, `8000.0242ac110002`, and whether it runs STP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bridge_id: Option<String>,
-    #[serde(default)]
-    pub stp: bool,
-}
-
-/// What an operation brought forth: its answer to the asker, and what undoing it needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Outcome {
-    /// It already was so; there is nothing to undo.
-    Unchanged,
-    Directory,
-    Space {
-        capacity: ByteSize,
-        available: ByteSize,
-    },
-    /// An image that was looked at; of another host's disk, what it would be here.
-    Image {
-        facts: ImageFacts,
-    },
-    /// An image that was made: `path` is absolute, (`device`, `inode`) tell it from a later one of that name.
-    ImageMade {
-        facts: ImageFacts,
-        path: PathBuf,
-        device: u64,
-        inode: u64,
-    },
-    ImageResized {
-        facts: ImageFacts,
-        path: PathBuf,
-        before: ByteSize,
-    },
-    ImageFilled {
-        facts: ImageFacts,
-    },
-    /// Moved aside to `aside`; removed for good when the ledger is sealed, moved back when it is undone.
-    ImageSetAside {
-        path: PathBuf,
-        aside: PathBuf,
-    },
-    Snapshot {
-        facts: SnapshotFacts,
-        path: PathBuf,
-    },
-    SnapshotGone {
-        path: PathBuf,
-    },
-    Snapshots {
-        all: Vec<SnapshotFacts>,
-    },
-    /// The chain of an image, top first; descriptors come beside it in the same order.
-    Chain {
-        formats: Vec<ImageFormat>,
-    },
-    Links {
-        all: Vec<LinkFacts>,
-    },
-    Link {
-        facts: LinkFacts,
-    },
-    /// An address or rule that was set.
-    Set,
-    Served {
-        watcher: ProcessId,
-        directory: PathBuf,
-    },
-    Tap {
-        index: u32,
-    },
-    Process {
-        process: ProcessId,
-    },
-    /// A probe is over: its exit code (none: a signal ended it, or its time did), and the lines that it said, as they
-    /// came.
-    Probed {
-        code: Option<i32>,
-        timed_out: bool,
-        said: Vec<String>,
-    },
-    /// What a dry run answers in place of a change.
-    Assumed,
 }

@@ -10,6 +10,7 @@ pub mod filter_news;
 pub mod guest_code;
 pub mod landlock;
 pub mod link;
+pub mod machine;
 pub mod message;
 pub mod process;
 pub mod seccomp;

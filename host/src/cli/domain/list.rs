@@ -5,13 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::Context;
-use crate::cli::output::{Cell, Column, Row};
+use crate::cli::output::{Cell, Column, Format, Row};
 use crate::domain::record::Truth;
-use crate::domain::{Record, State, store};
+use crate::domain::{Record, State, client, store};
 use crate::error::{Failure, Result};
 use crate::hypervisor::ChosenAccelerator;
+use crate::layout::Layout;
+use crate::sys::machine::{self, Machine};
 use crate::sys::process;
-use crate::types::DomainName;
+use crate::types::{ByteSize, DomainName};
 
 /// List domains
 #[derive(Debug, clap::Args)]
@@ -21,6 +23,15 @@ pub(in crate::cli) struct Args {
     /// Those that are not off only
     #[arg(long)]
     running: bool,
+    /// This machine too, as the first line: its memory in use and in all, processors, and their time since it started
+    #[arg(long)]
+    host: bool,
+}
+
+/// A line of the listing.
+enum Listed {
+    Host(Machine),
+    Domain(Box<Line>),
 }
 
 struct Line {
@@ -31,12 +42,14 @@ struct Line {
     /// The guest runs and has no supervisor: the next command gives it one.
     orphaned: bool,
     cpu: Option<Duration>,
+    /// Only where it is asked for: the most that the guest may have, and what it has.
+    most_and_actual: (Option<ByteSize>, Option<ByteSize>),
 }
 
 impl Line {
     fn new(name: DomainName, record: Result<Record>) -> Line {
         let Ok(known) = &record else {
-            return Line { name, record, state: None, orphaned: false, cpu: None };
+            return Line { name, record, state: None, orphaned: false, cpu: None, most_and_actual: (None, None) };
         };
         let truth = known.truth();
         let state = match truth {
@@ -45,7 +58,8 @@ impl Line {
         };
         let hypervisor = known.run.as_ref().filter(|_| state != State::Off).and_then(|run| run.hypervisor);
         let cpu = hypervisor.and_then(process::cpu_time);
-        Line { name, state: Some(state), orphaned: truth == Truth::Orphaned, cpu, record }
+        let orphaned = truth == Truth::Orphaned;
+        Line { name, state: Some(state), orphaned, cpu, most_and_actual: (None, None), record }
     }
 
     fn run(&self) -> Option<&crate::domain::record::Run> {
@@ -53,6 +67,16 @@ impl Line {
             (Ok(record), Some(state)) if state != State::Off => record.run.as_ref(),
             _ => None,
         }
+    }
+
+    /// Looks at what costs a question to the supervisor.
+    fn look_closer(&mut self, layout: &Layout) {
+        let definition = match store::load_running(layout, &self.name) {
+            Ok(Some(running)) if self.run().is_some() => Ok(running),
+            Ok(_) | Err(_) => store::load(layout, &self.name),
+        };
+        let actual = self.run().and_then(|_| client::memory(layout, &self.name));
+        self.most_and_actual = (definition.ok().map(|definition| definition.max_memory), actual);
     }
 
     fn note(&self) -> Option<String> {
@@ -74,7 +98,7 @@ fn accelerator(accelerator: ChosenAccelerator) -> &'static str {
     }
 }
 
-impl Row for Line {
+impl Row for Listed {
     const KIND: &'static str = "domain";
     const COLUMNS: &'static [Column] = &[
         Column::left("NAME"),
@@ -83,18 +107,40 @@ impl Row for Line {
         Column::right("MEMORY"),
         Column::right("VCPUS"),
         Column::right("TIME"),
+        Column::right("MAX-MEMORY").wide(),
+        Column::right("ACTUAL").wide(),
         Column::left("ACCELERATOR").wide(),
         Column::left("UUID").wide(),
         Column::left("NOTE").wide(),
     ];
 
     fn name(&self) -> String {
-        self.name.to_string()
+        match self {
+            Listed::Host(_) => HOST.to_owned(),
+            Listed::Domain(line) => line.name.to_string(),
+        }
     }
 
     fn cells(&self) -> Vec<Cell> {
+        match self {
+            Listed::Host(machine) => host_cells(machine),
+            Listed::Domain(line) => line.cells(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Listed::Host(machine) => host_json(machine),
+            Listed::Domain(line) => line.json(),
+        }
+    }
+}
+
+impl Line {
+    fn cells(&self) -> Vec<Cell> {
         let run = self.run();
         let known = self.record.as_ref().ok();
+        let (most, actual) = self.most_and_actual;
         let or_unknown = |text: Option<String>| text.map_or(Cell::Unknown, Cell::Text);
         vec![
             Cell::Text(self.name.to_string()),
@@ -103,6 +149,8 @@ impl Row for Line {
             or_unknown(known.map(|record| record.memory.human())),
             or_unknown(known.map(|record| record.vcpus.to_string())),
             Cell::optional(self.cpu.map(|cpu| format!("{:.1}s", cpu.as_secs_f64()))),
+            or_unknown(most.map(|most| most.human())),
+            Cell::optional(actual.map(|actual| actual.human())),
             Cell::optional(run.map(|run| accelerator(run.accelerator))),
             or_unknown(known.map(|record| record.uuid.to_string())),
             Cell::optional(self.note()),
@@ -117,6 +165,8 @@ impl Row for Line {
             "id": run.map(|run| run.id),
             "state": self.state.map_or("unknown", State::as_str),
             "memory": known.map(|record| record.memory.bytes()),
+            "max-memory": self.most_and_actual.0.map(ByteSize::bytes),
+            "actual-memory": self.most_and_actual.1.map(ByteSize::bytes),
             "vcpus": known.map(|record| record.vcpus),
             "cpu-time-ms": self.cpu.map(|cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)),
             "accelerator": run.map(|run| accelerator(run.accelerator)),
@@ -125,6 +175,45 @@ impl Row for Line {
             "note": self.note(),
         })
     }
+}
+
+/// No domain can have this name.
+const HOST: &str = "(host)";
+
+fn host_cells(machine: &Machine) -> Vec<Cell> {
+    vec![
+        Cell::Text(HOST.to_owned()),
+        Cell::Text("0".to_owned()),
+        Cell::Text("running".to_owned()),
+        Cell::Text(format!("{}/{}", machine.memory_used.human(), machine.memory.human())),
+        Cell::Text(machine.cpus.to_string()),
+        Cell::Text(format!("{:.1}s", machine.cpu_time.as_secs_f64())),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+    ]
+}
+
+/// The keys of a domain's line, and two more.
+fn host_json(machine: &Machine) -> Value {
+    json!({
+        "name": HOST,
+        "id": 0,
+        "state": "running",
+        "memory": machine.memory.bytes(),
+        "max-memory": null,
+        "actual-memory": null,
+        "vcpus": machine.cpus,
+        "cpu-time-ms": u64::try_from(machine.cpu_time.as_millis()).unwrap_or(u64::MAX),
+        "accelerator": null,
+        "uuid": null,
+        "started": null,
+        "note": null,
+        "host": true,
+        "memory-used": machine.memory_used.bytes(),
+    })
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -143,5 +232,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.running {
         lines.retain(|line| line.state != Some(State::Off));
     }
-    context.list(&lines)
+    if context.wide() || context.for_programs() {
+        lines.iter_mut().for_each(|line| line.look_closer(layout));
+    }
+    let domains = lines.into_iter().map(|line| Listed::Domain(Box::new(line)));
+    // `-o name` prints what other verbs take, and none takes the host.
+    let host = args.host && context.format() != Format::Name;
+    let host = if host { Some(Listed::Host(machine::read().ok_or_else(unreadable)?)) } else { None };
+    context.list(&host.into_iter().chain(domains).collect::<Vec<_>>())
+}
+
+fn unreadable() -> Failure {
+    Failure::other("the kernel does not say what this machine has").hint("is /proc mounted?")
 }

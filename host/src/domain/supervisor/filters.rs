@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{Failure, Result};
-use crate::gate::{Gate, Ledger, filter_tables};
+use crate::gate::{FILTER_PREFIX, Gate, Ledger, filter_tables};
 use crate::network;
 use crate::sys::filter_news::{FilterNews, Lost};
 
@@ -72,7 +72,7 @@ impl Filters {
     fn concerns(&self, lost: &Lost) -> bool {
         match lost {
             Lost::Unknown => true,
-            Lost::From(tables) if tables.is_empty() => false,
+            Lost::From(tables) if !tables.iter().any(|table| table.starts_with(FILTER_PREFIX)) => false,
             Lost::From(tables) => {
                 Ledger::open(&self.ledger).is_ok_and(|ledger| !filter_tables(&ledger).is_disjoint(tables))
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::change;
 use super::connect::Connected;
 use super::control::{Answer, Asked, Asker, Request, Response};
 use super::ending::Ending;
@@ -46,10 +47,16 @@ impl Loop<'_> {
                 self.answer(asker, Ok(Answer::Done));
                 Ok(None)
             }
-            Request::Stop => {
-                self.askers.push(asker);
-                self.happened(Happening::StopAsked, connected).await
-            }
+            Request::Stop => match fault::point("stop.asked") {
+                Ok(()) => {
+                    self.askers.push(asker);
+                    self.happened(Happening::StopAsked, connected).await
+                }
+                Err(failure) => {
+                    self.answer(asker, Err(failure));
+                    Ok(None)
+                }
+            },
             Request::Shutdown { timeout_ms, then_stop } => {
                 let then = if then_stop { Then::Stop } else { Then::GiveUp };
                 self.press_power_button(timeout_ms, then, false, asker, connected).await;
@@ -62,6 +69,15 @@ impl Loop<'_> {
             }
             Request::Save { file } => {
                 self.save(file, asker, connected).await;
+                Ok(None)
+            }
+            Request::Change { change, timeout_ms } => {
+                self.change(change, Duration::from_millis(timeout_ms), asker, connected).await;
+                Ok(None)
+            }
+            Request::Memory => {
+                let actual = connected.monitor.balloon().await;
+                self.answer(asker, actual.map(|actual| Answer::Memory { actual }));
                 Ok(None)
             }
             Request::Copy { disks } => {
@@ -110,7 +126,7 @@ impl Loop<'_> {
             }
         }
         match (&self.job, request) {
-            (None, _) | (Some(_), Request::Status | Request::Stop | Request::Console) => Ok(()),
+            (None, _) | (Some(_), Request::Status | Request::Memory | Request::Stop | Request::Console) => Ok(()),
             (
                 Some(job),
                 Request::Shutdown { .. }
@@ -119,6 +135,7 @@ impl Loop<'_> {
                 | Request::Resume
                 | Request::Reset
                 | Request::Save { .. }
+                | Request::Change { .. }
                 | Request::Copy { .. }
                 | Request::SnapshotCreate { .. }
                 | Request::SnapshotDelete { .. }
@@ -217,10 +234,18 @@ impl Loop<'_> {
                 self.answer(job.asker, Ok(answer));
                 Ok(None)
             }
+            Ok(super::job::JobEnd::Changed(stage)) => {
+                self.go_on(stage, job.asker, connected).await;
+                Ok(None)
+            }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
                 fault::point("save.named")?;
                 self.happened(Happening::Saved, connected).await
+            }
+            Err(failure) if job.doing == change::DOING => {
+                self.change_failed(failure, job.asker, connected).await;
+                Ok(None)
             }
             Err(failure) => {
                 self.record.saving = None;

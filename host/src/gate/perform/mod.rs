@@ -7,10 +7,13 @@ mod image;
 pub(super) mod link;
 mod process;
 
+pub use firewall::PREFIX as FILTER_PREFIX;
+
 use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::Result;
+use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
 pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
@@ -42,6 +45,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
             process::act(gate, operation, descriptors)
         }
     }
+}
+
+pub(super) fn hypervisors(gate: &Gate, domain: &DomainName) -> Vec<ProcessId> {
+    process::marked(&gate.layout().domain(domain))
 }
 
 /// Undoes one operation; what is already gone counts as undone. `outcome` is none where fief died in the act.
@@ -107,6 +114,11 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
     }
+}
+
+/// The link that the operation put a packet filter before.
+pub(super) fn filtered(operation: &Operation) -> Option<&InterfaceName> {
+    firewall::link(operation)
 }
 
 /// Makes the packet filter of an operation that was done again; none where what it stood before is gone too.

@@ -29,6 +29,17 @@ fn flushed_filters_of_a_card_and_its_network_are_made_again_without_the_plugin()
         assert_eq!(sorted(&rules()), sorted(&before));
         assert_eq!(host.script.lock().unwrap().calls, ["up"]);
 
+        // What was said last of a bridge counts.
+        let isolated =
+            Operation::BridgeReach { network: lab(), bridge: "fief-lab".parse().unwrap(), reach: Reach::Isolated };
+        let mut of_network = Ledger::open(&network.store.ledger_file()).unwrap();
+        host.gate.perform(&Actor::Operator, &mut of_network, isolated, Vec::new()).unwrap();
+        let isolated = rules();
+        assert_ne!(isolated, before);
+        assert!(std::process::Command::new("nft").args(["flush", "ruleset"]).status().unwrap().success());
+        again();
+        assert_eq!(sorted(&rules()), sorted(&isolated));
+
         // One whose tap is gone is not: a detached card's ledger line goes last.
         ip("link del t1");
         assert_eq!(again(), Vec::<String>::new());

@@ -7,10 +7,12 @@ pub(super) mod port;
 mod rules;
 
 pub(super) use admission::Admission;
+pub use rules::PREFIX;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
 use crate::gate::operation::Reach;
+use crate::types::InterfaceName;
 
 pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
     let Operation::BridgeReach { network, bridge, reach } = operation else {
@@ -68,12 +70,16 @@ pub(super) fn again(gate: &Gate, operation: &Operation) -> Result<Option<Outcome
     }
 }
 
+/// Where it cannot be looked up, it is taken to be there, and what failed is told.
 fn standing(operation: &Operation) -> bool {
+    link(operation).is_none_or(|link| crate::sys::link::exists(link).unwrap_or(true))
+}
+
+/// The link that a table stands before.
+pub(super) fn link(operation: &Operation) -> Option<&InterfaceName> {
     match operation {
-        Operation::BridgeReach { bridge: link, .. } | Operation::TapCreate { tap: link, .. } => {
-            crate::sys::link::exists(link).unwrap_or(true)
-        }
-        _ => true,
+        Operation::BridgeReach { bridge: link, .. } | Operation::TapCreate { tap: link, .. } => Some(link),
+        _ => None,
     }
 }
 

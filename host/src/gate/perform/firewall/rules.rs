@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use crate::gate::operation::Reach;
 use crate::types::InterfaceName;
 
+/// How the names of fief's own tables begin.
+pub const PREFIX: &str = "fief-";
+
 /// The name of the table that belongs to a bridge or a tap.
 pub(super) fn table(link: &InterfaceName) -> String {
-    format!("fief-{link}")
+    format!("{PREFIX}{link}")
 }
 
 /// A transaction that leaves the link's table absent, whether it was there or not.

@@ -234,11 +234,12 @@ fn a_vlan_of_a_card_joins_the_bridge_and_the_card_stays_as_it_is() {
             link: "eth0".parse().unwrap(),
             vlan: Some(vlan),
         };
+        let keeps = |card: &LinkFacts| card.addresses.iter().any(|address| address == "192.0.2.9/24");
         let operation = enslave(20);
         for _ in 0..2 {
             assert_eq!(done(&operation).unwrap().outcome, Outcome::Set);
             let (card, tagged) = (link("eth0").unwrap(), link("eth0.20").unwrap());
-            assert_eq!((card.bridge, card.up, card.addresses.len()), (None, true, 1));
+            assert_eq!((card.bridge.clone(), card.up, keeps(&card)), (None, true, true));
             assert_eq!((tagged.bridge.as_deref(), tagged.up, tagged.mtu), (Some("fief-lab"), true, 1400));
             assert_eq!(missing(&gate(), &operation).unwrap(), None);
             // What another tool undid is found, and put back by the same operation.
@@ -252,6 +253,6 @@ fn a_vlan_of_a_card_joins_the_bridge_and_the_card_stays_as_it_is() {
         undo(&gate(), &operation, Some(&Outcome::Set)).unwrap();
         undo(&gate(), &operation, None).unwrap();
         assert_eq!(link("eth0.20"), None);
-        assert!(link("eth0").is_some_and(|card| card.up && card.addresses.len() == 1));
+        assert!(link("eth0").is_some_and(|card| card.up && keeps(&card)));
     });
 }

@@ -193,6 +193,15 @@ mod tests {
         assert!(is_client(&words("/sbin/dhclient -4 -lf /x eth0")));
         assert!(is_client(&words("busybox udhcpc -i eth0")));
         assert!(!is_client(&words("vi /etc/dhclient")));
+        let eth0 = Link { name: "eth0".into(), ..Link::default() };
+        for (line, has) in [
+            ("dhcpcd: [manager] [ip4] [ip6]", true),
+            ("dhcpcd: eth0 [ip4]", true),
+            ("dhcpcd: eth01 [ip4]", false),
+            ("vi dhcpcd.conf", false),
+        ] {
+            assert_eq!(dhcpcd(&words(line), &eth0).is_some(), has, "{line}");
+        }
         let udhcpc = |line: &str| Client { program: "/bin/busybox".into(), words: words(line) }.releases();
         assert!(udhcpc("udhcpc -fR -i eth0") && udhcpc("busybox udhcpc -i eth0 -R"));
         assert!(!udhcpc("udhcpc -i eth0 -r 10.0.0.7"));

@@ -223,3 +223,6 @@ pub(super) fn missing(folder: &Path, bridge: &InterfaceName, link: &InterfaceNam
 pub(super) fn folder(gate: &Gate, network: &NetworkName) -> PathBuf {
     gate.layout().network(network)
 }
+
+#[cfg(test)]
+mod tests;
