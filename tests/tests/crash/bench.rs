@@ -79,6 +79,11 @@ impl Bench {
         said.lines().any(|line| line.trim().ends_with("extra"))
     }
 
+    /// Whether the witness is defined with one.
+    pub fn has_second_disk(&self) -> bool {
+        self.host.shown("node1")["definition"]["disk"].as_array().is_some_and(|disks| disks.len() > 1)
+    }
+
     pub fn has_snapshot(&self) -> bool {
         self.host.fief(&["snapshot", "list", "node2", "-o", "name"]).stdout.lines().any(|line| line.trim() == "kept")
     }
@@ -131,6 +136,9 @@ impl Bench {
     #[track_caller]
     pub fn clear(&mut self) {
         self.fief(&["stop", "node1"]);
+        if self.has_second_disk() {
+            self.fief(&["detach", "disk", "node1", "default/extra"]);
+        }
         self.fief(&["network", "stop", "lab"]);
         self.fief(&["delete", "node2", "node3", "--yes", "--if-exists"]);
         self.fief(&["delete", "node4", "node5", "--volumes", "--yes", "--if-exists"]);

@@ -21,6 +21,7 @@ pub enum Verb {
     SnapshotDelete,
     SnapshotRevert,
     Import,
+    Attach,
 }
 
 /// A domain with a disk that keeps snapshots; it is off.
@@ -39,7 +40,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 17] = [
+    pub const ALL: [Verb; 18] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -57,6 +58,7 @@ impl Verb {
         Verb::SnapshotDelete,
         Verb::SnapshotRevert,
         Verb::Import,
+        Verb::Attach,
     ];
 
     /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
@@ -77,6 +79,7 @@ impl Verb {
                 "save" => &[Verb::Save],
                 "restore" => &[Verb::Restore],
                 "import" => &[Verb::Import],
+                "attach" => &[Verb::Attach],
                 "clone" => &[Verb::Clone],
                 "snapshot" => &[Verb::SnapshotCreate],
                 "network-start" => &[Verb::NetworkStart],
@@ -88,7 +91,7 @@ impl Verb {
 
     pub fn place(self) -> Place {
         match self {
-            Verb::Stop | Verb::Save | Verb::CloneRunning => Place::Supervisor,
+            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::Attach => Place::Supervisor,
             Verb::Create
             | Verb::Delete
             | Verb::Rename
@@ -121,6 +124,7 @@ impl Verb {
             Verb::VolumeCreate => &["volume", "create", "default/extra", "--size", "1MiB"],
             Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
             Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
+            Verb::Attach => &["attach", "disk", "node1", "default/extra"],
             Verb::Import => &["import", &guest, "--name", "node5"],
             Verb::SnapshotCreate => &["snapshot", "create", "node2", "kept"],
             Verb::SnapshotDelete => &["snapshot", "delete", "node2", "kept", "--yes"],
@@ -140,6 +144,10 @@ impl Verb {
             }
             Verb::Delete | Verb::Rename => bench.fief(&["create", "node2", "--memory", "32MiB"]),
             Verb::Stop | Verb::Save | Verb::CloneRunning => bench.start(armed),
+            Verb::Attach => {
+                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
+                bench.start(armed);
+            }
             Verb::Restore => {
                 bench.start(armed);
                 let state = bench.state_file();
@@ -164,6 +172,7 @@ impl Verb {
             Verb::VolumeDelete => !bench.has_extra(),
             Verb::Clone | Verb::CloneRunning => domain("node4"),
             Verb::Import => domain("node5"),
+            Verb::Attach => bench.has_second_disk(),
             Verb::SnapshotCreate => bench.has_snapshot(),
             Verb::SnapshotDelete => !bench.has_snapshot(),
             // These may be said again and again.
@@ -197,7 +206,8 @@ impl Verb {
             | Verb::CloneRunning
             | Verb::SnapshotCreate
             | Verb::SnapshotDelete
-            | Verb::Import => {
+            | Verb::Import
+            | Verb::Attach => {
                 assert!(self.is_over(bench), "{self:?} has not come about");
             }
         }
