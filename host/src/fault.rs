@@ -4,8 +4,6 @@
 //! With the feature, `FIEF_FAULT=NAME:HOW[:N]` arms one point: HOW is `kill` (the process ends by SIGKILL there),
 //! `fail` (the step fails), or `hang` (it stands still for a minute); N is which passing of the point counts, from 1.
 
-use crate::error::Result;
-
 /// A point, and what has just been done where it stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {
@@ -28,8 +26,19 @@ points! {
     "clone.recorded" "the source's record says that it is being copied, its hypervisor knows nothing of it"
     "clone.still" "the source's guest stands still, the copies are not cut loose"
     "clone.volume" "one of the clone's volumes is made and written down, and not final"
+    "create.written" "a new domain is written, under a name that is none"
+    "delete.aside" "the domain's folder has a name that is none, its files are there"
+    "gate.acted" "an act is done, the ledger does not say so yet"
+    "gate.intended" "the ledger says what is about to be done, nothing is done"
+    "gate.sealed" "the changes stand, what was set aside for an undo is still there"
+    "gate.undone" "an act is undone, the ledger still has it"
     "import.filled" "a volume is made and filled, and not yet sealed"
     "import.copied" "the volumes stand, no definition names them"
+    "network-start.locked" "the network's lock is taken, what an earlier start left is undone"
+    "network-start.done" "all that the plugin asked for is done, the record does not say up"
+    "network-start.recorded" "the network is up, and its record says so"
+    "network-stop.unrecorded" "the record is gone, nothing is undone"
+    "network-stop.undone" "all is undone"
     "rename.announced" "the folder, still under the old name, says that it is about to have another"
     "rename.folder" "the folder has the new name, its files say the old one"
     "rename.definition" "the definition says the new name, the record the old one"
@@ -37,6 +46,7 @@ points! {
     "restore.prepared" "what the guest is to go on with lies in the domain's folder, no supervisor is started"
     "restore.received" "the hypervisor has the state, the record says that the domain is starting"
     "restore.recorded" "the record says running, the guest is not let go"
+    "restore.taken" "the supervisor has taken it from there"
     "save.recorded" "the record says that the domain is being saved, nothing else is done"
     "save.begun" "the partial file is begun, the guest runs"
     "save.paused" "the guest stands still"
@@ -47,6 +57,22 @@ points! {
     "snapshot.made" "every disk has the snapshot, what was written down of it is still there"
     "snapshot.reverting" "what is to be gone back to is written down, every disk is as it was"
     "snapshot.volume" "one of the disks has the snapshot, which is written down and not final"
+    "start.locked" "the domain's lock is taken, nothing is written"
+    "start.recorded" "the record says starting, nothing else is done"
+    "start.leased" "its volumes are leased"
+    "start.attached" "a volume is attached"
+    "start.plugged" "a card's network is up, and the card has a place on it"
+    "start.tapped" "the taps are made"
+    "start.prepared" "what the hypervisor will be handed is open"
+    "start.spawned" "the hypervisor runs, nobody has spoken to it"
+    "start.connected" "the hypervisor was greeted, the record says starting"
+    "start.running" "the record says running, the guest is not let go"
+    "start.let-go" "the guest runs, the command that asked for it does not know"
+    "stop.asked" "the supervisor was asked, the guest runs"
+    "stop.quit" "the hypervisor is gone, the record says running"
+    "stop.recorded" "the record says stopping, nothing is undone"
+    "stop.undone" "all is undone, the record says stopping"
+    "stop.off" "the record says off, whoever asked does not know"
     "uplink.noted" "what the uplink has is written down, nothing is moved"
     "uplink.armed" "a guard watches, nothing is moved"
     "uplink.clients-stopped" "the uplink's DHCP clients are ended"
@@ -55,8 +81,6 @@ points! {
     "uplink.routes" "all is moved, the DHCP clients do not run"
     "uplink.freed" "the uplink is out of the bridge, its addresses are not back"
     "uplink.given" "the uplink has its addresses back, not its routes"
-    "network-start.recorded" "the network is up, and its record says so"
-    "start.locked" "the domain's lock is taken, nothing is written"
 }
 
 /// Passes the point `name`.
@@ -65,7 +89,7 @@ points! {
 /// Where a test armed it so.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
-pub fn point(_name: &'static str) -> Result<()> {
+pub fn point(_name: &'static str) -> crate::error::Result<()> {
     Ok(())
 }
 

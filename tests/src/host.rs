@@ -112,9 +112,9 @@ impl Host {
         self.fief(&["volume", "create", name, "--size", size]);
     }
 
-    /// A raw volume with these bytes in it, written past the plugin: as if an earlier guest had.
+    /// A raw volume with these bytes in it, written past the plugin: as if an earlier guest had. Gives its image.
     #[track_caller]
-    pub fn volume_with(&self, name: &str, size: &str, content: &Path) {
+    pub fn volume_with(&self, name: &str, size: &str, content: &Path) -> PathBuf {
         let images = self.root().join("images");
         let list = || fs::read_dir(&images).expect("images").flatten().map(|entry| entry.path()).collect::<Vec<_>>();
         let before = list();
@@ -124,6 +124,7 @@ impl Host {
         let mut copy = Command::new("dd");
         copy.arg(format!("if={}", content.display())).arg(format!("of={}", image.display()));
         command::run(copy.args(["bs=1M", "conv=notrunc,sparse", "status=none"]), PATIENCE).expect_code(0);
+        image.clone()
     }
 
     /// Defines and starts a witness guest.

@@ -4,6 +4,7 @@
 //!   Host     a network namespace and a root of its own, plugins installed; runs `fief` inside
 //!   Guest    what boots there, and the lines that it says
 //!   Terminal `fief console` on a pseudoterminal
+//!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Census   what of a host is on the machine: processes, links, rules, mounts, sockets, files, locks
 //! ```
 //! A test ends with [`Host::finish`], which takes the census again and shows what was left.
@@ -11,10 +12,12 @@
 pub mod boot_sector;
 pub mod census;
 pub mod command;
+pub mod fault;
 pub mod guest;
 pub mod host;
 pub mod namespace;
 pub mod terminal;
+pub mod witness;
 
 pub use census::Census;
 pub use command::Said;
@@ -22,6 +25,7 @@ pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
 pub use namespace::Namespace;
 pub use terminal::Terminal;
+pub use witness::Witness;
 
 use std::time::{Duration, Instant};
 
@@ -35,4 +39,14 @@ pub fn eventually<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> O
         assert!(Instant::now() < until, "{what}: not within {} s", deadline.as_secs());
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Ends a process that the test started, or its fief did, by SIGKILL.
+///
+/// # Panics
+/// Where there is none of that number.
+#[track_caller]
+pub fn kill(process: u32) {
+    let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a process of this test");
 }

@@ -23,7 +23,7 @@ fn define_pair(host: &Host, name: &str, options: &[&str], first: Format) {
     std::fs::write(&file, boot_sector::pair(&format!("{name} counts"))).expect("a boot sector");
     let (system, data) = (format!("default/{name}"), format!("default/{name}-data"));
     match first {
-        Format::Raw => host.volume_with(&system, "1MiB", &file),
+        Format::Raw => drop(host.volume_with(&system, "1MiB", &file)),
         Format::Qcow2 => {
             host.volume(&system, SIZE);
             let image = host.root().join(format!("images/{name}.qcow2"));

@@ -37,3 +37,20 @@ fn for_wasm() -> std::process::Command {
     build.current_dir(place::workspace());
     build
 }
+
+/// The fault points (`host/src/fault.rs`), which builds that people use leave out. One set of features for all that
+/// is tested, always of the whole workspace: cargo then builds the engine once.
+const FOR_TESTS: [&str; 3] = ["--workspace", "--features", "fief/faults"];
+
+/// All that the tests are and run.
+pub(crate) fn for_tests() -> Result<()> {
+    let mut build = command("cargo", ["build", "--bins", "--tests"]);
+    run(build.args(FOR_TESTS).current_dir(place::workspace()))
+}
+
+/// `cargo test` of what [`for_tests`] built; `words` say which.
+pub(crate) fn cargo_test(words: &[&str]) -> std::process::Command {
+    let mut test = command("cargo", ["test", "--no-fail-fast"]);
+    test.args(FOR_TESTS).args(words).current_dir(place::workspace());
+    test
+}

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::command::{Doing, Result, command, is_root, line};
+use crate::command::{Doing, Result, is_root, line};
 use crate::setup::{self, Purpose};
 use crate::{build, place};
 
@@ -58,24 +58,18 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
     println!("Building fief, its plugins and the hostile ones …");
     build::plugins()?;
     build::hostile()?;
-    // Always the whole workspace: cargo then sees the same features each time, and builds the engine once.
-    run_cargo(&["build", "--workspace", "--bins", "--tests"])?;
-    run_cargo(&["build", "--package", "fief", "--features", "faults", "--bin", "fief-faults"])?;
+    build::for_tests()?;
 
     let mut tally = Tally::default();
     if selection.which != Which::Slow {
-        let mut fast = command("cargo", ["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]);
+        let mut fast = build::cargo_test(&["--lib", "--bins"]);
         follow(fast.args(selection.filter.iter()), &mut tally)?;
     }
     if selection.which != Which::Fast {
-        let mut slow = command("cargo", ["test", "--workspace", "--test", "*", "--no-fail-fast"]);
+        let mut slow = build::cargo_test(&["--test", "*"]);
         follow(slow.args(selection.filter.iter()).args(["--", "--test-threads=1"]), &mut tally)?;
     }
     close(&tally)
-}
-
-fn run_cargo(words: &[&str]) -> Result<()> {
-    crate::command::run(command("cargo", words).current_dir(place::workspace()))
 }
 
 /// Runs cargo, shows its output, and counts.

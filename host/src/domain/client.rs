@@ -1,7 +1,7 @@
 //! How a command finds a domain's supervisor, and starts one where it is due.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -23,6 +23,8 @@ const START_PATIENCE: Duration = Duration::from_secs(120);
 const RESTORE_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 /// A supervisor's log is cut in two at this many bytes, when one starts.
 const LOG_MAX: u64 = 1 << 20;
+/// More of them going one after the other is no chance.
+const SUPERVISORS_ASKED: usize = 5;
 /// Longest report or answer, in bytes.
 const LINE_MAX: u64 = 1 << 20;
 
@@ -161,19 +163,52 @@ pub struct Answered {
 }
 
 /// Asks the supervisor of a domain that is not off. None: it went off before it could be asked.
+///
+/// A supervisor that goes before it answers is followed by another, which is asked again.
 pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Option<Answered>> {
+    for _ in 0..SUPERVISORS_ASKED {
+        match ask_once(layout, name, request)? {
+            Heard::Answer(answered) => return Ok(Some(answered)),
+            Heard::Off => return Ok(None),
+            Heard::Nothing => {}
+        }
+    }
+    Err(Failure::other(format!("every supervisor of domain {name} went before it answered"))
+        .hint(format!("`fief logs {name} --supervisor` says why")))
+}
+
+/// Whether the supervisor says a word in that time.
+pub fn answers(layout: &Layout, name: &DomainName, within: Duration) -> bool {
+    let Ok(mut stream) = socket::connect_in(&layout.domain(name), "control.sock") else { return false };
+    let asked = serde_json::to_vec(&Request::Status).is_ok_and(|mut line| {
+        line.push(b'\n');
+        stream.set_read_timeout(Some(within)).is_ok() && stream.write_all(&line).is_ok()
+    });
+    let mut answer = [0];
+    asked && stream.read_exact(&mut answer).is_ok()
+}
+
+enum Heard {
+    Answer(Answered),
+    /// It went off before it could be asked.
+    Off,
+    /// The supervisor ended between our request and its answer.
+    Nothing,
+}
+
+fn ask_once(layout: &Layout, name: &DomainName, request: &Request) -> Result<Heard> {
     let saying = || format!("cannot talk to the supervisor of domain {name}");
     let until = Instant::now() + Duration::from_secs(10);
     let stream = loop {
         if settle(layout, name)? == State::Off {
-            return Ok(None);
+            return Ok(Heard::Off);
         }
         match socket::connect_in(&layout.domain(name), "control.sock") {
             Ok(stream) => break stream,
             // It is starting or ending: its record will say which in a moment.
             Err(error)
                 if Instant::now() < until
-                    && matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) =>
+                    && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
             {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -183,22 +218,26 @@ pub fn ask(layout: &Layout, name: &DomainName, request: &Request) -> Result<Opti
     stream.set_read_timeout(request.patience()).context(saying)?;
     let mut line = serde_json::to_vec(request).context(saying)?;
     line.push(b'\n');
-    (&stream).write_all(&line).context(saying)?;
+    match (&stream).write_all(&line) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Heard::Nothing),
+        written => written.context(saying)?,
+    }
     let mut answer = String::new();
     // Byte-wise on purpose: what follows the line is the console's.
-    BufReader::with_capacity(1, &stream).take(LINE_MAX).read_line(&mut answer).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            Failure::new(Kind::TimedOut, format!("the supervisor of domain {name} does not answer"))
-                .hint(format!("`fief logs {name} --supervisor` shows what it does"))
-        }
-        _ => Failure::other(saying()).because(error),
-    })?;
-    if answer.is_empty() {
-        // It ended between our request and its answer.
-        return ask(layout, name, request);
+    match BufReader::with_capacity(1, &stream).take(LINE_MAX).read_line(&mut answer) {
+        Ok(0) => return Ok(Heard::Nothing),
+        Ok(_) => {}
+        Err(error) => match error.kind() {
+            ErrorKind::ConnectionReset => return Ok(Heard::Nothing),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                return Err(Failure::new(Kind::TimedOut, format!("the supervisor of domain {name} does not answer"))
+                    .hint(format!("`fief logs {name} --supervisor` shows what it does")));
+            }
+            _ => return Err(Failure::other(saying()).because(error)),
+        },
     }
     match serde_json::from_str(&answer).context(saying)? {
-        Response::Ok { state, answer } => Ok(Some(Answered { state, answer, stream })),
+        Response::Ok { state, answer } => Ok(Heard::Answer(Answered { state, answer, stream })),
         Response::Failed(failure) => Err(failure),
     }
 }

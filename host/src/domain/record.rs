@@ -176,7 +176,7 @@ impl Record {
         let broken = |cause: String| {
             let mut failure = Failure::new(Kind::NeedsRecover, format!("the record {} cannot be used", path.display()));
             failure.causes.push(cause);
-            failure.hint("stop what is left of the domain by hand, then remove the file: `fief start` makes a new one")
+            failure.hint(format!("`fief recover {name}` makes a new one from what else there is, and keeps the file"))
         };
         #[derive(Deserialize)]
         struct Shape {
@@ -184,10 +184,8 @@ impl Record {
         }
         let shape: Shape = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if shape.version > VERSION {
-            return Err(broken(format!(
-                "it was written by a later fief (version {}, known is {VERSION})",
-                shape.version
-            )));
+            let later = format!("it was written by a later fief (version {}, known is {VERSION})", shape.version);
+            return Err(Failure { kind: Kind::Conflict, ..broken(later) }.hint("that fief is to be used for it"));
         }
         let mut record: Record = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if record.name != *name && renamed(&record.name) {
@@ -210,17 +208,19 @@ impl Record {
 
     /// Looks at the processes that the record names.
     pub fn truth(&self) -> Truth {
-        let Some(run) = &self.run else { return Truth::AsRecorded };
-        if self.state == State::Off {
-            return Truth::AsRecorded;
+        match &self.run {
+            Some(run) if run.boot == boot_id() && process::alive(run.supervisor) => Truth::AsRecorded,
+            Some(_) | None => self.truth_unattended(),
         }
-        let this_boot = run.boot == boot_id();
-        if this_boot && process::alive(run.supervisor) {
-            Truth::AsRecorded
-        } else if this_boot && run.hypervisor.is_some_and(process::alive) {
-            Truth::Orphaned
-        } else {
-            Truth::Dead
+    }
+
+    /// The same for whoever holds the domain's lock: its supervisor is gone, even where the process is still about to
+    /// end, with its lock let go already.
+    pub fn truth_unattended(&self) -> Truth {
+        match (&self.run, self.state) {
+            (None, _) | (Some(_), State::Off) => Truth::AsRecorded,
+            (Some(run), _) if run.boot == boot_id() && run.hypervisor.is_some_and(process::alive) => Truth::Orphaned,
+            (Some(_), _) => Truth::Dead,
         }
     }
 
@@ -303,6 +303,11 @@ mod tests {
     fn a_dead_supervisor_is_told_from_a_living_one_and_from_another_boot() {
         let mut record = record();
         assert_eq!(record.truth(), Truth::AsRecorded);
+        // Whoever has its lock knows better than to go by a process that is about to end.
+        if let Some(run) = &mut record.run {
+            run.hypervisor = Some(process::this());
+        }
+        assert_eq!((record.truth(), record.truth_unattended()), (Truth::AsRecorded, Truth::Orphaned));
         let gone = ProcessId { pid: process::this().pid, start_time: 1 };
         if let Some(run) = &mut record.run {
             run.supervisor = gone;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::domain;
+use crate::domain::{Record, store};
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::sys::durable;
@@ -34,6 +36,21 @@ pub(super) fn allows(layout: &Layout, written: &DomainName, name: &DomainName) -
     let bytes = std::fs::read(marker(&layout.domain(name))).unwrap_or_default();
     let renamed: Option<Renamed> = serde_json::from_slice(&bytes).ok();
     renamed.is_some_and(|renamed| renamed.from == *written && renamed.to == *name)
+}
+
+/// Finishes a rename that was cut off, or forgets one that did not come about; `false` where there was none. The caller
+/// holds the domain's lock.
+pub(super) fn finish(layout: &Layout, name: &DomainName) -> Result<bool> {
+    if !marker(&layout.domain(name)).exists() {
+        return Ok(false);
+    }
+    // Both are read under the new name where the marker says so.
+    if let (Ok(definition), Ok(record)) = (store::load(layout, name), Record::load(layout, name)) {
+        let text = domain::to_toml(&definition);
+        durable::write(&layout.domain(name).join("domain.toml"), text.as_bytes())?;
+        record.save(layout)?;
+    }
+    done(layout, name).map(|()| true)
 }
 
 /// All files say the new name.

@@ -19,6 +19,7 @@ use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::record::{CardRecord, Record};
 use crate::domain::{lease, reservations};
 use crate::error::{Context, Failure, Result};
+use crate::fault;
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, Places, qemu};
@@ -61,6 +62,7 @@ pub fn launch(
             }
         }
     }
+    fault::point("start.leased")?;
     let ((disks, ports), accelerator) = std::thread::scope(|scope| {
         let disks = scope.spawn(|| attach_disks(gate, definition));
         let ports = scope.spawn(|| plug_cards(gate, definition));
@@ -73,6 +75,7 @@ pub fn launch(
     .zip_results()?;
     let (accelerator, warning) = accelerator;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
+    fault::point("start.tapped")?;
     let (definition, places) = (definition.clone(), places.clone());
     let launch = Launch { definition, places, id, accelerator, disks, cards: wired, incoming };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
@@ -80,8 +83,10 @@ pub fn launch(
     let folder = scratch.as_ref().map_or_else(|| layout.domain(&launch.definition.name), |scratch| scratch.0.clone());
     let domain = launch.definition.name.clone();
     let prepared = qemu::prepare(launch, &folder, &gate.policy().host)?;
+    fault::point("start.prepared")?;
     let start = Operation::HypervisorStart { domain, id, command: prepared.command };
     let done = gate.perform(&Actor::Operator, ledger, start, prepared.descriptors)?;
+    fault::point("start.spawned")?;
     let hypervisor = match done.outcome {
         Outcome::Process { process } => Some(process),
         _ => None,
@@ -135,7 +140,8 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
         }
     };
     let access = if disk.read_only { AttachAccess::ReadOnly } else { AttachAccess::Exclusive };
-    pools[at].attach(volume, access).map_err(saying)
+    let source = pools[at].attach(volume, access).map_err(saying)?;
+    fault::point("start.attached").map(|()| source).map_err(saying)
 }
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
@@ -164,7 +170,8 @@ fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
             mac: card.mac,
             address: card.address,
         };
-        networks[at].plug(&nic)
+        let port = networks[at].plug(&nic)?;
+        fault::point("start.plugged").map(|()| port)
     };
     let saying = |(index, result): (usize, Result<Port>)| {
         result.map_err(|failure| {

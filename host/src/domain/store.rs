@@ -73,11 +73,6 @@ pub fn forget_running(layout: &Layout, name: &DomainName) -> Result<()> {
     forget(layout, name, RUNNING)
 }
 
-/// Called by the domain's supervisor, and by `fief restore` once it has ended.
-pub fn forget_restoring(layout: &Layout, name: &DomainName) -> Result<()> {
-    forget(layout, name, RESTORING)
-}
-
 fn forget(layout: &Layout, name: &DomainName, file: &str) -> Result<()> {
     let path = layout.domain(name).join(file);
     match std::fs::remove_file(&path) {
@@ -91,6 +86,11 @@ fn forget(layout: &Layout, name: &DomainName, file: &str) -> Result<()> {
 /// What a restored guest is to run with: left by `fief restore` for the supervisor that it starts.
 pub fn leave_restoring(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
     durable::write(&layout.domain(&definition.name).join(RESTORING), domain::to_toml(definition).as_bytes())
+}
+
+/// The restore came to nothing, or has taken it.
+pub fn forget_restoring(layout: &Layout, name: &DomainName) -> Result<()> {
+    forget(layout, name, RESTORING)
 }
 
 /// Takes what was left; it is gone afterwards.
@@ -138,6 +138,7 @@ pub fn create_with(layout: &Layout, definition: &DomainDefinition, nvram: Option
         if let Some(nvram) = nvram {
             durable::write(&aside.join("nvram"), nvram)?;
         }
+        fault::point("create.written")?;
         std::fs::rename(&aside, layout.domain(name)).context(saying)?;
         std::fs::File::open(&folders).and_then(|folder| folder.sync_all()).context(saying)?;
         Ok(record)
@@ -201,18 +202,32 @@ pub fn rename(layout: &Layout, name: &DomainName, new: &DomainName) -> Result<()
         return Ok(());
     }
     is_free(layout, new, Some(name))?;
-    rename::announce(layout, name, new)?;
-    fault::point("rename.announced")?;
-    std::fs::rename(layout.domain(name), layout.domain(new))
-        .and_then(|()| std::fs::File::open(&folders)?.sync_all())
-        .context(|| format!("cannot rename domain {name}"))?;
-    fault::point("rename.folder")?;
-    definition.name = new.clone();
-    record.name = new.clone();
-    durable::write(&layout.domain(new).join("domain.toml"), domain::to_toml(&definition).as_bytes())?;
-    fault::point("rename.definition")?;
-    record.save(layout)?;
-    rename::done(layout, new)?;
+    // An earlier one that was cut off: what is announced now must not hide what that one left to be read.
+    rename::finish(layout, name)?;
+    let renamed = rename::announce(layout, name, new).and_then(|()| fault::point("rename.announced")).and_then(|()| {
+        std::fs::rename(layout.domain(name), layout.domain(new)).context(|| format!("cannot rename domain {name}"))
+    });
+    if let Err(failure) = renamed {
+        rename::done(layout, name)?;
+        return Err(failure);
+    }
+    // Its folder has the name, and so has the domain: whoever reads the files knows, until they say so too.
+    let written = durable::sync_folder(&folders)
+        .context(|| format!("cannot rename domain {name}"))
+        .and_then(|()| fault::point("rename.folder"))
+        .and_then(|()| {
+            definition.name = new.clone();
+            durable::write(&layout.domain(new).join("domain.toml"), domain::to_toml(&definition).as_bytes())
+        })
+        .and_then(|()| fault::point("rename.definition"))
+        .and_then(|()| {
+            record.name = new.clone();
+            record.save(layout)
+        })
+        .and_then(|()| rename::done(layout, new));
+    if let Err(failure) = written {
+        tracing::warn!(domain = %new, %failure, "its files still say its old name; `fief recover` finishes that");
+    }
     drop(lock);
     Ok(())
 }
@@ -250,10 +265,13 @@ pub fn take_back(layout: &Layout, name: &DomainName) -> Result<()> {
     }
     let aside = folders.join(format!(".gone-{name}"));
     let _ = std::fs::remove_dir_all(&aside);
-    std::fs::rename(layout.domain(name), &aside)
-        .and_then(|()| std::fs::File::open(&folders)?.sync_all())
-        .and_then(|()| std::fs::remove_dir_all(&aside))
-        .context(|| format!("cannot delete domain {name}"))
+    let saying = || format!("cannot delete domain {name}");
+    std::fs::rename(layout.domain(name), &aside).and_then(|()| durable::sync_folder(&folders)).context(saying)?;
+    // It is no domain any more; what cannot be removed now is removed by `fief recover`.
+    if let Err(failure) = fault::point("delete.aside").and_then(|()| std::fs::remove_dir_all(&aside).context(saying)) {
+        tracing::warn!(domain = %name, %failure, "files of a deleted domain stay");
+    }
+    Ok(())
 }
 
 /// # Errors

@@ -21,7 +21,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// The user of `plugin`; none where fief is not root (everything then runs as the operator).
 ///
 /// # Errors
-/// `NeedsRecover` where the table cannot be read; `NoRoom` after 65,536 plugins.
+/// Where the table cannot be read, which nothing can make anew; `NoRoom` after 65,536 plugins.
 pub fn plugin_uid(layout: &Layout, policy: &Policy, plugin: &PluginId) -> Result<Option<u32>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -41,7 +41,7 @@ fn number(layout: &Layout, plugin: &PluginId) -> Result<u32> {
     let read = || -> Result<BTreeMap<PluginId, u32>> {
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::new(Kind::NeedsRecover, format!("{} cannot be read", path.display()))
+                Failure::other(format!("{} cannot be read", path.display()))
                     .because(error)
                     .hint("restore it from a backup: files and processes of plugins bear these numbers")
             }),
@@ -100,7 +100,7 @@ mod tests {
         std::fs::create_dir_all(layout.host()).unwrap();
         let path = layout.host().join("uids.json");
         std::fs::write(&path, "{").unwrap();
-        assert_eq!(number(&layout, &"a".parse().unwrap()).unwrap_err().kind, Kind::NeedsRecover);
+        assert_eq!(number(&layout, &"a".parse().unwrap()).unwrap_err().kind, Kind::Other);
         assert_eq!(std::fs::read(&path).unwrap(), b"{");
     }
 

@@ -18,6 +18,7 @@ pub mod judge;
 pub mod ledger;
 pub mod operation;
 mod perform;
+pub mod recover;
 pub mod rollback;
 pub mod served;
 
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use crate::config::policy::Policy;
 use crate::error::{Failure, Result};
+use crate::fault;
 use crate::layout::Layout;
 
 pub use drift::filter_tables;
@@ -92,7 +94,7 @@ impl Gate {
     ///
     /// # Errors
     /// `Denied` with the missing grant as the cause; else what the act reports. After an error nothing of this
-    /// operation is left; operations before it in the ledger are the caller's to undo.
+    /// operation is left, or it is in the ledger, which is the caller's to undo.
     pub fn perform(
         &self,
         actor: &Actor,
@@ -116,9 +118,15 @@ impl Gate {
             return perform::act(self, &operation, descriptors);
         }
         let entry = ledger.intend(actor, &operation)?;
-        match perform::act(self, &operation, descriptors) {
+        let acted = fault::point("gate.intended").and_then(|()| perform::act(self, &operation, descriptors));
+        match acted {
             Ok(done) => {
-                ledger.record(entry, &done.outcome)?;
+                fault::point("gate.acted").and_then(|()| ledger.record(entry, &done.outcome)).inspect_err(
+                    |failure| {
+                        // It stays in the ledger, for whoever asked to undo it with the rest.
+                        audit::failed(&self.layout, actor, &operation, failure);
+                    },
+                )?;
                 audit::done(&self.layout, actor, &operation, &done.outcome);
                 Ok(done)
             }
@@ -161,11 +169,16 @@ impl Gate {
     /// Undoes all that is in the ledger, newest first, going on past errors. What could not be undone stays in the
     /// ledger, so that a later call tries again; `Ok` means that the ledger is empty.
     ///
-    /// An entry with an intent and no outcome (fief died in the middle) is undone by what the operation names.
+    /// An entry with an intent and no outcome (fief died in the middle) is undone by what the operation names. A
+    /// ledger that was being sealed when fief died is sealed.
     pub fn undo(&self, ledger: &mut Ledger) -> Result<(), Vec<Failure>> {
+        if ledger.is_sealed() {
+            return self.seal(ledger).map_err(|failure| vec![failure]);
+        }
         let mut failures = Vec::new();
         for entry in ledger.newest_first() {
-            match perform::undo(self, &entry.operation, entry.outcome.as_ref()) {
+            let undone = perform::undo(self, &entry.operation, entry.told());
+            match undone.and_then(|()| fault::point("gate.undone")) {
                 Ok(()) => {
                     audit::undone(&self.layout, &entry.operation);
                     if let Err(failure) = ledger.forget(entry.id) {
@@ -180,6 +193,8 @@ impl Gate {
 
     /// Makes the changes final (removes what was set aside) and empties the ledger.
     pub fn seal(&self, ledger: &mut Ledger) -> Result<()> {
+        ledger.seal()?;
+        fault::point("gate.sealed")?;
         for entry in ledger.newest_first() {
             perform::seal(self, &entry.operation, entry.outcome.as_ref())?;
         }

@@ -18,7 +18,7 @@ pub(super) fn state(gate: &Gate, name: &NetworkName) -> Result<NetworkState> {
     standing(&store, &Ledger::open(&store.ledger_file())?)
 }
 
-fn standing(store: &Store, ledger: &Ledger) -> Result<NetworkState> {
+pub(super) fn standing(store: &Store, ledger: &Ledger) -> Result<NetworkState> {
     Ok(match store.record()? {
         Some(_) if store.rollback().armed()?.is_some() => NetworkState::Trial,
         Some(_) => NetworkState::Up,
@@ -63,10 +63,12 @@ fn up_locked(network: &mut Network, name: &NetworkName) -> Result<Option<Armed>>
         undo(&network.gate, &network.store, &mut ledger, name)?;
         network.store.remove_record()?;
     }
+    fault::point("network-start.locked")?;
     let bridge = network.offered_bridge()?;
     let done = ask_up(network, &mut ledger).and_then(|()| match network.gate.mode() {
         Mode::DryRun => Ok(None),
         Mode::Perform => {
+            fault::point("network-start.done")?;
             let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
             network.store.write_record(&Record { bridge, since, boot: boot_id() })?;
             fault::point("network-start.recorded")?;
@@ -130,7 +132,9 @@ fn down_locked(gate: &Gate, store: &Store, name: &NetworkName, force: bool) -> R
             {
                 tracing::warn!(%failure, network = %name, "nobody watches over the way back");
             }
-            undo(gate, store, &mut ledger, name)
+            fault::point("network-stop.unrecorded")?;
+            undo(gate, store, &mut ledger, name)?;
+            fault::point("network-stop.undone")
         }
     }
 }

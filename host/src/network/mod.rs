@@ -15,6 +15,7 @@ pub mod guard;
 mod leases;
 mod life;
 mod plug;
+mod recover;
 mod refilter;
 mod store;
 mod trial;
@@ -26,6 +27,7 @@ use std::net::Ipv4Addr;
 use crate::config::network::NetworkDefinition;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::{LinkFacts, vlan_link};
+use crate::gate::recover::Mended;
 use crate::gate::rollback::{Armed, RolledBack};
 use crate::gate::served::Reserved;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
@@ -295,6 +297,16 @@ impl Network {
     /// What the plugin finds, and what the host finds missing of what was done for the network.
     pub fn check(&mut self) -> Result<Vec<Finding>> {
         check::check(self)
+    }
+
+    /// The folders of all networks, of those too that have lost their definition.
+    pub fn recoverable(gate: &Gate) -> Result<Vec<NetworkName>> {
+        recover::names(gate)
+    }
+
+    /// Takes down what is left of a start or stop that was killed; the plugin is not asked.
+    pub fn recover(gate: &Gate, name: &NetworkName) -> Result<Vec<Mended>> {
+        recover::recover(gate, name)
     }
 
     /// The addresses that were given to guests; none where the network serves no DHCP or is down.

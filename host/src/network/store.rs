@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,10 @@ impl Store {
         crate::gate::served::ServeDirectory(self.directory.join("dhcp")).leases()
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.directory
+    }
+
     pub(super) fn exists(&self) -> bool {
         self.definition_file().exists()
     }
@@ -102,7 +106,7 @@ impl Store {
         let record: Record = serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(Kind::NeedsRecover, format!("{} cannot be read", path.display()))
                 .because(error)
-                .hint(format!("remove the file and run `fief network stop {}`", self.name))
+                .hint("`fief recover` sets it aside, and takes the network down by its ledger")
         })?;
         Ok((record.boot == boot_id()).then_some(record))
     }
@@ -121,6 +125,12 @@ impl Store {
         }
     }
 
+    /// Keeps a record that cannot be read, under another name.
+    pub(super) fn set_record_aside(&self) -> Result<()> {
+        let path = self.record_file();
+        fs::rename(&path, durable::damaged(&path)).context(|| format!("cannot rename {}", path.display()))
+    }
+
     /// Removes all files of a network that is down: the definition first, without which there is no network.
     pub(super) fn remove(&self) -> Result<()> {
         let saying = || format!("cannot remove {}", self.directory.display());
@@ -129,6 +139,11 @@ impl Store {
             _ => {}
         }
         fs::remove_dir_all(&self.directory).context(saying)
+    }
+
+    /// The lock of a folder that may have no definition.
+    pub(super) fn lock_folder(&self) -> Result<Lock> {
+        durable::lock(&self.directory.join("lock"), LOCK_LIMIT)
     }
 
     /// # Errors
@@ -148,16 +163,21 @@ impl Store {
 
 /// The names of all networks, in order.
 pub(super) fn names(layout: &Layout) -> Result<Vec<NetworkName>> {
+    let mut names = folders(layout)?;
+    names.retain(|name| Store::new(layout, name).exists());
+    Ok(names)
+}
+
+/// The names of all folders here, in order: a network that was being deleted has no definition any more.
+pub(super) fn folders(layout: &Layout) -> Result<Vec<NetworkName>> {
     let directory = layout.networks();
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).context(|| format!("cannot read {}", directory.display())),
     };
-    let mut names: Vec<NetworkName> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|name| Store::new(layout, name).exists())
-        .collect();
+    let mut names: Vec<NetworkName> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     names.sort();
     Ok(names)
 }

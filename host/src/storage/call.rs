@@ -12,7 +12,7 @@ use crate::sys::durable::{self, Lock};
 use crate::types::PoolName;
 
 /// How long a change waits for another one of the same pool to end.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// What answers for the plugin.
 pub(super) enum Backend {
@@ -74,10 +74,14 @@ impl Pool {
         let answer = self.call(&mut ledger, function);
         let changed = if ledger.is_empty() { Changed::Nothing } else { Changed::Something };
         match answer.and_then(|answer| check(From(&self.plugin), answer, changed)) {
-            Ok(checked) => {
-                self.gate.seal(&mut ledger)?;
-                Ok(checked)
-            }
+            Ok(checked) => match self.gate.seal(&mut ledger) {
+                Ok(()) => Ok(checked),
+                Err(failure) if ledger.is_sealed() => {
+                    tracing::warn!(%failure, "a change stands, and what it set aside is still there");
+                    Ok(checked)
+                }
+                Err(failure) => Err(undone(&self.gate, &mut ledger, failure)),
+            },
             Err(failure) => Err(undone(&self.gate, &mut ledger, failure)),
         }
     }
@@ -119,7 +123,7 @@ pub(super) fn hold(gate: &Gate, name: &PoolName) -> Result<(Lock, Ledger)> {
             let message = format!("cannot undo an earlier change of the pool {name} that was cut off");
             let causes = failures.iter().map(Failure::to_string).collect();
             Failure { causes, ..Failure::new(Kind::NeedsRecover, message) }
-                .hint("put right what is named above, and try again: nothing else is changed until then")
+                .hint("put right what is named above, then `fief recover`: nothing else is changed until then")
         })?;
     }
     Ok((lock, ledger))

@@ -5,7 +5,7 @@
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
 //!   import.rs    volumes out of disks of other hosts
-//!   answer.rs    what of a plugin's answer is believed (pure)
+//!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
 
 mod answer;
@@ -13,6 +13,7 @@ mod attach;
 mod call;
 mod import;
 mod pool;
+mod recover;
 mod snapshot;
 mod volume;
 

@@ -180,7 +180,7 @@ impl Pool {
     }
 }
 
-fn names(gate: &Gate) -> Result<Vec<PoolName>> {
+pub(super) fn names(gate: &Gate) -> Result<Vec<PoolName>> {
     let folder = gate.layout().pools();
     let saying = || format!("cannot list {}", folder.display());
     let entries = match std::fs::read_dir(&folder) {

@@ -43,6 +43,29 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     done
 }
 
+/// Where a file that cannot be read is kept for a look at it: `NAME.damaged`, beside it.
+pub fn damaged(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".damaged");
+    path.with_file_name(name)
+}
+
+/// Removes what a writer that was killed left in `folder`: files under the names that [`write`] gives them until they
+/// are whole. The caller knows that nobody writes there now. Gives how many those were.
+pub fn sweep(folder: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once('.'));
+        if parts.is_some_and(|(_, random)| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            std::fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
 /// Makes the names in `folder` as durable as the files are.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -81,7 +104,8 @@ pub fn lock(path: &Path, deadline: Duration) -> Result<Lock> {
     }
 }
 
-fn same_file(file: &File, path: &Path) -> io::Result<bool> {
+/// Whether `file` is still what stands at `path`.
+pub fn same_file(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match std::fs::metadata(path) {
         Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),

@@ -10,6 +10,7 @@ mod list;
 mod logs;
 mod pause;
 mod reboot;
+mod recover;
 mod rename;
 mod reset;
 mod restore;
@@ -57,6 +58,7 @@ pub(super) enum Verb {
     Snapshot(snapshot::Verb),
     Rename(rename::Args),
     Delete(delete::Args),
+    Recover(recover::Args),
     Wait(wait::Args),
 }
 
@@ -84,6 +86,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Rename(args) => rename::run(context, &args),
         Verb::Console(args) => console::run(context, &args),
         Verb::Logs(args) => logs::run(context, &args),
+        Verb::Recover(args) => recover::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Wait(args) => wait::run(context, &args),
     }

@@ -65,9 +65,10 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
     if context.mode() == Mode::DryRun {
         return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true).map(drop);
     }
-    let prepared = plan.prepare(context.layout())?;
+    let layout = context.layout();
+    let prepared = plan.prepare(layout)?;
     let progress = Progress::start(format!("restoring {name} from {}", file.display()));
-    let report = client::supervise(context.layout(), &name, &Purpose::Restore(file.clone()));
+    let report = client::supervise(layout, &name, &Purpose::Restore(file.clone()));
     drop(progress);
     match report? {
         Report::Running { warning, .. } => {
@@ -79,7 +80,7 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
         Report::Off => Err(Failure::other(format!("domain {name} was off again at once"))
             .hint(format!("`fief logs {name}` shows what its guest said"))),
         Report::Failed(failure) => {
-            prepared.take_back(context.layout());
+            prepared.take_back(layout);
             Err(failure)
         }
     }

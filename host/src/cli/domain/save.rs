@@ -8,7 +8,7 @@ use crate::cli::Context;
 use crate::cli::output::progress::Progress;
 use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::Request;
-use crate::domain::{State, client, store};
+use crate::domain::{Record, State, client, store};
 use crate::error::{Context as _, Failure, Result};
 use crate::gate::Mode;
 use crate::types::DomainName;
@@ -44,13 +44,15 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
     let progress = Progress::start(format!("saving {name} to {}", file.display()));
     let answered = client::ask(layout, name, &Request::Save { file: file.clone() })?;
     drop(progress);
+    let saved = || {
+        let size = file.metadata().map(|facts| facts.len()).ok();
+        let item = json!({ "name": name, "file": file, "size": size });
+        context.changed("domain", name, &format!("saved to {}", file.display()), item)
+    };
     match answered {
-        Some(answered) if answered.state == State::Off => context.changed(
-            "domain",
-            name,
-            &format!("saved to {}", file.display()),
-            json!({ "name": name, "file": file, "size": file.metadata().map(|facts| facts.len()).ok() }),
-        ),
+        Some(answered) if answered.state == State::Off => saved(),
+        // Its supervisor was killed after the file had its name, and who came next saw it through.
+        Some(_) | None if Record::load(layout, name)?.saved.as_ref() == Some(&file) => saved(),
         Some(_) | None => Err(Failure::conflict(format!("domain {name} ended before it could be saved"))
             .hint(format!("`fief show {name}` says how"))),
     }

@@ -22,6 +22,7 @@ mod pause;
 mod request;
 mod run;
 mod saving;
+mod undo;
 mod watch;
 
 pub use copying::Copying;

@@ -46,10 +46,16 @@ impl Loop<'_> {
                 self.answer(asker, Ok(Answer::Done));
                 Ok(None)
             }
-            Request::Stop => {
-                self.askers.push(asker);
-                self.happened(Happening::StopAsked, connected).await
-            }
+            Request::Stop => match fault::point("stop.asked") {
+                Ok(()) => {
+                    self.askers.push(asker);
+                    self.happened(Happening::StopAsked, connected).await
+                }
+                Err(failure) => {
+                    self.answer(asker, Err(failure));
+                    Ok(None)
+                }
+            },
             Request::Shutdown { timeout_ms, then_stop } => {
                 let then = if then_stop { Then::Stop } else { Then::GiveUp };
                 self.press_power_button(timeout_ms, then, false, asker, connected).await;
@@ -226,9 +232,11 @@ impl Loop<'_> {
             Err(failure) => {
                 self.record.saving = None;
                 self.record.copying = None;
-                let recorded = self.record.save(self.layout);
+                if let Err(failure) = self.record.save(self.layout) {
+                    tracing::error!(%failure, "the record still speaks of a save that came to nothing");
+                }
                 self.answer(job.asker, Err(failure));
-                recorded.map(|()| None)
+                Ok(None)
             }
         }
     }

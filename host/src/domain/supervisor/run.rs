@@ -10,7 +10,7 @@ use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
 use super::watch::{self, Entry};
 use crate::config::domain::DomainDefinition;
-use crate::domain::record::{End, EndReason, Record, Run, Truth, boot_id};
+use crate::domain::record::{End, EndReason, Record, Run, Truth};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
 use crate::domain::{run_id, steps, store};
@@ -18,6 +18,7 @@ use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
 use crate::hypervisor::Places;
+use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
 use crate::types::DomainName;
 
@@ -62,45 +63,50 @@ pub fn run(gate: &Gate, name: &DomainName, purpose: &Purpose, say: impl FnOnce(R
     result
 }
 
-struct Life<'a> {
-    gate: &'a Gate,
-    definition: DomainDefinition,
-    record: Record,
-    ledger: Ledger,
+/// A domain in the hands of its supervisor.
+pub(super) struct Life<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) definition: DomainDefinition,
+    pub(super) record: Record,
+    pub(super) ledger: Ledger,
     restarts: u32,
 }
 
 fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn FnMut(Report)) -> Result<()> {
     let layout = gate.layout();
-    let definition = store::load(layout, name)?;
     // A supervisor that ends lets go of the lock a moment after its last answer.
     let _lock = durable::lock(&layout.domain(name).join("lock"), Duration::from_secs(2))?;
     fault::point("start.locked")?;
     let record = match Record::load(layout, name) {
-        Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&definition),
+        Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&store::load(layout, name)?),
         other => other?,
     };
+    // What it runs with where it does: what it starts with next may have been changed since, or be broken.
+    let definition = match record.state {
+        State::Off => None,
+        State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
+            store::load_running(layout, name)?
+        }
+    };
+    let definition = definition.map_or_else(|| store::load(layout, name), Ok)?;
     let ledger = Ledger::open(&layout.domain(name).join("ledger.jsonl"))?;
     let mut life = Life { gate, definition, record, ledger, restarts: 0 };
 
-    let ending = match life.record.truth() {
-        Truth::Orphaned => {
-            if let Some(running) = store::load_running(layout, name)? {
-                life.definition = running;
-            }
-            Some(life.adopt(report)?)
-        }
+    let ending = match life.record.truth_unattended() {
+        Truth::Orphaned => Some(life.adopt(report)?),
         Truth::Dead | Truth::AsRecorded => {
             life.clear_remains()?;
             match purpose {
                 Purpose::Start => {
                     // Of a restore that was killed before its supervisor was there.
                     store::forget_restoring(layout, name)?;
+                    life.definition = store::load(layout, name)?;
                     None
                 }
                 Purpose::Restore(file) => {
                     let opened = Opened::open(file)?;
                     life.definition = store::take_restoring(layout, name)?;
+                    fault::point("restore.taken")?;
                     Some(life.start(Some(opened), report)?)
                 }
                 Purpose::Adopt => {
@@ -135,59 +141,11 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
 }
 
 impl Life<'_> {
-    fn name(&self) -> DomainName {
+    pub(super) fn name(&self) -> DomainName {
         self.definition.name.clone()
     }
 
-    /// Undoes what a killed supervisor left of a run whose hypervisor is gone too.
-    fn clear_remains(&mut self) -> Result<()> {
-        if self.ledger.is_empty() && self.record.state == State::Off {
-            return Ok(());
-        }
-        let rebooted = self.record.run.as_ref().is_some_and(|run| run.boot != boot_id());
-        tracing::warn!(domain = %self.name(), rebooted, "undoing what an earlier run left");
-        let reason = if rebooted { EndReason::HostRebooted } else { EndReason::HypervisorGone };
-        self.undo(reason, None)
-    }
-
-    /// Undoes the start and records that the domain is off.
-    fn undo(&mut self, reason: EndReason, exit_code: Option<i32>) -> Result<()> {
-        let name = self.name();
-        let volumes = self.record.run.as_ref().map(|run| run.volumes.clone()).unwrap_or_default();
-        let failures = steps::tear_down(self.gate, &mut self.ledger, &name, &volumes);
-        for failure in &failures {
-            tracing::error!(domain = %name, %failure, "a step could not be undone");
-        }
-        self.record.copying = None;
-        // A save that was under way has come about if its file stands, whoever was killed meanwhile.
-        let saved = self.record.saving.take().and_then(|saving| {
-            let stands = saving.stands();
-            if !stands {
-                saving.clear();
-            }
-            stands.then_some(saving.file)
-        });
-        let reason = if saved.is_some() { EndReason::Saved } else { reason };
-        if saved.is_some() {
-            self.record.saved = saved;
-        }
-        self.record.last_end = Some(End { at: Timestamp::now(), reason, exit_code });
-        if let Some(first) = failures.into_iter().next() {
-            self.record.save(self.gate.layout())?;
-            return Err(Failure { kind: crate::error::Kind::NeedsRecover, ..first }
-                .while_doing(format!("domain {name} is not wholly undone"))
-                .hint(format!("mend the cause, then `fief stop {name}` tries again")));
-        }
-        store::forget_running(self.gate.layout(), &name)?;
-        let (state, _) = step(State::Stopping, Happening::Undone, self.rules());
-        self.record.state = state;
-        self.record.run = None;
-        self.record.memory = self.definition.memory;
-        self.record.vcpus = self.definition.vcpus;
-        self.record.save(self.gate.layout())
-    }
-
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         Rules {
             on_poweroff: self.definition.on_poweroff,
             on_reboot: self.definition.on_reboot,
@@ -223,16 +181,18 @@ impl Life<'_> {
         });
         self.record.memory = self.definition.memory;
         self.record.vcpus = self.definition.vcpus;
-        self.record.save(layout)?;
-        store::write_running(layout, &self.definition)?;
-
+        let recorded = self.record.save(layout).and_then(|()| store::write_running(layout, &self.definition));
+        if let Err(failure) = recorded.and_then(|()| fault::point("start.recorded")) {
+            return Err(self.failed(failure));
+        }
         let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, &places, id, state.is_some())
         {
             Ok(launched) => launched,
             Err(failure) => return Err(self.failed(failure)),
         };
         let watcher = watch::Watcher::new(self.gate, &self.definition, launched.hypervisor);
-        let mut watcher = match watcher.connect() {
+        let connected = watcher.connect().and_then(|watcher| fault::point("start.connected").map(|()| watcher));
+        let mut watcher = match connected {
             Ok(watcher) => watcher,
             Err(failure) => return Err(self.failed(failure)),
         };
@@ -290,31 +250,12 @@ impl Life<'_> {
         }
     }
 
-    fn failed(&mut self, failure: Failure) -> Failure {
-        self.record.state = State::Stopping;
-        match self.undo(EndReason::StartFailed, None) {
-            Ok(()) => failure.while_doing(format!("cannot start domain {}", self.name())),
-            Err(undo) => {
-                let mut failure = failure.while_doing(format!("cannot start domain {}", self.name()));
-                failure.causes.push(format!("and it was not wholly undone: {undo}"));
-                Failure { kind: undo.kind, hint: undo.hint, ..failure }
-            }
-        }
-    }
-
     /// Takes up a guest that runs without a supervisor.
     fn adopt(&mut self, report: &mut dyn FnMut(Report)) -> Result<Ending> {
         let layout = self.gate.layout();
-        let Some(run) = &mut self.record.run else {
-            return Err(Failure::other("a record without a run has no guest to take up"));
-        };
-        run.supervisor = process::this();
-        let (id, warning, hypervisor) = (run.id, run.warning.clone(), run.hypervisor);
         let half = match self.record.state {
-            // Killed before the guest was let go: nothing is lost by undoing.
-            State::Starting => Some(EndReason::StartFailed),
-            // Killed while it was undoing: that is finished.
-            State::Stopping => Some(EndReason::Stopped),
+            // Killed before the guest was let go, where nothing is lost by undoing; or while it was undoing.
+            State::Starting | State::Stopping => Some(self.reason()),
             State::Off | State::Running | State::Paused | State::Preserved => None,
         };
         if let Some(reason) = half {
@@ -322,6 +263,11 @@ impl Life<'_> {
             report(Report::Off);
             return Ok(Ending::new(reason, Happening::StopAsked));
         }
+        let Some(run) = &mut self.record.run else {
+            return Err(Failure::other("a record without a run has no guest to take up"));
+        };
+        run.supervisor = process::this();
+        let (id, warning, hypervisor) = (run.id, run.warning.clone(), run.hypervisor);
         tracing::warn!(domain = %self.record.name, id, "taking up a running guest");
         let watcher = watch::Watcher::new(self.gate, &self.definition, hypervisor).connect()?;
         self.record.save(layout)?;
@@ -355,13 +301,20 @@ impl Life<'_> {
             return Ok((Task::Nothing, Askers::default()));
         }
         let (state, task) = step(State::Running, ending.happening, self.rules());
-        let run = self.record.run.clone();
+        let again = match task {
+            Task::StartAgain { .. } => self.record.run.clone(),
+            Task::Nothing | Task::LetGo | Task::TearDown | Task::Keep | Task::End => None,
+        };
+        let again = again.map(|run| Run { hypervisor: None, volumes: Vec::new(), cards: Vec::new(), ..run });
         let undone = match self.record.run {
             Some(_) => {
                 // So that whoever finishes this, should we be killed now, does not take the guest for a running one.
+                let Ending { reason, exit_code, .. } = ending;
                 self.record.state = state;
+                self.record.last_end = Some(End { at: Timestamp::now(), reason, exit_code });
                 self.record.save(self.gate.layout())?;
-                self.undo(ending.reason, ending.exit_code)
+                fault::point("stop.recorded")?;
+                self.undo_then(reason, exit_code, again).and_then(|()| fault::point("stop.off"))
             }
             None => Ok(()),
         };
@@ -377,10 +330,6 @@ impl Life<'_> {
         tracing::info!(domain = %self.name(), reason = ending.reason.as_str(), "off");
         if let Task::StartAgain { .. } = task {
             self.restarts += u32::from(!asked);
-            // Not off: it is about to start, and whoever wants it off has to say so.
-            self.record.state = State::Starting;
-            self.record.run = run.map(|run| Run { hypervisor: None, volumes: Vec::new(), cards: Vec::new(), ..run });
-            self.record.save(self.gate.layout())?;
         }
         Ok((task, waiting))
     }

@@ -146,8 +146,11 @@ impl Loop<'_> {
             definition: domain::to_toml(self.definition),
         };
         self.record.saving = Some(saving.clone());
-        self.record.save(self.layout)?;
-        fault::point("save.recorded")?;
+        let recorded = self.record.save(self.layout).and_then(|()| fault::point("save.recorded"));
+        if let Err(failure) = recorded {
+            self.record.saving = None;
+            return Err(failure);
+        }
         Ok((saving, header, nvram))
     }
 }

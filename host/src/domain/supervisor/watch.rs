@@ -23,6 +23,7 @@ use crate::domain::record::{EndReason, Record};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, Task, step};
 use crate::error::{Context, Failure, Kind, Result};
+use crate::fault;
 use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::{Event, Places, qemu};
@@ -117,6 +118,10 @@ impl<'a> Watcher<'a> {
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
         };
         let mut ending = runtime.block_on(run.all(connected, entry, ready))?;
+        if ending.left_running {
+            // Whoever asked asks the next supervisor.
+            run.askers.clear();
+        }
         ending.askers.connections = Some((runtime, run.clients));
         Ok(ending)
     }
@@ -142,32 +147,49 @@ pub(super) struct Loop<'a> {
 
 impl Loop<'_> {
     async fn all(&mut self, mut connected: Connected, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
+        let over = self.enter(&mut connected, entry).await?;
+        ready();
+        if let Some(ending) = over {
+            return Ok(ending);
+        }
+        // What goes wrong from here on is the supervisor's own, and its guest is none the worse for it.
+        self.serve(connected, entry).await.or_else(|failure| {
+            tracing::error!(domain = %self.definition.name, %failure, "leaves its guest to the next supervisor");
+            Ok(Ending { left_running: true, ..Ending::new(EndReason::Stopped, Happening::StopAsked) })
+        })
+    }
+
+    /// Lets the guest go, or finds out what it does; an ending where it is over.
+    async fn enter(&mut self, connected: &mut Connected, entry: Entry) -> Result<Option<Ending>> {
         match entry {
             Entry::Fresh => {
+                fault::point("start.running")?;
                 if self.definition.memory < self.definition.max_memory {
                     connected.monitor.set_balloon(self.definition.memory).await?;
                 }
-                self.let_go(&connected).await?;
+                self.let_go(connected).await?;
+                fault::point("start.let-go")?;
+                Ok(None)
             }
-            Entry::Still => {}
+            Entry::Still => Ok(None),
             Entry::Adopted => {
                 if self.record.run.as_ref().is_some_and(|run| run.held) {
-                    self.let_go(&connected).await?;
+                    self.let_go(connected).await?;
                 }
-                self.settle_copying(&connected).await?;
-                let mut happening = self.settle_saving(&mut connected).await?;
+                self.settle_copying(connected).await?;
+                let mut happening = self.settle_saving(connected).await?;
                 if happening.is_none() {
                     happening = missed(&connected.monitor).await?;
                 }
-                if let Some(missed) = happening
-                    && let Some(ending) = self.happened(missed, &mut connected).await?
-                {
-                    ready();
-                    return Ok(ending);
+                match happening {
+                    Some(missed) => self.happened(missed, connected).await,
+                    None => Ok(None),
                 }
             }
         }
-        ready();
+    }
+
+    async fn serve(&mut self, mut connected: Connected, entry: Entry) -> Result<Ending> {
         let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
         let (console, mut consoles) = mpsc::channel::<UnixStream>(CLIENTS_MAX);
         let mut filters = Filters::of(self.gate, self.folder().join("ledger.jsonl"), entry == Entry::Adopted);
@@ -295,12 +317,16 @@ impl Loop<'_> {
                 }
                 let exit_code = self.quit(connected).await;
                 connected.last_said().await;
+                fault::point("stop.quit")?;
                 return Ok(Some(self.ending(happening, exit_code)));
             }
         }
         if state != self.record.state {
             self.record.state = state;
-            self.record.save(self.layout)?;
+            if let Err(failure) = self.record.save(self.layout) {
+                // A disk that is full is no reason to end a guest; the hypervisor knows as well how its guest is.
+                tracing::error!(domain = %self.definition.name, %failure, "the record is behind");
+            }
         }
         Ok(None)
     }

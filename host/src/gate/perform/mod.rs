@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::Result;
-use crate::types::InterfaceName;
+use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
 pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
@@ -43,6 +43,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
             process::act(gate, operation, descriptors)
         }
     }
+}
+
+pub(super) fn hypervisors(gate: &Gate, domain: &DomainName) -> Vec<ProcessId> {
+    process::marked(&gate.layout().domain(domain))
 }
 
 /// Undoes one operation; what is already gone counts as undone. `outcome` is none where fief died in the act.

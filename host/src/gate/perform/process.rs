@@ -163,7 +163,7 @@ fn mark(folder: &Path) -> String {
 }
 
 /// Processes that carry the mark of the domain in `folder`.
-fn marked(folder: &Path) -> Vec<ProcessId> {
+pub(super) fn marked(folder: &Path) -> Vec<ProcessId> {
     let mark = mark(folder);
     let carries = |pid: u32| {
         let environment = std::fs::read(PathBuf::from(format!("/proc/{pid}/environ"))).unwrap_or_default();

@@ -1,0 +1,211 @@
+//! A host with a witness guest, on which verbs are cut off one after the other.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fief_tests::command::{self, Said};
+use fief_tests::{Census, Host, Witness, eventually};
+
+use super::verbs::Verb;
+
+/// The longest deadline of a verb (a start's), and some.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+/// What was cut off leaves processes that end a moment later.
+const SETTLED: Duration = Duration::from_secs(20);
+
+pub struct Bench {
+    pub host: Host,
+    pub witness: Witness,
+    /// Nothing runs, and everything was used once.
+    base: Census,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        assert!(
+            fief_tests::host::fief().file_name().is_some_and(|name| name == "fief-faults"),
+            "this needs fief with its fault points; `cargo xtask crash` builds it and names it in FIEF"
+        );
+        let host = Host::new();
+        host.host_only("lab", "10.77.0.1/24");
+        let witness = Witness::create(&host, "node1", &["--network", "lab"]);
+        let base = host.census();
+        let mut bench = Bench { host, witness, base };
+        // Logs are there from the first time on.
+        bench.start(&[]);
+        bench.fief(&["stop", "node1"]);
+        bench.fief(&["network", "stop", "lab"]);
+        bench.base = bench.host.census();
+        bench
+    }
+
+    #[track_caller]
+    pub fn fief(&self, words: &[&str]) {
+        command::run(&mut self.host.command(words), PATIENCE).expect_code(0);
+    }
+
+    pub fn command(&self, verb: Verb) -> Command {
+        let words = verb.words(self);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.host.command(&words)
+    }
+
+    /// The witness, until it counts.
+    #[track_caller]
+    pub fn start(&mut self, environment: &[(String, String)]) {
+        let mut start = self.host.command(&["start", "node1"]);
+        start.envs(environment.iter().map(|(name, value)| (name, value)));
+        command::run(&mut start, PATIENCE).expect_code(0);
+        self.witness.goes_on(1);
+    }
+
+    pub fn state_file(&self) -> String {
+        self.host.root().join("node1.state").to_string_lossy().into_owned()
+    }
+
+    pub fn has_extra(&self) -> bool {
+        let said = self.host.fief(&["volume", "list", "default", "-o", "name"]).stdout;
+        said.lines().any(|line| line.trim().ends_with("extra"))
+    }
+
+    pub fn network(&self) -> String {
+        let listing = self.host.fief(&["network", "list", "-o", "json"]).json();
+        listing["items"][0]["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A file that a process writes when it passes its armed point.
+    pub fn reached(&self) -> PathBuf {
+        self.host.root().with_extension("reached")
+    }
+
+    /// `FIEF_FAULT` and what goes with it.
+    pub fn armed(&self, point: &str, how: &str, nth: u32) -> Vec<(String, String)> {
+        let reached = self.reached();
+        let _ = std::fs::remove_file(&reached);
+        vec![
+            ("FIEF_FAULT".into(), format!("{point}:{how}:{nth}")),
+            ("FIEF_FAULT_REACHED".into(), reached.to_string_lossy().into_owned()),
+        ]
+    }
+
+    /// After a verb was cut off by a death: brings the host to a true state, and asserts that it is one.
+    #[track_caller]
+    pub fn recover(&mut self) {
+        self.fief(&["recover"]);
+        match self.host.state("node1").as_str() {
+            "off" => {}
+            "running" => self.witness.goes_on(1),
+            other => panic!("after `fief recover` node1 is {other}"),
+        }
+        // There is nothing left to say a second time.
+        let again = self.host.fief(&["recover"]).stdout;
+        assert_eq!(again.trim(), "all is as its records say");
+        self.witness.is_sound();
+    }
+
+    /// The same command again, unless it came about; then from its end back to a host on which nothing runs.
+    #[track_caller]
+    pub fn repeat_and_clear(&mut self, verb: Verb) {
+        if !verb.is_over(self) {
+            command::run(&mut self.command(verb), PATIENCE).expect_code(0);
+        }
+        verb.came_about(self);
+        self.clear();
+    }
+
+    #[track_caller]
+    pub fn clear(&mut self) {
+        self.fief(&["stop", "node1"]);
+        self.fief(&["network", "stop", "lab"]);
+        self.fief(&["delete", "node2", "node3", "--yes", "--if-exists"]);
+        self.fief(&["volume", "delete", "default/extra", "--yes", "--if-exists"]);
+        let _ = std::fs::remove_file(self.state_file());
+        let _ = std::fs::remove_file(self.reached());
+        self.settles_to(&self.base.clone());
+        self.witness.is_sound();
+    }
+
+    /// Asserts that a verb that failed left the host as it was; what it brought up for others may be up.
+    #[track_caller]
+    pub fn is_as(&self, before: &Census) {
+        if self.host.state("node1") == "off" && self.network() == "up" {
+            self.fief(&["network", "stop", "lab"]);
+        }
+        self.settles_to(before);
+    }
+
+    #[track_caller]
+    pub fn settles_to(&self, before: &Census) {
+        let until = Instant::now() + SETTLED;
+        loop {
+            let left = before.difference(&self.host.census());
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "left behind:\n{left}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until some process has passed its armed point.
+    pub fn wait_reached(&self) {
+        eventually("the point is passed", PATIENCE, || self.reached().exists().then_some(()));
+    }
+
+    /// The cause that a test put in has to be named, where the verb failed.
+    #[track_caller]
+    pub fn names_the_cause(said: &Said, point: &str) {
+        assert!(said.stderr.contains(point), "{} does not name {point}:\n{}", said.line, said.stderr);
+    }
+}
+
+/// Runs cases one after the other, each on the bench that the one before left; a failure is kept and gets a new bench.
+pub struct Cases {
+    bench: Option<Bench>,
+    ran: u32,
+    failures: Vec<String>,
+}
+
+impl Cases {
+    pub fn new() -> Cases {
+        Cases { bench: None, ran: 0, failures: Vec::new() }
+    }
+
+    /// Gives what the case gave; none where it failed.
+    pub fn run<T>(&mut self, name: &str, case: impl FnOnce(&mut Bench) -> T) -> Option<T> {
+        let began = Instant::now();
+        let mut bench = self.bench.take().unwrap_or_else(Bench::new);
+        self.ran += 1;
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let given = case(&mut bench);
+            (bench, given)
+        }));
+        match outcome {
+            Ok((bench, given)) => {
+                eprintln!("{name}: sound after {:.1} s", began.elapsed().as_secs_f32());
+                self.bench = Some(bench);
+                Some(given)
+            }
+            Err(panic) => {
+                let words = panic.downcast_ref::<String>().map(String::as_str);
+                let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+                eprintln!("{name}: FAILED: {words}");
+                self.failures.push(format!("{name}: {words}"));
+                None
+            }
+        }
+    }
+
+    /// # Panics
+    /// With every failure.
+    pub fn close(self) {
+        eprintln!("{} cases, {} failed", self.ran, self.failures.len());
+        assert!(self.failures.is_empty(), "{}", self.failures.join("\n\n"));
+        if let Some(Bench { host, .. }) = self.bench {
+            host.fief(&["delete", "node1", "--volumes", "--yes"]);
+            host.fief(&["network", "delete", "lab"]);
+            host.finish();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The verbs that are cut off: what each needs to be there before, the command itself, and what it is to come to.
+
+use super::bench::Bench;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Create,
+    Delete,
+    Rename,
+    Start,
+    Stop,
+    Save,
+    Restore,
+    NetworkStart,
+    NetworkStop,
+    VolumeCreate,
+    VolumeDelete,
+}
+
+/// Where the work of a verb is done, and so what is to be cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The command, and the supervisor where it starts one.
+    Command,
+    /// The supervisor that was there before.
+    Supervisor,
+}
+
+impl Verb {
+    pub const ALL: [Verb; 11] = [
+        Verb::Create,
+        Verb::Delete,
+        Verb::Rename,
+        Verb::Start,
+        Verb::Stop,
+        Verb::Save,
+        Verb::Restore,
+        Verb::NetworkStart,
+        Verb::NetworkStop,
+        Verb::VolumeCreate,
+        Verb::VolumeDelete,
+    ];
+
+    /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
+    pub fn that_pass(point: &str) -> &'static [Verb] {
+        match point {
+            "gate.intended" | "gate.acted" => &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate],
+            "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
+            "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete],
+            _ => match point.split('.').next().unwrap_or_default() {
+                "create" => &[Verb::Create],
+                "delete" => &[Verb::Delete],
+                "rename" => &[Verb::Rename],
+                "start" => &[Verb::Start],
+                "stop" => &[Verb::Stop],
+                "save" => &[Verb::Save],
+                "restore" => &[Verb::Restore],
+                "network-start" => &[Verb::NetworkStart],
+                "network-stop" => &[Verb::NetworkStop],
+                _ => &[],
+            },
+        }
+    }
+
+    pub fn place(self) -> Place {
+        match self {
+            Verb::Stop | Verb::Save => Place::Supervisor,
+            Verb::Create
+            | Verb::Delete
+            | Verb::Rename
+            | Verb::Start
+            | Verb::Restore
+            | Verb::NetworkStart
+            | Verb::NetworkStop
+            | Verb::VolumeCreate
+            | Verb::VolumeDelete => Place::Command,
+        }
+    }
+
+    pub fn words(self, bench: &Bench) -> Vec<String> {
+        let state = bench.state_file();
+        let words: &[&str] = match self {
+            Verb::Create => &["create", "node2", "--memory", "32MiB"],
+            Verb::Delete => &["delete", "node2", "--yes"],
+            Verb::Rename => &["rename", "node2", "node3"],
+            Verb::Start => &["start", "node1"],
+            Verb::Stop => &["stop", "node1"],
+            Verb::Save => &["save", "node1", &state],
+            Verb::Restore => &["restore", &state],
+            Verb::NetworkStart => &["network", "start", "lab"],
+            Verb::NetworkStop => &["network", "stop", "lab"],
+            Verb::VolumeCreate => &["volume", "create", "default/extra", "--size", "1MiB"],
+            Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
+        };
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    /// From a host on which nothing runs; `armed` goes into the environment of the supervisor.
+    pub fn prepare(self, bench: &mut Bench, armed: &[(String, String)]) {
+        match self {
+            Verb::Create | Verb::Start | Verb::NetworkStart | Verb::VolumeCreate => {}
+            Verb::Delete | Verb::Rename => bench.fief(&["create", "node2", "--memory", "32MiB"]),
+            Verb::Stop | Verb::Save => bench.start(armed),
+            Verb::Restore => {
+                bench.start(armed);
+                let state = bench.state_file();
+                bench.fief(&["save", "node1", &state]);
+                bench.fief(&["network", "stop", "lab"]);
+            }
+            Verb::NetworkStop => bench.fief(&["network", "start", "lab"]),
+            Verb::VolumeDelete => bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]),
+        }
+    }
+
+    /// Whether it has come about, so that the same command again would have nothing to be about.
+    pub fn is_over(self, bench: &Bench) -> bool {
+        let domain = |name: &str| bench.host.root().join("domains").join(name).exists();
+        match self {
+            Verb::Create => domain("node2"),
+            Verb::Delete => !domain("node2"),
+            Verb::Rename => domain("node3"),
+            Verb::Save => bench.host.root().join("node1.state").exists(),
+            Verb::Restore => bench.host.state("node1") == "running",
+            Verb::VolumeCreate => bench.has_extra(),
+            Verb::VolumeDelete => !bench.has_extra(),
+            // These may be said again and again.
+            Verb::Start | Verb::Stop | Verb::NetworkStart | Verb::NetworkStop => false,
+        }
+    }
+
+    /// Asserts that it has come about.
+    #[track_caller]
+    pub fn came_about(self, bench: &mut Bench) {
+        match self {
+            Verb::Start | Verb::Restore => {
+                assert_eq!(bench.host.state("node1"), "running");
+                bench.witness.goes_on(2);
+                bench.witness.is_heard(1);
+            }
+            Verb::Stop => assert_eq!(bench.host.state("node1"), "off"),
+            Verb::Save => {
+                assert_eq!(bench.host.state("node1"), "off");
+                assert_eq!(bench.host.shown("node1")["last-end"]["reason"], "saved");
+            }
+            Verb::NetworkStart => assert_eq!(bench.network(), "up"),
+            Verb::NetworkStop => assert_eq!(bench.network(), "down"),
+            Verb::Create | Verb::Delete | Verb::Rename | Verb::VolumeCreate | Verb::VolumeDelete => {
+                assert!(self.is_over(bench), "{self:?} has not come about");
+            }
+        }
+    }
+}
