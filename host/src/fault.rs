@@ -19,6 +19,14 @@ macro_rules! points {
 }
 
 points! {
+    "attach.noted" "the record says what is about to be plugged in, nothing else is done"
+    "attach.opened" "the volume is leased and open, or the card has its port; the machine knows nothing of it"
+    "attach.wired" "what stands behind the device is there (a tap), the machine knows nothing of it"
+    "attach.plugged" "the machine has the device, no definition says so"
+    "attach.written" "the definitions have the device, the record still says that it is about to come"
+    "detach.noted" "the record says what is about to be unplugged, the guest was not asked"
+    "detach.unplugged" "the machine has lost the device, the definitions still have it"
+    "detach.written" "the definitions have lost the device, its volume is still leased"
     "clone.begun" "what the clone is to be is written down, nothing is made"
     "clone.copied" "all of the clone's disks hold what they should, it is not defined"
     "clone.defined" "the clone is defined, what was written down of it is still there"

@@ -15,7 +15,7 @@ use crate::domain::supervisor::{Purpose, Report};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::sys::{durable, process, socket};
-use crate::types::DomainName;
+use crate::types::{ByteSize, DomainName};
 
 /// A start may have to wait for a plugin's limits and for a slow disk, not longer.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -151,6 +151,22 @@ pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
                 .hint(format!("`fief logs {name} --supervisor` shows what it does")));
         }
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// How much memory the guest of a running domain has now. None where that cannot be told at once: no supervisor is
+/// started, and one that is busy is not waited for.
+pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
+    let request = Request::Memory;
+    let stream = socket::connect_in(&layout.domain(name), "control.sock").ok()?;
+    stream.set_read_timeout(request.patience()).ok()?;
+    let line = serde_json::to_string(&request).ok()? + "\n";
+    (&stream).write_all(line.as_bytes()).ok()?;
+    let mut answer = String::new();
+    BufReader::new(&stream).take(LINE_MAX).read_line(&mut answer).ok()?;
+    match serde_json::from_str(&answer).ok()? {
+        Response::Ok { answer: Answer::Memory { actual }, .. } => Some(actual),
+        Response::Ok { .. } | Response::Failed(_) => None,
     }
 }
 

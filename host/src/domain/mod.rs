@@ -15,11 +15,14 @@
 //! The [`supervisor`] is the one task that changes a domain's state; [`steps`] are what it does on the way up and
 //! undoes on the way down; [`record`] is what it writes; [`client`] is how a command finds it.
 
+pub mod alter;
 pub mod autostart;
+pub mod change;
 pub mod client;
 pub mod clone;
 pub mod import;
 pub mod lease;
+pub mod pending;
 mod pools;
 mod rebuild;
 pub mod record;

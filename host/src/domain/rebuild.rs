@@ -83,6 +83,7 @@ fn run(definition: &DomainDefinition, ledger: &Ledger, living: &[ProcessId]) -> 
         // Devices that came while it ran may sit elsewhere; the hypervisor then refuses the next one a place.
         places: Some(Places::new(definition)),
         held: false,
+        changing: None,
     }))
 }
 

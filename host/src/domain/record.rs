@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
-use crate::domain::supervisor::{Copying, Saving};
+use crate::domain::supervisor::{Changing, Copying, Saving};
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
@@ -65,6 +65,9 @@ pub struct Run {
     /// Where its devices sit; absent in records of the first layout, where that follows from the definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<Places>,
+    /// A device that is on its way in or out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changing: Option<Changing>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,6 +267,7 @@ mod tests {
                 cards: vec![],
                 held: false,
                 places: None,
+                changing: None,
             }),
             last_end: None,
             runs: 0,

@@ -16,8 +16,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
+use crate::domain::change::{Change, disc};
 use crate::domain::record::{CardRecord, Record};
-use crate::domain::{lease, reservations};
+use crate::domain::reservations::{self, Reservations};
+use crate::domain::{lease, store};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::operation::ProcessId;
@@ -146,39 +148,47 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
 
 fn plug_cards(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<Port>> {
     let mut networks: Vec<Network> = Vec::new();
-    let reservations = match gate.mode() {
-        Mode::Perform if !definition.cards.is_empty() => Some(reservations::at_start(gate.layout(), definition)?),
-        Mode::Perform | Mode::DryRun => None,
-    };
-    let plug = |(index, card): (usize, &Card)| {
+    let reserved = reserved(gate, definition)?;
+    let cards = definition.cards.iter().enumerate();
+    cards.map(|(index, card)| plug_card(gate, &mut networks, &reserved, &definition.name, index, card)).collect()
+}
+
+/// The addresses that networks are to keep while this definition runs. None are written in a dry run.
+fn reserved(gate: &Gate, definition: &DomainDefinition) -> Result<Option<Reservations>> {
+    match gate.mode() {
+        Mode::Perform if !definition.cards.is_empty() => reservations::at_start(gate.layout(), definition).map(Some),
+        Mode::Perform | Mode::DryRun => Ok(None),
+    }
+}
+
+fn plug_card(
+    gate: &Gate,
+    networks: &mut Vec<Network>,
+    reserved: &Option<Reservations>,
+    domain: &DomainName,
+    index: usize,
+    card: &Card,
+) -> Result<Port> {
+    let plugged = (|| {
         let at = match networks.iter().position(|open| open.definition().name == card.network) {
             Some(at) => at,
             None => {
                 let mut network = Network::open(gate, &card.network)?;
                 network.up()?;
-                if let Some(reservations) = &reservations {
-                    let cards = reservations.get(&card.network).map_or(&[][..], Vec::as_slice);
+                if let Some(reserved) = reserved {
+                    let cards = reserved.get(&card.network).map_or(&[][..], Vec::as_slice);
                     network.reserve(cards)?;
                 }
                 networks.push(network);
                 networks.len() - 1
             }
         };
-        let nic = Nic {
-            domain: definition.name.clone(),
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            mac: card.mac,
-            address: card.address,
-        };
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let nic = Nic { domain: domain.clone(), index, mac: card.mac, address: card.address };
         let port = networks[at].plug(&nic)?;
         fault::point("start.plugged").map(|()| port)
-    };
-    let saying = |(index, result): (usize, Result<Port>)| {
-        result.map_err(|failure| {
-            failure.while_doing(format!("cannot plug card {index} into network {}", definition.cards[index].network))
-        })
-    };
-    definition.cards.iter().enumerate().map(plug).enumerate().map(saying).collect()
+    })();
+    plugged.map_err(|failure| failure.while_doing(format!("cannot plug card {index} into network {}", card.network)))
 }
 
 fn make_taps(
@@ -188,42 +198,87 @@ fn make_taps(
     id: u32,
     ports: Vec<Port>,
 ) -> Result<(Vec<CardRecord>, Vec<CardSource>)> {
-    let mut records = Vec::new();
-    let mut sources = Vec::new();
-    for (index, (card, port)) in definition.cards.iter().zip(ports).enumerate() {
-        match port {
-            Port::User { network, forwards, restricted } => {
-                if card.bandwidth.is_some() {
-                    let message = format!("network {} cannot limit the bandwidth of card {index}", card.network);
-                    return Err(Failure::conflict(message)
-                        .hint("leave `bandwidth` out of the card, or use a network with a bridge"));
-                }
-                records.push(CardRecord { network: card.network.clone(), mac: Some(card.mac), tap: None });
-                sources.push(CardSource::User { network, forwards, restricted });
+    let cards = definition.cards.iter().zip(ports).enumerate();
+    let wire = |(index, (card, port))| wire(gate, ledger, &definition.name, (id, index), card, port);
+    Ok(cards.map(wire).collect::<Result<Vec<_>>>()?.into_iter().unzip())
+}
+
+/// The way out for one card: number `index` of run `id`.
+pub(super) fn wire(
+    gate: &Gate,
+    ledger: &mut Ledger,
+    domain: &DomainName,
+    (id, index): (u32, usize),
+    card: &Card,
+    port: Port,
+) -> Result<(CardRecord, CardSource)> {
+    let record = |tap| CardRecord { network: card.network.clone(), mac: Some(card.mac), tap };
+    match port {
+        Port::User { network, forwards, restricted } => {
+            if card.bandwidth.is_some() {
+                let message = format!("network {} cannot limit the bandwidth of card {index}", card.network);
+                return Err(Failure::conflict(message)
+                    .hint("leave `bandwidth` out of the card, or use a network with a bridge"));
             }
-            Port::Bridge { bridge, admit_address, mtu } => {
-                let tap = Record::tap_name(id, index)?;
-                let create = Operation::TapCreate {
-                    domain: definition.name.clone(),
-                    tap: tap.clone(),
-                    bridge,
-                    mac: card.mac,
-                    mtu,
-                    admit_address,
-                    spoofing: card.spoofing,
-                    bandwidth: card.bandwidth,
-                };
-                let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
-                let descriptor = match done.descriptors.pop() {
-                    Some(descriptor) => descriptor,
-                    None => placeholder()?,
-                };
-                records.push(CardRecord { network: card.network.clone(), mac: Some(card.mac), tap: Some(tap) });
-                sources.push(CardSource::Tap { descriptor, mtu });
-            }
+            Ok((record(None), CardSource::User { network, forwards, restricted }))
+        }
+        Port::Bridge { bridge, admit_address, mtu } => {
+            let tap = Record::tap_name(id, index)?;
+            let create = Operation::TapCreate {
+                domain: domain.clone(),
+                tap: tap.clone(),
+                bridge,
+                mac: card.mac,
+                mtu,
+                admit_address,
+                spoofing: card.spoofing,
+                bandwidth: card.bandwidth,
+            };
+            let mut done = gate.perform(&Actor::Operator, ledger, create, Vec::new())?;
+            let descriptor = match done.descriptors.pop() {
+                Some(descriptor) => descriptor,
+                None => placeholder()?,
+            };
+            Ok((record(Some(tap)), CardSource::Tap { descriptor, mtu }))
         }
     }
-    Ok((records, sources))
+}
+
+/// One disk for a machine that runs, as at a start: its lease, then the way to its volume. Undone by [`let_go`].
+pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
+    if gate.mode() == Mode::Perform && !disk.read_only {
+        lease::take(gate.layout(), &disk.volume, domain)?;
+    }
+    attach_disk(gate, &mut Vec::new(), disk)
+}
+
+/// One card for a machine that runs, as at a start: its network up, and its port there.
+/// `definition` is that of the run, with the card.
+pub(super) fn open_port(gate: &Gate, definition: &DomainDefinition, card: &Card) -> Result<Port> {
+    let index = definition.cards.iter().position(|other| other.mac == card.mac).unwrap_or(definition.cards.len());
+    plug_card(gate, &mut Vec::new(), &reserved(gate, definition)?, &definition.name, index, card)
+}
+
+/// Shows what plugging a device in would do; unplugging does nothing of its own but what was done then, undone.
+pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> Result<()> {
+    match change {
+        Change::AttachDisk { disk } => open_disk(gate, domain, disk).map(drop),
+        Change::Insert { volume } => open_disk(gate, domain, &disc(volume)).map(drop),
+        Change::AttachCard { card } => {
+            let port = open_port(gate, &store::load(gate.layout(), domain)?, card)?;
+            let id = Record::load(gate.layout(), domain)?.run.map_or(0, |run| run.id);
+            wire(gate, &mut Ledger::volatile(), domain, (id, 0), card, port).map(drop)
+        }
+        Change::DetachDisk { .. } | Change::DetachCard { .. } | Change::Eject { .. } | Change::Set { .. } => Ok(()),
+    }
+}
+
+/// Tells the storage plugin that a volume is not used any more; its lease is still to be released.
+pub(super) fn let_go(gate: &Gate, volume: &VolumeRef) {
+    if let Err(failure) = Pool::open(gate, &volume.pool).and_then(|mut pool| pool.detach(&volume.volume)) {
+        // A plugin that is broken or gone must not keep a domain from stopping.
+        tracing::warn!(volume = %volume, %failure, "the storage plugin did not let the volume go");
+    }
 }
 
 /// Stands where a dry run has no tap.
@@ -236,10 +291,7 @@ fn placeholder() -> Result<OwnedFd> {
 pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &[VolumeRef]) -> Vec<Failure> {
     let mut failures = gate.undo(ledger).err().unwrap_or_default();
     for volume in volumes {
-        if let Err(failure) = Pool::open(gate, &volume.pool).and_then(|mut pool| pool.detach(&volume.volume)) {
-            // A plugin that is broken or gone must not keep a domain from stopping.
-            tracing::warn!(volume = %volume, %failure, "the storage plugin did not let the volume go");
-        }
+        let_go(gate, volume);
         if let Err(failure) = lease::release(gate.layout(), volume, name) {
             failures.push(failure);
         }

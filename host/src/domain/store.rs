@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::domain::{self, DomainDefinition};
 use crate::config::reader::{self, nearest};
+use crate::domain::change::Change;
 use crate::domain::state::{Admission, Request, admit};
 use crate::domain::{Record, State, rename};
 use crate::error::{Context, Failure, Kind, Result};
@@ -149,7 +150,9 @@ pub fn create_with(layout: &Layout, definition: &DomainDefinition, nvram: Option
     made
 }
 
-fn macs_are_free(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
+/// # Errors
+/// `Conflict` where another domain has a card with an address of this one's.
+pub fn macs_are_free(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
     if definition.cards.is_empty() {
         return Ok(());
     }
@@ -165,11 +168,25 @@ fn macs_are_free(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
     Ok(())
 }
 
-/// Replaces a definition. Name and uuid stay as they are.
-pub fn replace(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
-    let name = &definition.name;
+/// Changes what a domain starts with next. Whether that was not so already.
+pub fn change(layout: &Layout, name: &DomainName, change: &Change) -> Result<bool> {
     let _lock = durable::lock(&layout.domains().join(".lock"), PATIENCE)?;
     let before = load(layout, name)?;
+    let after = change.apply(&before)?;
+    if after != before {
+        replace_locked(layout, &before, &after)?;
+    }
+    Ok(after != before)
+}
+
+/// Replaces a definition. Name and uuid stay as they are.
+pub fn replace(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
+    let _lock = durable::lock(&layout.domains().join(".lock"), PATIENCE)?;
+    replace_locked(layout, &load(layout, &definition.name)?, definition)
+}
+
+fn replace_locked(layout: &Layout, before: &DomainDefinition, definition: &DomainDefinition) -> Result<()> {
+    let name = &definition.name;
     if before.uuid != definition.uuid {
         return Err(Failure::usage(format!("the uuid of domain {name} may not change"))
             .hint(format!("put uuid = \"{}\" back", before.uuid)));

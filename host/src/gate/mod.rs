@@ -175,8 +175,13 @@ impl Gate {
         if ledger.is_sealed() {
             return self.seal(ledger).map_err(|failure| vec![failure]);
         }
+        self.undo_where(ledger, |_| true)
+    }
+
+    /// The same for some of it: one of the devices of a domain that goes on, say.
+    pub fn undo_where(&self, ledger: &mut Ledger, which: impl Fn(&Operation) -> bool) -> Result<(), Vec<Failure>> {
         let mut failures = Vec::new();
-        for entry in ledger.newest_first() {
+        for entry in ledger.newest_first().into_iter().filter(|entry| which(&entry.operation)) {
             let undone = perform::undo(self, &entry.operation, entry.told());
             match undone.and_then(|()| fault::point("gate.undone")) {
                 Ok(()) => {

@@ -11,8 +11,10 @@ use crate::setup::{stands_for, unpack};
 
 /// The package that always depends on the newest kernel for guests; it is the smallest that Debian builds.
 const META: &str = "linux-image-cloud-amd64";
-/// What the guest finds its disk and card with, tells of a panic with, and hears its power button with.
-const MODULES: &[&str] = &["virtio_pci", "virtio_blk", "virtio_net", "pvpanic-mmio", "pvpanic-pci", "button", "evdev"];
+/// What the guest finds its disk and card with, tells of a panic with, and hears its power button with; from the balloon
+/// on, what only `fief.mode=watch` loads.
+const MODULES: &[&str] =
+    &["virtio_pci", "virtio_blk", "virtio_net", "pvpanic-mmio", "pvpanic-pci", "button", "evdev", "virtio_balloon"];
 
 pub(crate) fn vmlinuz() -> PathBuf {
     place::guest().join("vmlinuz")

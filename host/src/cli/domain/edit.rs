@@ -11,7 +11,9 @@ use crate::error::{Context as _, Failure, Result};
 use crate::gate::Mode;
 use crate::types::DomainName;
 
-/// Change a domain's definition in $VISUAL or $EDITOR, or replace it by a file
+/// Change a domain's definition, that of its next start, in $VISUAL or $EDITOR, or replace it by a file
+///
+/// `fief set`, `attach` and `detach` change a domain that runs as well.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Name of a domain
@@ -41,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     store::replace(layout, &after)?;
     let runs = Record::load(layout, name)?.state_now() != State::Off;
-    let what = if runs { "changed; the change applies from its next start" } else { "changed" };
+    let what = if runs { "changed; `fief show` tells what waits for its next start" } else { "changed" };
     context.changed("domain", name, what, serde_json::json!({ "name": name, "pending": runs }))
 }
 

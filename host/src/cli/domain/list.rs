@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Format, Row};
 use crate::domain::record::Truth;
-use crate::domain::{Record, State, store};
+use crate::domain::{Record, State, client, store};
 use crate::error::{Failure, Result};
 use crate::hypervisor::ChosenAccelerator;
+use crate::layout::Layout;
 use crate::sys::machine::{self, Machine};
 use crate::sys::process;
-use crate::types::DomainName;
+use crate::types::{ByteSize, DomainName};
 
 /// List domains
 #[derive(Debug, clap::Args)]
@@ -41,12 +42,14 @@ struct Line {
     /// The guest runs and has no supervisor: the next command gives it one.
     orphaned: bool,
     cpu: Option<Duration>,
+    /// Only where it is asked for: the most that the guest may have, and what it has.
+    most_and_actual: (Option<ByteSize>, Option<ByteSize>),
 }
 
 impl Line {
     fn new(name: DomainName, record: Result<Record>) -> Line {
         let Ok(known) = &record else {
-            return Line { name, record, state: None, orphaned: false, cpu: None };
+            return Line { name, record, state: None, orphaned: false, cpu: None, most_and_actual: (None, None) };
         };
         let truth = known.truth();
         let state = match truth {
@@ -55,7 +58,8 @@ impl Line {
         };
         let hypervisor = known.run.as_ref().filter(|_| state != State::Off).and_then(|run| run.hypervisor);
         let cpu = hypervisor.and_then(process::cpu_time);
-        Line { name, state: Some(state), orphaned: truth == Truth::Orphaned, cpu, record }
+        let orphaned = truth == Truth::Orphaned;
+        Line { name, state: Some(state), orphaned, cpu, most_and_actual: (None, None), record }
     }
 
     fn run(&self) -> Option<&crate::domain::record::Run> {
@@ -63,6 +67,16 @@ impl Line {
             (Ok(record), Some(state)) if state != State::Off => record.run.as_ref(),
             _ => None,
         }
+    }
+
+    /// Looks at what costs a question to the supervisor.
+    fn look_closer(&mut self, layout: &Layout) {
+        let definition = match store::load_running(layout, &self.name) {
+            Ok(Some(running)) if self.run().is_some() => Ok(running),
+            Ok(_) | Err(_) => store::load(layout, &self.name),
+        };
+        let actual = self.run().and_then(|_| client::memory(layout, &self.name));
+        self.most_and_actual = (definition.ok().map(|definition| definition.max_memory), actual);
     }
 
     fn note(&self) -> Option<String> {
@@ -93,6 +107,8 @@ impl Row for Listed {
         Column::right("MEMORY"),
         Column::right("VCPUS"),
         Column::right("TIME"),
+        Column::right("MAX-MEMORY").wide(),
+        Column::right("ACTUAL").wide(),
         Column::left("ACCELERATOR").wide(),
         Column::left("UUID").wide(),
         Column::left("NOTE").wide(),
@@ -124,6 +140,7 @@ impl Line {
     fn cells(&self) -> Vec<Cell> {
         let run = self.run();
         let known = self.record.as_ref().ok();
+        let (most, actual) = self.most_and_actual;
         let or_unknown = |text: Option<String>| text.map_or(Cell::Unknown, Cell::Text);
         vec![
             Cell::Text(self.name.to_string()),
@@ -132,6 +149,8 @@ impl Line {
             or_unknown(known.map(|record| record.memory.human())),
             or_unknown(known.map(|record| record.vcpus.to_string())),
             Cell::optional(self.cpu.map(|cpu| format!("{:.1}s", cpu.as_secs_f64()))),
+            or_unknown(most.map(|most| most.human())),
+            Cell::optional(actual.map(|actual| actual.human())),
             Cell::optional(run.map(|run| accelerator(run.accelerator))),
             or_unknown(known.map(|record| record.uuid.to_string())),
             Cell::optional(self.note()),
@@ -146,6 +165,8 @@ impl Line {
             "id": run.map(|run| run.id),
             "state": self.state.map_or("unknown", State::as_str),
             "memory": known.map(|record| record.memory.bytes()),
+            "max-memory": self.most_and_actual.0.map(ByteSize::bytes),
+            "actual-memory": self.most_and_actual.1.map(ByteSize::bytes),
             "vcpus": known.map(|record| record.vcpus),
             "cpu-time-ms": self.cpu.map(|cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)),
             "accelerator": run.map(|run| accelerator(run.accelerator)),
@@ -170,6 +191,8 @@ fn host_cells(machine: &Machine) -> Vec<Cell> {
         Cell::optional(None::<String>),
         Cell::optional(None::<String>),
         Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
     ]
 }
 
@@ -180,6 +203,8 @@ fn host_json(machine: &Machine) -> Value {
         "id": 0,
         "state": "running",
         "memory": machine.memory.bytes(),
+        "max-memory": null,
+        "actual-memory": null,
         "vcpus": machine.cpus,
         "cpu-time-ms": u64::try_from(machine.cpu_time.as_millis()).unwrap_or(u64::MAX),
         "accelerator": null,
@@ -206,6 +231,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     if args.running {
         lines.retain(|line| line.state != Some(State::Off));
+    }
+    if context.wide() || context.for_programs() {
+        lines.iter_mut().for_each(|line| line.look_closer(layout));
     }
     let domains = lines.into_iter().map(|line| Listed::Domain(Box::new(line)));
     // `-o name` prints what other verbs take, and none takes the host.

@@ -1,9 +1,12 @@
 //! The verbs for domains. They stand at the top level: they are what people use all day.
 
+mod alter;
+mod attach;
 mod clone;
 mod console;
 mod create;
 mod delete;
+mod detach;
 mod edit;
 mod import;
 mod list;
@@ -18,6 +21,7 @@ mod resume;
 mod run;
 mod save;
 mod screenshot;
+mod set;
 mod show;
 mod shutdown;
 mod snapshot;
@@ -40,6 +44,11 @@ pub(super) enum Verb {
     List(list::Args),
     Show(show::Args),
     Edit(edit::Args),
+    Set(set::Args),
+    #[command(subcommand)]
+    Attach(attach::Verb),
+    #[command(subcommand)]
+    Detach(detach::Verb),
     Start(start::Args),
     Shutdown(shutdown::Args),
     Reboot(reboot::Args),
@@ -70,6 +79,9 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Edit(args) => edit::run(context, &args),
+        Verb::Set(args) => set::run(context, &args),
+        Verb::Attach(verb) => attach::run(context, verb),
+        Verb::Detach(verb) => detach::run(context, &verb),
         Verb::Start(args) => start::run(context, &args),
         Verb::Shutdown(args) => shutdown::run(context, &args),
         Verb::Stop(args) => stop::run(context, &args),

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::config::domain;
+use crate::domain::pending::pending;
 use crate::domain::{Record, State, store};
 use crate::error::Result;
 use crate::types::DomainName;
@@ -48,12 +49,23 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             text += &format!("# state: unknown: {}\n", crate::cli::output::text::printable(&failure.to_string()));
         }
     }
+    let waits = match &state {
+        Ok(State::Off) | Err(_) => Vec::new(),
+        Ok(State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
+            store::load_running(layout, name)?.map(|running| pending(&running, &definition)).unwrap_or_default()
+        }
+    };
+    for pending in &waits {
+        text +=
+            &format!("# pending until the next start: {}\n", crate::cli::output::text::printable(&pending.to_string()));
+    }
     text += &domain::to_toml(&definition);
     let json = json!({
         "name": name,
         "state": state.as_ref().map_or("unknown", |state| state.as_str()),
         "run": record.as_ref().ok().and_then(|record| record.run.as_ref()).filter(|_| state.as_ref().is_ok_and(|s| *s != State::Off)),
         "last-end": record.as_ref().ok().and_then(|record| record.last_end.as_ref()),
+        "pending": waits,
         "definition": definition,
     });
     context.show(&Shown { kind: "domain", name: name.to_string(), json, text })

@@ -10,10 +10,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::domain::State;
+use crate::domain::change::Change;
 use crate::domain::state;
 use crate::error::{Context, Failure, Result};
 use crate::sys::socket;
-use crate::types::{SnapshotName, VolumeRef};
+use crate::types::{ByteSize, SnapshotName, VolumeRef};
 
 /// Longest request, in bytes.
 const REQUEST_MAX: u64 = 16 << 10;
@@ -21,6 +22,10 @@ const REQUEST_MAX: u64 = 16 << 10;
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// A supervisor that is there answers at once, unless it is undoing.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// Beside what the guest takes: a plugin may use its limits, before and after.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(120);
+/// A look that is worth no wait.
+const LOOK_PATIENCE: Duration = Duration::from_millis(500);
 /// Commands served at once; one supervisor has few askers, and each holds a descriptor.
 pub const CLIENTS_MAX: usize = 64;
 
@@ -51,6 +56,14 @@ pub enum Request {
     Save {
         file: PathBuf,
     },
+    /// Of the run and of what it starts with next; answered once it is so.
+    Change {
+        change: Change,
+        /// How long a guest has to let a device go.
+        timeout_ms: u64,
+    },
+    /// How much memory the guest has now.
+    Memory,
     /// Its disks into empty volumes of their sizes, all as at one moment. Given up where the asker goes away.
     Copy {
         disks: Vec<DiskTo>,
@@ -78,7 +91,7 @@ impl Request {
     /// What the state machine is asked; none where every state answers.
     pub fn admission(&self) -> Option<state::Request> {
         match self {
-            Request::Status => None,
+            Request::Status | Request::Memory => None,
             Request::Stop => Some(state::Request::Stop),
             Request::Shutdown { .. } => Some(state::Request::Shutdown),
             Request::Console => Some(state::Request::Console),
@@ -88,6 +101,7 @@ impl Request {
             Request::Reboot { .. } => Some(state::Request::Reboot),
             Request::Screenshot => Some(state::Request::Look),
             Request::Save { .. } => Some(state::Request::Save),
+            Request::Change { .. } => Some(state::Request::Change),
             Request::Copy { .. } | Request::SnapshotCreate { .. } | Request::SnapshotDelete { .. } => {
                 Some(state::Request::Copy)
             }
@@ -100,6 +114,8 @@ impl Request {
             Request::Shutdown { timeout_ms, .. } | Request::Reboot { timeout_ms, .. } => {
                 timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE)
             }
+            Request::Change { timeout_ms, .. } => Some(Duration::from_millis(*timeout_ms) + CHANGE_PATIENCE),
+            Request::Memory => Some(LOOK_PATIENCE),
             Request::Save { .. }
             | Request::Copy { .. }
             | Request::SnapshotCreate { .. }
@@ -124,7 +140,16 @@ pub enum Answer {
     /// It was so before.
     Already,
     /// A file in the domain's folder, the asker's to take away.
-    File { name: String },
+    File {
+        name: String,
+    },
+    /// What the domain starts with next is changed; what it runs with is not.
+    Later {
+        because: String,
+    },
+    Memory {
+        actual: ByteSize,
+    },
 }
 
 impl Answer {
@@ -165,6 +190,11 @@ impl Asker {
             Ok(state) => Response::Ok { state, answer: Answer::Done },
             Err(failure) => Response::Failed(failure),
         });
+    }
+
+    /// For what nobody asked for.
+    pub fn nobody() -> Self {
+        Asker { answer: oneshot::channel().0 }
     }
 
     /// Completes once nobody waits for the answer any more.

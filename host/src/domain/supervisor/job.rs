@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use tokio::sync::oneshot;
 
+use super::change::Stage;
 use super::control::{Answer, Asker};
 use crate::error::Result;
 
@@ -16,6 +17,8 @@ pub enum JobEnd {
     GoOn(Answer),
     /// The guest's state is in a file, and it must not go on here.
     Saved,
+    /// A step of a change is done, and the next one is due.
+    Changed(Stage),
 }
 
 pub struct Job {

@@ -10,6 +10,7 @@
 //! Killed, it leaves the guest running; the next command starts another, which finds the hypervisor by its record
 //! and takes it up.
 
+mod change;
 mod connect;
 mod console;
 pub mod control;
@@ -25,6 +26,7 @@ mod saving;
 mod undo;
 mod watch;
 
+pub use change::Changing;
 pub use copying::Copying;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;

@@ -45,6 +45,8 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Reset
                     | Request::Reboot { .. }
                     | Request::Save { .. }
+                    | Request::Change { .. }
+                    | Request::Memory
                     | Request::Copy { .. }
                     | Request::SnapshotCreate { .. }
                     | Request::SnapshotDelete { .. }

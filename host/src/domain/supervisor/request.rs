@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::change;
 use super::connect::Connected;
 use super::control::{Answer, Asked, Asker, Request, Response};
 use super::ending::Ending;
@@ -70,6 +71,15 @@ impl Loop<'_> {
                 self.save(file, asker, connected).await;
                 Ok(None)
             }
+            Request::Change { change, timeout_ms } => {
+                self.change(change, Duration::from_millis(timeout_ms), asker, connected).await;
+                Ok(None)
+            }
+            Request::Memory => {
+                let actual = connected.monitor.balloon().await;
+                self.answer(asker, actual.map(|actual| Answer::Memory { actual }));
+                Ok(None)
+            }
             Request::Copy { disks } => {
                 self.copy(disks, asker, &connected.monitor)?;
                 Ok(None)
@@ -116,7 +126,7 @@ impl Loop<'_> {
             }
         }
         match (&self.job, request) {
-            (None, _) | (Some(_), Request::Status | Request::Stop | Request::Console) => Ok(()),
+            (None, _) | (Some(_), Request::Status | Request::Memory | Request::Stop | Request::Console) => Ok(()),
             (
                 Some(job),
                 Request::Shutdown { .. }
@@ -125,6 +135,7 @@ impl Loop<'_> {
                 | Request::Resume
                 | Request::Reset
                 | Request::Save { .. }
+                | Request::Change { .. }
                 | Request::Copy { .. }
                 | Request::SnapshotCreate { .. }
                 | Request::SnapshotDelete { .. }
@@ -224,10 +235,18 @@ impl Loop<'_> {
                 self.answer(job.asker, Ok(answer));
                 recorded.map(|()| None)
             }
+            Ok(super::job::JobEnd::Changed(stage)) => {
+                self.go_on(stage, job.asker, connected).await;
+                Ok(None)
+            }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
                 fault::point("save.named")?;
                 self.happened(Happening::Saved, connected).await
+            }
+            Err(failure) if job.doing == change::DOING => {
+                self.change_failed(failure, job.asker, connected).await;
+                Ok(None)
             }
             Err(failure) => {
                 self.record.saving = None;

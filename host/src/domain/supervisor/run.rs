@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
-use super::watch::{self, Entry};
+use super::watch::{self, Entry, Held};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth};
 use crate::domain::saved::Opened;
@@ -141,6 +141,11 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
 }
 
 impl Life<'_> {
+    /// What the loop changes while the guest runs.
+    fn held(&mut self) -> Held<'_> {
+        Held { record: &mut self.record, definition: &mut self.definition, ledger: &mut self.ledger }
+    }
+
     pub(super) fn name(&self) -> DomainName {
         self.definition.name.clone()
     }
@@ -178,6 +183,7 @@ impl Life<'_> {
             cards: Vec::new(),
             held: false,
             places: Some(places.clone()),
+            changing: None,
         });
         self.record.memory = self.definition.memory;
         self.record.vcpus = self.definition.vcpus;
@@ -235,7 +241,7 @@ impl Life<'_> {
         tracing::info!(domain = %name, id, "running");
         let rules = self.rules();
         let begun = Instant::now();
-        let ending = watcher.run(&mut self.record, rules, entry, || report(Report::Running { id, warning }));
+        let ending = watcher.run(self.held(), rules, entry, || report(Report::Running { id, warning }));
         self.settle(begun);
         match ending {
             Ok(ending) => Ok(ending),
@@ -272,7 +278,7 @@ impl Life<'_> {
         let watcher = watch::Watcher::new(self.gate, &self.definition, hypervisor).connect()?;
         self.record.save(layout)?;
         let rules = self.rules();
-        watcher.run(&mut self.record, rules, Entry::Adopted, || report(Report::Running { id, warning }))
+        watcher.run(self.held(), rules, Entry::Adopted, || report(Report::Running { id, warning }))
     }
 
     /// A start after an earlier run of this supervisor's; `askers` wait for its outcome.

@@ -19,14 +19,14 @@ use uuid::Uuid;
 use super::connect::Connected;
 use super::control::Asker;
 use super::job::{Job, JobEnd};
-use super::watch::Loop;
+use super::watch::{Loop, Watcher};
 use crate::config::domain;
 use crate::domain::saved::{Header, HostCpu, Opened, Writer};
 use crate::domain::state::{Happening, State};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::hypervisor::ChosenAccelerator;
-use crate::hypervisor::qemu::qmp::Monitor;
+use crate::hypervisor::qemu::{self, qmp::Monitor};
 use crate::sys::durable;
 
 /// How much the pipe between QEMU and the file holds, in bytes: what any user may ask for (pipe(7)).
@@ -143,7 +143,7 @@ impl Loop<'_> {
             runs: self.record.runs,
             paused: !ran,
             nvram: nvram.len() as u64,
-            definition: domain::to_toml(self.definition),
+            definition: domain::to_toml(&*self.definition),
         };
         self.record.saving = Some(saving.clone());
         let recorded = self.record.save(self.layout).and_then(|()| fault::point("save.recorded"));
@@ -152,6 +152,31 @@ impl Loop<'_> {
             return Err(failure);
         }
         Ok((saving, header, nvram))
+    }
+}
+
+impl Watcher<'_> {
+    /// Hands the hypervisor the state that it waits for. The guest is not let go.
+    pub fn receive(&mut self, state: Opened) -> Result<()> {
+        let (Some(runtime), Some(connected)) = (&self.runtime, &self.connected) else {
+            return Err(Failure::other("the supervisor's loop was not connected"));
+        };
+        let from = state.path().display().to_string();
+        let (source, mut target) = std::io::pipe().context(|| "cannot make a pipe for the state".to_owned())?;
+        let read = std::thread::spawn(move || state.stream(&mut target));
+        let moved = runtime.block_on(connected.monitor.read_state(source.into()));
+        let read = read.join().unwrap_or_else(|_| Err(Failure::other("reading the state panicked")));
+        let doing = || format!("cannot go on with the state in {from}");
+        match (read, moved) {
+            (Ok(()), Ok(())) => Ok(()),
+            // A damaged file makes the hypervisor say many things; the damage is the cause.
+            (Err(failure), _) if failure.kind == Kind::Usage => Err(failure.while_doing(doing())),
+            (_, Err(mut failure)) => {
+                failure.causes.extend(qemu::last_words(&self.folder()));
+                Err(failure.while_doing(doing()))
+            }
+            (Err(failure), Ok(())) => Err(failure.while_doing(doing())),
+        }
     }
 }
 

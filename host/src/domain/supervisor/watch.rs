@@ -20,13 +20,12 @@ use super::job::{self, Job};
 use super::request::Patience;
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{EndReason, Record};
-use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, Task, step};
-use crate::error::{Context, Failure, Kind, Result};
+use crate::error::{Context, Failure, Result};
 use crate::fault;
-use crate::gate::Gate;
 use crate::gate::operation::ProcessId;
-use crate::hypervisor::{Event, Places, qemu};
+use crate::gate::{Gate, Ledger};
+use crate::hypervisor::{Device, Event};
 use crate::layout::Layout;
 use crate::sys::process;
 
@@ -39,10 +38,10 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Watcher<'a> {
     gate: &'a Gate,
     layout: &'a Layout,
-    definition: &'a DomainDefinition,
+    definition: DomainDefinition,
     hypervisor: Option<ProcessId>,
-    runtime: Option<tokio::runtime::Runtime>,
-    connected: Option<Connected>,
+    pub(super) runtime: Option<tokio::runtime::Runtime>,
+    pub(super) connected: Option<Connected>,
 }
 
 /// How the loop comes to its guest.
@@ -57,8 +56,9 @@ pub enum Entry {
 }
 
 impl<'a> Watcher<'a> {
-    pub fn new(gate: &'a Gate, definition: &'a DomainDefinition, hypervisor: Option<ProcessId>) -> Self {
-        Watcher { gate, layout: gate.layout(), definition, hypervisor, runtime: None, connected: None }
+    pub fn new(gate: &'a Gate, definition: &DomainDefinition, hypervisor: Option<ProcessId>) -> Self {
+        let (layout, definition) = (gate.layout(), definition.clone());
+        Watcher { gate, layout, definition, hypervisor, runtime: None, connected: None }
     }
 
     /// Greets the hypervisor and opens the sockets that commands use.
@@ -67,49 +67,28 @@ impl<'a> Watcher<'a> {
             .enable_all()
             .build()
             .context(|| "cannot start the supervisor's loop".to_owned())?;
-        self.connected = Some(runtime.block_on(connect::open(&self.folder(), self.definition, self.hypervisor))?);
+        self.connected = Some(runtime.block_on(connect::open(&self.folder(), &self.definition, self.hypervisor))?);
         self.runtime = Some(runtime);
         Ok(self)
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(super) fn folder(&self) -> PathBuf {
         self.layout.domain(&self.definition.name)
     }
 
-    /// Hands the hypervisor the state that it waits for. The guest is not let go.
-    pub fn receive(&mut self, state: Opened) -> Result<()> {
-        let (Some(runtime), Some(connected)) = (&self.runtime, &self.connected) else {
-            return Err(Failure::other("the supervisor's loop was not connected"));
-        };
-        let from = state.path().display().to_string();
-        let (source, mut target) = std::io::pipe().context(|| "cannot make a pipe for the state".to_owned())?;
-        let read = std::thread::spawn(move || state.stream(&mut target));
-        let moved = runtime.block_on(connected.monitor.read_state(source.into()));
-        let read = read.join().unwrap_or_else(|_| Err(Failure::other("reading the state panicked")));
-        let doing = || format!("cannot go on with the state in {from}");
-        match (read, moved) {
-            (Ok(()), Ok(())) => Ok(()),
-            // A damaged file makes the hypervisor say many things; the damage is the cause.
-            (Err(failure), _) if failure.kind == Kind::Usage => Err(failure.while_doing(doing())),
-            (_, Err(mut failure)) => {
-                failure.causes.extend(qemu::last_words(&self.folder()));
-                Err(failure.while_doing(doing()))
-            }
-            (Err(failure), Ok(())) => Err(failure.while_doing(doing())),
-        }
-    }
-
     /// Watches the guest until it is over, having let it go first where it is a fresh one.
-    pub fn run(mut self, record: &mut Record, rules: Rules, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
+    pub fn run(mut self, held: Held<'_>, rules: Rules, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
         let (Some(runtime), Some(connected)) = (self.runtime.take(), self.connected.take()) else {
             return Err(Failure::other("the supervisor's loop was not connected"));
         };
         let mut run = Loop {
             gate: self.gate,
             layout: self.layout,
-            definition: self.definition,
-            record,
+            definition: held.definition,
+            record: held.record,
+            ledger: held.ledger,
             rules,
+            gone: Vec::new(),
             askers: Vec::new(),
             patience: None,
             start_again: false,
@@ -127,12 +106,23 @@ impl<'a> Watcher<'a> {
     }
 }
 
+/// What the loop changes; its caller goes on with it once the guest is over.
+pub(super) struct Held<'a> {
+    pub(super) record: &'a mut Record,
+    pub(super) definition: &'a mut DomainDefinition,
+    pub(super) ledger: &'a mut Ledger,
+}
+
 pub(super) struct Loop<'a> {
     pub(super) gate: &'a Gate,
     pub(super) layout: &'a Layout,
-    pub(super) definition: &'a DomainDefinition,
+    /// What the guest runs with.
+    pub(super) definition: &'a mut DomainDefinition,
     pub(super) record: &'a mut Record,
-    rules: Rules,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) rules: Rules,
+    /// Devices that the guest let go, until there is time for what stood behind them.
+    pub(super) gone: Vec<Device>,
     /// Those who asked for the end and wait for it.
     pub(super) askers: Vec<Asker>,
     pub(super) patience: Option<Patience>,
@@ -140,7 +130,7 @@ pub(super) struct Loop<'a> {
     pub(super) start_again: bool,
     /// What goes on beside the loop.
     pub(super) job: Option<Job>,
-    hypervisor: Option<ProcessId>,
+    pub(super) hypervisor: Option<ProcessId>,
     /// Places for commands that are being served.
     clients: Arc<Semaphore>,
 }
@@ -177,6 +167,7 @@ impl Loop<'_> {
                     self.let_go(connected).await?;
                 }
                 self.settle_copying(connected).await?;
+                self.settle_change(connected).await?;
                 let mut happening = self.settle_saving(connected).await?;
                 if happening.is_none() {
                     happening = missed(&connected.monitor).await?;
@@ -201,6 +192,10 @@ impl Loop<'_> {
             let happening = tokio::select! {
                 biased;
                 event = connected.events.recv(), if monitor_open => match event {
+                    Some(Event::Unplugged(device)) => {
+                        self.gone.push(device);
+                        None
+                    }
                     // What a job does to the guest for a moment is none of its own doing.
                     Some(Event::Paused | Event::Resumed) if self.job.as_ref().is_some_and(|job| job.stills) => None,
                     Some(event) => heard(&event),
@@ -268,6 +263,7 @@ impl Loop<'_> {
                     return Ok(Ending { left_running: true, ..Ending::new(EndReason::Stopped, Happening::StopAsked) });
                 }
             };
+            self.see_to_the_gone(&mut connected).await;
             let Some(happening) = happening else { continue };
             if let Some(ending) = self.happened(happening, &mut connected).await? {
                 return Ok(ending);
@@ -288,12 +284,6 @@ impl Loop<'_> {
 
     pub(super) fn folder(&self) -> PathBuf {
         self.layout.domain(&self.definition.name)
-    }
-
-    /// Where the machine's devices sit.
-    pub(super) fn places(&self) -> Places {
-        let recorded = self.record.run.as_ref().and_then(|run| run.places.clone());
-        recorded.unwrap_or_else(|| Places::first_layout(self.definition))
     }
 
     /// Follows the state machine; an ending where the run is over.
