@@ -144,10 +144,7 @@ impl Plan {
         let intent = Intent::Clone { name: name.clone(), uuid: self.definition.uuid, volumes: Vec::new() };
         let mut unfinished = Unfinished::begin(gate, intent)?;
         let made = self.steps(gate, &mut unfinished);
-        match made {
-            Ok(()) => unfinished.end(),
-            Err(failure) => Err(unfinished.undone(gate, failure)),
-        }
+        unfinished.made(gate, made)
     }
 
     fn steps(&self, gate: &Gate, unfinished: &mut Unfinished) -> Result<()> {

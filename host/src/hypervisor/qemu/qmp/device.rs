@@ -24,6 +24,8 @@ use crate::types::ByteSize;
 
 /// Between two looks at whether a guest has let something go.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long QEMU may take to let go of the image of a device that is gone: it waits for what the guest last wrote.
+const FREED_WITHIN: Duration = Duration::from_secs(4);
 
 impl Monitor {
     /// `balloon`: what the guest is to have. It gives back, or takes, as fast as it can; a guest without the driver has all.
@@ -192,6 +194,7 @@ impl Monitor {
     }
 
     async fn forget_nodes(&self, place: usize) -> Result<()> {
+        let until = Instant::now() + FREED_WITHIN;
         loop {
             let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
             let names = all.into_iter().filter_map(|node| node.node_name);
@@ -199,16 +202,17 @@ impl Monitor {
             let (before, mut failed) = (ours.len(), None);
             let mut gone = 0;
             for node_name in ours {
-                // One that another stands on has to wait for that one.
+                // One that another stands on has to wait for that one; the top, for QEMU to take the device apart.
                 match self.execute(&command::BlockdevDel { node_name }, None).await {
                     Ok(_) => gone += 1,
                     Err(failure) => failed = Some(failure),
                 }
             }
             match failed {
-                Some(failure) if gone == 0 => return Err(failure),
-                _ if before == gone => break,
-                _ => {}
+                Some(failure) if gone == 0 && Instant::now() >= until => return Err(failure),
+                Some(_) if gone == 0 => tokio::time::sleep(LOOK_EVERY).await,
+                None if before == gone => break,
+                Some(_) | None => {}
             }
         }
         let node = arguments::disk_node(place);
