@@ -40,7 +40,7 @@ points! {
     "gate.intended" "the ledger says what is about to be done, nothing is done"
     "gate.sealed" "the changes stand, what was set aside for an undo is still there"
     "gate.undone" "an act is undone, the ledger still has it"
-    "import.filled" "a volume is made, filled and written down, and not final"
+    "import.filled" "a volume is made and filled, and not yet sealed"
     "import.copied" "the volumes stand, no definition names them"
     "network-start.locked" "the network's lock is taken, what an earlier start left is undone"
     "network-start.done" "all that the plugin asked for is done, the record does not say up"
@@ -87,6 +87,8 @@ points! {
     "uplink.port" "the uplink is in the bridge, its addresses are not"
     "uplink.addresses" "the addresses are on the bridge, the routes are not"
     "uplink.routes" "all is moved, the DHCP clients do not run"
+    "uplink.freed" "the uplink is out of the bridge, its addresses are not back"
+    "uplink.given" "the uplink has its addresses back, not its routes"
 }
 
 /// Passes the point `name`.

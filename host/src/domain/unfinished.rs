@@ -30,7 +30,7 @@ const TRIES: usize = 5;
 pub enum Intent {
     /// `name` is being made with this uuid; it has come about once it is defined. Volumes as they come to be.
     Clone { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
-    /// The same, of a guest that comes from another host.
+    /// The same, from the file of another host.
     Import { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
     /// Of a creation, the volumes as they come to have it; else all that are to be changed.
     Snapshot { domain: DomainName, snapshot: SnapshotName, act: Act, volumes: Vec<VolumeRef> },
@@ -124,6 +124,26 @@ impl Unfinished {
     /// It has come about.
     pub fn end(self) -> Result<()> {
         remove(&self.folder)
+    }
+
+    /// The end of one that makes a domain. Once that is defined it has come about, whatever else failed: what is left to
+    /// do then, the next command does.
+    pub fn made(self, gate: &Gate, made: Result<()>) -> Result<()> {
+        let defined = match &self.intent {
+            Intent::Clone { name, uuid, .. } | Intent::Import { name, uuid, .. } => {
+                is_defined(gate.layout(), name, *uuid)?
+            }
+            Intent::Snapshot { .. } => false,
+        };
+        match made {
+            Err(failure) if !defined => Err(self.undone(gate, failure)),
+            made => {
+                if let Err(failure) = made.and_then(|()| self.end()) {
+                    tracing::warn!(%failure, "the domain is made, and notes on its making stay");
+                }
+                Ok(())
+            }
+        }
     }
 
     /// It came to nothing because of `failure`, and is taken back. What cannot be taken back now, the next command tries

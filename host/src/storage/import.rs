@@ -10,6 +10,7 @@
 use super::pool::Pool;
 use super::{VolumeSpec, call};
 use crate::error::{Failure, Result};
+use crate::fault;
 use crate::gate::operation::{ForeignImage, ImageFacts, ImageRef, Preallocation};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::sandbox::protocol::{StorageCall, VolumeFacts};
@@ -33,8 +34,8 @@ pub fn inspect_foreign(gate: &Gate, source: &ForeignImage) -> Result<ImageFacts>
 }
 
 impl Pool {
-    /// Makes all of the volumes, or none. `begins` is told of each as its copy begins, `made` once it is whole: before
-    /// any of them is final.
+    /// Makes all of the volumes, or none. `begins` is told of each as its copy begins; `note` is called when all are made
+    /// and none is final.
     ///
     /// # Errors
     /// `Conflict` where one of them is there already.
@@ -42,15 +43,14 @@ impl Pool {
         &mut self,
         imports: &[Import],
         mut begins: impl FnMut(&Import),
-        mut made: impl FnMut(&Import) -> Result<()>,
+        note: impl FnOnce() -> Result<()>,
     ) -> Result<Vec<VolumeFacts>> {
         let gate = self.gate.clone();
         let (_lock, mut ledger) = call::hold(&gate, &self.definition.name)?;
         let mut all = Vec::with_capacity(imports.len());
         for import in imports {
             begins(import);
-            let done = self.import_one(&mut ledger, import).and_then(|facts| made(import).map(|()| facts));
-            match done {
+            match self.import_one(&mut ledger, import) {
                 Ok(facts) => all.push(facts),
                 Err(failure) => {
                     let failure = self.about("import", &import.volume, failure);
@@ -58,8 +58,14 @@ impl Pool {
                 }
             }
         }
-        gate.seal(&mut ledger)?;
-        Ok(all)
+        match note().and_then(|()| gate.seal(&mut ledger)) {
+            Ok(()) => Ok(all),
+            Err(failure) if ledger.is_sealed() => {
+                tracing::warn!(%failure, "the volumes stand, and what was set aside is still there");
+                Ok(all)
+            }
+            Err(failure) => Err(call::undone(&gate, &mut ledger, failure)),
+        }
     }
 
     fn import_one(&mut self, ledger: &mut Ledger, import: &Import) -> Result<VolumeFacts> {
@@ -81,6 +87,7 @@ impl Pool {
         let image = self.made_since(ledger, before, import)?;
         let fill = Operation::ImageFill { image, format: spec.format, source: import.source.clone() };
         self.gate.perform(&Actor::Operator, ledger, fill, Vec::new())?;
+        fault::point("import.filled")?;
         let find = StorageCall::Find { name: spec.name.to_string() };
         self.query(find, |from, answer| from.at_least(from.volume(answer, &import.volume)?, spec.size))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   file ─▸ package (what is in it) ─▸ crate::import (pure) ─▸ look at disks, pools, networks ─▸ Plan
-//!   Plan ─▸ volumes, all or none ─▸ definition; without one, no volume stays (`unfinished.rs`)
+//!   Plan ─▸ volumes, all or none ─▸ definition; without one, no volume stays
 //! ```
 
 mod look;
@@ -105,19 +105,15 @@ impl Plan {
         }
         let (name, uuid) = (self.definition.name.clone(), self.definition.uuid);
         let mut unfinished = Unfinished::begin(gate, Intent::Import { name, uuid, volumes: Vec::new() })?;
-        match self.steps(gate, begins, &mut unfinished) {
-            Ok(()) => unfinished.end(),
-            Err(failure) => Err(unfinished.undone(gate, failure)),
-        }
+        let made = self.make(gate, begins, &mut unfinished);
+        unfinished.made(gate, made)
     }
 
-    fn steps(&self, gate: &Gate, begins: impl FnMut(&Import), unfinished: &mut Unfinished) -> Result<()> {
-        // Written down while the pool's own ledger still takes the volume back: from one to the other there is no gap.
-        let made = |import: &Import| {
-            unfinished.add(&VolumeRef { pool: self.pool.clone(), volume: import.volume.clone() })?;
-            fault::point("import.filled")
-        };
-        Pool::open(gate, &self.pool)?.import_volumes(&self.imports, begins, made)?;
+    fn make(&self, gate: &Gate, begins: impl FnMut(&Import), unfinished: &mut Unfinished) -> Result<()> {
+        let mut pool = Pool::open(gate, &self.pool)?;
+        pool.import_volumes(&self.imports, begins, || {
+            self.copies().try_for_each(|(_, volume)| unfinished.add(&volume))
+        })?;
         fault::point("import.copied")?;
         store::create(gate.layout(), &self.definition).map(drop)
     }
