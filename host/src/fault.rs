@@ -87,6 +87,8 @@ points! {
     "uplink.port" "the uplink is in the bridge, its addresses are not"
     "uplink.addresses" "the addresses are on the bridge, the routes are not"
     "uplink.routes" "all is moved, the DHCP clients do not run"
+    "uplink.freed" "the uplink is out of the bridge, its addresses are not back"
+    "uplink.given" "the uplink has its addresses back, not its routes"
 }
 
 /// Passes the point `name`.

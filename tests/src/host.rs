@@ -200,6 +200,12 @@ impl Host {
     /// With what was left.
     #[track_caller]
     pub fn finish(self) {
+        self.is_as_made();
+    }
+
+    /// The same, of a host that is still needed.
+    #[track_caller]
+    pub fn is_as_made(&self) {
         if let Some(before) = &self.before {
             self.settles_to(before);
         }

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const CONFLICT: i32 = 4;
+const FINDINGS: i32 = 6;
 const NEEDS_YES: i32 = 13;
 
 /// Of the second disk, and of the first where it is a qcow2 image too.
@@ -108,8 +109,11 @@ fn a_domain_that_is_off_is_copied_with_an_identity_of_its_own() {
     host.volume("default/web2-2", "1MiB");
     let said = host.fief_ends(&["clone", "web1", "web2"], CONFLICT);
     assert!(said.stderr.contains("default/web2-2") && said.stderr.contains("hint:"), "{}", said.stderr);
-    host.fief_ends(&["volume", "show", "default/web2"], NOT_FOUND);
     host.fief(&["volume", "delete", "default/web2-2", "--yes"]);
+    let said = host.fief_ends(&["clone", "web1", "web2", "--reset-identity"], FINDINGS);
+    assert!(said.stderr.contains("no file system that fief knows") && said.stderr.contains("virt-sysprep"));
+    host.fief_ends(&["clone", "web1", "web2", "--reset-identity", "--linked"], USAGE);
+    host.fief_ends(&["volume", "show", "default/web2"], NOT_FOUND);
 
     let dry = host.fief(&["--dry-run", "clone", "web1", "web2"]).stdout;
     assert_eq!(dry.matches("\"image-copy\"").count(), 2, "{dry}");
@@ -130,6 +134,33 @@ fn a_domain_that_is_off_is_copied_with_an_identity_of_its_own() {
     host.fief(&["stop", "web1", "web2"]);
     host.fief(&["delete", "web1", "web2", "--volumes", "--yes"]);
     host.fief(&["network", "delete", "lab"]);
+    host.finish();
+}
+
+#[test]
+fn the_system_in_a_copy_gets_an_identity_of_its_own() {
+    let host = Host::new();
+    let system = host.root().join("system");
+    std::fs::create_dir_all(system.join("etc")).expect("a folder");
+    std::fs::write(system.join("etc/hostname"), "web1\n").expect("a file");
+    std::fs::write(system.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").expect("a file");
+    let disk = host.root().join("disk");
+    let mut make = Command::new("/sbin/mke2fs");
+    make.args(["-q", "-t", "ext4", "-d"]).arg(&system).arg(&disk).arg("16M");
+    fief_tests::command::run(&mut make, Duration::from_secs(30)).expect_code(0);
+    host.volume_with("default/web1", "16MiB", &disk);
+    std::fs::remove_file(disk).expect("the disk");
+    std::fs::remove_dir_all(system).expect("the folder");
+    host.fief(&["create", "web1", "--memory", "32MiB", "--disk", "default/web1"]);
+    host.fief(&["clone", "web1", "web2", "--reset-identity"]);
+    let file = |volume: &str, path: &str| {
+        let mut cat = Command::new("/sbin/debugfs");
+        cat.args(["-R", &format!("cat {path}")]).arg(image(&host, volume));
+        fief_tests::command::run(&mut cat, Duration::from_secs(30)).expect_code(0).stdout
+    };
+    assert_eq!((file("web2", "etc/hostname"), file("web2", "etc/machine-id")), ("web2\n".into(), String::new()));
+    assert_eq!(file("web1", "etc/hostname"), "web1\n");
+    host.fief(&["delete", "web1", "web2", "--volumes", "--yes"]);
     host.finish();
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::config::domain::{Card, DiskDevice, DomainDefinition, Identity, RandomIdentity};
+use crate::config::domain::{self, Card, DiskDevice, DomainDefinition, RandomIdentity};
 use crate::domain::pools::Pools;
 use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::{DiskTo, Request};
@@ -20,9 +20,9 @@ use crate::domain::{Record, State, client, store, users_of_volume};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::operation::Preallocation;
-use crate::gate::{Gate, Mode};
+use crate::gate::{Actor, Gate, Ledger, Mode, Operation};
 use crate::layout::Layout;
-use crate::sandbox::protocol::{CloneStyle, VolumeFacts};
+use crate::sandbox::protocol::{AttachAccess, CloneStyle, VolumeFacts};
 use crate::storage::{Pool, VolumeSpec};
 use crate::sys::durable;
 use crate::types::{ByteSize, DomainName, PoolName, VolumeName, VolumeRef};
@@ -47,13 +47,28 @@ pub struct Plan {
     nvram: Option<Vec<u8>>,
     parts: Vec<Part>,
     notes: Vec<String>,
+    identity: Identity,
+}
+
+/// What becomes of the system that the copies hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    Kept,
+    /// Machine-id, host name and ssh host keys are new ones.
+    Reset,
 }
 
 impl Plan {
     /// # Errors
     /// `NotFound` for what is not there, `Conflict` for a name that is taken or a state that does not allow it,
     /// `NoRoom` where the copies of a running domain's disks would find none.
-    pub fn new(gate: &Gate, source: &DomainName, name: &DomainName, style: CloneStyle) -> Result<Plan> {
+    pub fn new(
+        gate: &Gate,
+        source: &DomainName,
+        name: &DomainName,
+        style: CloneStyle,
+        identity: Identity,
+    ) -> Result<Plan> {
         let layout = gate.layout();
         if !layout.domain(source).exists() {
             return Err(store::no_such(layout, source));
@@ -66,6 +81,10 @@ impl Plan {
                 return Err(Failure::conflict(format!("cannot clone domain {source}: {because}")).hint(hint));
             }
         };
+        if identity == Identity::Reset && style == CloneStyle::Linked {
+            return Err(Failure::usage("a linked clone keeps the identity of its source")
+                .hint("leave --linked or --reset-identity out"));
+        }
         if runs && style == CloneStyle::Linked {
             return Err(Failure::conflict(format!("cannot make a linked clone of {source} while it runs")).hint(
                 format!("a linked clone stands on disks that are not written to: `fief shutdown {source}` first, or leave --linked out for a full copy"),
@@ -81,9 +100,24 @@ impl Plan {
         if runs {
             has_room(gate, &mut pools, &parts)?;
         }
+        let identity = match (identity, parts.first()) {
+            (Identity::Reset, Some(system)) => {
+                let image = pools.of(gate, &system.from.pool)?.image(&system.from.volume, AttachAccess::ReadOnly)?;
+                let inspect = Operation::IdentityInspect { image };
+                gate.perform(&Actor::Operator, &mut Ledger::volatile(), inspect, Vec::new())?;
+                Identity::Reset
+            }
+            (Identity::Reset, None) => {
+                return Err(Failure::usage(format!(
+                    "domain {source} has no disk whose system could get another identity"
+                ))
+                .hint("leave --reset-identity out"));
+            }
+            (Identity::Kept, _) => Identity::Kept,
+        };
         let nvram = std::fs::read(layout.domain(source).join("nvram")).ok();
         let (definition, notes) = another(&definition, name, &parts, &mut RandomIdentity);
-        Ok(Plan { source: source.clone(), runs, style, definition, nvram, parts, notes })
+        Ok(Plan { source: source.clone(), runs, style, definition, nvram, parts, notes, identity })
     }
 
     /// What is not as in the source, where that may surprise.
@@ -100,7 +134,8 @@ impl Plan {
     /// Makes it. After an error nothing of it is left.
     pub fn make(&self, gate: &Gate) -> Result<()> {
         if gate.mode() == Mode::DryRun {
-            return self.make_volumes(gate, &mut |_| Ok(()));
+            self.make_volumes(gate, &mut |_| Ok(()))?;
+            return self.reset_identity(gate);
         }
         let layout = gate.layout();
         // One that is off must not be started, changed or removed while its disks are read.
@@ -109,10 +144,7 @@ impl Plan {
         let intent = Intent::Clone { name: name.clone(), uuid: self.definition.uuid, volumes: Vec::new() };
         let mut unfinished = Unfinished::begin(gate, intent)?;
         let made = self.steps(gate, &mut unfinished);
-        match made {
-            Ok(()) => unfinished.end(),
-            Err(failure) => Err(unfinished.undone(gate, failure)),
-        }
+        unfinished.made(gate, made)
     }
 
     fn steps(&self, gate: &Gate, unfinished: &mut Unfinished) -> Result<()> {
@@ -126,6 +158,7 @@ impl Plan {
             self.fill(layout)?;
         }
         fault::point("clone.copied")?;
+        self.reset_identity(gate)?;
         store::create_with(layout, &self.definition, self.nvram.as_deref())?;
         fault::point("clone.defined")
     }
@@ -148,6 +181,19 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// In the first disk, which is the one that boots.
+    fn reset_identity(&self, gate: &Gate) -> Result<()> {
+        let Some(system) = self.parts.first().filter(|_| self.identity == Identity::Reset) else { return Ok(()) };
+        let mut pool = Pool::open(gate, &system.to.pool)?;
+        let image = match gate.mode() {
+            Mode::Perform => pool.image(&system.to.volume, AttachAccess::Exclusive)?,
+            // There is no copy: its source stands for it.
+            Mode::DryRun => pool.image(&system.from.volume, AttachAccess::ReadOnly)?,
+        };
+        let reset = Operation::IdentityReset { image, name: self.definition.name.clone() };
+        gate.perform(&Actor::Operator, &mut Ledger::volatile(), reset, Vec::new()).map(drop)
     }
 
     fn fill(&self, layout: &Layout) -> Result<()> {
@@ -226,7 +272,7 @@ fn another(
     source: &DomainDefinition,
     name: &DomainName,
     parts: &[Part],
-    identity: &mut dyn Identity,
+    identity: &mut dyn domain::Identity,
 ) -> (DomainDefinition, Vec<String>) {
     let mut notes = Vec::new();
     let mut cards: Vec<Card> = Vec::new();
@@ -285,74 +331,4 @@ pub(super) fn settle(gate: &Gate, name: &DomainName, uuid: Uuid, made: &[VolumeR
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::domain;
-    use crate::gate::operation::ImageFormat;
-
-    /// Counts, so that every name that it makes can be foreseen.
-    struct Counting(u8);
-
-    impl Identity for Counting {
-        fn uuid(&mut self) -> Uuid {
-            self.0 += 1;
-            Uuid::from_u128(self.0.into())
-        }
-        fn mac(&mut self) -> crate::types::MacAddress {
-            self.0 += 1;
-            crate::types::MacAddress::for_guest([0, 0, self.0])
-        }
-    }
-
-    const WEB: &str = r#"
-        name = "web1"
-        memory = "64MiB"
-        protected = true
-        [autostart]
-        [[disk]]
-        volume = "default/system"
-        [[disk]]
-        volume = "default/tools"
-        device = "cdrom"
-        [[disk]]
-        volume = "fast/data"
-        [[card]]
-        network = "lab"
-        mac = "52:54:00:00:00:05"
-        address = "10.0.0.5"
-        [[card]]
-        network = "lab"
-        mac = "52:54:00:00:00:77"
-    "#;
-
-    #[test]
-    fn what_must_not_be_the_same_twice_is_not() {
-        // The fourth thing that it makes would be the first card's address, which is taken.
-        let source = domain::parse(WEB.as_bytes(), "web1", &mut Counting(100)).unwrap();
-        let facts = VolumeFacts { name: "x".into(), size: 1, allocated: None, format: ImageFormat::Raw, backing: None };
-        let part = |index, from: &str, to: &str| Part {
-            index,
-            from: from.parse().unwrap(),
-            to: to.parse().unwrap(),
-            facts: facts.clone(),
-        };
-        let parts = [part(0, "default/system", "default/web2"), part(2, "fast/data", "fast/web2-2")];
-        let (made, notes) = another(&source, &"web2".parse().unwrap(), &parts, &mut Counting(4));
-        let volumes: Vec<String> = made.disks.iter().map(|disk| disk.volume.to_string()).collect();
-        assert_eq!(volumes, ["default/web2", "default/tools", "fast/web2-2"]);
-        let macs: Vec<String> = made.cards.iter().map(|card| card.mac.to_string()).collect();
-        assert_eq!(macs, ["52:54:00:00:00:06", "52:54:00:00:00:07"]);
-        assert!(made.cards[0].address.is_none() && !made.protected && made.autostart.is_none());
-        assert!(![source.uuid, source.generation_id].contains(&made.uuid));
-        assert!(![source.uuid, source.generation_id, made.uuid].contains(&made.generation_id));
-        assert_eq!(notes.len(), 2, "{notes:?}");
-        assert_eq!((made.memory, made.boot), (source.memory, source.boot));
-    }
-
-    #[test]
-    fn volumes_are_named_after_the_new_domain() {
-        let name = "web2".parse().unwrap();
-        let names: Vec<String> = (0..3).map(|place| volume_name(&name, place).unwrap().to_string()).collect();
-        assert_eq!(names, ["web2", "web2-2", "web2-3"]);
-    }
-}
+mod tests;

@@ -24,6 +24,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::operation::{ImageFormat, ImageRef};
 use crate::gate::{Actor, Gate, Mode, Operation};
+use crate::sandbox::protocol::AttachAccess;
 use crate::sys::durable::Lock;
 use crate::types::{DomainName, SnapshotName, VolumeRef};
 
@@ -187,7 +188,7 @@ pub fn revert(
     }
     for volume in &volumes {
         // Refused where something stands on it.
-        subject.pools.of(gate, &volume.pool)?.image(&volume.volume)?;
+        subject.pools.of(gate, &volume.pool)?.image(&volume.volume, AttachAccess::Exclusive)?;
     }
     agreed()?;
     if gate.mode() == Mode::DryRun {
@@ -350,7 +351,8 @@ impl Subject {
     ) -> Result<()> {
         let mut operations = Vec::new();
         for volume in volumes {
-            operations.push(operation(self.pools.of(gate, &volume.pool)?.image(&volume.volume)?));
+            operations
+                .push(operation(self.pools.of(gate, &volume.pool)?.image(&volume.volume, AttachAccess::Exclusive)?));
         }
         let name = &self.definition.name;
         gate.through_hypervisor(&Actor::Operator, &operations, || match client::ask(gate.layout(), name, request)? {

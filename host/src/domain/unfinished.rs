@@ -30,6 +30,8 @@ const TRIES: usize = 5;
 pub enum Intent {
     /// `name` is being made with this uuid; it has come about once it is defined. Volumes as they come to be.
     Clone { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
+    /// The same, from the file of another host.
+    Import { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
     /// Of a creation, the volumes as they come to have it; else all that are to be changed.
     Snapshot { domain: DomainName, snapshot: SnapshotName, act: Act, volumes: Vec<VolumeRef> },
 }
@@ -39,6 +41,7 @@ impl Intent {
     fn key(&self) -> String {
         match self {
             Intent::Clone { name, .. } => format!("clone-{name}"),
+            Intent::Import { name, .. } => format!("import-{name}"),
             Intent::Snapshot { domain, .. } => format!("snapshot-{domain}"),
         }
     }
@@ -46,6 +49,7 @@ impl Intent {
     fn doing(&self) -> String {
         match self {
             Intent::Clone { name, .. } => format!("domain {name} is being made by another `fief clone`"),
+            Intent::Import { name, .. } => format!("domain {name} is being made by another `fief import`"),
             Intent::Snapshot { domain, .. } => format!("another command is about a snapshot of domain {domain}"),
         }
     }
@@ -53,7 +57,9 @@ impl Intent {
     /// Finishes it, or takes it back.
     fn settle(&self, gate: &Gate) -> Result<()> {
         match self {
-            Intent::Clone { name, uuid, volumes } => clone::settle(gate, name, *uuid, volumes),
+            Intent::Clone { name, uuid, volumes } | Intent::Import { name, uuid, volumes } => {
+                clone::settle(gate, name, *uuid, volumes)
+            }
             Intent::Snapshot { domain, snapshot, act, volumes } => {
                 snapshot::settle(gate, domain, snapshot, *act, volumes)
             }
@@ -103,7 +109,9 @@ impl Unfinished {
     /// One volume more.
     pub fn add(&mut self, volume: &VolumeRef) -> Result<()> {
         match &mut self.intent {
-            Intent::Clone { volumes, .. } | Intent::Snapshot { volumes, .. } => volumes.push(volume.clone()),
+            Intent::Clone { volumes, .. } | Intent::Import { volumes, .. } | Intent::Snapshot { volumes, .. } => {
+                volumes.push(volume.clone());
+            }
         }
         self.note()
     }
@@ -116,6 +124,26 @@ impl Unfinished {
     /// It has come about.
     pub fn end(self) -> Result<()> {
         remove(&self.folder)
+    }
+
+    /// The end of one that makes a domain. Once that is defined it has come about, whatever else failed: what is left to
+    /// do then, the next command does.
+    pub fn made(self, gate: &Gate, made: Result<()>) -> Result<()> {
+        let defined = match &self.intent {
+            Intent::Clone { name, uuid, .. } | Intent::Import { name, uuid, .. } => {
+                is_defined(gate.layout(), name, *uuid)?
+            }
+            Intent::Snapshot { .. } => false,
+        };
+        match made {
+            Err(failure) if !defined => Err(self.undone(gate, failure)),
+            made => {
+                if let Err(failure) = made.and_then(|()| self.end()) {
+                    tracing::warn!(%failure, "the domain is made, and notes on its making stay");
+                }
+                Ok(())
+            }
+        }
     }
 
     /// It came to nothing because of `failure`, and is taken back. What cannot be taken back now, the next command tries

@@ -65,6 +65,9 @@ fn need(operation: &Operation) -> Need<'_> {
         | Operation::SnapshotCreate { image, .. }
         | Operation::SnapshotDelete { image, .. }
         | Operation::SnapshotRevert { image, .. } => directory_need(image, Access::ReadWrite),
+        Operation::IdentityInspect { image } | Operation::IdentityReset { image, .. } => {
+            Need::Host { what: "reset an identity", about: Some((&image.plugin, &image.directory)) }
+        }
         Operation::ImageOpen { image, .. } => {
             Need::Host { what: "open an image for a hypervisor", about: Some((&image.plugin, &image.directory)) }
         }

@@ -172,6 +172,16 @@ pub enum Operation {
     SnapshotList {
         image: ImageRef,
     },
+    /// Whether the identity in an image can be reset; it may be open in a hypervisor.
+    IdentityInspect {
+        image: ImageRef,
+    },
+    /// Machine-id, host name and ssh host keys in an image that was copied: the system in it becomes `name`. There is no
+    /// way back: the copy goes where that is not wanted.
+    IdentityReset {
+        image: ImageRef,
+        name: DomainName,
+    },
     /// Looks at a disk of another host.
     ForeignInspect {
         source: ForeignImage,
@@ -285,6 +295,7 @@ impl Operation {
             | Operation::DirectorySpace { .. }
             | Operation::ImageInspect { .. }
             | Operation::SnapshotList { .. }
+            | Operation::IdentityInspect { .. }
             | Operation::ForeignInspect { .. }
             | Operation::ImageOpen { .. }
             | Operation::LinkList { .. }
@@ -304,7 +315,8 @@ impl Operation {
             | Operation::ImageFill { .. }
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
-            | Operation::SnapshotRevert { .. } => Effect::Lasting,
+            | Operation::SnapshotRevert { .. }
+            | Operation::IdentityReset { .. } => Effect::Lasting,
         }
     }
 }

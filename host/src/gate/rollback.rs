@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Failure, Result};
 use crate::sys::{durable, process};
-use crate::types::{InterfaceName, ProcessId};
+use crate::types::{InterfaceName, NetworkName, ProcessId};
 
 /// The hidden verb of the guard: `fief guard-network ROOT NAME`.
 pub const VERB: &str = "guard-network";
@@ -176,6 +176,12 @@ fn remove(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Before a network's uplink is given everything back: starts a guard that goes on with it where this process is ended
+/// in the middle. Nothing where the network has moved none.
+pub fn cover(gate: &super::Gate, network: &NetworkName, bridge: &InterfaceName) -> Result<()> {
+    super::perform::link::cover(gate, network, bridge)
 }
 
 /// The peers of an armed rollback that do not answer now as they did before.

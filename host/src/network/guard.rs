@@ -45,9 +45,11 @@ struct Seen {
 
 fn decide(seen: &Seen) -> Decision {
     match seen.phase {
-        Phase::Moving if !seen.starter_lives => Decision::Undo("its start was cut off".to_owned()),
+        Phase::Moving if !seen.starter_lives => {
+            Decision::Undo("the command that moved its uplink was cut off".to_owned())
+        }
         Phase::Moving if seen.over => {
-            Decision::Undo(format!("its start did not come to an end within {} s", MOVE_LIMIT.as_secs()))
+            Decision::Undo(format!("the command that moved its uplink did not end within {} s", MOVE_LIMIT.as_secs()))
         }
         Phase::Moving => Decision::Wait,
         Phase::Trial if seen.by_hand && seen.over => Decision::Undo("nobody confirmed it in time".to_owned()),

@@ -7,7 +7,7 @@ use super::{Network, NetworkState, bridges, links, trial, uplinks};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::operation::LinkFacts;
-use crate::gate::rollback::Armed;
+use crate::gate::rollback::{self, Armed};
 use crate::gate::{Gate, Ledger, Mode};
 use crate::sandbox::protocol::{NetworkCall, Return};
 use crate::types::NetworkName;
@@ -126,6 +126,12 @@ fn down_locked(gate: &Gate, store: &Store, name: &NetworkName, force: bool) -> R
         Mode::Perform => {
             // First: from here on it counts as a rest to be cleared, whatever happens.
             store.remove_record()?;
+            // The operator may be reached by the uplink: it is not left half way, whatever becomes of this process.
+            if let Some(bridge) = bridges(&ledger).first()
+                && let Err(failure) = rollback::cover(gate, name, bridge)
+            {
+                tracing::warn!(%failure, network = %name, "nobody watches over the way back");
+            }
             fault::point("network-stop.unrecorded")?;
             undo(gate, store, &mut ledger, name)?;
             fault::point("network-stop.undone")

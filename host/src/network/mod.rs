@@ -260,10 +260,12 @@ impl Network {
         let _lock = self.store.lock()?;
         let reserved = Reserved::of(self.gate.layout(), &self.definition.name);
         let before = reserved.read()?;
-        if before == cards {
-            return Ok(());
+        // What was written and not taken up before a crash is taken up now.
+        match (before == cards, cards.is_empty()) {
+            (true, true) => return Ok(()),
+            (true, false) => {}
+            (false, _) => reserved.write(cards)?,
         }
-        reserved.write(cards)?;
         let ledger = Ledger::open(&self.store.ledger_file())?;
         self.gate.serve_again(&ledger).map_err(|failure| {
             let back = reserved.write(&before).and_then(|()| self.gate.serve_again(&ledger));

@@ -1,7 +1,7 @@
 //! `fief recover` for networks: what a start or stop left that was killed.
 
 use super::store::Store;
-use super::{NetworkState, life, store};
+use super::{NetworkState, life, store, trial};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::recover::Mended;
 use crate::gate::{Gate, Ledger, Mode};
@@ -31,6 +31,12 @@ pub(super) fn recover(gate: &Gate, name: &NetworkName) -> Result<Vec<Mended>> {
                 .push(Mended::new("its record cannot be read", "it is kept beside, and the network counts as cut off"));
         }
         Err(failure) => return Err(failure),
+    }
+    if perform && store.exists() {
+        if store.rollback().armed()?.is_some_and(|armed| !armed.guarded()) {
+            mended.push(Mended::new("its start was on trial, and nobody watched over it any more", "it is taken down"));
+        }
+        trial::settle(gate, &store, name)?;
     }
     let ledger = Ledger::open(&store.ledger_file());
     let state = match &ledger {

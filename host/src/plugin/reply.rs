@@ -60,6 +60,8 @@ fn unchanged(operation: &Operation) -> Next {
         Operation::ImageDelete { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::IdentityInspect { .. }
+        | Operation::IdentityReset { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }
         | Operation::BridgeReach { .. }
@@ -145,6 +147,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ImageDelete { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::IdentityInspect { .. }
+        | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }

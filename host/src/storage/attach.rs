@@ -28,15 +28,19 @@ impl Pool {
             .map_err(|failure| self.about("attach", volume, failure))
     }
 
-    /// The image that a volume is, which nothing else stands on; nothing is opened.
+    /// The image that a volume is; nothing is opened. For [`AttachAccess::Exclusive`] nothing else may stand on it.
     ///
     /// # Errors
     /// `Denied` where it is reached in another way than as a file.
-    pub fn image(&mut self, volume: &VolumeName) -> Result<ImageRef> {
-        let function = StorageCall::Attach { name: volume.to_string(), access: AttachAccess::Exclusive };
+    pub fn image(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<ImageRef> {
+        let function = StorageCall::Attach { name: volume.to_string(), access };
+        let access = match access {
+            AttachAccess::ReadOnly => Access::ReadOnly,
+            AttachAccess::Exclusive | AttachAccess::Handover => Access::ReadWrite,
+        };
         self.query(function, |from, answer| from.attachment(answer))
             .and_then(|attachment| match attachment {
-                Attachment::File { directory, path, format: _ } => self.granted(&directory, &path, Access::ReadWrite),
+                Attachment::File { directory, path, format: _ } => self.granted(&directory, &path, access),
                 Attachment::Nfs { .. } | Attachment::Iscsi { .. } | Attachment::Nbd { .. } | Attachment::Served => {
                     Err(Failure::denied("it is no image file, and has no snapshots inside"))
                 }

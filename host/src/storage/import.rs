@@ -34,11 +34,17 @@ pub fn inspect_foreign(gate: &Gate, source: &ForeignImage) -> Result<ImageFacts>
 }
 
 impl Pool {
-    /// Makes all of the volumes, or none. `begins` is told of each as its copy begins.
+    /// Makes all of the volumes, or none. `begins` is told of each as its copy begins; `note` is called when all are made
+    /// and none is final.
     ///
     /// # Errors
     /// `Conflict` where one of them is there already.
-    pub fn import_volumes(&mut self, imports: &[Import], mut begins: impl FnMut(&Import)) -> Result<Vec<VolumeFacts>> {
+    pub fn import_volumes(
+        &mut self,
+        imports: &[Import],
+        mut begins: impl FnMut(&Import),
+        note: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<VolumeFacts>> {
         let gate = self.gate.clone();
         let (_lock, mut ledger) = call::hold(&gate, &self.definition.name)?;
         let mut all = Vec::with_capacity(imports.len());
@@ -52,8 +58,14 @@ impl Pool {
                 }
             }
         }
-        gate.seal(&mut ledger)?;
-        Ok(all)
+        match note().and_then(|()| gate.seal(&mut ledger)) {
+            Ok(()) => Ok(all),
+            Err(failure) if ledger.is_sealed() => {
+                tracing::warn!(%failure, "the volumes stand, and what was set aside is still there");
+                Ok(all)
+            }
+            Err(failure) => Err(call::undone(&gate, &mut ledger, failure)),
+        }
     }
 
     fn import_one(&mut self, ledger: &mut Ledger, import: &Import) -> Result<VolumeFacts> {

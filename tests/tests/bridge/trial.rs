@@ -120,6 +120,17 @@ fn a_start_that_is_killed_at_any_point_leaves_the_host_as_it_was() {
             reaches_gateway(&host);
         }
     }
+    // A stop is not left half way either.
+    for point in ["uplink.freed", "uplink.given"] {
+        host.fief(&["network", "start", "lan"]);
+        let mut stop = host.namespace().command(fief_with_faults());
+        stop.args(["network", "stop", "lan"]).env("FIEF_ROOT", host.root()).env("FIEF_FAULT", format!("{point}:kill"));
+        assert_eq!(fief_tests::command::run(&mut stop, Duration::from_secs(90)).code, None, "{point} was not reached");
+        comes_back_to(&host, &before);
+        eventually("no guard", SOON, || host.processes("guard-network").is_empty().then_some(()));
+        holds(&host.fief(&["network", "stop", "lan"]).stdout, &["already down"]);
+    }
+
     // Start and guard both killed in the middle: the next command that looks at the network puts all back.
     let mut start = host.namespace().command(fief_with_faults());
     start.args(["network", "start", "lan"]).env("FIEF_ROOT", host.root());

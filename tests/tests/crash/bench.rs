@@ -37,6 +37,11 @@ impl Bench {
         bench.fief(&["stop", "node1"]);
         bench.fief(&["network", "stop", "lab"]);
         bench.base = bench.host.census();
+        let disk = bench.host.root().with_extension("disk");
+        std::fs::write(&disk, [7; 1 << 20]).expect("room for a disk");
+        let guest =
+            format!("name = \"other\"\nbuilder = \"hvm\"\nmemory = 32\ndisk = [\"file:{},hda,w\"]\n", disk.display());
+        std::fs::write(bench.guest_file(), guest).expect("room for a guest's file");
         bench
     }
 
@@ -64,16 +69,23 @@ impl Bench {
         self.host.root().join("node1.state").to_string_lossy().into_owned()
     }
 
+    /// A guest of Xen's, with a disk.
+    pub fn guest_file(&self) -> String {
+        self.host.root().with_extension("cfg").to_string_lossy().into_owned()
+    }
+
     pub fn has_extra(&self) -> bool {
         let said = self.host.fief(&["volume", "list", "default", "-o", "name"]).stdout;
         said.lines().any(|line| line.trim().ends_with("extra"))
     }
 
-    /// Whether the volume is the domain's, as a disk or as a disc.
-    pub fn is_attached(&self) -> bool {
-        let definition = self.host.shown("node1")["definition"].clone();
-        let mut disks = definition["disk"].as_array().into_iter().flatten();
-        disks.any(|disk| disk["volume"] == "default/extra")
+    /// Whether the witness is defined with one.
+    pub fn has_second_disk(&self) -> bool {
+        self.host.shown("node1")["definition"]["disk"].as_array().is_some_and(|disks| disks.len() > 1)
+    }
+
+    pub fn has_snapshot(&self) -> bool {
+        self.host.fief(&["snapshot", "list", "node2", "-o", "name"]).stdout.lines().any(|line| line.trim() == "kept")
     }
 
     pub fn network(&self) -> String {
@@ -124,10 +136,12 @@ impl Bench {
     #[track_caller]
     pub fn clear(&mut self) {
         self.fief(&["stop", "node1"]);
+        if self.has_second_disk() {
+            self.fief(&["detach", "disk", "node1", "default/extra"]);
+        }
         self.fief(&["network", "stop", "lab"]);
-        self.fief(&["detach", "cdrom", "node1", "default/extra"]);
-        self.fief(&["detach", "disk", "node1", "default/extra"]);
         self.fief(&["delete", "node2", "node3", "--yes", "--if-exists"]);
+        self.fief(&["delete", "node4", "node5", "--volumes", "--yes", "--if-exists"]);
         self.fief(&["volume", "delete", "default/extra", "--yes", "--if-exists"]);
         let _ = std::fs::remove_file(self.state_file());
         let _ = std::fs::remove_file(self.reached());
@@ -211,10 +225,18 @@ impl Cases {
     pub fn close(self) {
         eprintln!("{} cases, {} failed", self.ran, self.failures.len());
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n\n"));
-        if let Some(Bench { host, .. }) = self.bench {
-            host.fief(&["delete", "node1", "--volumes", "--yes"]);
-            host.fief(&["network", "delete", "lab"]);
-            host.finish();
+        if let Some(bench) = self.bench {
+            bench.fief(&["delete", "node1", "--volumes", "--yes"]);
+            bench.fief(&["network", "delete", "lab"]);
+            bench.host.is_as_made();
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        for beside in ["disk", "cfg", "reached", "strace"] {
+            let _ = std::fs::remove_file(self.host.root().with_extension(beside));
         }
     }
 }

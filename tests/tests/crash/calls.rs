@@ -77,15 +77,22 @@ fn run(bench: &Bench, verb: Verb, injection: &Injection, log: &Path) -> (command
         }
     };
     // What it still watches goes on without it.
-    for strace in bench.host.processes("strace") {
-        end(strace);
-    }
+    straces(bench).into_iter().for_each(end);
     if let Some(mut child) = watching {
         end(child.id());
         child.wait().unwrap();
     }
-    eventually("strace is gone", Duration::from_secs(20), || bench.host.processes("strace").is_empty().then_some(()));
+    eventually("strace is gone", Duration::from_secs(20), || straces(bench).is_empty().then_some(()));
     (said, injected(log))
+}
+
+/// Those that live; one that is only not reaped yet has let go.
+fn straces(bench: &Bench) -> Vec<u32> {
+    let lives = |process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    };
+    bench.host.processes("strace").into_iter().filter(lives).collect()
 }
 
 /// Asks strace to let go and end.

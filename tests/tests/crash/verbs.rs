@@ -15,11 +15,20 @@ pub enum Verb {
     NetworkStop,
     VolumeCreate,
     VolumeDelete,
-    /// A disk, to a guest that runs.
+    Clone,
+    CloneRunning,
+    SnapshotCreate,
+    SnapshotDelete,
+    SnapshotRevert,
+    Import,
     Attach,
-    /// A disc, from a guest that runs: its drive lets go whatever the guest does.
-    Detach,
 }
+
+/// A domain with a disk that keeps snapshots; it is off.
+const SNAPPED: [&[&str]; 2] = [
+    &["volume", "create", "default/extra", "--size", "1MiB"],
+    &["create", "node2", "--memory", "32MiB", "--disk", "default/extra"],
+];
 
 /// Where the work of a verb is done, and so what is to be cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +40,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 13] = [
+    pub const ALL: [Verb; 18] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -43,8 +52,13 @@ impl Verb {
         Verb::NetworkStop,
         Verb::VolumeCreate,
         Verb::VolumeDelete,
+        Verb::Clone,
+        Verb::CloneRunning,
+        Verb::SnapshotCreate,
+        Verb::SnapshotDelete,
+        Verb::SnapshotRevert,
+        Verb::Import,
         Verb::Attach,
-        Verb::Detach,
     ];
 
     /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
@@ -53,16 +67,21 @@ impl Verb {
             "gate.intended" | "gate.acted" => &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate],
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
             "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete],
+            "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],
+            "snapshot.deleting" => &[Verb::SnapshotDelete],
+            "snapshot.reverting" => &[Verb::SnapshotRevert],
             _ => match point.split('.').next().unwrap_or_default() {
-                "attach" => &[Verb::Attach],
                 "create" => &[Verb::Create],
                 "delete" => &[Verb::Delete],
-                "detach" => &[Verb::Detach],
                 "rename" => &[Verb::Rename],
                 "start" => &[Verb::Start],
                 "stop" => &[Verb::Stop],
                 "save" => &[Verb::Save],
                 "restore" => &[Verb::Restore],
+                "import" => &[Verb::Import],
+                "attach" => &[Verb::Attach],
+                "clone" => &[Verb::Clone],
+                "snapshot" => &[Verb::SnapshotCreate],
                 "network-start" => &[Verb::NetworkStart],
                 "network-stop" => &[Verb::NetworkStop],
                 _ => &[],
@@ -72,7 +91,7 @@ impl Verb {
 
     pub fn place(self) -> Place {
         match self {
-            Verb::Stop | Verb::Save | Verb::Attach | Verb::Detach => Place::Supervisor,
+            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::Attach => Place::Supervisor,
             Verb::Create
             | Verb::Delete
             | Verb::Rename
@@ -81,12 +100,17 @@ impl Verb {
             | Verb::NetworkStart
             | Verb::NetworkStop
             | Verb::VolumeCreate
-            | Verb::VolumeDelete => Place::Command,
+            | Verb::VolumeDelete
+            | Verb::Clone
+            | Verb::SnapshotCreate
+            | Verb::SnapshotDelete
+            | Verb::SnapshotRevert
+            | Verb::Import => Place::Command,
         }
     }
 
     pub fn words(self, bench: &Bench) -> Vec<String> {
-        let state = bench.state_file();
+        let (state, guest) = (bench.state_file(), bench.guest_file());
         let words: &[&str] = match self {
             Verb::Create => &["create", "node2", "--memory", "32MiB"],
             Verb::Delete => &["delete", "node2", "--yes"],
@@ -99,8 +123,12 @@ impl Verb {
             Verb::NetworkStop => &["network", "stop", "lab"],
             Verb::VolumeCreate => &["volume", "create", "default/extra", "--size", "1MiB"],
             Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
+            Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
             Verb::Attach => &["attach", "disk", "node1", "default/extra"],
-            Verb::Detach => &["detach", "cdrom", "node1"],
+            Verb::Import => &["import", &guest, "--name", "node5"],
+            Verb::SnapshotCreate => &["snapshot", "create", "node2", "kept"],
+            Verb::SnapshotDelete => &["snapshot", "delete", "node2", "kept", "--yes"],
+            Verb::SnapshotRevert => &["snapshot", "revert", "node2", "kept", "--yes"],
         };
         words.iter().map(|&word| word.to_owned()).collect()
     }
@@ -108,9 +136,18 @@ impl Verb {
     /// From a host on which nothing runs; `armed` goes into the environment of the supervisor.
     pub fn prepare(self, bench: &mut Bench, armed: &[(String, String)]) {
         match self {
-            Verb::Create | Verb::Start | Verb::NetworkStart | Verb::VolumeCreate => {}
+            Verb::Create | Verb::Start | Verb::NetworkStart | Verb::VolumeCreate | Verb::Clone | Verb::Import => {}
+            Verb::SnapshotCreate => SNAPPED.into_iter().for_each(|words| bench.fief(words)),
+            Verb::SnapshotDelete | Verb::SnapshotRevert => {
+                SNAPPED.into_iter().for_each(|words| bench.fief(words));
+                bench.fief(&["snapshot", "create", "node2", "kept"]);
+            }
             Verb::Delete | Verb::Rename => bench.fief(&["create", "node2", "--memory", "32MiB"]),
-            Verb::Stop | Verb::Save => bench.start(armed),
+            Verb::Stop | Verb::Save | Verb::CloneRunning => bench.start(armed),
+            Verb::Attach => {
+                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
+                bench.start(armed);
+            }
             Verb::Restore => {
                 bench.start(armed);
                 let state = bench.state_file();
@@ -119,15 +156,6 @@ impl Verb {
             }
             Verb::NetworkStop => bench.fief(&["network", "start", "lab"]),
             Verb::VolumeDelete => bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]),
-            Verb::Attach => {
-                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
-                bench.start(armed);
-            }
-            Verb::Detach => {
-                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
-                bench.fief(&["attach", "cdrom", "node1", "default/extra"]);
-                bench.start(armed);
-            }
         }
     }
 
@@ -142,10 +170,13 @@ impl Verb {
             Verb::Restore => bench.host.state("node1") == "running",
             Verb::VolumeCreate => bench.has_extra(),
             Verb::VolumeDelete => !bench.has_extra(),
-            Verb::Attach => bench.is_attached(),
-            Verb::Detach => !bench.is_attached(),
+            Verb::Clone | Verb::CloneRunning => domain("node4"),
+            Verb::Import => domain("node5"),
+            Verb::Attach => bench.has_second_disk(),
+            Verb::SnapshotCreate => bench.has_snapshot(),
+            Verb::SnapshotDelete => !bench.has_snapshot(),
             // These may be said again and again.
-            Verb::Start | Verb::Stop | Verb::NetworkStart | Verb::NetworkStop => false,
+            Verb::SnapshotRevert | Verb::Start | Verb::Stop | Verb::NetworkStart | Verb::NetworkStop => false,
         }
     }
 
@@ -165,13 +196,18 @@ impl Verb {
             }
             Verb::NetworkStart => assert_eq!(bench.network(), "up"),
             Verb::NetworkStop => assert_eq!(bench.network(), "down"),
-            Verb::Attach | Verb::Detach => {
-                assert!(self.is_over(bench), "{self:?} has not come about");
-                let shown = bench.host.shown("node1");
-                assert_eq!(shown["pending"].as_array().map(Vec::len), Some(0), "{shown}");
-                bench.witness.goes_on(1);
-            }
-            Verb::Create | Verb::Delete | Verb::Rename | Verb::VolumeCreate | Verb::VolumeDelete => {
+            Verb::SnapshotRevert => assert!(bench.has_snapshot()),
+            Verb::Create
+            | Verb::Delete
+            | Verb::Rename
+            | Verb::VolumeCreate
+            | Verb::VolumeDelete
+            | Verb::Clone
+            | Verb::CloneRunning
+            | Verb::SnapshotCreate
+            | Verb::SnapshotDelete
+            | Verb::Import
+            | Verb::Attach => {
                 assert!(self.is_over(bench), "{self:?} has not come about");
             }
         }

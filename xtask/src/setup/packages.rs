@@ -22,6 +22,8 @@ const TEST: &[&str] = &[
     // A guest's tools in a network namespace: udhcpc, nslookup, ping.
     "busybox",
     "strace",
+    // New host keys for a copied system.
+    "openssh-client",
 ];
 /// The peer that is measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];

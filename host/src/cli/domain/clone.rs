@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::Context;
 use crate::cli::output::failure::warn;
 use crate::cli::output::progress::Progress;
-use crate::domain::clone::Plan;
+use crate::domain::clone::{Identity, Plan};
 use crate::error::{Failure, Result};
 use crate::gate::Mode;
 use crate::sandbox::protocol::CloneStyle;
@@ -28,6 +28,10 @@ pub(in crate::cli) struct Args {
     /// as long as the clone's disks are there
     #[arg(long)]
     linked: bool,
+    /// Give the system on the first disk another identity: an empty machine-id, NEW as its host name, new ssh host keys.
+    /// For ext4, by e2fsprogs
+    #[arg(long, conflicts_with = "linked")]
+    reset_identity: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -37,7 +41,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     let gate = context.gate_for_change()?;
     let style = if args.linked { CloneStyle::Linked } else { CloneStyle::Full };
-    let plan = Plan::new(&gate, name, new, style)?;
+    let identity = if args.reset_identity { Identity::Reset } else { Identity::Kept };
+    let plan = Plan::new(&gate, name, new, style, identity)?;
     let progress = Progress::start(format!("cloning {name} to {new}"));
     let made = plan.make(&gate);
     drop(progress);

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use crate::config::domain::{DomainDefinition, RandomIdentity};
 use crate::domain::store;
+use crate::domain::unfinished::{Intent, Unfinished};
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -102,17 +103,19 @@ impl Plan {
         if self.imports.is_empty() {
             return store::create(gate.layout(), &self.definition).map(drop);
         }
+        let (name, uuid) = (self.definition.name.clone(), self.definition.uuid);
+        let mut unfinished = Unfinished::begin(gate, Intent::Import { name, uuid, volumes: Vec::new() })?;
+        let made = self.make(gate, begins, &mut unfinished);
+        unfinished.made(gate, made)
+    }
+
+    fn make(&self, gate: &Gate, begins: impl FnMut(&Import), unfinished: &mut Unfinished) -> Result<()> {
         let mut pool = Pool::open(gate, &self.pool)?;
-        pool.import_volumes(&self.imports, begins)?;
-        let defined = fault::point("import.copied").and_then(|()| store::create(gate.layout(), &self.definition));
-        defined.map(drop).map_err(|mut failure| {
-            for import in self.imports.iter().rev() {
-                if let Err(left) = pool.delete_volume(&import.volume) {
-                    failure.causes.push(format!("and the copy stays: {left}"));
-                }
-            }
-            failure
-        })
+        pool.import_volumes(&self.imports, begins, || {
+            self.copies().try_for_each(|(_, volume)| unfinished.add(&volume))
+        })?;
+        fault::point("import.copied")?;
+        store::create(gate.layout(), &self.definition).map(drop)
     }
 }
 

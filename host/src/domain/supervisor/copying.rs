@@ -40,21 +40,29 @@ pub struct Copying {
 
 impl Loop<'_> {
     /// Begins the copy; its end comes as that of the job.
-    pub(super) fn copy(&mut self, disks: Vec<DiskTo>, asker: Asker, monitor: &Monitor) -> Result<()> {
+    pub(super) fn copy(&mut self, disks: Vec<DiskTo>, asker: Asker, monitor: &Monitor) {
         let from: Vec<VolumeRef> = disks.iter().map(|disk| disk.from.clone()).collect();
-        let (places, asker) = match self.places_of(&from, asker) {
-            Some(found) => found,
-            None => return Ok(()),
-        };
+        let Some((places, asker)) = self.places_of(&from, asker) else { return };
         let copying = Copying { disks: places.clone(), ran: self.record.state == State::Running };
         self.record.copying = Some(copying.clone());
-        self.record.save(self.layout)?;
-        fault::point("clone.recorded")?;
+        let recorded = self.record.save(self.layout).and_then(|()| fault::point("clone.recorded"));
+        if let Err(failure) = recorded {
+            self.answer(asker, Err(failure));
+            return self.copied();
+        }
         let to = places.into_iter().zip(disks.into_iter().map(|disk| disk.to)).collect();
         let (give_up, given_up) = oneshot::channel();
         let work = all(self.gate.clone(), monitor.clone(), copying, to, given_up);
         self.job = Some(Job::of_asker("copied", asker, give_up, work));
-        Ok(())
+    }
+
+    /// There is no copy any more. A record that still says so makes the next supervisor look for one, which does no harm.
+    pub(super) fn copied(&mut self) {
+        if self.record.copying.take().is_some()
+            && let Err(failure) = self.record.save(self.layout)
+        {
+            tracing::warn!(%failure, "the record still says that the domain is being copied");
+        }
     }
 
     /// Snapshots inside its disks, beside the loop too: a large image takes a while.

@@ -27,7 +27,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
+        | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
@@ -56,6 +58,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
@@ -68,7 +71,8 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
-        | Operation::SnapshotRevert { .. } => image::undo(gate, operation, outcome),
+        | Operation::SnapshotRevert { .. }
+        | Operation::IdentityReset { .. } => image::undo(gate, operation, outcome),
         Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
@@ -92,12 +96,14 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
+        | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::IdentityReset { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
         | Operation::BridgeAddress { .. }
@@ -145,7 +151,9 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
+        | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }

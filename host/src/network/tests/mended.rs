@@ -73,9 +73,10 @@ fn a_card_gets_the_address_that_is_reserved_for_it_before_and_while_the_network_
             leases.into_iter().find(|lease| lease.mac == mac.to_string()).unwrap().address
         };
         assert_eq!(given(guest_mac, "v1"), "10.77.0.7");
-        // While it serves: the next one, outside of the range, and one of another network, which is nobody's.
+        // While it serves, and as if an earlier start was killed before it was served: the next one, outside of the range, and one of another network, which is nobody's.
         let next: MacAddress = "52:54:00:00:00:08".parse().unwrap();
         let all = [(next, "10.77.0.8".parse().unwrap()), (guest_mac, "10.99.0.1".parse().unwrap())];
+        Reserved::of(host.gate.layout(), &lab()).write(&all).unwrap();
         network.reserve(&all).unwrap();
         network.reserve(&all).unwrap();
         assert_eq!(given(next, "v2"), "10.77.0.8");

@@ -34,7 +34,9 @@ fn disks_of_another_host_become_volumes_all_or_none() {
     pool.backend = Some(Backend::Scripted(Box::new(finding)));
     let (a, b) = (disk(root.path(), "a", &[1; 700]), disk(root.path(), "b", &[2; 1024]));
     let mut begun = Vec::new();
-    let all = pool.import_volumes(&[a.clone(), b.clone()], |import| begun.push(import.volume.to_string())).unwrap();
+    let all = pool
+        .import_volumes(&[a.clone(), b.clone()], |import| begun.push(import.volume.to_string()), || Ok(()))
+        .unwrap();
     assert_eq!((all.len(), begun), (2, vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(images(root.path()).len(), 2);
     let made = std::fs::read(root.path().join("images/a")).unwrap();
@@ -43,7 +45,7 @@ fn disks_of_another_host_become_volumes_all_or_none() {
     // The second is not there any more: the first goes too.
     let (c, d) = (disk(root.path(), "c", &[3; 512]), disk(root.path(), "d", &[4; 512]));
     std::fs::remove_file(&d.source.path).unwrap();
-    assert_eq!(pool.import_volumes(&[c, d], |_| {}).unwrap_err().kind, Kind::NotFound);
+    assert_eq!(pool.import_volumes(&[c, d], |_| {}, || Ok(())).unwrap_err().kind, Kind::NotFound);
     assert_eq!(images(root.path()).len(), 2);
     assert!(!gate.layout().pool(&"default".parse().unwrap()).join("ledger.jsonl").exists());
 }
@@ -62,7 +64,7 @@ fn a_volume_that_was_there_is_never_written_over_whatever_the_plugin_says() {
         other => panic!("{other:?}"),
     })));
     let before = std::fs::read(root.path().join("images/a")).unwrap();
-    let failure = pool.import_volumes(&[disk(root.path(), "a", &[9; 512])], |_| {}).unwrap_err();
+    let failure = pool.import_volumes(&[disk(root.path(), "a", &[9; 512])], |_| {}, || Ok(())).unwrap_err();
     assert_eq!(failure.kind, Kind::Conflict, "{failure}");
     assert_eq!(std::fs::read(root.path().join("images/a")).unwrap(), before);
 }

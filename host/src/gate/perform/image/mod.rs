@@ -8,6 +8,7 @@ mod copy;
 mod create;
 mod delete;
 mod foreign;
+mod identity;
 mod open;
 mod place;
 mod qcow2;
@@ -47,6 +48,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         Operation::SnapshotDelete { image, snapshot } => snapshot::delete(gate, Place::find(gate, image)?, snapshot),
         Operation::SnapshotRevert { image, snapshot } => snapshot::revert(gate, Place::find(gate, image)?, snapshot),
         Operation::SnapshotList { image } => snapshot::list(Place::find(gate, image)?),
+        Operation::IdentityInspect { image } => identity::inspect(gate, Place::find(gate, image)?),
+        Operation::IdentityReset { image, name } => identity::reset(gate, Place::find(gate, image)?, name),
         Operation::ForeignInspect { source } => foreign::inspect(source),
         Operation::ImageFill { image, format, source } => {
             foreign::fill(gate, Place::find(gate, image)?, *format, source)
@@ -83,8 +86,8 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             None => Ok(()),
         },
         // What a snapshot held, and what was in the image before a revert, is nowhere else: these two have no
-        // inverse. The callers of the pool say so before they ask.
-        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } => Ok(()),
+        // inverse. The callers of the pool say so before they ask. An identity is reset in a copy, which goes as a whole.
+        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } | Operation::IdentityReset { .. } => Ok(()),
         other => Err(stray(other)),
     }
 }
@@ -109,7 +112,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             Some(place) => aside::Mark::clear(&place),
             None => Ok(()),
         },
-        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } => Ok(()),
+        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } | Operation::IdentityReset { .. } => Ok(()),
         other => Err(stray(other)),
     }
 }

@@ -12,7 +12,7 @@ mod uplink;
 mod vlan;
 
 pub(super) use owner::owned_bridge;
-pub(in crate::gate) use uplink::silent;
+pub(in crate::gate) use uplink::{cover, silent};
 
 use super::firewall::Admission;
 use super::{Done, Gate, Operation, Outcome};

@@ -4,6 +4,7 @@
 mod chain;
 mod crash;
 mod foreign;
+mod identity;
 mod life;
 
 use std::os::fd::OwnedFd;

@@ -14,7 +14,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::rollback::{ANSWER_LIMIT, Armed, MOVE_LIMIT, Peer, Phase, READY, Rollback, STP_DELAY, VERB, after};
 use crate::sys::process;
-use crate::types::NetworkName;
+use crate::types::{InterfaceName, NetworkName};
 
 /// For the guard to say that it watches.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -62,6 +62,28 @@ pub(super) fn arm(gate: &Gate, network: &NetworkName, facts: &UplinkFacts, into:
         .map_err(|failure| failure.while_doing("cannot start the guard that would put all back"))
 }
 
+/// Before an uplink is given everything back: a guard that goes on with it where this process is ended in the middle.
+pub(in crate::gate) fn cover(gate: &Gate, network: &NetworkName, bridge: &InterfaceName) -> Result<()> {
+    let folder = super::folder(gate, network);
+    let Some(facts) = super::load(&folder)?.filter(|facts| facts.boot == process::boot_id()) else { return Ok(()) };
+    let rollback = Rollback(folder);
+    let watching = rollback.armed()?.filter(Armed::guarded);
+    let armed = Armed {
+        boot: facts.boot,
+        link: facts.link,
+        bridge: bridge.clone(),
+        peers: Vec::new(),
+        starter: process::this(),
+        guard: watching.as_ref().and_then(|armed| armed.guard),
+        phase: Phase::Moving,
+        trial_ms: 0,
+        by_hand: false,
+        until_ms: after(MOVE_LIMIT),
+    };
+    rollback.arm(&armed)?;
+    if watching.is_some() { Ok(()) } else { start(gate, network, &rollback) }
+}
+
 fn answering(candidates: &[IpAddr], facts: &UplinkFacts) -> Result<Vec<Peer>> {
     let mut peers = Vec::new();
     for address in candidates {
@@ -91,6 +113,8 @@ fn start(gate: &Gate, network: &NetworkName, rollback: &Rollback) -> Result<()> 
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
+        // A test that ends the command is not to end what watches over it.
+        .env_remove("FIEF_FAULT")
         .spawn()
         .context(|| format!("cannot run {}", process::executable().display()))?;
     let ready = child.stdout.take().map_or(Ok(false), says_ready);

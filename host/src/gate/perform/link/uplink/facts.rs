@@ -24,6 +24,7 @@ const TABLE_LOCAL: u8 = 255;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) says: String,
+    #[serde(with = "hexadecimal")]
     bytes: Vec<u8>,
 }
 
@@ -40,6 +41,23 @@ impl Kept {
     }
 }
 
+/// On one line: the file is there for people too.
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let pair = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(pair).collect();
+        bytes.ok_or_else(|| D::Error::custom("an even number of hexadecimal digits is wanted"))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct UplinkFacts {
@@ -47,6 +65,7 @@ pub(super) struct UplinkFacts {
     pub(super) boot: String,
     pub(super) link: String,
     pub(super) index: u32,
+    #[serde(with = "hexadecimal")]
     pub(super) mac: Vec<u8>,
     pub(super) mtu: u32,
     pub(super) up: bool,

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
+pub(in crate::gate) use arm::cover;
 pub(in crate::gate) use probe::silent;
 
 use super::netlink::{self, Link, Links};
@@ -166,7 +167,9 @@ fn back(folder: &Path, bridge: &InterfaceName, facts: &UplinkFacts) -> Result<()
                 free = free.mtu(facts.mtu);
             }
             netlink::change(handle, free, || format!("cannot take {} out of {bridge}", facts.link)).await?;
+            fault::point("uplink.freed")?;
             moves::addresses(handle, gives, from.map_or(index, |bridge| bridge.index), index).await?;
+            fault::point("uplink.given")?;
             moves::routes(handle, gives, index).await?;
             if facts.up {
                 return Ok(());

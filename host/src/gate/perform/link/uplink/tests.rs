@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::sys::netns::{Guest, ip, within};
 
 struct Host {
-    _root: TempDir,
+    root: TempDir,
     gate: Gate,
     enslave: Operation,
 }
@@ -34,7 +34,7 @@ impl Host {
             link: "eth0".parse().unwrap(),
             vlan: None,
         };
-        (Host { _root: root, gate, enslave }, there)
+        (Host { root, gate, enslave }, there)
     }
     fn enslave(&self) -> Result<Outcome> {
         act(&self.gate, &self.enslave, Vec::new()).map(|done| done.outcome)
@@ -75,6 +75,10 @@ fn labels_flags_metrics_and_tables_come_back_word_for_word() {
         let before = (told("eth0"), table());
         assert_eq!(host.enslave().unwrap(), Outcome::Set);
         assert_eq!(host.enslave().unwrap(), Outcome::Unchanged);
+        let kept = std::fs::read_to_string(host.root.path().join("networks/lab/uplink.json")).unwrap();
+        for part in ["\"says\": \"192.0.2.9/24\"", "10.1.0.0/16 via 192.0.2.1"] {
+            assert!(kept.contains(part), "{part} is not in\n{kept}");
+        }
         let bridge = told("fief-lab");
         for part in ["192.0.2.10/24", "198.51.100.1/24", "noprefixroute", "metric 7", "onlink", "203.0.113.1/24"] {
             assert!(bridge.contains(part), "{part} is not in\n{bridge}");
