@@ -263,3 +263,25 @@ fn a_guest_that_leaves_esxi_is_imported_and_boots() {
     nothing_is_left(&host);
     host.finish();
 }
+
+#[test]
+fn volumes_that_an_earlier_import_made_are_used_as_they_are() {
+    let (host, old) = (Host::new(), Old::new());
+    let disks = [old.disk("a.img", "hello again"), old.disk("b.img", "data")];
+    let text = format!(
+        "name = 'node1'\nmemory = 32\ndisk = [ 'file:{},xvda,w', 'file:{},xvdb,w', ',,hdc:cdrom,r' ]\n",
+        disks[0].display(),
+        disks[1].display()
+    );
+    let file = old.write("node1.cfg", &text);
+    host.fief(&["import", &file]);
+    assert_eq!(host.shown("node1")["definition"]["empty-drives"], 1);
+    host.fief(&["start", "node1"]);
+    Guest::of(&host, "node1").says("hello again");
+    host.fief(&["stop", "node1"]);
+    host.fief(&["delete", "node1", "--yes"]);
+    // The volumes are there already, under the names that they would get.
+    host.fief(&["import", &file, "--no-copy"]);
+    host.fief(&["delete", "node1", "--volumes", "--yes"]);
+    host.finish();
+}

@@ -87,6 +87,8 @@ fn the_old_words_do_what_they_did() {
     assert_eq!(xm.row("node1")[4], "--p---");
     xm.says(&["unpause", "node1"]);
     assert_eq!(host.state("node1"), "running");
+    xm.says(&["mem-max", "node1", "64"]);
+    assert!(host.fief(&["show", "node1"]).stdout.contains("max-memory = \"64MiB\""));
     let said = xm.ends(&["migrate", "-l", "node1", "other"], 1);
     assert!(said.stderr.contains("moves no domains"), "{}", said.stderr);
 

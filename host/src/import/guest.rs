@@ -14,6 +14,8 @@ pub struct Guest {
     /// As written, and its line.
     pub name: Option<(usize, String)>,
     pub uuid: Option<(usize, Uuid)>,
+    /// A line for people.
+    pub description: Option<String>,
     pub memory: Option<ByteSize>,
     pub max_memory: Option<ByteSize>,
     pub vcpus: Option<u16>,

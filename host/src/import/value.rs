@@ -38,6 +38,23 @@ pub(super) fn action(word: &str, line: usize, key: &str, report: &mut Report) ->
     Some(action)
 }
 
+/// Longest description that a definition takes, in bytes.
+const DESCRIPTION_MAX: usize = 256;
+
+/// A note for people, as one line; none where it says nothing.
+pub(super) fn description(text: &str, line: usize, key: &str, report: &mut Report) -> Option<String> {
+    let whole = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let whole = whole.collect::<Vec<_>>().join(" ");
+    let end = (0..=whole.len().min(DESCRIPTION_MAX)).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or(0);
+    let kept = whole[..end].trim_end().to_owned();
+    match (kept.is_empty(), kept.len() == whole.len()) {
+        (true, _) => return None,
+        (false, true) => report.taken(line, key, "description"),
+        (false, false) => report.changed(line, key, format!("description: its first {DESCRIPTION_MAX} bytes")),
+    }
+    Some(kept)
+}
+
 /// Memory in whole MiB, rounded up.
 pub(super) fn memory(bytes: u64, line: usize, key: &str, name: &str, report: &mut Report) -> ByteSize {
     let whole = ByteSize::from_bytes(bytes.div_ceil(1 << 20).saturating_mul(1 << 20));

@@ -131,6 +131,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> Result<()> {
     log::start(log::Reader::Person { verbose: 0 }, Format::Table);
     let dry_run = matches!(&xm.verb, Verb::Create { dry_run: true, .. });
     let context = Context::new(root::resolve(None)?, Format::Table, false, dry_run)?.quietly();
+    context.settle();
     let result = verb(&context, xm.verb);
     context.tidy();
     result

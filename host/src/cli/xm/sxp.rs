@@ -60,6 +60,7 @@ pub(super) fn domain(line: &Line, definition: &DomainDefinition, record: &Record
     let mut put = |key: &str, value: &str| pair(&mut text, 1, key, value);
     put("uuid", &definition.uuid.to_string());
     put("name", &line.name);
+    put("description", definition.description.as_deref().unwrap_or_default());
     put("vcpus", &line.vcpus.to_string());
     put("online_vcpus", &line.vcpus.to_string());
     put("memory", &line.mib.to_string());

@@ -374,5 +374,5 @@ enum Next {
     Answer(Answer),
 }
 
-/// How long a guest has to let a disc go that another one takes the place of, or a device that failed half way.
+/// How long a guest has to let a disc go that another one takes the place of.
 const EJECTED_WITHIN: Duration = Duration::from_secs(20);

@@ -6,7 +6,8 @@ use crate::import::xml::Element;
 /// Of `<domain>` and `<os>`.
 pub(super) fn element(name: &str, line: usize, report: &mut Report) {
     let why = match name {
-        "title" | "description" | "metadata" => "a definition has no description",
+        "title" | "description" => "a definition has one description",
+        "metadata" => "it is for programs that know libvirt",
         "genid" => "generation-id is the new uuid's; it tells the guest that it has moved",
         "features" | "cpu" | "iommu" | "idmap" | "sysinfo" | "smbios" | "bios" | "acpi" => {
             "a domain is one kind of machine (QEMU's q35) with the accelerator's best processor; `cpu` in the definition names another"

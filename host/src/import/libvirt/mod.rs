@@ -44,6 +44,9 @@ fn domain(root: Element<'_, '_>, guest: &mut Guest, report: &mut Report) {
                 }
                 Ok(_) | Err(_) => report.wrong(line, name, "this is no UUID", "leave it out and fief makes one"),
             },
+            "title" | "description" if guest.description.is_none() => {
+                guest.description = value::description(element.text(), line, name, report);
+            }
             // `memory` is the most that it may have, `currentMemory` what it begins with.
             "memory" => guest.max_memory = size(element, "max-memory", report),
             "currentMemory" => guest.memory = size(element, "memory", report),

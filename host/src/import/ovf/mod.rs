@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::guest::Guest;
 use super::report::Report;
+use super::value;
 use super::xml::{self, Element};
 use crate::config::domain::Firmware;
 use crate::types::Checksum;
@@ -76,7 +77,7 @@ pub fn read(text: &str, name: &str, manifest: Option<&str>) -> (Guest, Report) {
             | "VirtualSystem"
             | "VirtualSystemCollection"
             | "Strings" => continue,
-            "EulaSection" | "ProductSection" | "AnnotationSection" => "a definition has no description",
+            "EulaSection" | "ProductSection" | "AnnotationSection" => "it is about the package, not about the guest",
             _ => "it has no counterpart",
         };
         report.left(section.line(), section.name(), why);
@@ -117,8 +118,12 @@ fn virtual_system(system: Element<'_, '_>, package: &Package<'_>, guest: &mut Gu
                 let what = section.text_of("Description").unwrap_or("the system");
                 report.taken(section.line(), "OperatingSystemSection", format!("{what}: nothing depends on it here"));
             }
-            "ProductSection" | "AnnotationSection" | "EulaSection" => {
-                report.left(section.line(), section.name(), "a definition has no description or properties");
+            "AnnotationSection" => {
+                let text = section.text_of("Annotation").unwrap_or_default();
+                guest.description = value::description(text, section.line(), "AnnotationSection", report);
+            }
+            "ProductSection" | "EulaSection" => {
+                report.left(section.line(), section.name(), "a definition has no properties");
             }
             other => report.left(section.line(), other, "it has no counterpart"),
         }

@@ -18,6 +18,8 @@ pub(super) struct Disks {
     pub all: Vec<Made>,
     pub copies: Vec<Copy>,
     pub uses: Vec<VolumeRef>,
+    /// CD-ROM drives with nothing in them.
+    pub empty_drives: i64,
 }
 
 pub(super) fn disks(guest: &Guest, name: &DomainName, choices: &Choices, report: &mut Report) -> Disks {
@@ -44,6 +46,11 @@ pub(super) fn disks(guest: &Guest, name: &DomainName, choices: &Choices, report:
         let choice = choices.disks.get(&disk.target);
         if let Some(DiskChoice::None) = choice {
             report.left(disk.line, &key, "as --disk says");
+            continue;
+        }
+        if disk.cdrom && disk.source == Source::Empty && choice.is_none() {
+            disks.empty_drives += 1;
+            report.taken(disk.line, &key, format!("empty-drives = {}", disks.empty_drives));
             continue;
         }
         let Some((volume, source)) = place(disk, choice, name, choices, &disks, &key, report) else { continue };
@@ -97,10 +104,6 @@ fn place(
         // Nothing said how it was laid out: a disk that was served as a whole is.
         (Source::Elsewhere(_) | Source::Empty, Some(DiskChoice::File(path))) => {
             Source::Path { path: path.clone(), format: crate::types::DiskFormat::Raw }
-        }
-        (Source::Empty, _) if disk.cdrom => {
-            report.left(disk.line, key, "the drive is empty: `fief attach cdrom` gives the domain one with a disc");
-            return None;
         }
         (Source::Empty, _) => {
             report.wrong(disk.line, key, "it does not say where the disk lies", "");

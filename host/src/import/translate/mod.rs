@@ -104,6 +104,9 @@ pub fn translate(
 ) -> Result<Option<Translated>> {
     let mut table = Table::new();
     table.insert("name".into(), Value::String(name.to_string()));
+    if let Some(description) = &guest.description {
+        table.insert("description".into(), Value::String(description.clone()));
+    }
     identify(guest, here, &mut table, report);
     memory(guest, &mut table, report);
     if let Some(vcpus) = guest.vcpus {
@@ -117,6 +120,9 @@ pub fn translate(
         }
     }
     let disks = disks::disks(guest, name, choices, report);
+    if disks.empty_drives > 0 {
+        table.insert("empty-drives".into(), Value::Integer(disks.empty_drives));
+    }
     let cards = cards::cards(guest, choices, here, report);
     table.insert("boot".into(), Value::Table(boot::boot(guest, choices, !cards.is_empty(), report)));
     let value = |volume: &VolumeRef, device: &str, bus: &str, read_only: bool| {

@@ -34,6 +34,9 @@ pub(super) fn guest(assignments: Vec<Assignment>, report: &mut Report) -> Guest 
     if let Some((line, name)) = &guest.name {
         keys.report.taken(*line, "name", format!("name = {name:?}"));
     }
+    if let Some((line, text)) = keys.text("description") {
+        guest.description = value::description(&text, line, "description", keys.report);
+    }
     guest.uuid = keys.uuid();
     guest.memory = keys.memory("memory", "memory");
     guest.max_memory = keys.memory("maxmem", "max-memory");

@@ -85,7 +85,6 @@ pub(super) fn why(key: &str) -> Option<&'static str> {
             "QEMU runs confined, as a user of its own, without labels"
         }
         "vtpm" | "vscsi" | "p9" | "vkb" | "vdispl" | "vsnd" | "pvcalls" => "fief has no such device",
-        "description" | "comment" => "a definition has no description; put a comment in a file of your own",
         _ => return None,
     })
 }

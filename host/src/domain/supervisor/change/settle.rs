@@ -1,5 +1,7 @@
 //! Changes that came to nothing, that were cut off, and that the guest made by itself.
 
+use std::time::Duration;
+
 use super::{Changing, EJECTED_WITHIN};
 use crate::domain::change::Change;
 use crate::domain::supervisor::connect::Connected;
@@ -12,13 +14,17 @@ use crate::hypervisor::places::FIXED;
 use crate::hypervisor::qemu::qmp::Monitor;
 use crate::types::VolumeRef;
 
+/// How long a guest has to let a device go that it should not have been given. One that does not keeps it, and the next
+/// change, or the next supervisor, finds it there.
+const UNPLUGGED_WITHIN: Duration = Duration::from_secs(3);
+
 impl Loop<'_> {
     /// Undoes what was done of an attach; gives the volume that is to be let go.
     pub(super) async fn undo_attach(&mut self, changing: &Changing, monitor: &Monitor) -> Result<Option<VolumeRef>> {
         let (device, is_disc) = changing.device();
         // Where it failed after it was plugged in, the guest has seen it.
         if !is_disc && monitor.has(device).await? {
-            monitor.unplug(device, EJECTED_WITHIN).await?;
+            monitor.unplug(device, UNPLUGGED_WITHIN).await?;
         }
         let volume = match &changing.change {
             Change::AttachDisk { disk } => Some(disk.volume.clone()),
