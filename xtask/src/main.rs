@@ -1,7 +1,7 @@
 //! `cargo xtask`: what is done with the tree around the compiler. No dependencies, so that it is there in a second.
 //!
 //! ```text
-//!   main ─▸ demo  test  bench  ci      what a person asks for
+//!   main ─▸ demo  test  crash  bench  ci   what a person asks for
 //!            └▸ setup  build  guest    what those need: packages, binaries, something to boot
 //!                └▸ command  place     running programs; where things lie
 //!   check                              the tree's own rules
@@ -14,6 +14,7 @@ mod bench;
 mod build;
 mod check;
 mod command;
+mod crash;
 mod demo;
 mod guest;
 mod place;
@@ -33,10 +34,13 @@ cargo xtask COMMAND
   test [--fast-only|--slow-only] [FILTER]
                                 install what the tests need, build, and run them all; --fast-only leaves out the
                                 end-to-end tests, --slow-only runs nothing else
+  crash [--all] [--seed N] [--seconds N] [NAME]
+                                kill and fail each verb at each of its fault points, and at sampled system calls; --all
+                                samples nothing, NAME picks the cases that have it in their names
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
   bench                         measure against QEMU by hand and libvirt; writes docs/PERFORMANCE.md
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test
+  ci                            check, then test, then crash
 ";
 
 fn main() -> ExitCode {
@@ -56,6 +60,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["demo"] => demo::run(demo::After::Delete)?,
         ["demo", "--keep"] => demo::run(demo::After::Keep)?,
         ["test", rest @ ..] => test::run(&test::Selection::parse(rest)?)?,
+        ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
         ["check"] => check::run(check::Deny::Yes)?,
         ["check", "--no-deny"] => check::run(check::Deny::No)?,
         ["bench"] => bench::run()?,
@@ -65,6 +70,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["ci"] => {
             check::run(check::Deny::Yes)?;
             test::run(&test::Selection::parse(&[])?)?;
+            crash::run(&crash::Scope::parse(&[])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),
         _ => {
