@@ -38,40 +38,19 @@ impl Hand {
         Ok(Hand { words: kept, pid_file })
     }
 
-    /// With `word` in the place of one of its words.
-    pub(super) fn with(mut self, place: &str, word: String) -> Self {
-        if let Some(found) = self.words.iter_mut().find(|word| *word == place) {
-            *found = word;
-        }
-        self
-    }
-
     pub(super) fn start(&self) -> Result<()> {
-        self.start_with(&[])
-    }
-
-    pub(super) fn start_with(&self, more: &[String]) -> Result<()> {
-        quietly(command("qemu-system-x86_64", &self.words).args(more))
+        quietly(&mut command("qemu-system-x86_64", &self.words))
     }
 
     pub(super) fn stop(&self) -> Result<()> {
-        quietly(&mut command("kill", ["-KILL", &self.pid()?]))?;
-        self.gone()
-    }
-
-    /// Waits until its process is.
-    pub(super) fn gone(&self) -> Result<()> {
-        let process = Path::new("/proc").join(self.pid()?);
+        let pid = fs::read_to_string(&self.pid_file).doing(|| "cannot read QEMU's process id".into())?;
+        let pid = pid.trim();
+        quietly(&mut command("kill", ["-KILL", pid]))?;
         let until = Instant::now() + GONE;
-        while process.exists() && Instant::now() < until {
+        while Path::new("/proc").join(pid).exists() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
-    }
-
-    fn pid(&self) -> Result<String> {
-        let pid = fs::read_to_string(&self.pid_file).doing(|| "cannot read QEMU's process id".into())?;
-        Ok(pid.trim().to_owned())
     }
 }
 
