@@ -35,12 +35,3 @@ pub fn until() -> Option<Instant> {
     let given = std::env::var("FIEF_CRASH_SECONDS").ok().map(|text| text.parse().expect("seconds"));
     Some(Instant::now() + given.map_or(BUDGET, Duration::from_secs))
 }
-
-/// `cargo test` alone leaves these tests out, for they are slow; `cargo xtask crash` sets `FIEF_CRASH`.
-pub fn left_out() -> bool {
-    let out = std::env::var_os("FIEF_CRASH").is_none();
-    if out {
-        eprintln!("left out: cargo xtask crash runs it");
-    }
-    out
-}

@@ -38,7 +38,8 @@ cargo xtask COMMAND
                                 kill and fail each verb at each of its fault points, and at sampled system calls; --all
                                 samples nothing, NAME picks the cases that have it in their names
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
-  bench                         measure against QEMU by hand and libvirt; writes docs/PERFORMANCE.md
+  bench [life|copies]           measure against QEMU by hand and libvirt; writes docs/PERFORMANCE.md; one part of it is
+                                printed only
   setup [--for demo|test|bench] install what that command needs, and no more
   ci                            check, then test, then crash
 ";
@@ -63,8 +64,9 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
         ["check"] => check::run(check::Deny::Yes)?,
         ["check", "--no-deny"] => check::run(check::Deny::No)?,
-        ["bench"] => bench::run()?,
-        ["bench", "--inside"] => bench::inside()?,
+        ["bench"] => bench::run(bench::Part::All)?,
+        ["bench", "--inside", part] => bench::inside(bench::Part::parse(part)?)?,
+        ["bench", part] => bench::run(bench::Part::parse(part)?)?,
         ["setup"] => setup::all(Purpose::Test)?,
         ["setup", "--for", purpose] => setup::all(Purpose::parse(purpose)?)?,
         ["ci"] => {

@@ -79,9 +79,11 @@ impl Bench {
         said.lines().any(|line| line.trim().ends_with("extra"))
     }
 
-    /// Whether the witness is defined with one.
-    pub fn has_second_disk(&self) -> bool {
-        self.host.shown("node1")["definition"]["disk"].as_array().is_some_and(|disks| disks.len() > 1)
+    /// Whether the witness is defined with the extra volume, as a `disk` or in a `cdrom` drive.
+    pub fn has(&self, device: &str) -> bool {
+        let shown = self.host.shown("node1");
+        let disks = shown["definition"]["disk"].as_array().cloned().unwrap_or_default();
+        disks.iter().any(|disk| disk["volume"] == "default/extra" && disk["device"] == device)
     }
 
     pub fn has_snapshot(&self) -> bool {
@@ -136,8 +138,11 @@ impl Bench {
     #[track_caller]
     pub fn clear(&mut self) {
         self.fief(&["stop", "node1"]);
-        if self.has_second_disk() {
+        if self.has("disk") {
             self.fief(&["detach", "disk", "node1", "default/extra"]);
+        }
+        if self.has("cdrom") {
+            self.fief(&["detach", "cdrom", "node1"]);
         }
         self.fief(&["network", "stop", "lab"]);
         self.fief(&["delete", "node2", "node3", "--yes", "--if-exists"]);

@@ -9,7 +9,7 @@
 //!   bench.rs     the host, and what has to be true of it after each case
 //! ```
 //!
-//! `cargo xtask crash` builds fief with its fault points and runs this; `cargo test` leaves it out, for it is slow.
+//! `cargo xtask crash` builds fief with its fault points and runs this; `cargo xtask test` leaves it out, for it is slow.
 #![allow(clippy::unwrap_used)]
 
 mod bench;

@@ -22,6 +22,7 @@ pub enum Verb {
     SnapshotRevert,
     Import,
     Attach,
+    Detach,
 }
 
 /// A domain with a disk that keeps snapshots; it is off.
@@ -40,7 +41,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 18] = [
+    pub const ALL: [Verb; 19] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -59,6 +60,7 @@ impl Verb {
         Verb::SnapshotRevert,
         Verb::Import,
         Verb::Attach,
+        Verb::Detach,
     ];
 
     /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
@@ -80,6 +82,7 @@ impl Verb {
                 "restore" => &[Verb::Restore],
                 "import" => &[Verb::Import],
                 "attach" => &[Verb::Attach],
+                "detach" => &[Verb::Detach],
                 "clone" => &[Verb::Clone],
                 "snapshot" => &[Verb::SnapshotCreate],
                 "network-start" => &[Verb::NetworkStart],
@@ -91,7 +94,7 @@ impl Verb {
 
     pub fn place(self) -> Place {
         match self {
-            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::Attach => Place::Supervisor,
+            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::Attach | Verb::Detach => Place::Supervisor,
             Verb::Create
             | Verb::Delete
             | Verb::Rename
@@ -125,6 +128,8 @@ impl Verb {
             Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
             Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
             Verb::Attach => &["attach", "disk", "node1", "default/extra"],
+            // A disc: the guest need not agree to its going.
+            Verb::Detach => &["detach", "cdrom", "node1"],
             Verb::Import => &["import", &guest, "--name", "node5"],
             Verb::SnapshotCreate => &["snapshot", "create", "node2", "kept"],
             Verb::SnapshotDelete => &["snapshot", "delete", "node2", "kept", "--yes"],
@@ -146,6 +151,11 @@ impl Verb {
             Verb::Stop | Verb::Save | Verb::CloneRunning => bench.start(armed),
             Verb::Attach => {
                 bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
+                bench.start(armed);
+            }
+            Verb::Detach => {
+                bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
+                bench.fief(&["attach", "cdrom", "node1", "default/extra"]);
                 bench.start(armed);
             }
             Verb::Restore => {
@@ -172,7 +182,8 @@ impl Verb {
             Verb::VolumeDelete => !bench.has_extra(),
             Verb::Clone | Verb::CloneRunning => domain("node4"),
             Verb::Import => domain("node5"),
-            Verb::Attach => bench.has_second_disk(),
+            Verb::Attach => bench.has("disk"),
+            Verb::Detach => !bench.has("cdrom"),
             Verb::SnapshotCreate => bench.has_snapshot(),
             Verb::SnapshotDelete => !bench.has_snapshot(),
             // These may be said again and again.
@@ -207,7 +218,8 @@ impl Verb {
             | Verb::SnapshotCreate
             | Verb::SnapshotDelete
             | Verb::Import
-            | Verb::Attach => {
+            | Verb::Attach
+            | Verb::Detach => {
                 assert!(self.is_over(bench), "{self:?} has not come about");
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::process_with;
 use crate::command::{Doing, Result, capture, command, output, quietly};
@@ -60,6 +61,32 @@ impl Fief {
         quietly(&mut self.command(words))
     }
 
+    /// The file of a volume of the pool.
+    pub(super) fn image(&self, volume: &str) -> Result<PathBuf> {
+        let images = self.root.join("images");
+        for entry in fs::read_dir(&images)? {
+            let path = entry?.path();
+            if path.file_stem().is_some_and(|stem| stem == volume)
+                || path.file_name().is_some_and(|name| name == volume)
+            {
+                return Ok(path);
+            }
+        }
+        Err(format!("{} holds no image of {volume}", images.display()).into())
+    }
+
+    /// Waits for words on a guest's console.
+    pub(super) fn until_said(&self, name: &str, words: &str, within: Duration) -> Result<()> {
+        let until = Instant::now() + within;
+        while !capture(&mut self.command(&["logs", name]))?.contains(words) {
+            if Instant::now() > until {
+                return Err(format!("{name} did not say {words:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = command(&place::fief("release").to_string_lossy(), words);
         command.env("FIEF_ROOT", &self.root);
@@ -107,5 +134,6 @@ impl Fief {
     pub(super) fn clear(&self) {
         // It may be off, or never have been defined.
         drop(output(&mut self.command(&["stop", "bench"])));
+        drop(output(&mut self.command(&["stop", "filling"])));
     }
 }

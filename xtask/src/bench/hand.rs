@@ -38,19 +38,42 @@ impl Hand {
         Ok(Hand { words: kept, pid_file })
     }
 
+    /// With `word` in the place of one of its words.
+    pub(super) fn with(mut self, place: &str, word: String) -> Self {
+        if let Some(found) = self.words.iter_mut().find(|word| *word == place) {
+            *found = word;
+        }
+        self
+    }
+
     pub(super) fn start(&self) -> Result<()> {
-        quietly(&mut command("qemu-system-x86_64", &self.words))
+        self.start_with(&[])
+    }
+
+    pub(super) fn start_with(&self, more: &[String]) -> Result<()> {
+        quietly(command("qemu-system-x86_64", &self.words).args(more))
     }
 
     pub(super) fn stop(&self) -> Result<()> {
-        let pid = fs::read_to_string(&self.pid_file).doing(|| "cannot read QEMU's process id".into())?;
-        let pid = pid.trim();
-        quietly(&mut command("kill", ["-KILL", pid]))?;
-        let until = Instant::now() + GONE;
-        while Path::new("/proc").join(pid).exists() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let pid = self.pid()?;
+        quietly(&mut command("kill", ["-KILL", &pid]))?;
+        gone(&pid);
         Ok(())
+    }
+
+    /// Its process, whose file QEMU takes away when it ends.
+    pub(super) fn pid(&self) -> Result<String> {
+        let pid = fs::read_to_string(&self.pid_file).doing(|| "cannot read QEMU's process id".into())?;
+        Ok(pid.trim().to_owned())
+    }
+}
+
+/// Waits until there is no such process.
+pub(super) fn gone(pid: &str) {
+    let process = Path::new("/proc").join(pid);
+    let until = Instant::now() + GONE;
+    while process.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything happens in mount and network namespaces of its own (`unshare`), so that the peer's daemon finds empty
 //! folders at its places and touches nothing of the machine's.
 
+mod copies;
 mod fief;
 mod figure;
 mod hand;
@@ -24,8 +25,38 @@ const ROUNDS: usize = 11;
 /// Domains for the listing.
 const MANY: usize = 1_000;
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything; written to docs/PERFORMANCE.md.
+    All,
+    /// Starts and stops, listings, calls: beside libvirt.
+    Life,
+    /// Saved memory and copied disks.
+    Copies,
+}
+
+impl Part {
+    pub(crate) fn parse(word: &str) -> Result<Self> {
+        match word {
+            "all" => Ok(Part::All),
+            "life" => Ok(Part::Life),
+            "copies" => Ok(Part::Copies),
+            other => Err(format!("{other:?} is no part of the bench; life and copies are").into()),
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Part::All => "all",
+            Part::Life => "life",
+            Part::Copies => "copies",
+        }
+    }
+}
+
 /// Prepares, then runs [`inside`] in namespaces of its own.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(part: Part) -> Result<()> {
     if !is_root() {
         return Err("the bench starts libvirt's daemon in namespaces of its own, which needs root".into());
     }
@@ -38,28 +69,43 @@ pub(crate) fn run() -> Result<()> {
     )?;
     build::plugins()?;
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
-    command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside"]))
+    command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside", part.word()]))
 }
 
-pub(crate) fn inside() -> Result<()> {
+pub(crate) fn inside(part: Part) -> Result<()> {
     let root = place::target().join("bench");
     remove_tree(&root)?;
     fs::create_dir_all(&root).doing(|| format!("cannot make {}", root.display()))?;
     command::quietly(&mut command("ip", ["link", "set", "lo", "up"]))?;
     let fief = Fief::prepare(&root)?;
-    let libvirt = Libvirt::start(&root)?;
-    let measured = measure(&fief, &libvirt, &root);
-    let ended = libvirt.end();
+    let measured = match part {
+        Part::All => life(&fief, &root).and_then(|mut figures| {
+            figures.extend(copies::measure(&fief, &root)?);
+            Ok(figures)
+        }),
+        Part::Life => life(&fief, &root),
+        Part::Copies => copies::measure(&fief, &root),
+    };
     fief.clear();
     let figures = measured?;
-    ended?;
     remove_tree(&root)?;
+    if part != Part::All {
+        figures.iter().for_each(|figure| print!("{}", figure.row()));
+        return Ok(());
+    }
     let report = report(&figures)?;
     let file = place::workspace().join("docs/PERFORMANCE.md");
     fs::create_dir_all(place::workspace().join("docs"))?;
     fs::write(&file, &report).doing(|| format!("cannot write {}", file.display()))?;
     println!("\n{report}\nwritten to {}", file.display());
     Ok(())
+}
+
+fn life(fief: &Fief, root: &Path) -> Result<Vec<Figure>> {
+    let libvirt = Libvirt::start(root)?;
+    let measured = measure(fief, &libvirt, root);
+    libvirt.end()?;
+    measured
 }
 
 fn measure(fief: &Fief, libvirt: &Libvirt, root: &Path) -> Result<Vec<Figure>> {
@@ -194,7 +240,8 @@ fn report(figures: &[Figure]) -> Result<String> {
          Each figure is the median of {ROUNDS} rounds; in a round, fief and its peer take turns, on the same machine, with the\n\
          same QEMU and the same small guest (64 MiB, one disk, software emulation). The guest of \"by hand\" has the very\n\
          arguments that fief gives its own. libvirt runs without cgroups, security drivers and its log daemon, which makes it\n\
-         quicker than it usually is.\n\n\
+         quicker than it usually is. Saved states are of a guest with 512 MiB that has filled them; what peers copy is\n\
+         synced too, as fief's is; these take 5 rounds.\n\n\
          - machine: {count} × {model}, Linux {kernel}\n\
          - {qemu}\n\
          - libvirt {libvirt}\n\

@@ -75,7 +75,34 @@ pub(super) fn granted(gate: &Gate, plugin: &PluginId, name: &GrantName) -> Resul
             grant.path.display()
         ))
     })?;
+    if let Some(uid) = owner {
+        refuse_closed(&directory, &grant.path, plugin, uid)?;
+    }
     Ok(Granted { directory, path: grant.path.clone(), owner })
+}
+
+/// A directory that the plugin's user may not enter would fail it with words that say nothing of why.
+fn refuse_closed(directory: &OwnedFd, path: &Path, plugin: &PluginId, uid: u32) -> Result<()> {
+    let facts = rustix::fs::fstat(directory).context(|| format!("cannot look at {}", path.display()))?;
+    // An access control list (acl(5)) may let in whom the mode does not.
+    let listed = rustix::fs::fgetxattr(directory, "system.posix_acl_access", &mut [0_u8; 0]).is_ok();
+    if listed || may_enter(facts.st_mode, facts.st_uid, facts.st_gid, uid) {
+        return Ok(());
+    }
+    let (path, mode) = (path.display(), facts.st_mode & 0o7777);
+    Err(Failure::denied(format!("plugin {plugin} may not enter {path}"))
+        .because(io::Error::other(format!("it has mode {mode:04o} and is of user {}", facts.st_uid)))
+        .hint(format!("the plugin runs as user {uid}: chmod o+rx {path}, or chown {uid} {path}")))
+}
+
+/// Whether mode and owner let a user, whose group has the user's number, list a directory and reach what is in it.
+fn may_enter(mode: u32, owner: u32, group: u32, uid: u32) -> bool {
+    let bits = match uid {
+        uid if uid == owner => mode >> 6,
+        uid if uid == group => mode >> 3,
+        _ => mode,
+    };
+    bits & 0o5 == 0o5
 }
 
 /// Opens a directory by its absolute path. The last component may not be a link; those above are the operator's.
@@ -148,6 +175,13 @@ mod tests {
         };
         let actor = Actor::Plugin("p".parse().unwrap());
         gate.perform(&actor, &mut Ledger::volatile(), operation, Vec::new()).map(|done| done.descriptors)
+    }
+
+    #[test]
+    fn who_may_enter_is_said_by_the_bits_of_the_nearest_kind() {
+        assert!(may_enter(0o755, 0, 0, 7) && may_enter(0o700, 7, 0, 7) && may_enter(0o750, 0, 7, 7));
+        assert!(!may_enter(0o700, 0, 0, 7) && !may_enter(0o754, 0, 0, 7) && !may_enter(0o751, 0, 0, 7));
+        assert!(!may_enter(0o077, 7, 7, 7), "the owner's own bits count for the owner");
     }
 
     #[test]
