@@ -15,7 +15,7 @@ use super::{median, timed};
 use crate::command::{Doing, Result, command, quietly};
 
 /// Rounds of each pair: each moves half a gigabyte.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 7;
 /// Memory of the guest that is saved, in MiB. All of it but a little is filled, and with more than zeroes.
 const MEMORY: u32 = 512;
 /// Filling takes a second under software emulation.

@@ -21,6 +21,10 @@ impl Libvirt {
             fs::create_dir_all(place)?;
             quietly(&mut command("mount", ["-t", "tmpfs", "tmpfs", place]))?;
         }
+        // It looks its own user up before it reads which one it is to take; a package that is not needed here makes that one.
+        known("/etc/passwd", "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin")?;
+        known("/etc/group", "libvirt-qemu:x:64055:")?;
+        known("/etc/group", "kvm:x:64056:")?;
         fs::write("/etc/libvirt/libvirtd.conf", "auth_unix_rw = \"none\"\n")?;
         // No log daemon, no cgroups, no labels: the machine may have none of them, and it is quicker without.
         let qemu = "stdio_handler = \"file\"\nsecurity_driver = \"none\"\ncgroup_controllers = []\n\
@@ -81,4 +85,16 @@ fn definition(name: &str, disk: &Path) -> String {
          <rng model='virtio'><backend model='builtin'/></rng></devices></domain>\n",
         disk.display()
     )
+}
+
+/// Puts a line into a file of the machine's, for this mount namespace alone, where the file has none of that name.
+fn known(file: &str, line: &str) -> Result<()> {
+    let text = fs::read_to_string(file).doing(|| format!("cannot read {file}"))?;
+    let name = line.split_inclusive(':').next().unwrap_or(line);
+    if text.lines().any(|known| known.starts_with(name)) {
+        return Ok(());
+    }
+    let copy = Path::new("/run").join(format!("{}-{}", file.replace('/', "-"), name.trim_end_matches(':')));
+    fs::write(&copy, format!("{}\n{line}\n", text.trim_end()))?;
+    quietly(command("mount", ["--bind"]).arg(&copy).arg(file))
 }

@@ -241,7 +241,7 @@ fn report(figures: &[Figure]) -> Result<String> {
          same QEMU and the same small guest (64 MiB, one disk, software emulation). The guest of \"by hand\" has the very\n\
          arguments that fief gives its own. libvirt runs without cgroups, security drivers and its log daemon, which makes it\n\
          quicker than it usually is. Saved states are of a guest with 512 MiB that has filled them; what peers copy is\n\
-         synced too, as fief's is; these take 5 rounds.\n\n\
+         synced too, as fief's is; these take {copies} rounds.\n\n\
          - machine: {count} × {model}, Linux {kernel}\n\
          - {qemu}\n\
          - libvirt {libvirt}\n\
@@ -249,6 +249,7 @@ fn report(figures: &[Figure]) -> Result<String> {
          | work | beside | fief | peer | figure | aim | |\n\
          | --- | --- | --: | --: | --: | --: | --- |\n\
          {rows}",
+        copies = copies::ROUNDS,
         date = first("date", &["--utc", "+%Y-%m-%d"])?,
         kernel = first("uname", &["-r"])?,
         qemu = first("qemu-system-x86_64", &["--version"])?,
