@@ -179,6 +179,18 @@ pub fn change(layout: &Layout, name: &DomainName, change: &Change) -> Result<boo
     Ok(after != before)
 }
 
+/// Removes files that were half written by someone who was killed. The caller holds the domain's lock; where a definition
+/// is being changed just now, it is left for the next time.
+pub fn sweep(layout: &Layout, name: &DomainName) -> Result<()> {
+    match durable::lock(&layout.domains().join(".lock"), Duration::ZERO) {
+        Ok(_nobody_writes) => durable::sweep(&layout.domain(name))
+            .map(drop)
+            .context(|| format!("cannot look at the files of domain {name}")),
+        Err(failure) if failure.kind == Kind::Conflict => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Replaces a definition. Name and uuid stay as they are.
 pub fn replace(layout: &Layout, definition: &DomainDefinition) -> Result<()> {
     let _lock = durable::lock(&layout.domains().join(".lock"), PATIENCE)?;

@@ -20,6 +20,8 @@ use crate::sys::{process, socket};
 
 /// How long the last words of a hypervisor that is gone may take to arrive.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long they may go on: a hypervisor that was told to end and does not lets its guest speak without end.
+const LAST_SPEECH: Duration = Duration::from_secs(1);
 
 pub(super) struct Connected {
     pub(super) monitor: qmp::Monitor,
@@ -60,8 +62,11 @@ pub(super) async fn open(
 impl Connected {
     /// What the guest said before its hypervisor ended, and was not read yet.
     pub(super) async fn last_said(&mut self) {
+        let until = tokio::time::Instant::now() + LAST_SPEECH;
         let mut buffer = [0; 4096];
-        while let Ok(Ok(length @ 1..)) = tokio::time::timeout(LAST_WORDS, self.serial.read(&mut buffer)).await {
+        while tokio::time::Instant::now() < until
+            && let Ok(Ok(length @ 1..)) = tokio::time::timeout(LAST_WORDS, self.serial.read(&mut buffer)).await
+        {
             self.console.said(&buffer[..length]);
         }
     }

@@ -77,6 +77,7 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
     // A supervisor that ends lets go of the lock a moment after its last answer.
     let _lock = durable::lock(&layout.domain(name).join("lock"), Duration::from_secs(2))?;
     fault::point("start.locked")?;
+    store::sweep(layout, name)?;
     let record = match Record::load(layout, name) {
         Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&store::load(layout, name)?),
         other => other?,
