@@ -12,13 +12,8 @@ use crate::types::{Access, GrantName, RelativePath, VolumeName};
 impl Pool {
     /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it.
     pub fn attach(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<BlockSource> {
-        let function = StorageCall::Attach { name: volume.to_string(), access };
-        let access = match access {
-            AttachAccess::ReadOnly => Access::ReadOnly,
-            AttachAccess::Exclusive | AttachAccess::Handover => Access::ReadWrite,
-        };
-        self.query(function, |from, answer| from.attachment(answer))
-            .and_then(|attachment| match attachment {
+        self.reached(volume, access)
+            .and_then(|(attachment, access)| match attachment {
                 Attachment::File { directory, path, format } => self.file(&directory, &path, format, access),
                 Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
                 Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
@@ -28,18 +23,23 @@ impl Pool {
             .map_err(|failure| self.about("attach", volume, failure))
     }
 
+    /// What the plugin says of the way to a volume, and how what it leads to may be opened.
+    fn reached(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<(Attachment, Access)> {
+        let function = StorageCall::Attach { name: volume.to_string(), access };
+        let attachment = self.query(function, |from, answer| from.attachment(answer))?;
+        Ok(match access {
+            AttachAccess::ReadOnly => (attachment, Access::ReadOnly),
+            AttachAccess::Exclusive | AttachAccess::Handover => (attachment, Access::ReadWrite),
+        })
+    }
+
     /// The image that a volume is; nothing is opened. For [`AttachAccess::Exclusive`] nothing else may stand on it.
     ///
     /// # Errors
     /// `Denied` where it is reached in another way than as a file.
     pub fn image(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<ImageRef> {
-        let function = StorageCall::Attach { name: volume.to_string(), access };
-        let access = match access {
-            AttachAccess::ReadOnly => Access::ReadOnly,
-            AttachAccess::Exclusive | AttachAccess::Handover => Access::ReadWrite,
-        };
-        self.query(function, |from, answer| from.attachment(answer))
-            .and_then(|attachment| match attachment {
+        self.reached(volume, access)
+            .and_then(|(attachment, access)| match attachment {
                 Attachment::File { directory, path, format: _ } => self.granted(&directory, &path, access),
                 Attachment::Nfs { .. } | Attachment::Iscsi { .. } | Attachment::Nbd { .. } | Attachment::Served => {
                     Err(Failure::denied("it is no image file, and has no snapshots inside"))
