@@ -38,16 +38,22 @@ const DEPTH_MAX: usize = 16;
 /// # Errors
 /// `NotFound` where it does not exist; `Usage` where it is too long or no file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let shown = one_line(&path.to_string_lossy());
-    let file = std::fs::File::open(path).map_err(|error| {
+    read_all(open(path)?, &one_line(&path.to_string_lossy()))
+}
+
+/// Opens a file that an operator named.
+///
+/// # Errors
+/// `NotFound` where it does not exist, `Denied` where it may not be read, `Usage` where the path is none.
+pub fn open(path: &Path) -> Result<std::fs::File> {
+    std::fs::File::open(path).map_err(|error| {
         let kind = match error.kind() {
             std::io::ErrorKind::NotFound => Kind::NotFound,
             std::io::ErrorKind::PermissionDenied => Kind::Denied,
             _ => Kind::Usage,
         };
-        Failure::new(kind, format!("cannot open {shown}")).because(error)
-    })?;
-    read_all(file, &shown)
+        Failure::new(kind, format!("cannot open {}", one_line(&path.to_string_lossy()))).because(error)
+    })
 }
 
 /// The same from a stream, standard input say. `source` names it in messages.

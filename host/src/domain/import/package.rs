@@ -47,14 +47,7 @@ impl Package {
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let shown = path.display().to_string();
         let saying = || format!("cannot read {shown}");
-        let mut file = File::open(path).map_err(|error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::NotFound => Kind::NotFound,
-                std::io::ErrorKind::PermissionDenied => Kind::Denied,
-                _ => Kind::Usage,
-            };
-            Failure::new(kind, format!("cannot open {shown}")).because(error)
-        })?;
+        let mut file = reader::open(path)?;
         if !file.metadata().context(saying)?.is_file() {
             return Err(Failure::usage(format!("{shown} is not a file"))
                 .hint("name a guest file, a libvirt XML, an OVF or an OVA"));
