@@ -91,8 +91,8 @@ fn fifty_supervisors_are_killed_and_no_guest_misses_a_write_or_an_answer() {
     witness.is_heard(2);
     witness.is_sound();
     assert_eq!(witness.on_disk().run, 1, "it began anew");
-    // The one that was under way when the asking ended may be missing.
-    assert!(asked > 100 && lost <= 1, "{lost} of {asked} answers were lost");
+    // At least once for each kill, however quick the machine; the one under way when the asking ended may be missing.
+    assert!(asked as usize >= KILLS && lost <= 1, "{lost} of {asked} answers were lost");
     let said = host.fief(&["logs", "linux"]).stdout;
     assert_eq!(said.matches("fief-guest: ready").count(), 1, "it began anew:\n{said}");
     Guest::of(&host, "linux").says_after(said.len(), "fief-guest: beat");
