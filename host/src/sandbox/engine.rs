@@ -26,7 +26,9 @@ pub fn settings() -> Config {
     config
         .strategy(Strategy::Cranelift)
         .wasm_component_model(true)
-        .concurrency_support(false)
+        // A served volume has many calls at a time in one instance.
+        .concurrency_support(true)
+        .wasm_component_model_async(true)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK)

@@ -29,7 +29,7 @@ use crate::types::{Access, PluginId};
 pub const FRAME_MAX: usize = 4 << 20;
 /// Grows with each change of the engine's settings that compiled code depends on (`engine.rs`): it is part of a cache
 /// file's name.
-pub const ENGINE_SETTINGS: u32 = 1;
+pub const ENGINE_SETTINGS: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,1 @@
+//! An NBD server over any block device: fixed newstyle, structured replies.

@@ -1,0 +1,1 @@
+//! Volumes as the logical units of an iSCSI target, over streams that the host connects.
