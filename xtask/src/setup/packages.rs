@@ -24,6 +24,8 @@ const TEST: &[&str] = &[
     "strace",
     // New host keys for a copied system.
     "openssh-client",
+    // Targets of iSCSI disks.
+    "tgt",
 ];
 /// The peer that is measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];
