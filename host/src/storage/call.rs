@@ -7,9 +7,9 @@ use super::pool::Pool;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger, Mode};
 use crate::plugin::{Session, Subject};
-use crate::sandbox::protocol::{Call, Return, StorageCall};
+use crate::sandbox::protocol::{Ability, Call, Return, StorageCall};
 use crate::sys::durable::{self, Lock};
-use crate::types::PoolName;
+use crate::types::{PluginId, PoolName};
 
 /// How long a change waits for another one of the same pool to end.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -86,15 +86,20 @@ impl Pool {
         }
     }
 
+    /// Whether the plugin exports an optional interface.
+    pub(super) fn can(&mut self, ability: Ability) -> Result<bool> {
+        Ok(match started(&self.gate, &self.plugin, &mut self.backend)? {
+            Backend::Session(session) => session.abilities().contains(&ability),
+            #[cfg(test)]
+            Backend::Scripted(_) => true,
+        })
+    }
+
     pub(super) fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
         let settings = self.settings()?;
         let name = self.definition.name.clone();
         let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
-        let backend = match &mut self.backend {
-            Some(backend) => backend,
-            None => self.backend.insert(Backend::Session(Box::new(Session::start(&self.gate, &self.plugin)?))),
-        };
-        let answer = match backend {
+        let answer = match started(&self.gate, &self.plugin, &mut self.backend)? {
             Backend::Session(session) => session.call(ledger, &Subject::Pool(name), call),
             #[cfg(test)]
             Backend::Scripted(script) => script(&self.gate, ledger, call),
@@ -107,6 +112,13 @@ impl Pool {
         }
         answer
     }
+}
+
+fn started<'a>(gate: &Gate, plugin: &PluginId, backend: &'a mut Option<Backend>) -> Result<&'a mut Backend> {
+    Ok(match backend {
+        Some(backend) => backend,
+        None => backend.insert(Backend::Session(Box::new(Session::start(gate, plugin)?))),
+    })
 }
 
 /// The lock of a pool and its ledger, empty: what an earlier change left, cut off, is undone first.

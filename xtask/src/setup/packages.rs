@@ -30,6 +30,8 @@ const TEST: &[&str] = &[
     "rpcbind",
     // Clients of NFS that are not ours.
     "libnfs-utils",
+    // Targets of iSCSI disks.
+    "tgt",
 ];
 /// The peer that is measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];
