@@ -1,0 +1,87 @@
+//! Volumes that plugins serve, beside nbdkit, the same code built native, and QEMU's own NFS and iSCSI drivers.
+//!
+//! In a round both sides do the same work, one after the other, on the same data, which lies in memory.
+
+mod load;
+mod row;
+mod served;
+mod servers;
+
+use std::fs::File;
+use std::path::Path;
+
+use super::fief::Fief;
+use crate::command::Result;
+use load::{Device, Done, Load, loads};
+use row::Bars;
+pub(crate) use row::Row;
+use served::Served;
+
+/// Rounds of each pair.
+pub(super) const ROUNDS: usize = 7;
+/// Length of each device: more than the processor's caches, little enough to be written once before.
+const SIZE: u64 = 1 << 30;
+
+const FILE: Bars = Bars::new([1.3, 1.0, 0.9], [2.0, 1.5, 1.1]);
+const NATIVE: Bars = Bars::new([0.75, 0.75, 0.75], [0.9, 0.9, 0.9]);
+const NETWORK: Bars = Bars::new([0.6, 0.8, 0.6], [1.0, 1.2, 1.0]);
+
+/// The table of volumes, with its heading.
+pub(super) fn table(rows: &[Row]) -> String {
+    let lines: String = rows.iter().map(Row::line).collect();
+    format!(
+        "| work | beside | load | fief, 1/s | peer, 1/s | fief, CPU µs each | peer, CPU µs each | figure | floor | aim | |\n\
+         | --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |\n{lines}"
+    )
+}
+
+pub(super) fn measure(fief: &Fief, root: &Path) -> Result<(Vec<Row>, Vec<super::Figure>)> {
+    let folder = root.join("memory");
+    servers::memory(&folder)?;
+    servers::address()?;
+    let mut rows = files(fief, &folder, root)?;
+    rows.extend(nfs(fief, &folder, root)?);
+    rows.extend(iscsi(fief, &folder, root)?);
+    let figures = served::killed_and_weighed(fief, &folder)?;
+    Ok((rows, figures))
+}
+
+/// Both sides, with the processes whose work counts.
+struct Side<'a> {
+    device: Device,
+    servers: &'a [u32],
+}
+
+fn pairs(
+    words: (&'static str, &'static str),
+    deep: u32,
+    ours: &Side<'_>,
+    theirs: &Side<'_>,
+    bars: &Bars,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for load in loads(deep) {
+        println!("{} beside {}: {}, depth {}", words.0, words.1, load.word, load.depth);
+        let mut done: (Vec<Done>, Vec<Done>) = Default::default();
+        for _ in 0..ROUNDS {
+            done.0.push(load.run(&ours.device, ours.servers)?);
+            done.1.push(load.run(&theirs.device, theirs.servers)?);
+        }
+        rows.push(Row::new(words, load, (&done.0, &done.1), bars));
+    }
+    Ok(rows)
+}
+
+/// A file of random-looking bytes, all of it written.
+fn filled(path: &Path) -> Result<()> {
+    let mut file = File::create(path)?;
+    let block: Vec<u8> = (0..1_u32 << 18).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+    for _ in 0..SIZE / block.len() as u64 {
+        std::io::Write::write_all(&mut file, &block)?;
+    }
+    Ok(())
+}
+
+fn uri(socket: &Path) -> String {
+    format!("nbd+unix:///?socket={}", socket.display())
+}
