@@ -12,6 +12,7 @@ pub(super) enum Shape {
     Attachment,
     Snapshot,
     Snapshots,
+    Fence,
     Port,
     Findings,
 }
@@ -28,10 +29,12 @@ pub(super) fn of(call: &Call) -> Shape {
             StorageCall::Attach { .. } => Shape::Attachment,
             StorageCall::SnapshotCreate { .. } => Shape::Snapshot,
             StorageCall::Snapshots { .. } => Shape::Snapshots,
+            StorageCall::FenceShow { .. } | StorageCall::FenceTake { .. } => Shape::Fence,
             StorageCall::Delete { .. }
             | StorageCall::Detach { .. }
             | StorageCall::SnapshotDelete { .. }
-            | StorageCall::SnapshotRevert { .. } => Shape::Nothing,
+            | StorageCall::SnapshotRevert { .. }
+            | StorageCall::FenceRelease { .. } => Shape::Nothing,
         },
         Call::Network { function, .. } => match function {
             NetworkCall::Up => Shape::Nothing,
@@ -50,6 +53,7 @@ pub(super) fn of_return(given: &Return) -> Shape {
         Return::Attachment(_) => Shape::Attachment,
         Return::Snapshot(_) => Shape::Snapshot,
         Return::Snapshots(_) => Shape::Snapshots,
+        Return::Fence(_) => Shape::Fence,
         Return::Port(_) => Shape::Port,
         Return::Findings(_) => Shape::Findings,
     }
@@ -72,6 +76,9 @@ pub(super) fn name(call: &Call) -> &'static str {
             StorageCall::SnapshotRevert { .. } => "snapshots.revert",
             StorageCall::Snapshots { .. } => "snapshots.all",
             StorageCall::Clone { .. } => "clones.clone",
+            StorageCall::FenceShow { .. } => "fences.show",
+            StorageCall::FenceTake { .. } => "fences.take",
+            StorageCall::FenceRelease { .. } => "fences.release",
         },
         Call::Network { function, .. } => match function {
             NetworkCall::Up => "mode.up",

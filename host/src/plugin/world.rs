@@ -28,7 +28,7 @@ const STORAGE: World = World {
         ("fief:storage/connections@0.1.0", HostInterface::Connections),
     ],
     required: &["fief:storage/backend@0.1.0"],
-    optional: &["fief:storage/snapshots@0.1.0", "fief:storage/clones@0.1.0"],
+    optional: &["fief:storage/snapshots@0.1.0", "fief:storage/clones@0.1.0", "fief:storage/fences@0.1.0"],
 };
 
 const NETWORK: World = World {

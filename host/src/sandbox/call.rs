@@ -110,6 +110,22 @@ pub(super) async fn storage(
             };
             volume(clones.call_clone(store, pool, &source, snapshot.as_deref(), &target, style).await?)
         }
+        StorageCall::FenceShow { volume } => {
+            let Some(fences) = &exports.fences else { return missing(Ability::Fences) };
+            let fences = fences.load(&mut *store, instance)?;
+            answer(fences.call_show(store, pool, &volume).await?, |fence| Return::Fence(words::fence(fence)))
+        }
+        StorageCall::FenceTake { volume, holder, force } => {
+            let Some(fences) = &exports.fences else { return missing(Ability::Fences) };
+            let fences = fences.load(&mut *store, instance)?;
+            let taken = fences.call_take(store, pool, &volume, &words::holder(holder), force).await?;
+            answer(taken, |fence| Return::Fence(words::fence(fence)))
+        }
+        StorageCall::FenceRelease { volume, holder } => {
+            let Some(fences) = &exports.fences else { return missing(Ability::Fences) };
+            let fences = fences.load(&mut *store, instance)?;
+            nothing(fences.call_release(store, pool, &volume, &words::holder(holder)).await?)
+        }
     })
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Exports {
     pub(super) backend: Option<storage::backend::GuestIndices>,
     pub(super) snapshots: Option<storage::snapshots::GuestIndices>,
     pub(super) clones: Option<storage::clones::GuestIndices>,
+    pub(super) fences: Option<storage::fences::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
 }
 
@@ -41,7 +42,7 @@ impl Exports {
     pub(super) fn find(pre: &InstancePre<Room>, kind: PluginKind) -> Result<Self, String> {
         let wrong = |error: wasmtime::Error| format!("an export does not fit: {error:#}");
         let has = |name: &str| pre.component().get_export_index(None, name).is_some();
-        let mut exports = Exports { backend: None, snapshots: None, clones: None, mode: None };
+        let mut exports = Exports { backend: None, snapshots: None, clones: None, fences: None, mode: None };
         match kind {
             PluginKind::Storage => {
                 exports.backend = Some(storage::backend::GuestIndices::new(pre).map_err(wrong)?);
@@ -50,6 +51,9 @@ impl Exports {
                 }
                 if has("fief:storage/clones@0.1.0") {
                     exports.clones = Some(storage::clones::GuestIndices::new(pre).map_err(wrong)?);
+                }
+                if has("fief:storage/fences@0.1.0") {
+                    exports.fences = Some(storage::fences::GuestIndices::new(pre).map_err(wrong)?);
                 }
             }
             PluginKind::Network => exports.mode = Some(network::mode::GuestIndices::new(pre).map_err(wrong)?),
@@ -61,7 +65,8 @@ impl Exports {
     pub(super) fn abilities(&self) -> Vec<Ability> {
         let snapshots = self.snapshots.as_ref().map(|_| Ability::Snapshots);
         let clones = self.clones.as_ref().map(|_| Ability::Clones);
-        snapshots.into_iter().chain(clones).collect()
+        let fences = self.fences.as_ref().map(|_| Ability::Fences);
+        snapshots.into_iter().chain(clones).chain(fences).collect()
     }
 }
 

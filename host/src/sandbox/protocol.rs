@@ -74,6 +74,7 @@ pub enum PluginKind {
 pub enum Ability {
     Snapshots,
     Clones,
+    Fences,
     Block,
 }
 
@@ -121,6 +122,48 @@ pub enum StorageCall {
     SnapshotRevert { volume: String, name: String },
     Snapshots { volume: String },
     Clone { source: String, snapshot: Option<String>, target: String, style: CloneStyle },
+    FenceShow { volume: String },
+    FenceTake { volume: String, holder: Holder, force: bool },
+    FenceRelease { volume: String, holder: Holder },
+}
+
+/// storage.wit, `holder`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Holder {
+    pub host: String,
+    pub name: String,
+    pub domain: String,
+    pub generation: u64,
+}
+
+/// storage.wit, `fence`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fence {
+    pub kind: FenceKind,
+    pub holder: Option<Holder>,
+    pub generation: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FenceKind {
+    None,
+    Lease,
+    Registration,
+    Reservation,
+}
+
+impl FenceKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FenceKind::None => "none",
+            FenceKind::Lease => "lease",
+            FenceKind::Registration => "registration",
+            FenceKind::Reservation => "reservation",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +206,7 @@ pub enum Return {
     Attachment(Attachment),
     Snapshot(SnapshotFacts),
     Snapshots(Vec<SnapshotFacts>),
+    Fence(Fence),
     Port(Port),
     Findings(Vec<Finding>),
 }

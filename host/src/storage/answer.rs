@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::PoolInfo;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::operation::SnapshotFacts;
-use crate::sandbox::protocol::{Attachment, Return, VolumeFacts};
+use crate::sandbox::protocol::{Attachment, Fence, Return, VolumeFacts};
 use crate::types::{ByteSize, PluginId, SnapshotName, VolumeName};
 
 /// Longest identity of a pool and longest name of a backing image, in bytes.
@@ -34,6 +34,7 @@ impl From<'_> {
             Return::Attachment(_) => "an attachment",
             Return::Snapshot(_) => "a snapshot",
             Return::Snapshots(_) => "snapshots",
+            Return::Fence(_) => "a fence",
             Return::Port(_) => "a port",
             Return::Findings(_) => "findings",
         };
@@ -150,6 +151,20 @@ impl From<'_> {
                 .map(|facts| SnapshotFacts { name: shown(facts.name), created: facts.created })
                 .collect()),
             other => Err(self.other("snapshots", &other)),
+        }
+    }
+
+    pub(super) fn fence(self, answer: Return) -> Result<Fence> {
+        match answer {
+            Return::Fence(fence) => {
+                if let Some(holder) = &fence.holder {
+                    self.text("the holder's host", &holder.host)?;
+                    self.text("the name of the holder's host", &holder.name)?;
+                    self.text("the holder's domain", &holder.domain)?;
+                }
+                Ok(fence)
+            }
+            other => Err(self.other("a fence", &other)),
         }
     }
 

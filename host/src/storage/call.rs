@@ -7,12 +7,14 @@ use super::pool::Pool;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger, Mode};
 use crate::plugin::{Session, Subject};
-use crate::sandbox::protocol::{Call, Return, StorageCall};
+use crate::sandbox::protocol::{Ability, Call, Return, StorageCall};
 use crate::sys::durable::{self, Lock};
-use crate::types::PoolName;
+use crate::types::{PluginId, PoolName};
 
 /// How long a change waits for another one of the same pool to end.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// A pool's ledger, in its folder while a change is under way.
+pub(super) const LEDGER: &str = "ledger.jsonl";
 
 /// What answers for the plugin.
 pub(super) enum Backend {
@@ -86,15 +88,20 @@ impl Pool {
         }
     }
 
+    /// Whether the plugin exports an optional interface.
+    pub(super) fn can(&mut self, ability: Ability) -> Result<bool> {
+        Ok(match started(&self.gate, &self.plugin, &mut self.backend)? {
+            Backend::Session(session) => session.abilities().contains(&ability),
+            #[cfg(test)]
+            Backend::Scripted(_) => true,
+        })
+    }
+
     pub(super) fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
         let settings = self.settings()?;
         let name = self.definition.name.clone();
         let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
-        let backend = match &mut self.backend {
-            Some(backend) => backend,
-            None => self.backend.insert(Backend::Session(Box::new(Session::start(&self.gate, &self.plugin)?))),
-        };
-        let answer = match backend {
+        let answer = match started(&self.gate, &self.plugin, &mut self.backend)? {
             Backend::Session(session) => session.call(ledger, &Subject::Pool(name), call),
             #[cfg(test)]
             Backend::Scripted(script) => script(&self.gate, ledger, call),
@@ -109,14 +116,40 @@ impl Pool {
     }
 }
 
+/// Undoes what a change left that was cut off. Where that does not work it is logged, and whoever only asks goes on;
+/// the next change says so.
+pub(super) fn settle(gate: &Gate, name: &PoolName) {
+    let open = gate.layout().pool(name).join(LEDGER);
+    if gate.mode() == Mode::DryRun || !open.exists() {
+        return;
+    }
+    match hold_within(gate, name, Duration::ZERO) {
+        Ok(_undone) => {}
+        // Its change is under way.
+        Err(failure) if failure.kind == Kind::Conflict => {}
+        Err(failure) => tracing::warn!(pool = %name, %failure, "a change that was cut off is not undone"),
+    }
+}
+
+fn started<'a>(gate: &Gate, plugin: &PluginId, backend: &'a mut Option<Backend>) -> Result<&'a mut Backend> {
+    Ok(match backend {
+        Some(backend) => backend,
+        None => backend.insert(Backend::Session(Box::new(Session::start(gate, plugin)?))),
+    })
+}
+
 /// The lock of a pool and its ledger, empty: what an earlier change left, cut off, is undone first.
 pub(super) fn hold(gate: &Gate, name: &PoolName) -> Result<(Lock, Ledger)> {
+    hold_within(gate, name, LOCK_WAIT)
+}
+
+fn hold_within(gate: &Gate, name: &PoolName, wait: Duration) -> Result<(Lock, Ledger)> {
     let folder = gate.layout().pool(name);
     if !folder.is_dir() {
         return Err(super::pool::unknown(gate, name));
     }
-    let lock = durable::lock(&folder.join("lock"), LOCK_WAIT)?;
-    let mut ledger = Ledger::open(&folder.join("ledger.jsonl"))?;
+    let lock = durable::lock(&folder.join("lock"), wait)?;
+    let mut ledger = Ledger::open(&folder.join(LEDGER))?;
     if !ledger.is_empty() {
         tracing::info!(pool = %name, "undoing a change that was cut off");
         gate.undo(&mut ledger).map_err(|failures| {

@@ -4,13 +4,14 @@
 //!   pool.rs      the pool of a name: defined, opened, forgotten
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
-//!   import.rs    volumes out of disks of other hosts
+//!   import.rs    volumes out of disks of other hosts                    fence.rs    who may write to a volume
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
 
 mod answer;
 mod attach;
 mod call;
+mod fence;
 mod import;
 mod pool;
 mod recover;

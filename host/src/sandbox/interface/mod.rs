@@ -14,7 +14,7 @@ use super::version::v0_1::fief::{network, storage, types};
 use crate::config::policy::HostInterface;
 
 pub(super) use wasi::{Preopens, wasi};
-pub(super) use words::{attachment, finding, image_snapshot, plugin_error, port, volume};
+pub(super) use words::{attachment, fence, finding, holder, image_snapshot, plugin_error, port, volume};
 pub(super) use words::{format, preallocation};
 
 /// Gives the linker what every plugin has, and the host interfaces that were granted.

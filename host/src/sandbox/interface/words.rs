@@ -3,9 +3,9 @@
 use crate::gate::operation::{self, ImageFacts, SnapshotFacts};
 use crate::sandbox::protocol::{self, PluginError};
 use crate::sandbox::version::v0_1::exports::fief::network::mode;
-use crate::sandbox::version::v0_1::exports::fief::storage::{backend, snapshots};
+use crate::sandbox::version::v0_1::exports::fief::storage::{backend, fences, snapshots};
 use crate::sandbox::version::v0_1::fief::storage::images::Image;
-use crate::sandbox::version::v0_1::fief::storage::volumes::{Format, Preallocation, Volume};
+use crate::sandbox::version::v0_1::fief::storage::volumes::{Format, Holder, Preallocation, Volume};
 use crate::sandbox::version::v0_1::fief::types::types::{self, Error, ErrorCode, Retry};
 
 pub(in crate::sandbox) fn format(format: operation::ImageFormat) -> Format {
@@ -102,6 +102,24 @@ pub(in crate::sandbox) fn volume(volume: Volume) -> protocol::VolumeFacts {
 
 pub(in crate::sandbox) fn image_snapshot(snapshot: snapshots::Snapshot) -> SnapshotFacts {
     SnapshotFacts { name: snapshot.name, created: snapshot.created }
+}
+
+pub(in crate::sandbox) fn holder(holder: protocol::Holder) -> Holder {
+    let protocol::Holder { host, name, domain, generation } = holder;
+    Holder { host, name, domain, generation }
+}
+
+pub(in crate::sandbox) fn fence(fence: fences::Fence) -> protocol::Fence {
+    let fences::Fence { kind, holder, generation } = fence;
+    let kind = match kind {
+        fences::Kind::None => protocol::FenceKind::None,
+        fences::Kind::Lease => protocol::FenceKind::Lease,
+        fences::Kind::Registration => protocol::FenceKind::Registration,
+        fences::Kind::Reservation => protocol::FenceKind::Reservation,
+    };
+    let holder =
+        holder.map(|Holder { host, name, domain, generation }| protocol::Holder { host, name, domain, generation });
+    protocol::Fence { kind, holder, generation }
 }
 
 pub(in crate::sandbox) fn attachment(attachment: backend::Attachment) -> protocol::Attachment {
