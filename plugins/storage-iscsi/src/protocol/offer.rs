@@ -126,9 +126,10 @@ fn digest(key: &str, wish: Wish, answered: &[(String, String)]) -> Result<bool, 
     match (wish, value(answered, key)) {
         (Wish::None | Wish::Prefer, Some("None") | None) => Ok(false),
         (Wish::Prefer | Wish::Require, Some("CRC32C")) => Ok(true),
-        (Wish::Require, said) => {
-            Err(format!("the target does not do {key}=CRC32C (it said {:?}), and the pool asks for it", said.unwrap_or("nothing")))
-        }
+        (Wish::Require, said) => Err(format!(
+            "the target does not do {key}=CRC32C (it said {:?}), and the pool asks for it",
+            said.unwrap_or("nothing")
+        )),
         (Wish::None | Wish::Prefer, Some(other)) => Err(wrong(key, other)),
     }
 }
@@ -146,14 +147,8 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// Keys of which the target tells, rather than asks for an answer (section 13: declarative ones, and its own errors).
-const TOLD: &[&str] = &[
-    "TargetName",
-    "TargetAlias",
-    "TargetAddress",
-    "TargetPortalGroupTag",
-    "MaxRecvDataSegmentLength",
-    "SessionType",
-];
+const TOLD: &[&str] =
+    &["TargetName", "TargetAlias", "TargetAddress", "TargetPortalGroupTag", "MaxRecvDataSegmentLength", "SessionType"];
 
 /// What to answer to keys that the target proposed of its own accord.
 pub fn answers(ours: &[(String, String)], theirs: &[(String, String)]) -> Vec<(String, String)> {
@@ -161,8 +156,13 @@ pub fn answers(ours: &[(String, String)], theirs: &[(String, String)]) -> Vec<(S
     unasked
         .map(|(key, proposed)| {
             let answer = match key.as_str() {
-                "InitialR2T" | "ImmediateData" | "DataPDUInOrder" | "DataSequenceInOrder" | "MaxBurstLength"
-                | "FirstBurstLength" | "DefaultTime2Wait" => proposed.as_str(),
+                "InitialR2T"
+                | "ImmediateData"
+                | "DataPDUInOrder"
+                | "DataSequenceInOrder"
+                | "MaxBurstLength"
+                | "FirstBurstLength"
+                | "DefaultTime2Wait" => proposed.as_str(),
                 "MaxConnections" | "MaxOutstandingR2T" => "1",
                 "ErrorRecoveryLevel" | "DefaultTime2Retain" => "0",
                 "HeaderDigest" | "DataDigest" => "None",

@@ -40,20 +40,70 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// A ping of the target's where `transfer` is not [`NONE`], else the answer to one of ours (11.19).
-    Nop { numbers: Numbers, tag: u32, transfer: u32, lun: [u8; 8] },
+    Nop {
+        numbers: Numbers,
+        tag: u32,
+        transfer: u32,
+        lun: [u8; 8],
+    },
     /// A command has ended (11.4). `sense` is empty where there is none.
-    Response { numbers: Numbers, tag: u32, delivered: bool, status: Status, sense: &'a [u8] },
+    Response {
+        numbers: Numbers,
+        tag: u32,
+        delivered: bool,
+        status: Status,
+        sense: &'a [u8],
+    },
     /// Data of a read, and its status too where this is its last PDU and all went well (11.7).
-    DataIn { numbers: Numbers, tag: u32, number: u32, offset: u32, status: Option<Status>, data: &'a [u8] },
+    DataIn {
+        numbers: Numbers,
+        tag: u32,
+        number: u32,
+        offset: u32,
+        status: Option<Status>,
+        data: &'a [u8],
+    },
     /// The target wants this part of a write (11.8).
-    ReadyToTransfer { numbers: Numbers, tag: u32, transfer: u32, number: u32, offset: u32, length: u32 },
-    TaskManagement { numbers: Numbers, tag: u32, response: u8 },
-    Login { numbers: Numbers, login: LoginReply, text: &'a [u8] },
-    Text { numbers: Numbers, tag: u32, transfer: u32, more: bool, last: bool, text: &'a [u8] },
-    Logout { numbers: Numbers, response: u8 },
+    ReadyToTransfer {
+        numbers: Numbers,
+        tag: u32,
+        transfer: u32,
+        number: u32,
+        offset: u32,
+        length: u32,
+    },
+    TaskManagement {
+        numbers: Numbers,
+        tag: u32,
+        response: u8,
+    },
+    Login {
+        numbers: Numbers,
+        login: LoginReply,
+        text: &'a [u8],
+    },
+    Text {
+        numbers: Numbers,
+        tag: u32,
+        transfer: u32,
+        more: bool,
+        last: bool,
+        text: &'a [u8],
+    },
+    Logout {
+        numbers: Numbers,
+        response: u8,
+    },
     /// Something that happened at the target (11.9).
-    Async { numbers: Numbers, event: AsyncEvent, sense: &'a [u8] },
-    Reject { numbers: Numbers, reason: u8 },
+    Async {
+        numbers: Numbers,
+        event: AsyncEvent,
+        sense: &'a [u8],
+    },
+    Reject {
+        numbers: Numbers,
+        reason: u8,
+    },
 }
 
 /// The header of a login response (11.13).
