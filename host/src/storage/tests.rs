@@ -232,6 +232,23 @@ fn the_next_change_undoes_one_that_was_killed() {
     assert_eq!(images(root.path()), [root.path().join("images/next")]);
 }
 
+#[test]
+fn whoever_opens_a_pool_undoes_a_change_that_was_killed() {
+    let root = tempfile::tempdir().unwrap();
+    let gate = gate(root.path(), Mode::Perform);
+    defined(&gate);
+    let folder = gate.layout().pool(&definition().name);
+    honest(&gate, &mut Ledger::open(&folder.join("ledger.jsonl")).unwrap(), call("cut-off")).unwrap();
+    // Its change is under way, as far as anyone can see; and a dry run changes nothing.
+    let held = crate::sys::durable::lock(&folder.join("lock"), std::time::Duration::ZERO).unwrap();
+    Pool::open(&gate, &definition().name).unwrap();
+    drop(held);
+    Pool::open(&self::gate(root.path(), Mode::DryRun), &definition().name).unwrap();
+    assert_eq!(images(root.path()).len(), 2, "the image and its first name");
+    Pool::open(&gate, &definition().name).unwrap();
+    assert!(images(root.path()).is_empty() && !folder.join("ledger.jsonl").exists());
+}
+
 fn call(name: &str) -> Call {
     Call::Storage {
         pool: "default".into(),
