@@ -72,7 +72,6 @@ pub enum Permission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
     Images,
-    Connections,
     Bridges,
 }
 
@@ -83,20 +82,21 @@ pub enum Access {
 }
 
 impl Permission {
-    /// The functions of a host interface.
+    /// The functions of a host interface. Those of connections, secrets and files need no line of their own.
     pub const fn interface(interface: Interface, reason: &'static str) -> Self {
         Permission::Interface { interface, reason }
     }
-    /// Directories that the operator grants, up to this access. Read-only is enough for a plugin that changes images
-    /// through [`images`](crate::images) alone.
+    /// Directories that the operator grants, up to this access, through `std::fs` and [`files`](crate::files). Read-only
+    /// is enough for a plugin that changes images through [`images`](crate::images) alone.
     pub const fn directory(access: Access, reason: &'static str) -> Self {
         Permission::Directory { access, reason }
     }
-    /// Byte streams to `HOST:PORT`; either part may name a setting in braces: `{server}:{port}`.
+    /// [`connections`](crate::connections) to `HOST:PORT`; either part may name a setting in braces: `{server}:{port}`.
     pub const fn connect(to: &'static str, reason: &'static str) -> Self {
         Permission::Connect { to, reason }
     }
-    /// The bytes of a secret.
+    /// The bytes of a secret, through [`secrets`](crate::secrets); a setting in braces stands for the secret that it names:
+    /// `{password}`.
     pub const fn secret(name: &'static str, reason: &'static str) -> Self {
         Permission::Secret { name, reason }
     }
@@ -212,7 +212,6 @@ impl Permission {
                 ",\"interface\":",
                 match interface {
                     Interface::Images => "images",
-                    Interface::Connections => "connections",
                     Interface::Bridges => "bridges",
                 },
             ),

@@ -6,6 +6,7 @@
 //!   Terminal `fief console` on a pseudoterminal
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
+//!   Ganesha  a real NFS server in a namespace of its own
 //!   Census   what of a host is on the machine: processes, links, rules, mounts, sockets, files, locks
 //! ```
 //! A test ends with [`Host::finish`], which takes the census again and shows what was left.
@@ -14,6 +15,7 @@ pub mod boot_sector;
 pub mod census;
 pub mod command;
 pub mod fault;
+pub mod ganesha;
 pub mod guest;
 pub mod host;
 pub mod namespace;
@@ -23,6 +25,7 @@ pub mod witness;
 
 pub use census::Census;
 pub use command::Said;
+pub use ganesha::Ganesha;
 pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
 pub use namespace::Namespace;

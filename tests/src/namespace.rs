@@ -1,5 +1,7 @@
 //! A network namespace: where a host's bridges are, away from the machine's own links.
 
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -38,6 +40,17 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
         command
+    }
+
+    /// Moves the calling thread in, for good: what it connects to from now on is what this namespace reaches.
+    ///
+    /// # Panics
+    /// Where we may not: these tests need root.
+    pub fn enter(&self) {
+        let path = Path::new("/run/netns").join(&self.name);
+        let namespace = std::fs::File::open(path).expect("a namespace that we made");
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).expect("a namespace that we made");
     }
 
     /// Runs words inside; gives what they said, however they ended.

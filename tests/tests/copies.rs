@@ -229,9 +229,8 @@ fn a_copy_that_is_killed_leaves_nothing_and_its_source_runs_on() {
         std::thread::sleep(Duration::from_millis(delay));
         clone.kill().expect("a child of this test");
         clone.wait().expect("a child of this test");
-        host.fief(&["list"]);
-        // Cut off between the pool's books and its own, the pool's wait for the next change of the pool, or for this.
-        host.fief(&["recover"]);
+        // Cut off between the pool's books and its own, the pool's wait for the next command about the pool.
+        host.fief(&["volume", "list", "default"]);
         if host.fief(&["list", "-o", "name"]).stdout.contains("web2") {
             host.fief(&["delete", "web2", "--volumes", "--yes"]);
         }

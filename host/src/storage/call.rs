@@ -13,6 +13,8 @@ use crate::types::{PluginId, PoolName};
 
 /// How long a change waits for another one of the same pool to end.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// A pool's ledger, in its folder while a change is under way.
+pub(super) const LEDGER: &str = "ledger.jsonl";
 
 /// What answers for the plugin.
 pub(super) enum Backend {
@@ -114,6 +116,21 @@ impl Pool {
     }
 }
 
+/// Undoes what a change left that was cut off. Where that does not work it is logged, and whoever only asks goes on;
+/// the next change says so.
+pub(super) fn settle(gate: &Gate, name: &PoolName) {
+    let open = gate.layout().pool(name).join(LEDGER);
+    if gate.mode() == Mode::DryRun || !open.exists() {
+        return;
+    }
+    match hold_within(gate, name, Duration::ZERO) {
+        Ok(_undone) => {}
+        // Its change is under way.
+        Err(failure) if failure.kind == Kind::Conflict => {}
+        Err(failure) => tracing::warn!(pool = %name, %failure, "a change that was cut off is not undone"),
+    }
+}
+
 fn started<'a>(gate: &Gate, plugin: &PluginId, backend: &'a mut Option<Backend>) -> Result<&'a mut Backend> {
     Ok(match backend {
         Some(backend) => backend,
@@ -123,12 +140,16 @@ fn started<'a>(gate: &Gate, plugin: &PluginId, backend: &'a mut Option<Backend>)
 
 /// The lock of a pool and its ledger, empty: what an earlier change left, cut off, is undone first.
 pub(super) fn hold(gate: &Gate, name: &PoolName) -> Result<(Lock, Ledger)> {
+    hold_within(gate, name, LOCK_WAIT)
+}
+
+fn hold_within(gate: &Gate, name: &PoolName, wait: Duration) -> Result<(Lock, Ledger)> {
     let folder = gate.layout().pool(name);
     if !folder.is_dir() {
         return Err(super::pool::unknown(gate, name));
     }
-    let lock = durable::lock(&folder.join("lock"), LOCK_WAIT)?;
-    let mut ledger = Ledger::open(&folder.join("ledger.jsonl"))?;
+    let lock = durable::lock(&folder.join("lock"), wait)?;
+    let mut ledger = Ledger::open(&folder.join(LEDGER))?;
     if !ledger.is_empty() {
         tracing::info!(pool = %name, "undoing a change that was cut off");
         gate.undo(&mut ledger).map_err(|failures| {

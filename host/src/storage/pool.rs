@@ -18,8 +18,8 @@ use crate::types::{PluginId, PoolName};
 const ALIKE: f64 = 0.7;
 
 /// A pool that is being worked on: its definition, and its plugin's sandbox once it is needed. One sandbox serves
-/// all calls made through one value. Each change takes the pool's lock, finishes what an earlier, killed change left,
-/// and is undone as a whole where it fails.
+/// all calls made through one value. Each change takes the pool's lock and is undone as a whole where it fails. What an
+/// earlier, killed change left is undone by whoever opens the pool next, and certainly before the next change.
 pub struct Pool {
     pub(super) gate: Gate,
     pub(super) definition: PoolDefinition,
@@ -60,6 +60,7 @@ impl Pool {
 
     pub fn open(gate: &Gate, name: &PoolName) -> Result<Pool> {
         let definition = read(gate, name)?.ok_or_else(|| unknown(gate, name))?;
+        call::settle(gate, name);
         Pool::new(gate, definition)
     }
 

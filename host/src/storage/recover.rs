@@ -1,7 +1,7 @@
 //! `fief recover` for pools: a change that was killed.
 
 use super::Pool;
-use super::call::LOCK_WAIT;
+use super::call::{LEDGER, LOCK_WAIT};
 use super::pool::names;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::recover::Mended;
@@ -18,7 +18,7 @@ impl Pool {
     /// Undoes what a change left that was killed, or finishes one that stands; works without the pool's plugin.
     pub fn recover(gate: &Gate, name: &PoolName) -> Result<Vec<Mended>> {
         let folder = gate.layout().pool(name);
-        let path = folder.join("ledger.jsonl");
+        let path = folder.join(LEDGER);
         let perform = gate.mode() == Mode::Perform;
         let mut mended = Vec::new();
         let _lock = durable::lock(&folder.join("lock"), LOCK_WAIT)?;

@@ -232,6 +232,23 @@ fn the_next_change_undoes_one_that_was_killed() {
     assert_eq!(images(root.path()), [root.path().join("images/next")]);
 }
 
+#[test]
+fn whoever_opens_a_pool_undoes_a_change_that_was_killed() {
+    let root = tempfile::tempdir().unwrap();
+    let gate = gate(root.path(), Mode::Perform);
+    defined(&gate);
+    let folder = gate.layout().pool(&definition().name);
+    honest(&gate, &mut Ledger::open(&folder.join("ledger.jsonl")).unwrap(), call("cut-off")).unwrap();
+    // Its change is under way, as far as anyone can see; and a dry run changes nothing.
+    let held = crate::sys::durable::lock(&folder.join("lock"), std::time::Duration::ZERO).unwrap();
+    Pool::open(&gate, &definition().name).unwrap();
+    drop(held);
+    Pool::open(&self::gate(root.path(), Mode::DryRun), &definition().name).unwrap();
+    assert_eq!(images(root.path()).len(), 2, "the image and its first name");
+    Pool::open(&gate, &definition().name).unwrap();
+    assert!(images(root.path()).is_empty() && !folder.join("ledger.jsonl").exists());
+}
+
 fn call(name: &str) -> Call {
     Call::Storage {
         pool: "default".into(),
@@ -304,7 +321,8 @@ fn a_volume_is_attached_as_open_files_below_what_was_granted() {
     let mut pool = defined(&gate);
     pool.create_volume(&spec("a")).unwrap();
     let source = pool.attach(&"a".parse().unwrap(), AttachAccess::Exclusive).unwrap();
-    assert_eq!((source.chain.len(), source.chain[0].0, source.read_only), (1, ImageFormat::Raw, false));
+    let Way::Files(chain) = source.way else { panic!("{source:?}") };
+    assert_eq!((chain.len(), chain[0].0, source.read_only), (1, ImageFormat::Raw, false));
     assert!(pool.attach(&"a".parse().unwrap(), AttachAccess::ReadOnly).unwrap().read_only);
 
     std::fs::create_dir(root.path().join("media")).unwrap();

@@ -24,6 +24,12 @@ const TEST: &[&str] = &[
     "strace",
     // New host keys for a copied system.
     "openssh-client",
+    // A real NFS server; v3 registers with rpcbind.
+    "nfs-ganesha",
+    "nfs-ganesha-vfs",
+    "rpcbind",
+    // Clients of NFS that are not ours.
+    "libnfs-utils",
     // Targets of iSCSI disks.
     "tgt",
 ];
