@@ -1,7 +1,7 @@
 //! A value that must not show in a log, an error or a record.
 
-/// The bytes of a secret. No `Display`, no `Serialize`, no `Clone`, a `Debug` that says nothing; overwritten when it is
-/// dropped.
+/// The bytes of a secret. No `Display`, no `Serialize`, a `Debug` that says nothing; overwritten when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
