@@ -224,8 +224,18 @@ pub struct VolumeFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Attachment {
-    File { directory: String, path: String, format: ImageFormat },
-    Nfs { server: String, port: Option<u16>, share: String, path: String, format: ImageFormat },
+    File {
+        directory: String,
+        path: String,
+        format: ImageFormat,
+    },
+    Nfs {
+        server: String,
+        port: Option<u16>,
+        share: String,
+        path: String,
+        format: ImageFormat,
+    },
     Iscsi {
         portal: String,
         target: String,
@@ -235,7 +245,10 @@ pub enum Attachment {
         user: Option<String>,
         password: Option<String>,
     },
-    Nbd { address: String, export: String },
+    Nbd {
+        address: String,
+        export: String,
+    },
     Served,
 }
 

@@ -116,7 +116,7 @@ pub fn binary(text: &str) -> Option<Vec<u8>> {
 
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.as_bytes();
-    if digits.len() % 2 != 0 || digits.len() > 2 * LONGEST {
+    if !digits.len().is_multiple_of(2) || digits.len() > 2 * LONGEST {
         return None;
     }
     let value = |digit: u8| char::from(digit).to_digit(16);
