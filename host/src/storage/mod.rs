@@ -15,6 +15,7 @@ mod fence;
 mod import;
 mod pool;
 mod recover;
+mod serve;
 mod snapshot;
 mod volume;
 
@@ -25,6 +26,7 @@ use crate::types::{ByteSize, Secret, VolumeName};
 
 pub use import::{Import, inspect_foreign};
 pub use pool::Pool;
+pub use serve::Service;
 
 /// What the hypervisor opens for one disk.
 #[derive(Debug)]
