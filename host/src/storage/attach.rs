@@ -18,9 +18,10 @@ impl Pool {
                 Attachment::Nfs { server, port, share, path, format } => {
                     self.nfs(&server, port, &share, &path, format).map(|disk| opened(Way::Nfs(disk), access))
                 }
-                Attachment::Iscsi { portal, target, lun, user, password } => {
-                    self.iscsi(&portal, &target, lun, (user, password)).map(|disk| opened(Way::Iscsi(disk), access))
-                }
+                Attachment::Iscsi { portal, target, lun, initiator, header_digest, user, password } => self
+                    .iscsi(&portal, &target, lun, (user, password))
+                    .and_then(|disk| self.as_initiator(disk, initiator, header_digest))
+                    .map(|disk| opened(Way::Iscsi(disk), access)),
                 Attachment::Nbd { address, export } => {
                     self.nbd(&address, &export).map(|disk| opened(Way::Nbd(disk), access))
                 }

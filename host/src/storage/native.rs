@@ -1,8 +1,8 @@
 //! Volumes that a client of the hypervisor's own reaches. The plugin says where; the host takes of that only what policy
 //! and the pool's settings say too, and hands over an address that was looked up and checked here, never a name.
 //!
-//! What is held against the settings goes by their keys: `share` (or `export`) and `target`; `uid`, `gid`, `initiator`
-//! and `header-digest` are taken from there.
+//! What is held against the settings goes by their keys: `share` (or `export`) and `target`; `uid` and `gid` are taken
+//! from there.
 
 use std::net::SocketAddr;
 
@@ -88,12 +88,6 @@ impl Pool {
         if said.as_deref().is_some_and(|said| said != target) {
             return Err(elsewhere("target", target, said.as_deref()));
         }
-        let initiator = self.setting("initiator")?;
-        if let Some(wrong) = initiator.as_deref().filter(|name| !is_iscsi_name(name)) {
-            return Err(Failure::usage(format!("setting \"initiator\": {wrong:?} is no name of an initiator"))
-                .hint("write it as iqn.2024-01.com.example:host1"));
-        }
-        let header_digest = self.setting("header-digest")?.is_some_and(|word| word != "none" && word != "false");
         let portal = self.granted_address(&endpoint)?.to_string();
         let login = match login {
             (Some(user), Some(secret)) => Some(self.login(user, &secret)?),
@@ -102,7 +96,20 @@ impl Pool {
                 return Err(From(&self.plugin).fault("a login is a user and a password, and it gave one of them"));
             }
         };
-        Ok(IscsiDisk { portal, target: target.to_owned(), lun, initiator, login, header_digest })
+        Ok(IscsiDisk { portal, target: target.to_owned(), lun, initiator: None, login, header_digest: false })
+    }
+
+    /// The disk, asked for under the name that the plugin gave.
+    pub(super) fn as_initiator(
+        &self,
+        disk: IscsiDisk,
+        initiator: Option<String>,
+        header_digest: bool,
+    ) -> Result<IscsiDisk> {
+        if let Some(wrong) = initiator.as_deref().filter(|name| !is_iscsi_name(name)) {
+            return Err(From(&self.plugin).fault(format!("{wrong:?} is no name of an initiator")));
+        }
+        Ok(IscsiDisk { initiator, header_digest, ..disk })
     }
 
     pub(super) fn nbd(&mut self, address: &str, export: &str) -> Result<NbdDisk> {

@@ -72,12 +72,13 @@ fn an_nfs_server_is_the_pools_own_and_its_share_too() {
 
 fn iscsi(portal: &str, target: &str, lun: u32, login: (Option<&str>, Option<&str>)) -> Attachment {
     let (user, password) = (login.0.map(str::to_owned), login.1.map(str::to_owned));
-    Attachment::Iscsi { portal: portal.into(), target: target.into(), lun, user, password }
+    let (portal, target) = (portal.into(), target.into());
+    Attachment::Iscsi { portal, target, lun, initiator: Some(INITIATOR.into()), header_digest: true, user, password }
 }
 
+const INITIATOR: &str = "iqn.2026-01.fief:host";
 const TARGET: &str = "iqn.2024-01.test:disk1";
-const ISCSI: &[(&str, &str)] =
-    &[("server", "192.0.2.8"), ("port", "3260"), ("target", TARGET), ("password", "san"), ("header-digest", "crc32c")];
+const ISCSI: &[(&str, &str)] = &[("server", "192.0.2.8"), ("port", "3260"), ("target", TARGET), ("password", "san")];
 
 #[test]
 fn an_iscsi_target_is_the_pools_own_and_its_password_too() {
@@ -85,6 +86,7 @@ fn an_iscsi_target_is_the_pools_own_and_its_password_too() {
     let source = attached(ISCSI, &iscsi("192.0.2.8:3260", TARGET, 1, login)).unwrap();
     let Way::Iscsi(disk) = source.way else { panic!("another way") };
     assert_eq!((disk.portal.as_str(), disk.lun, disk.header_digest), ("192.0.2.8:3260", 1, true));
+    assert_eq!(disk.initiator.as_deref(), Some(INITIATOR));
     assert_eq!(disk.login.unwrap().password.reveal(), b"canary-4711");
     assert_eq!(kind(ISCSI, iscsi("192.0.2.8", TARGET, 1, (None, None))), None);
     // A pool that names no target is all that its portal has.
@@ -107,8 +109,11 @@ fn an_iscsi_target_is_the_pools_own_and_its_password_too() {
     let ungranted = &[("server", "192.0.2.8"), ("port", "3260"), ("password", "other")];
     let attachment = iscsi("192.0.2.8", TARGET, 1, (Some("alice"), Some("other")));
     assert_eq!(kind(ungranted, attachment), Some(Kind::Denied));
-    let wrong = &[("server", "192.0.2.8"), ("port", "3260"), ("initiator", "host1")];
-    assert_eq!(kind(wrong, iscsi("192.0.2.8", TARGET, 1, (None, None))), Some(Kind::Usage));
+    let mut nameless = iscsi("192.0.2.8", TARGET, 1, (None, None));
+    if let Attachment::Iscsi { initiator, .. } = &mut nameless {
+        *initiator = Some("host1".into());
+    }
+    assert_eq!(kind(ISCSI, nameless), Some(Kind::PluginFault));
 }
 
 #[test]
