@@ -13,7 +13,7 @@
 //! A dry run answers changes with what they would most likely have given, so every answer below is made of what the
 //! host answered, and nothing is looked at again after a change.
 
-mod device;
+pub mod device;
 mod facts;
 mod folder;
 mod name;

@@ -18,13 +18,17 @@ impl Fief {
     pub(super) fn prepare(folder: &Path) -> Result<Self> {
         let root = folder.join("root");
         let images = root.join("images");
+        let memory = folder.join("memory");
         fs::create_dir_all(&images)?;
+        fs::create_dir_all(&memory)?;
         let policy = format!(
             "[plugins.storage-file]\ninterfaces = [\"images\"]\n\
-             directories = [{{ name = \"images\", path = \"{}\", access = \"read-write\" }}]\n\n\
+             directories = [{{ name = \"images\", path = \"{}\", access = \"read-write\" }}, \
+             {{ name = \"memory\", path = \"{}\", access = \"read-write\" }}]\n\n\
              [plugins.network-host-only]\ninterfaces = [\"bridges\"]\nbridges = [\"fief-*\"]\n\n\
              [pools]\nfile = \"storage-file\"\n\n[networks]\nhost-only = \"network-host-only\"\n",
-            images.display()
+            images.display(),
+            memory.display()
         );
         fs::write(root.join("policy.toml"), policy)?;
         let fief = Fief { root };
@@ -87,6 +91,17 @@ impl Fief {
         Ok(())
     }
 
+    /// Starts it and does not wait for its end.
+    pub(super) fn spawn(&self, words: &[&str]) -> Result<std::process::Child> {
+        let mut command = self.command(words);
+        let quiet = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        quiet.spawn().doing(|| "cannot start fief".into())
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = command(&place::fief("release").to_string_lossy(), words);
         command.env("FIEF_ROOT", &self.root);
@@ -102,11 +117,7 @@ impl Fief {
 
     /// `Rss` of the running guest's supervisor, in KiB (proc(5)).
     pub(super) fn supervisor_memory(&self) -> Result<u64> {
-        let pid = process_with("supervise", &self.root)?;
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap_or_default();
-        let kib = line.split_whitespace().next().and_then(|number| number.parse().ok());
-        kib.ok_or_else(|| format!("/proc/{pid}/smaps_rollup has no Rss").into())
+        resident(process_with("supervise", &self.root)?)
     }
 
     /// What `host/examples/plugin_call.rs` prints.
@@ -136,4 +147,12 @@ impl Fief {
         drop(output(&mut self.command(&["stop", "bench"])));
         drop(output(&mut self.command(&["stop", "filling"])));
     }
+}
+
+/// `Rss` of a process, in KiB (proc(5)).
+pub(super) fn resident(process: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap_or_default();
+    let kib = line.split_whitespace().next().and_then(|number| number.parse().ok());
+    kib.ok_or_else(|| format!("/proc/{process}/smaps_rollup has no Rss").into())
 }

@@ -3,6 +3,7 @@
 //! Everything happens in mount and network namespaces of its own (`unshare`), so that the peer's daemon finds empty
 //! folders at its places and touches nothing of the machine's.
 
+mod block;
 mod copies;
 mod fief;
 mod figure;
@@ -34,6 +35,8 @@ pub(crate) enum Part {
     Life,
     /// Saved memory and copied disks.
     Copies,
+    /// Volumes that plugins serve.
+    Block,
 }
 
 impl Part {
@@ -42,7 +45,8 @@ impl Part {
             "all" => Ok(Part::All),
             "life" => Ok(Part::Life),
             "copies" => Ok(Part::Copies),
-            other => Err(format!("{other:?} is no part of the bench; life and copies are").into()),
+            "block" => Ok(Part::Block),
+            other => Err(format!("{other:?} is no part of the bench; life, copies and block are").into()),
         }
     }
 
@@ -51,6 +55,7 @@ impl Part {
             Part::All => "all",
             Part::Life => "life",
             Part::Copies => "copies",
+            Part::Block => "block",
         }
     }
 }
@@ -67,6 +72,8 @@ pub(crate) fn run(part: Part) -> Result<()> {
     command::run(
         released.args(["--example", "plugin_call", "--example", "card_place"]).current_dir(place::workspace()),
     )?;
+    let mut native = command("cargo", ["build", "--quiet", "--release", "--package", "fief-tests"]);
+    command::run(native.args(["--example", "serve_native"]).current_dir(place::workspace()))?;
     build::plugins()?;
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
     command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside", part.word()]))
@@ -78,27 +85,38 @@ pub(crate) fn inside(part: Part) -> Result<()> {
     fs::create_dir_all(&root).doing(|| format!("cannot make {}", root.display()))?;
     command::quietly(&mut command("ip", ["link", "set", "lo", "up"]))?;
     let fief = Fief::prepare(&root)?;
-    let measured = match part {
-        Part::All => life(&fief, &root).and_then(|mut figures| {
-            figures.extend(copies::measure(&fief, &root)?);
-            Ok(figures)
-        }),
-        Part::Life => life(&fief, &root),
-        Part::Copies => copies::measure(&fief, &root),
-    };
+    let measured = parts(part, &fief, &root);
     fief.clear();
-    let figures = measured?;
+    let (figures, volumes) = measured?;
+    block::unmount(&root)?;
     remove_tree(&root)?;
     if part != Part::All {
         figures.iter().for_each(|figure| print!("{}", figure.row()));
+        print!("{}", block::table(&volumes));
         return Ok(());
     }
-    let report = report(&figures)?;
+    let report = report(&figures, &volumes)?;
     let file = place::workspace().join("docs/PERFORMANCE.md");
     fs::create_dir_all(place::workspace().join("docs"))?;
     fs::write(&file, &report).doing(|| format!("cannot write {}", file.display()))?;
     println!("\n{report}\nwritten to {}", file.display());
     Ok(())
+}
+
+fn parts(part: Part, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, Vec<block::Row>)> {
+    let (mut figures, mut volumes) = (Vec::new(), Vec::new());
+    if matches!(part, Part::All | Part::Life) {
+        figures.extend(life(fief, root)?);
+    }
+    if matches!(part, Part::All | Part::Copies) {
+        figures.extend(copies::measure(fief, root)?);
+    }
+    if matches!(part, Part::All | Part::Block) {
+        let (rows, more) = block::measure(fief, root)?;
+        volumes = rows;
+        figures.extend(more);
+    }
+    Ok((figures, volumes))
 }
 
 fn life(fief: &Fief, root: &Path) -> Result<Vec<Figure>> {
@@ -225,7 +243,7 @@ fn median(times: &[Duration]) -> Duration {
 }
 
 /// `docs/PERFORMANCE.md`.
-fn report(figures: &[Figure]) -> Result<String> {
+fn report(figures: &[Figure], volumes: &[block::Row]) -> Result<String> {
     let first = |program: &str, words: &[&str]| -> Result<String> {
         Ok(capture(&mut command(program, words))?.lines().next().unwrap_or_default().trim().to_owned())
     };
@@ -248,7 +266,15 @@ fn report(figures: &[Figure]) -> Result<String> {
          - {fief}, {rustc}\n\n\
          | work | beside | fief | peer | figure | aim | |\n\
          | --- | --- | --: | --: | --: | --: | --- |\n\
-         {rows}",
+         {rows}\n\
+         ## Volumes that plugins serve\n\n\
+         Operations a second, more is better: the median of {served} rounds, with the data in memory. Where both sides are\n\
+         NBD servers the client is fio; beside a driver of QEMU's it is `qemu-img bench`, which reaches fief's volume by\n\
+         QEMU's NBD driver as a guest's QEMU does. CPU is that of client and servers for each operation; in the rows of\n\
+         NFS and iSCSI without the far server's.\n\n\
+         {volumes}",
+        served = block::ROUNDS,
+        volumes = block::table(volumes),
         copies = copies::ROUNDS,
         date = first("date", &["--utc", "+%Y-%m-%d"])?,
         kernel = first("uname", &["-r"])?,

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::fief::Fief;
 use crate::command::Result;
-use load::{Device, Done, Load, loads};
+use load::{Device, Done, loads};
 use row::Bars;
 pub(crate) use row::Row;
 use served::Served;
@@ -39,9 +39,7 @@ pub(super) fn measure(fief: &Fief, root: &Path) -> Result<(Vec<Row>, Vec<super::
     let folder = root.join("memory");
     servers::memory(&folder)?;
     servers::address()?;
-    let mut rows = files(fief, &folder, root)?;
-    rows.extend(nfs(fief, &folder, root)?);
-    rows.extend(iscsi(fief, &folder, root)?);
+    let rows = files(fief, &folder, root)?;
     let figures = served::killed_and_weighed(fief, &folder)?;
     Ok((rows, figures))
 }
@@ -72,9 +70,9 @@ fn pairs(
     Ok(rows)
 }
 
-/// A file of random-looking bytes, all of it written.
+/// A file of random-looking bytes, all of it written. One that is there stays whose it is.
 fn filled(path: &Path) -> Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
     let block: Vec<u8> = (0..1_u32 << 18).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
     for _ in 0..SIZE / block.len() as u64 {
         std::io::Write::write_all(&mut file, &block)?;
@@ -84,4 +82,45 @@ fn filled(path: &Path) -> Result<()> {
 
 fn uri(socket: &Path) -> String {
     format!("nbd+unix:///?socket={}", socket.display())
+}
+
+/// Takes away what [`measure`] mounted, so that the bench's folder can go.
+pub(super) fn unmount(root: &Path) -> Result<()> {
+    let folder = root.join("memory");
+    let mounted = std::fs::read_to_string("/proc/mounts")?.contains(&*folder.to_string_lossy());
+    if mounted { crate::command::quietly(crate::command::command("umount", ["--lazy"]).arg(folder)) } else { Ok(()) }
+}
+
+/// A local file through the plugin, beside nbdkit, then beside the same code without a sandbox.
+fn files(fief: &Fief, memory: &Path, root: &Path) -> Result<Vec<Row>> {
+    fief.quietly(&[
+        "pool",
+        "create",
+        "served",
+        "--kind",
+        "file",
+        "--set",
+        "directory=memory",
+        "--set",
+        "transport=served",
+    ])?;
+    fief.quietly(&["volume", "create", "served/file", "--size", &SIZE.to_string(), "--format", "raw"])?;
+    let (ours, theirs) = (memory.join("file"), memory.join("nbdkit.img"));
+    filled(&ours)?;
+    filled(&theirs)?;
+    let sockets = [root.join("nbdkit.sock"), root.join("native.sock")];
+    let nbdkit = servers::nbdkit(&theirs, &sockets[0], root)?;
+    let native = servers::native(memory, "nbdkit.img", &sockets[1], root)?;
+    let served = Served::start(fief, "served/file", root)?;
+    let processes = served.processes()?;
+    let side = |socket: &Path, servers| Side { device: Device::Fio(uri(socket)), servers };
+    let fief = side(&served.socket, &processes);
+    let theirs = [[nbdkit.id()], [native.id()]];
+    let words = ("a file through a plugin", "`nbdkit file`");
+    let mut rows = pairs(words, 32, &fief, &side(&sockets[0], &theirs[0]), &FILE)?;
+    let words = ("the same", "the plugin's code, native");
+    rows.extend(pairs(words, 32, &fief, &side(&sockets[1], &theirs[1]), &NATIVE)?);
+    drop(served);
+    std::fs::remove_file(memory.join("nbdkit.img"))?;
+    Ok(rows)
 }

@@ -19,8 +19,11 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) const fn new(floors: [f64; 3], aims: [f64; 3]) -> Self {
-        let at = |place: usize| Bounds { floor: floors[place], aim: aims[place] };
-        Bars { one: at(0), deep: at(1), large: at(2) }
+        Bars {
+            one: Bounds { floor: floors[0], aim: aims[0] },
+            deep: Bounds { floor: floors[1], aim: aims[1] },
+            large: Bounds { floor: floors[2], aim: aims[2] },
+        }
     }
 
     fn of(&self, load: &Load) -> Bounds {

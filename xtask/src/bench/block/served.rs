@@ -63,10 +63,9 @@ const KILLS: usize = 7;
 /// with 32 requests in flight.
 pub(super) fn killed_and_weighed(fief: &Fief, root: &Path) -> Result<Vec<Figure>> {
     fief.quietly(&["volume", "create", "served/writer", "--size", "64MiB", "--format", "raw"])?;
-    let writer = fief.image("writer")?;
     let mut disk = writing().to_vec();
     disk.resize(64 << 20, 0);
-    fs::write(writer, disk)?;
+    fs::write(root.join("writer"), disk)?;
     fief.quietly(&["create", "writer", "--memory", "64MiB", "--accelerator", "tcg", "--disk", "served/writer"])?;
     fief.start("writer")?;
     let supervisor = process_with("supervise", fief.root())?;

@@ -56,6 +56,16 @@ pub(super) fn nbdkit(file: &Path, socket: &Path, root: &Path) -> Result<Server> 
     Ok(server)
 }
 
+/// The plugin's own code without a sandbox (tests/examples/serve_native.rs).
+pub(super) fn native(directory: &Path, volume: &str, socket: &Path, root: &Path) -> Result<Server> {
+    let example = crate::place::target().join("release/examples/serve_native");
+    let mut native = command(&example.to_string_lossy(), [directory]);
+    native.arg(volume).arg(socket);
+    let server = Server::start(native, &root.join("native.log"))?;
+    until("the native plugin", || socket.exists())?;
+    Ok(server)
+}
+
 /// A folder in memory.
 pub(super) fn memory(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
@@ -110,9 +120,7 @@ pub(super) fn tgt(image: &Path, root: &Path) -> Result<Server> {
         tgtadm.args(words.split_whitespace()).env("TGT_IPC_SOCKET", &control);
         tgtadm
     };
-    until("tgtd", || {
-        output(&mut admin("--op show --mode sys")).is_ok_and(|shown| shown.status.success())
-    })?;
+    until("tgtd", || output(&mut admin("--op show --mode sys")).is_ok_and(|shown| shown.status.success()))?;
     let image: PathBuf = image.to_owned();
     for words in [
         format!("--op new --mode target --tid 1 -T {TARGET}"),
