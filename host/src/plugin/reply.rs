@@ -19,10 +19,9 @@ pub(super) enum Next {
 /// `Mismatch` where the outcome is not one that the operation has.
 pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
     match outcome {
-        Outcome::Image { facts }
-        | Outcome::ImageFilled { facts }
-        | Outcome::ImageMade { facts, .. }
-        | Outcome::ImageResized { facts, .. } => Next::Answer(Reply::Image(facts)),
+        Outcome::Image { facts } | Outcome::ImageMade { facts, .. } | Outcome::ImageResized { facts, .. } => {
+            Next::Answer(Reply::Image(facts))
+        }
         Outcome::Snapshot { facts, .. } => Next::Answer(Reply::Snapshot(facts)),
         Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all)),
         Outcome::Space { capacity, available } => {
@@ -36,6 +35,9 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
         Outcome::Unchanged => unchanged(operation),
         Outcome::Assumed => Next::Answer(assumed(operation)),
         Outcome::Directory
+        | Outcome::Format { .. }
+        | Outcome::DiskCopied { .. }
+        | Outcome::DiskFile { .. }
         | Outcome::Chain { .. }
         | Outcome::Tap { .. }
         | Outcome::Process { .. }
@@ -71,7 +73,8 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
@@ -151,7 +154,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }

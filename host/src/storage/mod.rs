@@ -23,7 +23,7 @@ use std::os::fd::OwnedFd;
 use crate::gate::operation::{ImageFormat, Preallocation};
 use crate::types::{ByteSize, VolumeName};
 
-pub use import::{Import, inspect_foreign};
+pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
 
 /// What the hypervisor opens for one disk: an image and those it stands on, top first, as open descriptors.
