@@ -20,9 +20,12 @@ pub mod host {
             world host {
                 import fief:types/types@0.1.0;
                 import fief:types/log@0.1.0;
+                import fief:types/timer@0.1.0;
                 import fief:storage/volumes@0.1.0;
                 import fief:storage/images@0.1.0;
                 import fief:storage/connections@0.1.0;
+                import fief:storage/secrets@0.1.0;
+                import fief:storage/files@0.1.0;
                 import fief:network/bridges@0.1.0;
             }
         ",
@@ -72,6 +75,34 @@ pub mod clones {
         additional_derives: [PartialEq],
         pub_export_macro: true,
         default_bindings_module: "fief_sdk::bindings::clones",
+    });
+}
+
+pub mod fences {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world fences { export fief:storage/fences@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::fences",
+    });
+}
+
+pub mod block {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world block { export fief:storage/block@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::block",
     });
 }
 

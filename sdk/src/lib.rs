@@ -49,7 +49,8 @@
 //! ```
 //! `cargo build --release --target wasm32-wasip2` makes the file that `fief plugin install` takes. The manifest is in it:
 //! [`plugin!`](macro@plugin) and [`settings!`](macro@settings) put it there at compile time. Natively (`cargo test`) the same crate is
-//! ordinary code; functions of the host panic there, so keep what is worth testing away from them.
+//! ordinary code: streams, files, secrets and timers are real there ([`native`]); [`images`] and [`bridges`] panic, so keep
+//! what is worth testing away from them.
 //!
 //! # What happens when
 //!
@@ -57,14 +58,14 @@
 //!   fief plugin install     the manifest is read, the component compiled; your code does not run
 //!   fief pool create        info
 //!   fief volume …           all  find  create  resize  delete        snapshots, clones: where you export them
-//!   fief start              attach (each volume)   up (if the network is down)   plug (each card)
-//!   the guest runs          nothing: your code is not in the way of its data
-//!   fief stop               detach (each volume)
+//!   fief start              fences.take  attach (each volume)   up (if the network is down)   plug (each card)
+//!   the guest runs          nothing, unless `attach` answered `served`: then block.open, and all of its data
+//!   fief stop               block.close  detach  fences.release (each volume)
 //!   fief network stop       nothing: the host undoes what you asked for, from its ledger
 //! ```
 //!
-//! **A fresh instance for each call.** No state survives from one call to the next: what must last is in the storage
-//! itself, or asked of the host. Calls of one pool that change something come one after another; others may come at the
+//! **A fresh instance for each call** ([`block`] apart). No state survives from one call to the next: what must last is in
+//! the storage itself, or asked of the host. Calls of one pool that change something come one after another; others may come at the
 //! same time, in other instances.
 //!
 //! **A change is done as a whole or not at all.** What you ask of the host during `create`, `delete`, `resize`, `up` and
@@ -101,6 +102,19 @@
 //! (`storage: Mine with snapshots, clones;`) and implement them, or do neither, and the host says that your pools offer
 //! none. They are called like `create` and `delete`, with the domain stopped.
 //!
+//! [`Fences`](storage::Fences) say who may write to a volume, kept with the volume, where every host sees it. The host
+//! takes a fence before each attachment that writes, whatever way the attachment then takes, and hands the same holder
+//! to `block.open`.
+//!
+//! | function | when | an error means |
+//! | --- | --- | --- |
+//! | [`show`](storage::Fences::show) | `volume show`, `volume list`. Changes nothing. | it is shown as unknown |
+//! | [`take`](storage::Fences::take) | before an attachment that writes; again with a higher generation for the next one. `force` is the operator's word that the other host is off. | `in-use` names the other holder, `wrong-state`: a newer generation was seen. The domain does not start |
+//! | [`release`](storage::Fences::release) | after the attachment has ended; perhaps never, if this host dies. Another's, or nobody's, is left alone. | it is logged |
+//!
+//! A plugin that serves volumes itself names its device: `storage: Mine with fences, block(MyDevice);`.
+//! [`block`] is the manual of that.
+//!
 //! # Network plugins
 //!
 //! | function | when, how often | an error means |
@@ -113,10 +127,17 @@
 //!
 //! # Asking the host
 //!
-//! [`images`] (storage), [`bridges`] (network) and [`connections`] (storage) are the host's. Each needs a [`Permission`]
-//! in [`plugin!`], with a reason that an operator can judge, and a grant in `policy.toml`; without one the plugin does
-//! not load. Files of a granted directory are read with `std::fs` below [`Directory::path`]. [`log`](mod@log) is always there, as
-//! [`info!`] and its like.
+//! What the host gives needs a [`Permission`] in [`plugin!`], with a reason that an operator can judge, and a grant in
+//! `policy.toml`; without one the plugin does not load.
+//!
+//! | what | for | the permission |
+//! | --- | --- | --- |
+//! | [`images`] | storage | `Permission::interface(Interface::Images, …)` |
+//! | [`bridges`] | network | `Permission::interface(Interface::Bridges, …)` |
+//! | [`connections`] | storage | `Permission::connect("server", "{server}:{port}", …)` |
+//! | [`secrets`] | storage | `Permission::secret("{password}", …)`: a secret that a setting names |
+//! | `std::fs` below [`Directory::path`], and [`files`](mod@files) | all, and storage | `Permission::directory(…)` |
+//! | [`log`](mod@log) as [`info!`] and its like, [`timer`] | all, and [`block`] | none |
 //!
 //! An error of the host's is an [`Error`] like yours: return it as it is, or add what you were doing
 //! ([`Error::while_doing`]).
@@ -124,17 +145,26 @@
 pub mod address;
 #[doc(hidden)]
 pub mod bindings;
+pub mod block;
+pub mod connections;
 pub mod error;
+pub mod files;
 pub mod log;
 pub mod manifest;
+#[cfg(not(target_family = "wasm"))]
+pub mod native;
 pub mod network;
 mod plugin;
+pub mod secrets;
 pub mod settings;
 pub mod storage;
+mod task;
+pub mod timer;
 
 pub use address::Cidr;
 pub use bindings::host::fief::network::bridges;
-pub use bindings::host::fief::storage::{connections, images};
+pub use bindings::host::fief::storage::images;
 pub use error::{Error, ErrorCode, Result, Retry};
 pub use manifest::{Access as DirectoryAccess, Interface, Permission};
 pub use settings::{Directory, SecretName, Settings, Size};
+pub use task::spawn;

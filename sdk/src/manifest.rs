@@ -65,14 +65,13 @@ pub enum SettingKind {
 pub enum Permission {
     Interface { interface: Interface, reason: &'static str },
     Directory { access: Access, reason: &'static str },
-    Connect { to: &'static str, reason: &'static str },
+    Connect { name: &'static str, to: &'static str, reason: &'static str },
     Secret { name: &'static str, reason: &'static str },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
     Images,
-    Connections,
     Bridges,
 }
 
@@ -83,20 +82,22 @@ pub enum Access {
 }
 
 impl Permission {
-    /// The functions of a host interface.
+    /// The functions of a host interface. Those of connections, secrets and files need no line of their own.
     pub const fn interface(interface: Interface, reason: &'static str) -> Self {
         Permission::Interface { interface, reason }
     }
-    /// Directories that the operator grants, up to this access. Read-only is enough for a plugin that changes images
-    /// through [`images`](crate::images) alone.
+    /// Directories that the operator grants, up to this access, through `std::fs` and [`files`](crate::files). Read-only
+    /// is enough for a plugin that changes images through [`images`](crate::images) alone.
     pub const fn directory(access: Access, reason: &'static str) -> Self {
         Permission::Directory { access, reason }
     }
-    /// Byte streams to `HOST:PORT`; either part may name a setting in braces: `{server}:{port}`.
-    pub const fn connect(to: &'static str, reason: &'static str) -> Self {
-        Permission::Connect { to, reason }
+    /// The [`connections`](crate::connections) that the plugin opens by `name`, to `HOST:PORT`; either part may name a
+    /// setting in braces: `{server}:{port}`.
+    pub const fn connect(name: &'static str, to: &'static str, reason: &'static str) -> Self {
+        Permission::Connect { name, to, reason }
     }
-    /// The bytes of a secret.
+    /// The bytes of a secret, through [`secrets`](crate::secrets); a setting in braces stands for the secret that it names:
+    /// `{password}`.
     pub const fn secret(name: &'static str, reason: &'static str) -> Self {
         Permission::Secret { name, reason }
     }
@@ -212,7 +213,6 @@ impl Permission {
                 ",\"interface\":",
                 match interface {
                     Interface::Images => "images",
-                    Interface::Connections => "connections",
                     Interface::Bridges => "bridges",
                 },
             ),
@@ -223,7 +223,9 @@ impl Permission {
                     Access::ReadWrite => "read-write",
                 },
             ),
-            Permission::Connect { to, .. } => text.raw("{\"permission\":\"connect\"").member(",\"to\":", to),
+            Permission::Connect { name, to, .. } => {
+                text.raw("{\"permission\":\"connect\"").member(",\"name\":", name).member(",\"to\":", to)
+            }
             Permission::Secret { name, .. } => text.raw("{\"permission\":\"secret\"").member(",\"name\":", name),
         };
         text.member(",\"reason\":", self.reason()).raw("}")
@@ -325,7 +327,7 @@ mod tests {
         permissions: &[
             Permission::interface(Interface::Images, "makes images"),
             Permission::directory(Access::ReadOnly, "lists them"),
-            Permission::connect("{server}:{port}", "reaches it"),
+            Permission::connect("server", "{a-key}:{b}", "reaches it"),
             Permission::secret("key", "opens it"),
         ],
     }

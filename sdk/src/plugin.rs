@@ -4,7 +4,7 @@
 ///
 /// ```text
 /// fief_sdk::plugin! {
-///     storage: StorageFile with snapshots, clones;      // or `network: HostOnly;`
+///     storage: StorageFile with snapshots, clones, block(Device);      // or `network: HostOnly;`
 ///     id: "storage-file",
 ///     summary: "volumes as image files in a directory",
 ///     permissions: [
@@ -17,11 +17,11 @@
 #[macro_export]
 macro_rules! plugin {
     (
-        storage: $plugin:ident $(with $($ability:ident),+)?;
+        storage: $plugin:ident $(with $($ability:ident $(($device:ident))?),+)?;
         id: $id:expr, summary: $summary:expr, permissions: [$($permission:expr),* $(,)?] $(,)?
     ) => {
         $crate::export!(storage $plugin);
-        $($($crate::export!($ability $plugin);)+)?
+        $($($crate::__ability!($ability $plugin $($device)?);)+)?
         $crate::manifest!($crate::manifest::Manifest {
             id: $id,
             version: ::std::env!("CARGO_PKG_VERSION"),
@@ -61,6 +61,12 @@ macro_rules! export {
     (clones $plugin:ident) => {
         $crate::export!(@ clones, $crate::storage::Clones, $plugin);
     };
+    (fences $plugin:ident) => {
+        $crate::export!(@ fences, $crate::storage::Fences, $plugin);
+    };
+    (block $device:ident) => {
+        $crate::export!(@ block, $crate::block::BlockDevice, $device);
+    };
     (network $plugin:ident) => {
         $crate::export!(@ mode, $crate::network::NetworkMode, $plugin);
     };
@@ -74,6 +80,18 @@ macro_rules! export {
         const _: () = {
             $crate::bindings::$world::export!($plugin with_types_in $crate::bindings::$world);
         };
+    };
+}
+
+/// `block` alone is implemented by a type of its own.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __ability {
+    (block $plugin:ident $device:ident) => {
+        $crate::export!(block $device);
+    };
+    ($ability:ident $plugin:ident) => {
+        $crate::export!($ability $plugin);
     };
 }
 

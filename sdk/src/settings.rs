@@ -60,8 +60,12 @@ impl Directory {
     pub fn name(&self) -> &str {
         &self.0
     }
-    /// Where the sandbox sees it: `/NAME`.
+    /// Where the sandbox sees it: `/NAME`. Natively, what a test granted.
     pub fn path(&self) -> std::path::PathBuf {
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(granted) = crate::native::grants::directory(&self.0) {
+            return granted;
+        }
         std::path::Path::new("/").join(&self.0)
     }
 }

@@ -1,15 +1,16 @@
 //! Storage plugins: the traits that an author implements. What each function is for, when the host calls it and what an
 //! error means is in [the crate's manual](crate#storage-plugins).
 
-use crate::bindings::{backend, clones, host, snapshots};
+use crate::bindings::{backend, clones, fences, host, snapshots};
 use crate::error::Result;
 use crate::settings::Settings;
 
 pub use backend::exports::fief::storage::backend::{
-    Access, Attachment, FileNode, IscsiNode, NbdNode, NfsNode, PoolInfo, VolumeSpec,
+    Attachment, FileNode, IscsiNode, NbdNode, NfsNode, PoolInfo, VolumeSpec,
 };
 pub use clones::exports::fief::storage::clones::Style;
-pub use host::fief::storage::volumes::{Format, Preallocation, Volume};
+pub use fences::exports::fief::storage::fences::{Fence, Kind as FenceKind};
+pub use host::fief::storage::volumes::{Access, Format, Holder, Preallocation, Volume};
 pub use snapshots::exports::fief::storage::snapshots::Snapshot;
 
 /// The pool that a call is about.
@@ -64,7 +65,17 @@ pub trait Clones: StorageBackend {
     ) -> Result<Volume>;
 }
 
-fn read<S: Settings>(pool: host::fief::storage::volumes::Pool) -> Result<Pool<S>> {
+/// Optional: who may write to a volume, kept with the volume itself.
+pub trait Fences: StorageBackend {
+    /// Who holds it now, and by what kind of fence.
+    fn show(pool: &Pool<Self::Settings>, volume: &str) -> Result<Fence>;
+    /// Takes it, or moves it on to a newer generation of the same host and domain. With `force` another's hold is broken.
+    fn take(pool: &Pool<Self::Settings>, volume: &str, holder: &Holder, force: bool) -> Result<Fence>;
+    /// Lets go of what `holder` holds.
+    fn release(pool: &Pool<Self::Settings>, volume: &str, holder: &Holder) -> Result<()>;
+}
+
+pub(crate) fn read<S: Settings>(pool: host::fief::storage::volumes::Pool) -> Result<Pool<S>> {
     Ok(Pool { settings: S::read(&pool.settings)?, name: pool.name })
 }
 
@@ -115,5 +126,17 @@ impl<T: Snapshots> snapshots::exports::fief::storage::snapshots::Guest for T {
 impl<T: Clones> clones::exports::fief::storage::clones::Guest for T {
     fn clone(pool: RawPool, source: String, snapshot: Option<String>, target: String, style: Style) -> Result<Volume> {
         <T as Clones>::clone(&read(pool)?, &source, snapshot.as_deref(), &target, style)
+    }
+}
+
+impl<T: Fences> fences::exports::fief::storage::fences::Guest for T {
+    fn show(pool: RawPool, volume: String) -> Result<Fence> {
+        <T as Fences>::show(&read(pool)?, &volume)
+    }
+    fn take(pool: RawPool, volume: String, holder: Holder, force: bool) -> Result<Fence> {
+        <T as Fences>::take(&read(pool)?, &volume, &holder, force)
+    }
+    fn release(pool: RawPool, volume: String, holder: Holder) -> Result<()> {
+        <T as Fences>::release(&read(pool)?, &volume, &holder)
     }
 }

@@ -36,7 +36,8 @@ impl Files {
     }
     fn names(&self) -> Vec<String> {
         let all = std::fs::read_dir(self.0.path()).expect("the folder");
-        let mut all: Vec<String> = all.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut all: Vec<String> =
+            all.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         all.sort();
         all
     }
@@ -112,7 +113,8 @@ fn every_format_comes_in_and_goes_out_again() {
     let item = host.fief(&["volume", "import", &file, "default/a", "-o", "json"]).json()["item"].take();
     assert_eq!((&item["source"]["format"], &item["format"]), (&"vmdk".into(), &"qcow2".into()));
     let out = files.text("out");
-    let item = host.fief(&["volume", "export", "default/a", &out, "--format", "vhdx", "-o", "json"]).json()["item"].take();
+    let item =
+        host.fief(&["volume", "export", "default/a", &out, "--format", "vhdx", "-o", "json"]).json()["item"].take();
     assert_eq!((&item["file"], &item["format"]), (&out.into(), &"vhdx".into()));
     host.fief(&["volume", "delete", "default/a", "--yes"]);
     host.finish();

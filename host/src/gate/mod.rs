@@ -19,8 +19,10 @@ pub mod ledger;
 mod meter;
 pub mod operation;
 mod perform;
+mod pin;
 pub mod recover;
 pub mod rollback;
+pub mod secret;
 pub mod served;
 
 use std::os::fd::OwnedFd;
@@ -37,6 +39,7 @@ pub use ledger::Ledger;
 pub use meter::Meter;
 pub use operation::{Actor, Effect, Operation, Outcome};
 pub use perform::FILTER_PREFIX;
+use pin::Pins;
 pub use rollback::Care;
 
 /// Whether operations are done or only shown.
@@ -60,11 +63,12 @@ pub struct Gate {
     mode: Mode,
     care: Care,
     meter: Meter,
+    pins: Pins,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode, care: Care::default(), meter: Meter::default() }
+        Gate { layout, policy, mode, care: Care::default(), meter: Meter::default(), pins: Pins::default() }
     }
     /// The same, with what is known of the operator's way in.
     #[must_use]
@@ -121,8 +125,10 @@ impl Gate {
             crate::gate::audit::show(&operation)?;
             return Ok(Done { outcome: Outcome::Assumed, descriptors: Vec::new() });
         }
-        if effect == Effect::None {
-            return perform::act(self, &operation, descriptors);
+        match effect {
+            Effect::None if !operation.is_told() => return perform::act(self, &operation, descriptors),
+            Effect::None | Effect::Final => return self.told(actor, &operation, descriptors),
+            Effect::UntilReboot | Effect::Lasting => {}
         }
         let entry = ledger.intend(actor, &operation)?;
         let acted = fault::point("gate.intended").and_then(|()| perform::act(self, &operation, descriptors));
@@ -143,6 +149,16 @@ impl Gate {
                 Err(failure)
             }
         }
+    }
+
+    /// Does what leaves nothing to undo, and audits it.
+    fn told(&self, actor: &Actor, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
+        let done = perform::act(self, operation, descriptors);
+        match &done {
+            Ok(done) => audit::done(&self.layout, actor, operation, &done.outcome),
+            Err(failure) => audit::failed(&self.layout, actor, operation, failure),
+        }
+        done
     }
 
     /// Acts on what a running hypervisor has open, and which it therefore does itself: judged, shown in a dry run and

@@ -1,8 +1,8 @@
 //! The way from a volume to a hypervisor. The plugin says which; the host checks it against policy and walks it.
 
-use super::BlockSource;
 use super::answer::From;
 use super::pool::Pool;
+use super::{BlockSource, Way};
 use crate::error::{Failure, Result};
 use crate::gate::operation::{DiskSource, DiskTarget, ImageFormat, ImageRef};
 use crate::gate::{Actor, Ledger, Operation, Outcome};
@@ -105,7 +105,7 @@ impl Pool {
         let done = self.gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?;
         match done.outcome {
             Outcome::Chain { formats } if formats.len() == done.descriptors.len() => Ok(BlockSource {
-                chain: formats.into_iter().zip(done.descriptors).collect(),
+                way: Way::Files(formats.into_iter().zip(done.descriptors).collect()),
                 read_only: access == Access::ReadOnly,
             }),
             other => Err(Failure::other(format!("opening an image brought forth {other:?}"))),

@@ -70,7 +70,9 @@ impl Verb {
     /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
     pub fn that_pass(point: &str) -> &'static [Verb] {
         match point {
-            "gate.intended" | "gate.acted" => &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate, Verb::VolumeExport],
+            "gate.intended" | "gate.acted" => {
+                &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate, Verb::VolumeExport]
+            }
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
             "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete, Verb::VolumeExport],
             "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],

@@ -1,0 +1,84 @@
+//! Positioned reads and writes of files beneath granted directories, for [`block`](crate::block): WASI, behind
+//! `std::fs`, has neither holes nor a map of them.
+//!
+//! These functions wait for the file system, which a local one answers at once; there is no `async` form.
+
+use crate::error::Result;
+use crate::settings::Directory;
+
+#[cfg(target_family = "wasm")]
+use crate::bindings::host::fief::storage::files as half;
+#[cfg(not(target_family = "wasm"))]
+use crate::native::files as half;
+
+pub use crate::bindings::host::fief::storage::volumes::Extent;
+
+/// An open file; closed when it is dropped.
+#[derive(Debug)]
+pub struct File(half::File);
+
+impl File {
+    /// Opens what lies at `path` beneath the directory. No link on the way leads out of it.
+    ///
+    /// # Errors
+    /// `not-found`; `denied` where the directory is not granted, or not for writing; `invalid` for what is no file.
+    pub fn open(directory: &Directory, path: &str, writable: bool) -> Result<Self> {
+        half::File::open(directory.name(), path, writable).map(File)
+    }
+
+    /// In bytes.
+    ///
+    /// # Errors
+    /// `io`.
+    pub fn size(&self) -> Result<u64> {
+        self.0.size()
+    }
+
+    /// Up to `length` bytes, fewer at the end of the file only.
+    ///
+    /// # Errors
+    /// `io`.
+    pub fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.0.read(offset, length)
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// `exhausted` where there is no room left, `io`.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.0.write(offset, data)
+    }
+
+    /// fdatasync(2): after it, all that was written before is on stable storage.
+    ///
+    /// # Errors
+    /// `io`: what was written since the last success may be lost, and a later success says nothing about it.
+    pub fn sync(&self) -> Result<()> {
+        self.0.sync()
+    }
+
+    /// Makes a hole.
+    ///
+    /// # Errors
+    /// `unsupported` where the file system has none, `io`.
+    pub fn punch(&self, offset: u64, length: u64) -> Result<()> {
+        self.0.punch(offset, length)
+    }
+
+    /// Zeroes that stay allocated.
+    ///
+    /// # Errors
+    /// `unsupported` where the file system cannot, `exhausted`, `io`.
+    pub fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        self.0.zero(offset, length)
+    }
+
+    /// What lies there: contiguous, from `offset`; may cover less than `length`.
+    ///
+    /// # Errors
+    /// `io`.
+    pub fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
+        self.0.extents(offset, length)
+    }
+}
