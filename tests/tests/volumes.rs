@@ -144,7 +144,7 @@ fn what_cannot_be_taken_or_written_is_refused_and_leaves_nothing() {
     host.fief_ends(&["volume", "import", &qcow2, "default/b", "--format", "zip"], USAGE);
 
     let names = files.names();
-    for (file, code) in [("disk.img", CONFLICT), (".", USAGE), ("no/where", NOT_FOUND), (".fief-new-a", 5)] {
+    for (file, code) in [("disk.img", CONFLICT), ("..", USAGE), ("no/where", NOT_FOUND), (".fief-new-a", 5)] {
         host.fief_ends(&["volume", "export", "default/a", &files.text(file)], code);
     }
     host.fief_ends(&["volume", "export", "default/z", &files.text("out")], NOT_FOUND);

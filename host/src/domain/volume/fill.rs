@@ -42,7 +42,8 @@ pub(super) fn make(
     match steps(gate, &mut pool, &mut unfinished, target, spec, from, source) {
         Ok(facts) => {
             // It stands. What is left to do, the next command does.
-            if let Err(failure) = let_go(gate.layout(), target, from).and_then(|()| unfinished.end()) {
+            let over = fault::point("fill.filled").and_then(|()| let_go(gate.layout(), target, from));
+            if let Err(failure) = over.and_then(|()| unfinished.end()) {
                 tracing::warn!(%failure, volume = %target, "the volume is made, and notes on its making stay");
             }
             Ok(facts)
@@ -76,7 +77,6 @@ fn steps(
         return Err(Failure::other(format!("the volume {target} is smaller than what was copied to it")));
     }
     unfinished.reached(Stage::Filled)?;
-    fault::point("fill.filled")?;
     Ok(facts)
 }
 
