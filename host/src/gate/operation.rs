@@ -22,7 +22,7 @@ pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 use crate::config::policy::Policy;
 use crate::types::{
     Access, Bandwidth, ByteSize, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress, NetworkName,
-    PluginId, PoolName, RelativePath, SnapshotName, Spoofing,
+    PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -311,6 +311,14 @@ pub enum Operation {
     },
     SecretDelete {
         secret: GrantName,
+    },
+
+    // ---- served volumes (perform/serving.rs)
+    /// A sandbox that is to serve a volume, and nothing told to it yet. Its control socket comes back as a descriptor.
+    ServingStart {
+        plugin: PluginId,
+        volume: VolumeRef,
+        generation: u64,
     },
 
     // ---- the hypervisor (perform/process.rs)

@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod list;
 mod resize;
+mod serve;
 mod show;
 mod snapshot;
 
@@ -24,6 +25,7 @@ pub(super) enum Verb {
     List(list::Args),
     Show(show::Args),
     Resize(resize::Args),
+    Serve(serve::Args),
     Clone(clone::Args),
     Import(import::Args),
     Export(export::Args),
@@ -38,6 +40,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Resize(args) => resize::run(context, &args),
+        Verb::Serve(args) => serve::run(context, &args),
         Verb::Clone(args) => clone::run(context, &args),
         Verb::Import(args) => import::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
