@@ -12,6 +12,7 @@
 //! on-poweroff = "destroy"             # destroy | restart | preserve; these three where absent
 //! on-reboot = "restart"
 //! on-crash = "restart"
+//! on-storage-error = "pause"          # pause | report; where absent: pause, but a disk in a local file reports all but a full disk
 //! debug-exit = false                  # isa-debug-exit at port 0xf4: the guest's exit code
 //! protected = false                   # refuses to be deleted
 //! description = "the web shop"        # for people
@@ -78,6 +79,8 @@ pub struct DomainDefinition {
     pub on_poweroff: Action,
     pub on_reboot: Action,
     pub on_crash: Action,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_storage_error: Option<OnStorageError>,
     pub debug_exit: bool,
     pub protected: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,6 +131,16 @@ pub enum Action {
     Restart,
     /// Keep it, stopped, for a look at it.
     Preserve,
+}
+
+/// What becomes of a request of the guest's that its storage failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnStorageError {
+    /// The guest stands still, and goes on once the storage answers again.
+    Pause,
+    /// The guest hears of it, as it would from a broken disk.
+    Report,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
-use crate::domain::supervisor::{Changing, Copying, Saving};
+use crate::domain::supervisor::{Changing, Copying, Saving, Storage};
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
@@ -68,6 +68,9 @@ pub struct Run {
     /// A device that is on its way in or out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changing: Option<Changing>,
+    /// What is amiss with its disks.
+    #[serde(default, skip_serializing_if = "Storage::is_well")]
+    pub storage: Storage,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +271,7 @@ mod tests {
                 held: false,
                 places: None,
                 changing: None,
+                storage: Storage::default(),
             }),
             last_end: None,
             runs: 0,

@@ -16,10 +16,13 @@ mod drift;
 pub mod identity;
 pub mod judge;
 pub mod ledger;
+mod meter;
 pub mod operation;
 mod perform;
+mod pin;
 pub mod recover;
 pub mod rollback;
+pub mod secret;
 pub mod served;
 
 use std::os::fd::OwnedFd;
@@ -33,8 +36,10 @@ use crate::layout::Layout;
 pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
+pub use meter::Meter;
 pub use operation::{Actor, Effect, Operation, Outcome};
 pub use perform::FILTER_PREFIX;
+use pin::Pins;
 pub use rollback::Care;
 
 /// Whether operations are done or only shown.
@@ -57,17 +62,23 @@ pub struct Gate {
     policy: Arc<Policy>,
     mode: Mode,
     care: Care,
+    meter: Meter,
+    pins: Pins,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode, care: Care::default() }
+        Gate { layout, policy, mode, care: Care::default(), meter: Meter::default(), pins: Pins::default() }
     }
     /// The same, with what is known of the operator's way in.
     #[must_use]
     pub fn careful(mut self, care: Care) -> Self {
         self.care = care;
         self
+    }
+    /// How far the act is that is done just now, for whoever waits.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
     pub fn care(&self) -> Care {
         self.care
@@ -114,8 +125,10 @@ impl Gate {
             crate::gate::audit::show(&operation)?;
             return Ok(Done { outcome: Outcome::Assumed, descriptors: Vec::new() });
         }
-        if effect == Effect::None {
-            return perform::act(self, &operation, descriptors);
+        match effect {
+            Effect::None if !operation.is_told() => return perform::act(self, &operation, descriptors),
+            Effect::None | Effect::Final => return self.told(actor, &operation, descriptors),
+            Effect::UntilReboot | Effect::Lasting => {}
         }
         let entry = ledger.intend(actor, &operation)?;
         let acted = fault::point("gate.intended").and_then(|()| perform::act(self, &operation, descriptors));
@@ -136,6 +149,16 @@ impl Gate {
                 Err(failure)
             }
         }
+    }
+
+    /// Does what leaves nothing to undo, and audits it.
+    fn told(&self, actor: &Actor, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
+        let done = perform::act(self, operation, descriptors);
+        match &done {
+            Ok(done) => audit::done(&self.layout, actor, operation, &done.outcome),
+            Err(failure) => audit::failed(&self.layout, actor, operation, failure),
+        }
+        done
     }
 
     /// Acts on what a running hypervisor has open, and which it therefore does itself: judged, shown in a dry run and

@@ -76,9 +76,10 @@ pub enum Event {
     Rebooted,
     /// The guest's kernel reported a panic (pvpanic).
     Panicked,
-    /// The hypervisor stopped the guest on its own: an I/O error, with the disk's index where it is known.
+    /// The hypervisor stopped the guest on its own: a disk failed, in that place where it is known, and why.
     StoppedOnError {
         disk: Option<usize>,
+        why: String,
     },
     Paused,
     Resumed,

@@ -12,6 +12,8 @@ pub(super) enum Next {
     Answer(Reply),
     /// The outcome says that all was so already; this reads how it is. Then [`read`] gives the answer.
     Read(Operation),
+    /// A dry run does not do it, and what would have followed cannot be guessed.
+    Withheld,
     /// The outcome is not one that the operation has: a fault of the host's.
     Mismatch,
 }
@@ -19,10 +21,9 @@ pub(super) enum Next {
 /// `Mismatch` where the outcome is not one that the operation has.
 pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
     match outcome {
-        Outcome::Image { facts }
-        | Outcome::ImageFilled { facts }
-        | Outcome::ImageMade { facts, .. }
-        | Outcome::ImageResized { facts, .. } => Next::Answer(Reply::Image(facts)),
+        Outcome::Image { facts } | Outcome::ImageMade { facts, .. } | Outcome::ImageResized { facts, .. } => {
+            Next::Answer(Reply::Image(facts))
+        }
         Outcome::Snapshot { facts, .. } => Next::Answer(Reply::Snapshot(facts)),
         Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all)),
         Outcome::Space { capacity, available } => {
@@ -33,9 +34,15 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
         Outcome::ImageSetAside { .. } | Outcome::SnapshotGone { .. } | Outcome::Set | Outcome::Served { .. } => {
             Next::Answer(Reply::Nothing)
         }
+        Outcome::Connected { .. } => Next::Answer(Reply::Connection),
+        Outcome::Revealed => Next::Answer(Reply::Secret),
         Outcome::Unchanged => unchanged(operation),
+        Outcome::Assumed if matches!(operation, Operation::ConnectionOpen { .. }) => Next::Withheld,
         Outcome::Assumed => Next::Answer(assumed(operation)),
         Outcome::Directory
+        | Outcome::Format { .. }
+        | Outcome::DiskCopied { .. }
+        | Outcome::DiskFile { .. }
         | Outcome::Chain { .. }
         | Outcome::Tap { .. }
         | Outcome::Process { .. }
@@ -71,12 +78,19 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
-        | Operation::HypervisorStart { .. } => Next::Mismatch,
+        | Operation::ServingStart { .. }
+        | Operation::HypervisorStart { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Next::Mismatch,
     }
 }
 
@@ -151,7 +165,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
@@ -160,7 +175,13 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
-        | Operation::HypervisorStart { .. } => Reply::Nothing,
+        | Operation::ServingStart { .. }
+        | Operation::HypervisorStart { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Reply::Nothing,
     }
 }
 

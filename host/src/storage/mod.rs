@@ -5,6 +5,7 @@
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
 //!   import.rs    volumes out of disks of other hosts                    fence.rs    who may write to a volume
+//!   native.rs    servers that the hypervisor's own clients speak with     secret.rs   secrets, as pools name them
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
 
@@ -13,24 +14,110 @@ mod attach;
 mod call;
 mod fence;
 mod import;
+mod native;
 mod pool;
 mod recover;
+mod secret;
+mod serve;
 mod snapshot;
 mod volume;
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use crate::gate::operation::{ImageFormat, Preallocation};
-use crate::types::{ByteSize, VolumeName};
+use crate::types::{ByteSize, Secret, VolumeName};
 
-pub use import::{Import, inspect_foreign};
+pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
+pub use secret::pools_naming;
+pub use serve::Service;
 
-/// What the hypervisor opens for one disk: an image and those it stands on, top first, as open descriptors.
+/// What the hypervisor opens for one disk.
 #[derive(Debug)]
 pub struct BlockSource {
-    pub chain: Vec<(ImageFormat, OwnedFd)>,
+    pub way: Way,
     pub read_only: bool,
+}
+
+/// How a hypervisor comes to the bytes of a disk.
+#[derive(Debug)]
+pub enum Way {
+    /// An image and those it stands on, top first, as open descriptors.
+    Files(Vec<(ImageFormat, OwnedFd)>),
+    /// Its own client of an NFS server.
+    Nfs(NfsDisk),
+    /// Its own initiator.
+    Iscsi(IscsiDisk),
+    /// Its own client of an NBD server.
+    Nbd(NbdDisk),
+    /// A plugin serves them, in a sandbox that the domain's supervisor starts.
+    Served(Served),
+}
+
+impl Way {
+    /// Whether the hypervisor itself speaks with a server, and so needs the network of the host.
+    pub const fn needs_host_network(&self) -> bool {
+        match self {
+            Way::Files(_) | Way::Served(_) => false,
+            Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => true,
+        }
+    }
+}
+
+/// Checked against policy: what stands here may be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NfsDisk {
+    pub server: String,
+    /// What the server exports, and the image's path below it.
+    pub share: String,
+    pub path: String,
+    /// Who the client says that it is (AUTH_SYS, RFC 5531); the hypervisor's own user where absent.
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+    pub format: ImageFormat,
+}
+
+/// Checked against policy: what stands here may be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IscsiDisk {
+    /// `ADDRESS:PORT`.
+    pub portal: String,
+    pub target: String,
+    pub lun: u32,
+    /// The initiator's name, where the target is to know it.
+    pub initiator: Option<String>,
+    /// CHAP, one way.
+    pub login: Option<Login>,
+    pub header_digest: bool,
+}
+
+/// Checked against policy: what stands here may be reached. A raw disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NbdDisk {
+    pub server: SocketAddr,
+    pub export: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub user: String,
+    pub password: Secret,
+}
+
+/// A raw disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    pub volume: VolumeName,
+    /// Which attachment it is; an older one is refused once a newer was served.
+    pub generation: u64,
+}
+
+impl Served {
+    /// The name of the export.
+    pub fn export(&self) -> String {
+        format!("{}@{}", self.volume, self.generation)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

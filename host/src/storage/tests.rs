@@ -1,6 +1,7 @@
 //! Pools over a plugin that is played by the test: it answers calls, and asks the gate as the plugin would.
 
 mod importing;
+mod native;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -321,7 +322,8 @@ fn a_volume_is_attached_as_open_files_below_what_was_granted() {
     let mut pool = defined(&gate);
     pool.create_volume(&spec("a")).unwrap();
     let source = pool.attach(&"a".parse().unwrap(), AttachAccess::Exclusive).unwrap();
-    assert_eq!((source.chain.len(), source.chain[0].0, source.read_only), (1, ImageFormat::Raw, false));
+    let Way::Files(chain) = source.way else { panic!("{source:?}") };
+    assert_eq!((chain.len(), chain[0].0, source.read_only), (1, ImageFormat::Raw, false));
     assert!(pool.attach(&"a".parse().unwrap(), AttachAccess::ReadOnly).unwrap().read_only);
 
     std::fs::create_dir(root.path().join("media")).unwrap();

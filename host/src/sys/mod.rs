@@ -8,6 +8,7 @@ pub mod confined;
 pub mod durable;
 pub mod filter_news;
 pub mod guest_code;
+pub mod interrupt;
 pub mod landlock;
 pub mod link;
 pub mod machine;
@@ -16,6 +17,7 @@ pub mod process;
 pub mod seccomp;
 pub mod socket;
 pub mod spawn;
+pub mod stream;
 pub mod tap;
 
 #[cfg(test)]

@@ -69,6 +69,14 @@ impl Line {
         }
     }
 
+    /// A guest that stands still says so where nobody paused it.
+    fn state_words(&self, state: State) -> String {
+        match self.run() {
+            Some(run) if state == State::Paused && run.storage.waits => "paused: storage".to_owned(),
+            Some(_) | None => state.as_str().to_owned(),
+        }
+    }
+
     /// Looks at what costs a question to the supervisor.
     fn look_closer(&mut self, layout: &Layout) {
         let definition = match store::load_running(layout, &self.name) {
@@ -84,7 +92,7 @@ impl Line {
             Err(failure) => Some(failure.to_string()),
             Ok(_) if self.orphaned => Some("has no supervisor; the next command gives it one".to_owned()),
             Ok(record) => match self.run() {
-                Some(run) => run.warning.clone(),
+                Some(run) => run.storage.words().or_else(|| run.warning.clone()),
                 None => record.last_end.as_ref().map(|end| format!("last end: {}", end.reason.as_str())),
             },
         }
@@ -145,7 +153,7 @@ impl Line {
         vec![
             Cell::Text(self.name.to_string()),
             Cell::optional(run.map(|run| run.id.to_string())),
-            or_unknown(self.state.map(|state| state.as_str().to_owned())),
+            or_unknown(self.state.map(|state| self.state_words(state))),
             or_unknown(known.map(|record| record.memory.human())),
             or_unknown(known.map(|record| record.vcpus.to_string())),
             Cell::optional(self.cpu.map(|cpu| format!("{:.1}s", cpu.as_secs_f64()))),
@@ -172,6 +180,7 @@ impl Line {
             "accelerator": run.map(|run| accelerator(run.accelerator)),
             "uuid": known.map(|record| record.uuid),
             "started": run.map(|run| run.started),
+            "storage": run.map(|run| &run.storage).filter(|storage| !storage.is_well()),
             "note": self.note(),
         })
     }
@@ -210,6 +219,7 @@ fn host_json(machine: &Machine) -> Value {
         "accelerator": null,
         "uuid": null,
         "started": null,
+        "storage": null,
         "note": null,
         "host": true,
         "memory-used": machine.memory_used.bytes(),

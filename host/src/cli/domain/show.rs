@@ -34,6 +34,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
                             text += &format!("# card on {}: {tap}\n", card.network);
                         }
                     }
+                    if let Some(storage) = run.storage.words() {
+                        let waits = if run.storage.waits { ", and the guest waits for it" } else { "" };
+                        text += &format!("# storage: {}{waits}\n", crate::cli::output::text::printable(&storage));
+                    }
                     if let Some(warning) = &run.warning {
                         text += &format!("# warning: {}\n", crate::cli::output::text::printable(warning));
                     }

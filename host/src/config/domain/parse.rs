@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Accelerator, Action, Autostart, Boot, BootDevice, Card, CardModel, Disk, DiskBus, DiskDevice, DomainDefinition,
-    Firmware, Graphics, GraphicsKind,
+    Firmware, Graphics, GraphicsKind, OnStorageError,
 };
 use crate::config::reader::{Choice, Document, TableReader};
 use crate::config::text::{AbsolutePath, ShortText};
@@ -92,6 +92,7 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
     let on_poweroff = table.choice("on-poweroff").unwrap_or(Action::Destroy);
     let on_reboot = table.choice("on-reboot").unwrap_or(Action::Restart);
     let on_crash = table.choice("on-crash").unwrap_or(Action::Restart);
+    let on_storage_error = table.choice("on-storage-error");
     let debug_exit = table.boolean("debug-exit").unwrap_or(false);
     let protected = table.boolean("protected").unwrap_or(false);
     let description = table.optional::<ShortText<DESCRIPTION_MAX>>("description", "the web shop").map(String::from);
@@ -119,6 +120,7 @@ fn domain(table: &mut TableReader<'_>, identity: &mut dyn Identity) -> Option<Do
         on_poweroff,
         on_reboot,
         on_crash,
+        on_storage_error,
         debug_exit,
         protected,
         description,
@@ -335,6 +337,7 @@ macro_rules! words {
 words! {
     Accelerator { "auto" => Auto, "kvm" => Kvm, "tcg" => Tcg }
     Action { "destroy" => Destroy, "restart" => Restart, "preserve" => Preserve }
+    OnStorageError { "pause" => Pause, "report" => Report }
     Firmware { "bios" => Bios, "uefi" => Uefi }
     BootDevice { "disk" => Disk, "cdrom" => Cdrom, "network" => Network }
     DiskDevice { "disk" => Disk, "cdrom" => Cdrom }

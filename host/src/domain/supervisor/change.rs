@@ -157,10 +157,13 @@ impl Loop<'_> {
                 if needs_host_network(&port) && !self.has_host_network() =>
             {
                 let because = "its hypervisor was started without the host's network, which this card needs".to_owned();
-                store::change(self.layout, &self.definition.name, &change)?;
-                self.run()?.changing = None;
-                self.record.save(self.layout)?;
-                Ok(Next::Answer(Answer::Later { because }))
+                self.later(&change, because)
+            }
+            (Change::AttachDisk { .. } | Change::Insert { .. }, Source::Disk(source))
+                if source.way.needs_host_network() && !self.has_host_network() =>
+            {
+                Err(Failure::conflict("its hypervisor was started without the host's network, which this disk needs")
+                    .hint("stop the domain, attach the disk and start it; or give the pool transport = \"served\""))
             }
             (_, source) => {
                 self.plug(source, &connected.monitor).await?;
@@ -169,13 +172,21 @@ impl Loop<'_> {
         }
     }
 
+    /// The change is made to what the domain starts with next.
+    fn later(&mut self, change: &Change, because: String) -> Result<Next> {
+        store::change(self.layout, &self.definition.name, change)?;
+        self.run()?.changing = None;
+        self.record.save(self.layout)?;
+        Ok(Next::Answer(Answer::Later { because }))
+    }
+
     /// Plugs in what was opened, and writes that down.
     async fn plug(&mut self, source: Source, monitor: &Monitor) -> Result<()> {
         let Changing { change, place, .. } = self.expect_changing()?;
         match (&change, source) {
             (Change::AttachDisk { disk }, Source::Disk(source)) => {
                 fault::point("attach.wired")?;
-                monitor.plug_disk(place, disk, source).await?;
+                monitor.plug_disk(place, disk, source, self.definition.on_storage_error).await?;
             }
             (Change::Insert { .. }, Source::Disk(source)) => monitor.insert(place, source).await?,
             (Change::AttachCard { card }, Source::Card(port)) => {

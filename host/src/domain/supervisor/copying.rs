@@ -25,7 +25,7 @@ use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
 use crate::hypervisor::qemu::qmp::copy::{Target, write_out};
 use crate::sandbox::protocol::AttachAccess;
-use crate::storage::Pool;
+use crate::storage::{Pool, Way};
 use crate::types::{SnapshotName, VolumeRef};
 
 /// A copy that is under way, in the domain's record before anything is done.
@@ -175,8 +175,17 @@ async fn copy(
 fn open(gate: &Gate, to: &[(usize, VolumeRef)]) -> Result<(Vec<Target>, Vec<File>)> {
     let (mut targets, mut images) = (Vec::new(), Vec::new());
     for (disk, volume) in to {
-        let mut source = Pool::open(gate, &volume.pool)?.attach(&volume.volume, AttachAccess::Exclusive)?;
-        let (Some((format, image)), None) = (source.chain.pop(), source.chain.pop()) else {
+        let source = Pool::open(gate, &volume.pool)?.attach(&volume.volume, AttachAccess::Exclusive)?;
+        let mut chain = match source.way {
+            Way::Files(chain) => chain,
+            Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) | Way::Served(_) => {
+                return Err(Failure::conflict(format!(
+                    "volume {volume} is no image file that a running disk is copied to"
+                ))
+                .hint("copy to a pool of files, or stop the domain first"));
+            }
+        };
+        let (Some((format, image)), None) = (chain.pop(), chain.pop()) else {
             return Err(Failure::conflict(format!("volume {volume} is not an empty one that stands alone")));
         };
         images.push(File::from(image.try_clone().context(|| "cannot copy a descriptor".to_owned())?));

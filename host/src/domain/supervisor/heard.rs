@@ -35,10 +35,7 @@ pub fn heard(event: &Event) -> Option<Happening> {
         Event::PoweredOff => Some(Happening::PoweredOff),
         Event::Rebooted => Some(Happening::Rebooted),
         Event::Panicked => Some(Happening::Crashed),
-        Event::StoppedOnError { disk } => {
-            tracing::error!(?disk, "the hypervisor stopped the guest on an I/O error");
-            Some(Happening::Paused)
-        }
+        Event::StoppedOnError { .. } => Some(Happening::Paused),
         Event::Paused => Some(Happening::Paused),
         Event::Resumed => Some(Happening::Resumed),
         // The loop sees to these itself. Of the end of the process that follows it hears too, and that is what counts.

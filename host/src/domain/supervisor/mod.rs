@@ -23,6 +23,7 @@ mod pause;
 mod request;
 mod run;
 mod saving;
+mod storage;
 mod undo;
 mod watch;
 
@@ -30,3 +31,4 @@ pub use change::Changing;
 pub use copying::Copying;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;
+pub use storage::{Storage, Trouble};

@@ -38,6 +38,10 @@ impl Loop<'_> {
         Asked { request, asker }: Asked,
         connected: &mut Connected,
     ) -> Result<Option<Ending>> {
+        // A guest that waits for its storage is paused already, and would go on by itself.
+        if request == Request::Pause {
+            self.storage_is_left_to(true);
+        }
         if let Err(answer) = self.admitted(&request) {
             asker.respond(answer);
             return Ok(None);
@@ -102,6 +106,7 @@ impl Loop<'_> {
                 self.follow(Happening::Paused, done, asker, connected).await
             }
             Request::Resume => {
+                self.storage_is_left_to(false);
                 let done = connected.monitor.resume().await;
                 self.follow(Happening::Resumed, done, asker, connected).await
             }

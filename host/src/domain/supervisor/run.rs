@@ -185,6 +185,7 @@ impl Life<'_> {
             held: false,
             places: Some(places.clone()),
             changing: None,
+            storage: super::Storage::default(),
         });
         self.record.memory = self.definition.memory;
         self.record.vcpus = self.definition.vcpus;

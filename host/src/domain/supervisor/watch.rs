@@ -18,6 +18,7 @@ use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
 use super::request::Patience;
+use super::storage::{self, Retry};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{EndReason, Record};
 use crate::domain::state::{Happening, Rules, Task, step};
@@ -93,6 +94,7 @@ impl<'a> Watcher<'a> {
             patience: None,
             start_again: false,
             job: None,
+            retry: None,
             hypervisor: self.hypervisor,
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
         };
@@ -130,6 +132,8 @@ pub(super) struct Loop<'a> {
     pub(super) start_again: bool,
     /// What goes on beside the loop.
     pub(super) job: Option<Job>,
+    /// The guest waits for its storage.
+    pub(super) retry: Option<Retry>,
     pub(super) hypervisor: Option<ProcessId>,
     /// Places for commands that are being served.
     clients: Arc<Semaphore>,
@@ -168,6 +172,7 @@ impl Loop<'_> {
                 }
                 self.settle_copying(connected).await?;
                 self.settle_change(connected).await?;
+                self.settle_storage(connected).await?;
                 let mut happening = self.settle_saving(connected).await?;
                 if happening.is_none() {
                     happening = missed(&connected.monitor).await?;
@@ -198,7 +203,12 @@ impl Loop<'_> {
                     }
                     // What a job does to the guest for a moment is none of its own doing.
                     Some(Event::Paused | Event::Resumed) if self.job.as_ref().is_some_and(|job| job.stills) => None,
-                    Some(event) => heard(&event),
+                    Some(event) => {
+                        if let Event::StoppedOnError { disk, why } = &event {
+                            self.storage_failed(*disk, why.clone());
+                        }
+                        heard(&event)
+                    }
                     None => {
                         monitor_open = false;
                         None
@@ -253,6 +263,10 @@ impl Loop<'_> {
                     None
                 }
                 never = filters.tend() => match never {},
+                () = storage::due(self.retry) => {
+                    self.retry_storage(&connected).await;
+                    None
+                }
                 () = until(self.patience.as_ref()) => {
                     if let Some(ending) = self.out_of_patience(&mut connected).await? {
                         return Ok(ending);

@@ -1,11 +1,12 @@
 //! What an operation brought forth: its answer to the asker, and what undoing it needs.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::{ImageFormat, ProcessId};
-use crate::types::{ByteSize, RelativePath};
+use crate::types::{ByteSize, DiskFormat, RelativePath};
 
 /// An image as its header and the file system tell (storage.wit, `images.image`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +72,22 @@ pub enum Outcome {
         path: PathBuf,
         before: ByteSize,
     },
-    ImageFilled {
-        facts: ImageFacts,
+    /// What a file looks like.
+    Format {
+        format: DiskFormat,
+    },
+    /// A disk that was copied, and is on disk; `size` is what a guest sees of it.
+    DiskCopied {
+        size: ByteSize,
+        allocated: ByteSize,
+    },
+    /// The same in a file that was made for it, told from a later one of that name as an image is.
+    DiskFile {
+        path: PathBuf,
+        device: u64,
+        inode: u64,
+        size: ByteSize,
+        allocated: ByteSize,
     },
     /// Moved aside to `aside`; removed for good when the ledger is sealed, moved back when it is undone.
     ImageSetAside {
@@ -111,6 +126,14 @@ pub enum Outcome {
     Process {
         process: ProcessId,
     },
+    /// A connection was opened, or would go, to `address`. `before`: where it went the last time, if that was another.
+    Connected {
+        address: SocketAddr,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<IpAddr>,
+    },
+    /// A secret's bytes are in the descriptor that came beside.
+    Revealed,
     /// A probe is over: its exit code (none: a signal ended it, or its time did), and the lines that it said, as they
     /// came.
     Probed {

@@ -1,11 +1,14 @@
 //! The acts themselves. Each file holds one family, with do and undo side by side.
 
+mod connection;
 mod dhcp;
 mod directory;
 mod firewall;
 mod image;
 pub(super) mod link;
 mod process;
+mod secret;
+mod serving;
 
 pub use firewall::PREFIX as FILTER_PREFIX;
 
@@ -31,7 +34,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
@@ -41,8 +45,13 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
+        Operation::ServingStart { .. } => serving::act(gate, operation),
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
+        }
+        Operation::ConnectionOpen { .. } | Operation::ConnectionResolve { .. } => connection::act(gate, operation),
+        Operation::SecretReveal { .. } | Operation::SecretSet { .. } | Operation::SecretDelete { .. } => {
+            secret::act(gate, operation, descriptors)
         }
     }
 }
@@ -60,15 +69,21 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
-        // What it wrote goes with the image that was made for it.
-        Operation::ImageFill { .. } => Ok(()),
+        // Never in a ledger.
+        Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -80,6 +95,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
+        Operation::ServingStart { .. } => serving::undo(operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
     }
 }
@@ -91,6 +107,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -98,7 +115,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
@@ -111,8 +128,14 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
-        | Operation::HypervisorProbe { .. } => Ok(()),
+        | Operation::HypervisorProbe { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Ok(()),
     }
 }
 
@@ -155,10 +178,17 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
-        | Operation::HypervisorProbe { .. } => Ok(None),
+        | Operation::HypervisorProbe { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Ok(None),
     }
 }

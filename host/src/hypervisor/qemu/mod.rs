@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod boot_sector;
+pub mod drivers;
 pub mod facts;
 pub mod prepare;
 pub mod probe;
@@ -16,12 +17,16 @@ pub mod qmp;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-pub use prepare::prepare;
+pub use arguments::served_socket;
+pub use prepare::{SERVED_DESCRIPTOR, prepare};
 
 /// The monitor's socket in the domain's folder.
 pub const QMP_SOCKET: &str = "qmp.sock";
 /// The first serial port's socket in the domain's folder: one client at a time, what is said without one is lost.
 pub const SERIAL_SOCKET: &str = "serial.sock";
+
+/// The folder, in the domain's, of the sockets at which disks are served to it.
+pub const SERVED_FOLDER: &str = "served";
 
 /// How much of the end of the log is looked at, in bytes.
 const LAST_WORDS_MAX: u64 = 4_096;

@@ -4,19 +4,21 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 
-use super::arguments::{CardPlan, DiskPlan, Plan, StartPlan, arguments};
-use super::{QMP_SOCKET, SERIAL_SOCKET};
+use super::arguments::{CardPlan, DiskPlan, Plan, StartPlan, WayPlan, arguments};
+use super::{QMP_SOCKET, SERIAL_SOCKET, SERVED_FOLDER};
 use crate::config::domain::Firmware;
 use crate::config::policy::HostSettings;
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::HypervisorCommand;
 use crate::hypervisor::{CardSource, ChosenAccelerator, FIRST_DESCRIPTOR, Launch, Prepared};
+use crate::storage::Way;
 use crate::sys::socket::listen_in;
+use crate::types::Secret;
 
 /// Where distributions put OVMF without Secure Boot: code, and the variables that a new domain starts with.
 const FIRMWARE: [(&str, &str); 5] = [
@@ -43,6 +45,9 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
     };
     let qmp = handed.over(socket(QMP_SOCKET)?);
     let serial = handed.over(socket(SERIAL_SOCKET)?);
+    // Always, and in this place: a disk that is plugged in later finds it there too.
+    let served = handed.over(served_folder(folder)?);
+    debug_assert_eq!(served, SERVED_DESCRIPTOR);
     let start = match (&definition.boot.kernel, definition.boot.firmware) {
         (Some(kernel), _) => StartPlan::Kernel {
             kernel: handed.over(readable(kernel, "kernel")?),
@@ -59,22 +64,40 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             StartPlan::Uefi { code: handed.over(code.into()), variables: handed.over(variables.into()) }
         }
     };
+    let speaks = disks.iter().any(|disk| disk.way.needs_host_network());
     let mut plans = Vec::with_capacity(disks.len());
     for (index, disk) in disks.into_iter().enumerate() {
-        let mut chain = Vec::with_capacity(disk.chain.len());
-        for (layer, (format, image)) in disk.chain.into_iter().enumerate() {
-            check_access(&image, layer > 0 || disk.read_only).map_err(|failure| {
-                failure.while_doing(format!("cannot use disk {} of {}", index + 1, definition.name))
-            })?;
-            chain.push((format, handed.over(image)));
-        }
-        plans.push(DiskPlan { chain, read_only: disk.read_only });
+        let read_only = disk.read_only;
+        let (way, secret) = match disk.way {
+            Way::Files(images) => {
+                let mut chain = Vec::with_capacity(images.len());
+                for (layer, (format, image)) in images.into_iter().enumerate() {
+                    check_access(&image, layer > 0 || read_only).map_err(|failure| {
+                        failure.while_doing(format!("cannot use disk {} of {}", index + 1, definition.name))
+                    })?;
+                    chain.push((format, handed.over(image)));
+                }
+                (WayPlan::Files(chain), None)
+            }
+            Way::Nfs(disk) => (WayPlan::Nfs(disk), None),
+            Way::Nbd(disk) => (WayPlan::Nbd(disk), None),
+            Way::Iscsi(disk) => {
+                let secret = match &disk.login {
+                    Some(login) => Some(handed.over(hidden(&login.password)?)),
+                    None => None,
+                };
+                (WayPlan::Iscsi(disk), secret)
+            }
+            Way::Served(disk) => (WayPlan::Served { folder: served, disk }, None),
+        };
+        plans.push(DiskPlan { way, read_only, secret });
     }
     // A restricted card without forwards reaches nothing outside of QEMU, and so needs no network of the host's.
-    let host_network = cards.iter().any(|card| match card {
-        CardSource::Tap { .. } => false,
-        CardSource::User { forwards, restricted, .. } => !restricted || !forwards.is_empty(),
-    });
+    let host_network = speaks
+        || cards.iter().any(|card| match card {
+            CardSource::Tap { .. } => false,
+            CardSource::User { forwards, restricted, .. } => !restricted || !forwards.is_empty(),
+        });
     let cards = cards
         .into_iter()
         .map(|card| match card {
@@ -96,6 +119,33 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
         memory: definition.max_memory,
     };
     Ok(Prepared { command, descriptors: handed.descriptors })
+}
+
+/// Which descriptor the folder of served disks is in QEMU.
+pub const SERVED_DESCRIPTOR: i32 = FIRST_DESCRIPTOR + 2;
+
+/// The folder whose sockets QEMU connects to. It has no way there but this descriptor: the domain's own folder is closed
+/// to it, and each socket is its user's alone.
+fn served_folder(folder: &Path) -> Result<OwnedFd> {
+    let path = folder.join(SERVED_FOLDER);
+    let saying = || format!("cannot make {}", path.display());
+    match std::fs::create_dir(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).context(saying),
+        Ok(()) | Err(_) => {}
+    }
+    // Whatever the umask: its user has to get through.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711)).context(saying)?;
+    rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .context(saying)
+}
+
+/// A password in memory, for QEMU to read once.
+fn hidden(password: &Secret) -> Result<OwnedFd> {
+    let saying = || "cannot hand a password to the hypervisor".to_owned();
+    let memory = rustix::fs::memfd_create("password", rustix::fs::MemfdFlags::CLOEXEC).context(saying)?;
+    let mut memory = File::from(memory);
+    memory.write_all(password.reveal()).context(saying)?;
+    Ok(memory.into())
 }
 
 /// Descriptors in the order of their numbers.

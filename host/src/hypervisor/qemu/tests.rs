@@ -1,5 +1,7 @@
 //! Real QEMU, by way of the gate: guests of one boot sector under software emulation.
 
+mod served;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -21,7 +23,7 @@ use crate::gate::operation::{ImageFormat, ProcessId};
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::hypervisor::{CardSource, ChosenAccelerator, Event, Launch, Places};
 use crate::layout::Layout;
-use crate::storage::BlockSource;
+use crate::storage::{BlockSource, Way};
 use crate::sys::process::{self, Exit};
 use crate::sys::socket::connect_in;
 use crate::types::{ByteSize, Spoofing};
@@ -72,6 +74,7 @@ impl Bench {
             on_poweroff: Action::Destroy,
             on_reboot: Action::Restart,
             on_crash: Action::Preserve,
+            on_storage_error: None,
             debug_exit: false,
             protected: false,
             description: None,
@@ -101,7 +104,7 @@ impl Bench {
     fn add_disk(&mut self, device: DiskDevice, chain: Vec<(ImageFormat, OwnedFd)>, read_only: bool) {
         let volume = format!("default/node{}", self.disks.len() + 1).parse().unwrap();
         self.definition.disks.push(Disk { volume, device, bus: DiskBus::Virtio, read_only });
-        self.disks.push(BlockSource { chain, read_only });
+        self.disks.push(BlockSource { way: Way::Files(chain), read_only });
     }
 
     fn boots(mut self, text: &str, then: Then) -> Self {
@@ -258,7 +261,7 @@ async fn the_process_holds_nothing_that_a_guest_could_use() {
     for entry in std::fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap() {
         let Ok(target) = std::fs::read_link(entry.unwrap().path()) else { continue };
         let target = target.to_string_lossy().into_owned();
-        let known = ["/dev/null", "socket:", "anon_inode:", "/memfd:", "hypervisor.log", "boot.raw"];
+        let known = ["/dev/null", "socket:", "anon_inode:", "/memfd:", "hypervisor.log", "boot.raw", "/node1/served"];
         assert!(known.iter().any(|part| target.contains(part)), "{target} is open");
     }
     monitor.quit().await.unwrap();

@@ -5,7 +5,7 @@ use crate::sandbox::protocol::{self, PluginError};
 use crate::sandbox::version::v0_1::exports::fief::network::mode;
 use crate::sandbox::version::v0_1::exports::fief::storage::{backend, fences, snapshots};
 use crate::sandbox::version::v0_1::fief::storage::images::Image;
-use crate::sandbox::version::v0_1::fief::storage::volumes::{Format, Holder, Preallocation, Volume};
+use crate::sandbox::version::v0_1::fief::storage::volumes::{Access, Format, Holder, Preallocation, Volume};
 use crate::sandbox::version::v0_1::fief::types::types::{self, Error, ErrorCode, Retry};
 
 pub(in crate::sandbox) fn format(format: operation::ImageFormat) -> Format {
@@ -104,6 +104,14 @@ pub(in crate::sandbox) fn image_snapshot(snapshot: snapshots::Snapshot) -> Snaps
     SnapshotFacts { name: snapshot.name, created: snapshot.created }
 }
 
+pub(in crate::sandbox) fn access(access: protocol::AttachAccess) -> Access {
+    match access {
+        protocol::AttachAccess::ReadOnly => Access::ReadOnly,
+        protocol::AttachAccess::Exclusive => Access::Exclusive,
+        protocol::AttachAccess::Handover => Access::Handover,
+    }
+}
+
 pub(in crate::sandbox) fn holder(holder: protocol::Holder) -> Holder {
     let protocol::Holder { host, name, domain, generation } = holder;
     Holder { host, name, domain, generation }
@@ -130,8 +138,9 @@ pub(in crate::sandbox) fn attachment(attachment: backend::Attachment) -> protoco
         backend::Attachment::Nfs(backend::NfsNode { server, port, share, path, format }) => {
             protocol::Attachment::Nfs { server, port, share, path, format: format_out(format) }
         }
-        backend::Attachment::Iscsi(backend::IscsiNode { portal, target, lun, user, password }) => {
-            protocol::Attachment::Iscsi { portal, target, lun, user, password }
+        backend::Attachment::Iscsi(node) => {
+            let backend::IscsiNode { portal, target, lun, initiator, header_digest, user, password } = node;
+            protocol::Attachment::Iscsi { portal, target, lun, initiator, header_digest, user, password }
         }
         backend::Attachment::Nbd(backend::NbdNode { address, export }) => protocol::Attachment::Nbd { address, export },
         backend::Attachment::Served => protocol::Attachment::Served,

@@ -4,11 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::{BootOrder, FIRST_DISKS, List, MORE_SATA, Plan, file_nodes, place, port_of, slot};
-use crate::config::domain::{BootDevice, Disk, DiskDevice};
+use super::{BootOrder, DiskPlan, FIRST_DISKS, List, MORE_SATA, Plan, WayPlan, file_nodes, place, port_of, slot};
+use crate::config::domain::{BootDevice, Disk, DiskDevice, OnStorageError};
 use crate::error::{Failure, Result};
 use crate::gate::operation::ImageFormat;
 use crate::hypervisor::places::{FIXED, in_port};
+use crate::storage::{IscsiDisk, NbdDisk, NfsDisk, Served};
 
 /// SATA ports of one controller.
 const PORTS: usize = 6;
@@ -26,13 +27,18 @@ pub(super) fn add(list: &mut List, plan: &Plan<'_>, order: &mut BootOrder) -> Re
     let mut controllers = 0;
     for (index, (disk, source)) in disks.iter().zip(&plan.disks).enumerate() {
         let seat = places.disk(&disk.volume)?;
-        for (_, descriptor) in &source.chain {
-            list.descriptor(*descriptor, &node(seat));
+        if let WayPlan::Files(chain) = &source.way {
+            for (_, descriptor) in chain {
+                list.descriptor(*descriptor, &node(seat));
+            }
         }
-        for node in nodes(seat, &source.chain, source.read_only) {
+        if let Some(descriptor) = source.secret {
+            list.json("-object", secret(seat, json!({"file": format!("/proc/self/fd/{descriptor}")})));
+        }
+        for node in nodes(seat, source)? {
             list.json("-blockdev", node);
         }
-        let mut device = device(seat, disk, source.read_only).map_err(|failure| {
+        let mut device = device(seat, disk, source, plan.definition.on_storage_error).map_err(|failure| {
             failure.while_doing(format!("disk {} of {} cannot be had", index + 1, plan.definition.name))
         })?;
         let class = match disk.device {
@@ -59,9 +65,134 @@ pub(super) fn add(list: &mut List, plan: &Plan<'_>, order: &mut BootOrder) -> Re
     Ok(())
 }
 
-/// The block nodes of a chain (top first; each with the number of its descriptor set), from the lowest up: a node is
-/// named by the one above it.
-pub(in crate::hypervisor::qemu) fn nodes(seat: usize, chain: &[(ImageFormat, i32)], read_only: bool) -> Vec<Value> {
+/// How long requests wait for a server that is gone, in seconds, before they fail: a serving sandbox that ended is
+/// replaced within one. Then `on-storage-error` says what follows.
+const RECONNECT_SECONDS: u32 = 60;
+/// How long a machine waits at its start for a server to greet it, in seconds.
+const OPEN_SECONDS: u32 = 30;
+/// How long a command to an iSCSI target may take before it is sent again, in seconds.
+const ISCSI_SECONDS: u32 = 30;
+
+/// The block nodes of a disk, from the lowest up: a node is named by the one above it.
+pub(in crate::hypervisor::qemu) fn nodes(seat: usize, plan: &DiskPlan) -> Result<Vec<Value>> {
+    match &plan.way {
+        WayPlan::Files(chain) => Ok(chain_nodes(seat, chain, plan.read_only)),
+        WayPlan::Nfs(disk) => Ok(over(seat, nfs(disk), disk.format, plan.read_only)),
+        WayPlan::Iscsi(disk) => Ok(over(seat, iscsi(seat, disk)?, ImageFormat::Raw, plan.read_only)),
+        WayPlan::Nbd(disk) => Ok(over(seat, nbd(disk), ImageFormat::Raw, plan.read_only)),
+        WayPlan::Served { folder, disk } => {
+            Ok(over(seat, served(seat, *folder, disk), ImageFormat::Raw, plan.read_only))
+        }
+    }
+}
+
+/// What speaks with a server, and the image format on top of it. Over a server that knows no formats there is a `raw`
+/// node all the same: what is below it can be exchanged while the guest runs.
+fn over(seat: usize, client: Value, format: ImageFormat, read_only: bool) -> Vec<Value> {
+    let [below, _] = client_nodes(seat);
+    let mut image = image_node(seat, &below, format, read_only);
+    match format {
+        ImageFormat::Raw => {}
+        ImageFormat::Qcow2 => image["backing"] = Value::Null,
+    }
+    vec![named(client, &below, read_only), image]
+}
+
+/// The nodes that speak with a server: one at a time, and the next one while the one before goes.
+pub(in crate::hypervisor::qemu) fn client_nodes(seat: usize) -> [String; 2] {
+    ["file", "more"].map(|name| format!("{}-{name}", node(seat)))
+}
+
+fn named(mut client: Value, name: &str, read_only: bool) -> Value {
+    client["node-name"] = name.into();
+    client["read-only"] = read_only.into();
+    client["discard"] = "unmap".into();
+    client
+}
+
+fn image_node(seat: usize, below: &str, format: ImageFormat, read_only: bool) -> Value {
+    json!({
+        "driver": format.as_str(), "node-name": node(seat), "file": below, "read-only": read_only, "discard": "unmap",
+    })
+}
+
+/// A disk's `raw` node, over that client.
+pub(in crate::hypervisor::qemu) fn raw_node(seat: usize, below: &str, read_only: bool) -> Value {
+    image_node(seat, below, ImageFormat::Raw, read_only)
+}
+
+/// A served disk's client, under that name.
+pub(in crate::hypervisor::qemu) fn served_node(
+    seat: usize,
+    folder: i32,
+    disk: &Served,
+    name: &str,
+    read_only: bool,
+) -> Value {
+    named(served(seat, folder, disk), name, read_only)
+}
+
+fn nfs(disk: &NfsDisk) -> Value {
+    let path = format!("{}/{}", disk.share.trim_end_matches('/'), disk.path);
+    let mut node = json!({"driver": "nfs", "server": {"type": "inet", "host": disk.server}, "path": path});
+    for (key, id) in [("user", disk.user), ("group", disk.group)] {
+        if let Some(id) = id {
+            node[key] = id.into();
+        }
+    }
+    node
+}
+
+fn iscsi(seat: usize, disk: &IscsiDisk) -> Result<Value> {
+    let mut node = json!({
+        "driver": "iscsi", "transport": "tcp", "portal": disk.portal, "target": disk.target, "lun": disk.lun,
+        "header-digest": if disk.header_digest { "crc32c" } else { "none" }, "timeout": ISCSI_SECONDS,
+    });
+    if let Some(name) = &disk.initiator {
+        node["initiator-name"] = name.as_str().into();
+    }
+    if let Some(login) = &disk.login {
+        node["user"] = login.user.as_str().into();
+        node["password-secret"] = secret_id(seat).into();
+    }
+    Ok(node)
+}
+
+fn nbd(disk: &NbdDisk) -> Value {
+    let (host, port) = (disk.server.ip().to_string(), disk.server.port().to_string());
+    json!({
+        "driver": "nbd", "server": {"type": "inet", "host": host, "port": port}, "export": disk.export,
+        "reconnect-delay": RECONNECT_SECONDS, "open-timeout": OPEN_SECONDS,
+    })
+}
+
+fn served(seat: usize, folder: i32, disk: &Served) -> Value {
+    json!({
+        "driver": "nbd", "server": {"type": "unix", "path": format!("/proc/self/fd/{folder}/{}", socket(seat))},
+        "export": disk.export(), "reconnect-delay": RECONNECT_SECONDS, "open-timeout": OPEN_SECONDS,
+    })
+}
+
+/// The socket of the disk in a place, in the folder of those that are served.
+pub fn socket(seat: usize) -> String {
+    format!("{}.sock", node(seat))
+}
+
+pub(in crate::hypervisor::qemu) fn secret_id(seat: usize) -> String {
+    format!("{}-secret", node(seat))
+}
+
+/// The object that holds the password of the disk in a place. `data` says where QEMU finds it.
+pub(in crate::hypervisor::qemu) fn secret(seat: usize, data: Value) -> Value {
+    let mut object = json!({"qom-type": "secret", "id": secret_id(seat)});
+    if let (Value::Object(object), Value::Object(data)) = (&mut object, data) {
+        object.extend(data);
+    }
+    object
+}
+
+/// Those of a chain (top first; each with the number of its descriptor set).
+fn chain_nodes(seat: usize, chain: &[(ImageFormat, i32)], read_only: bool) -> Vec<Value> {
     let top = node(seat);
     let below = |layer: usize| if layer == 0 { top.clone() } else { format!("{top}-below{layer}") };
     let layers = chain.iter().enumerate().rev();
@@ -74,13 +205,18 @@ pub(in crate::hypervisor::qemu) fn nodes(seat: usize, chain: &[(ImageFormat, i32
 }
 
 /// The device, without its place.
-pub(in crate::hypervisor::qemu) fn device(seat: usize, disk: &Disk, read_only: bool) -> Result<Value> {
+pub(in crate::hypervisor::qemu) fn device(
+    seat: usize,
+    disk: &Disk,
+    plan: &DiskPlan,
+    on_error: Option<OnStorageError>,
+) -> Result<Value> {
     let driver = match (disk.device, in_port(disk.device, disk.bus)) {
         (DiskDevice::Cdrom, _) => "ide-cd",
         (DiskDevice::Disk, false) => "ide-hd",
         (DiskDevice::Disk, true) => "virtio-blk-pci",
     };
-    if driver == "ide-hd" && read_only {
+    if driver == "ide-hd" && plan.read_only {
         return Err(Failure::usage("it is read-only, and SATA has no read-only disks")
             .hint("write bus = \"virtio\", or device = \"cdrom\""));
     }
@@ -88,9 +224,9 @@ pub(in crate::hypervisor::qemu) fn device(seat: usize, disk: &Disk, read_only: b
     match disk.device {
         DiskDevice::Cdrom => {}
         DiskDevice::Disk => {
-            // A full pool stops the guest until there is room; other errors are the guest's to deal with.
-            device["werror"] = "enospc".into();
-            device["rerror"] = "report".into();
+            let [write, read] = errors(on_error, &plan.way);
+            device["werror"] = write.into();
+            device["rerror"] = read.into();
             let name = disk.volume.volume.as_str();
             if name.len() <= SERIAL_MAX {
                 device["serial"] = name.into();
@@ -98,6 +234,17 @@ pub(in crate::hypervisor::qemu) fn device(seat: usize, disk: &Disk, read_only: b
         }
     }
     Ok(device)
+}
+
+/// What QEMU does about a write, and a read, that failed.
+fn errors(on_error: Option<OnStorageError>, way: &WayPlan) -> [&'static str; 2] {
+    match (on_error, way) {
+        (Some(OnStorageError::Pause), _) => ["stop", "stop"],
+        (Some(OnStorageError::Report), _) => ["report", "report"],
+        // A full pool stops the guest until there is room; a broken disk of this host does not mend by itself.
+        (None, WayPlan::Files(_)) => ["enospc", "report"],
+        (None, WayPlan::Nfs(_) | WayPlan::Iscsi(_) | WayPlan::Nbd(_) | WayPlan::Served { .. }) => ["stop", "stop"],
+    }
 }
 
 /// The bus of a SATA disk or drive, the controllers up to its own added before it.

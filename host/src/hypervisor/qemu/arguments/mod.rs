@@ -25,9 +25,10 @@ mod disk;
 use serde_json::{Value, json};
 
 pub(super) use card::{device as card_device, device_id as card_id, id as card_netdev_id, netdev, port as card_port};
+pub use disk::socket as served_socket;
 pub(super) use disk::{
-    device as disk_device, device_id as disk_id, disk_of_node, node as disk_node, nodes as disk_nodes,
-    port as disk_port,
+    client_nodes as served_nodes, device as disk_device, device_id as disk_id, disk_of_node, node as disk_node,
+    nodes as disk_nodes, port as disk_port, raw_node, secret as disk_secret, secret_id as disk_secret_id, served_node,
 };
 
 use crate::config::domain::{Action, BootDevice, DomainDefinition, GraphicsKind};
@@ -35,6 +36,7 @@ use crate::error::{Failure, Result};
 use crate::gate::operation::ImageFormat;
 use crate::hypervisor::{ChosenAccelerator, Device, Places};
 use crate::sandbox::protocol::Forward;
+use crate::storage::{IscsiDisk, NbdDisk, NfsDisk, Served};
 use crate::types::ByteSize;
 
 /// All that the arguments say; descriptors as the numbers that they will have in QEMU.
@@ -53,11 +55,27 @@ pub struct Plan<'a> {
     pub incoming: bool,
 }
 
-/// A disk's image and those it stands on, top first. All but a writable top are opened for reading only.
 #[derive(Debug)]
 pub struct DiskPlan {
-    pub chain: Vec<(ImageFormat, i32)>,
+    pub way: WayPlan,
     pub read_only: bool,
+    /// A file that holds a password.
+    pub secret: Option<i32>,
+}
+
+/// How QEMU comes to a disk's bytes.
+#[derive(Debug)]
+pub enum WayPlan {
+    /// An image and those it stands on, top first. All but a writable top are opened for reading only.
+    Files(Vec<(ImageFormat, i32)>),
+    Nfs(NfsDisk),
+    Iscsi(IscsiDisk),
+    Nbd(NbdDisk),
+    /// The folder that its socket lies in, as a descriptor.
+    Served {
+        folder: i32,
+        disk: Served,
+    },
 }
 
 #[derive(Debug)]

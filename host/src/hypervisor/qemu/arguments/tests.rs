@@ -1,9 +1,10 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::config::domain::{Boot, Card, CardModel, Disk, DiskBus, DiskDevice, Firmware, Graphics};
+use crate::config::domain::{Boot, Card, CardModel, Disk, DiskBus, DiskDevice, Firmware, Graphics, OnStorageError};
 use crate::sandbox::protocol::Protocol;
-use crate::types::{MacAddress, Spoofing};
+use crate::storage::Login;
+use crate::types::{MacAddress, Secret, Spoofing};
 
 fn definition() -> DomainDefinition {
     DomainDefinition {
@@ -18,6 +19,7 @@ fn definition() -> DomainDefinition {
         on_poweroff: Action::Destroy,
         on_reboot: Action::Restart,
         on_crash: Action::Restart,
+        on_storage_error: None,
         debug_exit: false,
         protected: false,
         description: None,
@@ -60,7 +62,7 @@ fn card(model: CardModel, last: u8) -> Card {
 }
 
 fn writable(chain: &[(ImageFormat, i32)]) -> DiskPlan {
-    DiskPlan { chain: chain.to_vec(), read_only: false }
+    DiskPlan { way: WayPlan::Files(chain.to_vec()), read_only: false, secret: None }
 }
 
 fn plan(definition: &DomainDefinition) -> Plan<'_> {
@@ -113,8 +115,10 @@ fn a_disk_boots_from_uefi_on_kvm() {
     let mut plan = plan(&definition);
     plan.accelerator = ChosenAccelerator::Kvm;
     plan.start = StartPlan::Uefi { code: 12, variables: 13 };
-    plan.disks =
-        vec![writable(&[(ImageFormat::Raw, 14)]), DiskPlan { chain: vec![(ImageFormat::Raw, 15)], read_only: true }];
+    plan.disks = vec![
+        writable(&[(ImageFormat::Raw, 14)]),
+        DiskPlan { way: WayPlan::Files(vec![(ImageFormat::Raw, 15)]), read_only: true, secret: None },
+    ];
     insta::assert_snapshot!(shown(&plan));
 }
 
@@ -220,7 +224,8 @@ fn what_the_machine_cannot_have_is_refused() {
     let mut definition = definition();
     definition.disks = vec![disk(DiskDevice::Disk, DiskBus::Sata)];
     let mut read_only = plan(&definition);
-    read_only.disks = vec![DiskPlan { chain: vec![(ImageFormat::Raw, 12)], read_only: true }];
+    read_only.disks =
+        vec![DiskPlan { way: WayPlan::Files(vec![(ImageFormat::Raw, 12)]), read_only: true, secret: None }];
     let failure = arguments(&read_only).unwrap_err();
     assert_eq!(failure.kind, crate::error::Kind::Usage);
     assert!(failure.hint.is_some());
@@ -277,4 +282,74 @@ fn a_block_node_tells_its_disk() {
     assert_eq!(disk_of_node("disk1-below1"), Some(1));
     assert_eq!(disk_of_node("firmware-code"), None);
     assert_eq!(disk_of_node("diskette"), None);
+}
+
+fn nodes_of(way: WayPlan, secret: Option<i32>, read_only: bool) -> String {
+    let mut definition = definition();
+    definition.disks = vec![Disk { read_only, ..disk(DiskDevice::Disk, DiskBus::Virtio) }];
+    let mut plan = plan(&definition);
+    plan.disks = vec![DiskPlan { way, read_only, secret }];
+    let all = shown(&plan);
+    let ours = |line: &&str| line.contains("disk0") && !line.contains("pcie-root-port");
+    all.lines().filter(ours).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_disk_on_an_nfs_server_is_reached_by_qemus_own_client() {
+    let disk = NfsDisk {
+        server: "192.0.2.7".into(),
+        share: "/export/".into(),
+        path: "sub/node1.qcow2".into(),
+        user: Some(65_534),
+        group: Some(65_534),
+        format: ImageFormat::Qcow2,
+    };
+    insta::assert_snapshot!(nodes_of(WayPlan::Nfs(disk), None, false));
+}
+
+#[test]
+fn a_password_of_an_iscsi_target_is_an_object_that_reads_a_descriptor() {
+    let login = Login { user: "alice".into(), password: Secret::new(b"secret123456".to_vec()) };
+    let disk = IscsiDisk {
+        portal: "192.0.2.8:3260".into(),
+        target: "iqn.2024-01.test:disk1".into(),
+        lun: 1,
+        initiator: Some("iqn.2026-01.fief:host".into()),
+        login: Some(login),
+        header_digest: true,
+    };
+    let shown = nodes_of(WayPlan::Iscsi(disk), Some(15), false);
+    assert!(!shown.contains("secret123456"));
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_disk_on_an_nbd_server_is_reached_by_its_address() {
+    let disk = NbdDisk { server: "[2001:db8::7]:10809".parse().unwrap(), export: "node1".into() };
+    let shown = nodes_of(WayPlan::Nbd(disk), None, false);
+    assert!(
+        shown.contains(r#""export":"node1""#) && shown.contains(r#""host":"2001:db8::7","port":"10809""#),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_served_disk_is_read_at_a_socket_of_its_own_and_can_be_exchanged_below_its_raw_node() {
+    let disk = Served { volume: "node1".parse().unwrap(), generation: 7 };
+    insta::assert_snapshot!(nodes_of(WayPlan::Served { folder: 12, disk }, None, true));
+}
+
+#[test]
+fn what_a_failed_request_does_follows_the_definition_and_the_way() {
+    let served = || WayPlan::Served { folder: 12, disk: Served { volume: "a".parse().unwrap(), generation: 1 } };
+    let of = |on_error, way| {
+        let plan = DiskPlan { way, read_only: false, secret: None };
+        let device = disk_device(0, &disk(DiskDevice::Disk, DiskBus::Virtio), &plan, on_error).unwrap();
+        format!("{} {}", device["werror"].as_str().unwrap(), device["rerror"].as_str().unwrap())
+    };
+    let files = || WayPlan::Files(vec![(ImageFormat::Raw, 12)]);
+    assert_eq!(of(None, files()), "enospc report");
+    assert_eq!(of(None, served()), "stop stop");
+    assert_eq!(of(Some(OnStorageError::Pause), files()), "stop stop");
+    assert_eq!(of(Some(OnStorageError::Report), served()), "report report");
 }

@@ -65,6 +65,10 @@ commands! {
     "blockdev-close-tray" CloseTray { id: String } -> IgnoredAny;
     "blockdev-remove-medium" RemoveMedium { id: String } -> IgnoredAny;
     "blockdev-insert-medium" InsertMedium { id: String, node_name: String } -> IgnoredAny;
+    "object-add" ObjectAdd { #[serde(flatten)] object: Value } -> IgnoredAny;
+    "object-del" ObjectDel { id: String } -> IgnoredAny;
+    "block_resize" BlockResize { node_name: String, size: u64 } -> IgnoredAny;
+    "blockdev-reopen" BlockdevReopen { options: Vec<Value> } -> IgnoredAny;
     "netdev_add" NetdevAdd { #[serde(flatten)] netdev: Value } -> IgnoredAny;
     "netdev_del" NetdevDel { id: String } -> IgnoredAny;
     "device_add" DeviceAdd { #[serde(flatten)] device: Value } -> IgnoredAny;
@@ -118,6 +122,7 @@ pub(super) struct Drive {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Node {
     pub(super) node_name: Option<String>,
+    pub(super) ro: bool,
 }
 
 /// `JobInfo` (qapi/job.json).

@@ -12,20 +12,24 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Monitor, command};
-use crate::config::domain::{Action, Card, Disk};
+use crate::config::domain::{Action, Card, Disk, OnStorageError};
 use crate::error::{Failure, Kind, Result};
-use crate::hypervisor::qemu::arguments::{self, CardPlan};
+use crate::hypervisor::qemu::SERVED_DESCRIPTOR;
+use crate::hypervisor::qemu::arguments::{self, CardPlan, DiskPlan, WayPlan};
 use crate::hypervisor::{CardSource, Device};
-use crate::storage::BlockSource;
+use crate::storage::{BlockSource, Way};
 use crate::types::ByteSize;
 
 /// Between two looks at whether a guest has let something go.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long QEMU may take to let go of the image of a device that is gone: it waits for what the guest last wrote.
 const FREED_WITHIN: Duration = Duration::from_secs(4);
+/// How long it may take to reach a server for a disk that is plugged in.
+pub(super) const OPENED_WITHIN: Duration = Duration::from_secs(40);
 
 impl Monitor {
     /// `balloon`: what the guest is to have. It gives back, or takes, as fast as it can; a guest without the driver has all.
@@ -52,10 +56,16 @@ impl Monitor {
     }
 
     /// Plugs a virtio disk into the port of that number. After a failure nothing of it is left.
-    pub async fn plug_disk(&self, port: usize, disk: &Disk, source: BlockSource) -> Result<()> {
+    pub async fn plug_disk(
+        &self,
+        port: usize,
+        disk: &Disk,
+        source: BlockSource,
+        on_error: Option<OnStorageError>,
+    ) -> Result<()> {
         let plugged = async {
-            let mut device = arguments::disk_device(port, disk, source.read_only)?;
-            self.add_nodes(port, source).await?;
+            let plan = self.add_nodes(port, source).await?;
+            let mut device = arguments::disk_device(port, disk, &plan, on_error)?;
             device["bus"] = arguments::disk_port(port).into();
             self.execute(&command::DeviceAdd { device }, None).await.map(drop)
         };
@@ -134,7 +144,7 @@ impl Monitor {
     pub async fn insert(&self, place: usize, source: BlockSource) -> Result<()> {
         let id = id(Device::Disk(place));
         let inserted = async {
-            self.add_nodes(place, source).await?;
+            self.add_nodes(place, source).await.map(drop)?;
             self.execute(&command::OpenTray { id: id.clone(), force: true }, None).await?;
             let node_name = arguments::disk_node(place);
             self.execute(&command::InsertMedium { id: id.clone(), node_name }, None).await?;
@@ -178,19 +188,38 @@ impl Monitor {
         all.into_iter().find(named).ok_or_else(|| Failure::other(format!("the machine has no drive {id}")))
     }
 
-    async fn add_nodes(&self, place: usize, source: BlockSource) -> Result<()> {
-        let mut chain = Vec::with_capacity(source.chain.len());
-        for (format, descriptor) in source.chain {
-            let opaque = arguments::disk_node(place);
-            let descriptor: OwnedFd = descriptor;
-            let set = self.execute(&command::AddNamedFd { opaque }, Some(descriptor)).await?.fdset_id;
-            let set = i32::try_from(set).map_err(|_| Failure::other("the hypervisor has too many descriptors"))?;
-            chain.push((format, set));
+    async fn add_nodes(&self, place: usize, source: BlockSource) -> Result<DiskPlan> {
+        let way = match source.way {
+            Way::Files(images) => {
+                let mut chain = Vec::with_capacity(images.len());
+                for (format, descriptor) in images {
+                    let opaque = arguments::disk_node(place);
+                    let descriptor: OwnedFd = descriptor;
+                    let set = self.execute(&command::AddNamedFd { opaque }, Some(descriptor)).await?.fdset_id;
+                    let set =
+                        i32::try_from(set).map_err(|_| Failure::other("the hypervisor has too many descriptors"))?;
+                    chain.push((format, set));
+                }
+                WayPlan::Files(chain)
+            }
+            Way::Nfs(disk) => WayPlan::Nfs(disk),
+            Way::Nbd(disk) => WayPlan::Nbd(disk),
+            Way::Iscsi(disk) => {
+                if let Some(login) = &disk.login {
+                    let data = json!({"data": base64(login.password.reveal()), "format": "base64"});
+                    let object = arguments::disk_secret(place, data);
+                    self.execute(&command::ObjectAdd { object }, None).await?;
+                }
+                WayPlan::Iscsi(disk)
+            }
+            Way::Served(disk) => WayPlan::Served { folder: SERVED_DESCRIPTOR, disk },
+        };
+        let plan = DiskPlan { way, read_only: source.read_only, secret: None };
+        for node in arguments::disk_nodes(place, &plan)? {
+            // One that speaks with a server answers once that has greeted it.
+            self.execute_within(&command::BlockdevAdd { node }, None, OPENED_WITHIN).await?;
         }
-        for node in arguments::disk_nodes(place, &chain, source.read_only) {
-            self.execute(&command::BlockdevAdd { node }, None).await?;
-        }
-        Ok(())
+        Ok(plan)
     }
 
     async fn forget_nodes(&self, place: usize) -> Result<()> {
@@ -215,6 +244,8 @@ impl Monitor {
                 Some(_) | None => {}
             }
         }
+        // Most disks have none.
+        let _ = self.execute(&command::ObjectDel { id: arguments::disk_secret_id(place) }, None).await;
         let node = arguments::disk_node(place);
         for set in self.execute(&command::QueryFdsets {}, None).await? {
             if set.fds.iter().any(|fd| fd.opaque.as_ref() == Some(&node)) {
@@ -230,6 +261,20 @@ impl Monitor {
             Ok(_) | Err(_) => Ok(()),
         }
     }
+}
+
+/// RFC 4648, 4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let number = three.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for at in 0..4 {
+            let letter = (number >> (18 - 6 * at)) & 63;
+            text.push(if at > three.len() { '=' } else { char::from(LETTERS[letter as usize]) });
+        }
+    }
+    text
 }
 
 fn id(device: Device) -> String {

@@ -12,6 +12,7 @@ mod command;
 mod connection;
 pub mod copy;
 mod device;
+mod grow;
 mod state;
 mod wire;
 

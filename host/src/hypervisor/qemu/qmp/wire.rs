@@ -129,9 +129,13 @@ fn event(name: &str, data: &Value) -> Option<Event> {
         "RESET" => (text("reason") == "guest-reset").then_some(Event::Rebooted),
         "GUEST_PANICKED" => Some(Event::Panicked),
         "DEVICE_DELETED" => device_of_id(text("device")).map(Event::Unplugged),
-        "BLOCK_IO_ERROR" => {
-            (text("action") == "stop").then(|| Event::StoppedOnError { disk: disk_of_node(text("node-name")) })
-        }
+        "BLOCK_IO_ERROR" => (text("action") == "stop").then(|| Event::StoppedOnError {
+            disk: disk_of_node(text("node-name")),
+            why: match data.get("nospace").and_then(Value::as_bool) {
+                Some(true) => "no room is left".to_owned(),
+                Some(false) | None => printable(text("reason")),
+            },
+        }),
         "STOP" => Some(Event::Paused),
         "RESUME" => Some(Event::Resumed),
         _ => None,
@@ -153,7 +157,11 @@ mod tests {
             (r#"{"event":"GUEST_PANICKED","data":{"action":"pause"}}"#, Some(Event::Panicked)),
             (
                 r#"{"event":"BLOCK_IO_ERROR","data":{"device":"","node-name":"disk3","action":"stop","nospace":true}}"#,
-                Some(Event::StoppedOnError { disk: Some(3) }),
+                Some(Event::StoppedOnError { disk: Some(3), why: "no room is left".into() }),
+            ),
+            (
+                r#"{"event":"BLOCK_IO_ERROR","data":{"node-name":"disk4","action":"stop","reason":"Input/output error"}}"#,
+                Some(Event::StoppedOnError { disk: Some(4), why: "Input/output error".into() }),
             ),
             (r#"{"event":"BLOCK_IO_ERROR","data":{"node-name":"disk3","action":"report"}}"#, None),
             (r#"{"event":"STOP"}"#, Some(Event::Paused)),

@@ -1,0 +1,44 @@
+//! A disk that became larger while its guest runs.
+//!
+//! NBD has no word for a new size: a client learns it when it connects. So a served disk gets a second connection, which
+//! takes the place of the first below the disk's `raw` node while nothing is on its way:
+//!
+//! ```text
+//!   disk0 ─▸ disk0-file          blockdev-add disk0-more ─▸ reopen disk0 over it ─▸ block_resize ─▸ blockdev-del disk0-file
+//! ```
+
+use super::{Monitor, command};
+use crate::error::{Failure, Result};
+use crate::hypervisor::qemu::SERVED_DESCRIPTOR;
+use crate::hypervisor::qemu::arguments;
+use crate::storage::Served;
+use crate::types::ByteSize;
+
+impl Monitor {
+    /// `block_resize`: an image that QEMU has open is made larger, or was by others, and its guest is told.
+    pub async fn grow(&self, place: usize, size: ByteSize) -> Result<()> {
+        let resize = command::BlockResize { node_name: arguments::disk_node(place), size: size.bytes() };
+        self.execute_within(&resize, None, super::device::OPENED_WITHIN).await.map(drop)
+    }
+
+    /// The same for a disk that is served and has that size already.
+    pub async fn grow_served(&self, place: usize, disk: &Served, size: ByteSize) -> Result<()> {
+        let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
+        let named = |name: &str| all.iter().find(|node| node.node_name.as_deref() == Some(name));
+        let top = named(&arguments::disk_node(place)).ok_or_else(|| Failure::other("the machine has no such disk"))?;
+        let [one, other] = arguments::served_nodes(place);
+        let (old, new) = if named(&one).is_some() { (one, other) } else { (other, one) };
+        // Left by a supervisor that was killed here.
+        if named(&new).is_some() {
+            self.execute(&command::BlockdevDel { node_name: new.clone() }, None).await?;
+        }
+        let node = arguments::served_node(place, SERVED_DESCRIPTOR, disk, &new, top.ro);
+        self.execute_within(&command::BlockdevAdd { node }, None, super::device::OPENED_WITHIN).await?;
+        let options = vec![arguments::raw_node(place, &new, top.ro)];
+        let exchanged = self.execute(&command::BlockdevReopen { options }, None).await;
+        let gone = if exchanged.is_ok() { old } else { new };
+        self.execute(&command::BlockdevDel { node_name: gone }, None).await?;
+        exchanged?;
+        self.grow(place, size).await
+    }
+}
