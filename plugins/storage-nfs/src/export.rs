@@ -52,7 +52,7 @@ impl<W: Wire + Clone> Export<W> {
             match Session::open(wire.clone(), identity, owner, slots).await {
                 Ok(session) => {
                     let root = session.root().await.map_err(|trouble| unreadable(settings, trouble))?;
-                    return Export::below(settings, Files::V4(session), root, &settings.share).await;
+                    return Export::below(settings, Files::V4(Box::new(session)), root, &settings.share).await;
                 }
                 Err(Trouble::Final(old)) if old.code == ErrorCode::Unsupported && settings.version == Version::Auto => {
                     if settings.mount_port.is_none() {

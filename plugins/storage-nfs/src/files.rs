@@ -11,7 +11,7 @@ use crate::{v3, v4};
 
 pub(crate) enum Files<W> {
     V3(v3::client::Client<W>),
-    V4(Session<W>),
+    V4(Box<Session<W>>),
 }
 
 /// A file that is open until it is closed. v3 knows of no such thing.

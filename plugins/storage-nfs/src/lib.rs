@@ -50,14 +50,15 @@ pub use crate::device::Device;
 use crate::export::with;
 use crate::lease::Record;
 pub use crate::settings::{Connections, Settings, Transport, Version};
+use crate::settings::{MOUNT, SERVER};
 
 fief_sdk::plugin! {
     storage: StorageNfs with clones, fences, block(Device);
     id: "storage-nfs",
     summary: "volumes as raw and qcow2 image files on an NFS server (4.1, or 3)",
     permissions: [
-        Permission::connect("{server}:{port}", "reads and writes the image files on the NFS server"),
-        Permission::connect("{server}:{mount-port}", "asks an NFS 3 server for the handle of its exported folder"),
+        Permission::connect(SERVER, "{server}:{port}", "reads and writes the image files on the NFS server"),
+        Permission::connect(MOUNT, "{server}:{mount-port}", "asks an NFS 3 server for the handle of its exported folder"),
     ],
 }
 

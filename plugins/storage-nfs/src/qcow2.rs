@@ -40,7 +40,15 @@ pub(crate) struct Header {
 }
 
 /// Parts of a new image, by where they are, and how long its file is.
-pub(crate) fn new(size: u64) -> Result<(Vec<(u64, Vec<u8>)>, u64)> {
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) parts: Vec<(u64, Vec<u8>)>,
+    pub(crate) length: u64,
+}
+
+/// # Errors
+/// `invalid`: no image is that large.
+pub(crate) fn new(size: u64) -> Result<New> {
     if size > LARGEST {
         return Err(Error::invalid(format!("a qcow2 image has at most {LARGEST} bytes")));
     }
@@ -65,7 +73,8 @@ pub(crate) fn new(size: u64) -> Result<(Vec<(u64, Vec<u8>)>, u64)> {
     word(LENGTH as u32);
     [0; 2].into_iter().for_each(&mut word); // no extensions
     let counts = (0..clusters).flat_map(|_| 1u16.to_be_bytes()).collect();
-    Ok((vec![(0, header), (CLUSTER, (2 * CLUSTER).to_be_bytes().to_vec()), (2 * CLUSTER, counts)], clusters * CLUSTER))
+    let table = (2 * CLUSTER).to_be_bytes().to_vec();
+    Ok(New { parts: vec![(0, header), (CLUSTER, table), (2 * CLUSTER, counts)], length: clusters * CLUSTER })
 }
 
 impl Header {
@@ -131,7 +140,7 @@ mod tests {
     use super::*;
 
     fn image(size: u64) -> Vec<u8> {
-        let (parts, length) = new(size).unwrap();
+        let New { parts, length } = new(size).unwrap();
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
         for (at, part) in parts {
             let at = usize::try_from(at).unwrap();

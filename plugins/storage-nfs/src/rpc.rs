@@ -137,7 +137,7 @@ impl Records {
     ///
     /// # Errors
     /// It would be longer than a record may be. The stream is of no more use.
-    pub fn next(&mut self) -> Decoded<Option<Vec<u8>>> {
+    pub fn take(&mut self) -> Decoded<Option<Vec<u8>>> {
         loop {
             let mut rest = Decoder::new(self.buffer.get(self.start..).unwrap_or_default());
             let Ok(mark) = rest.u32() else { return Ok(None) };
@@ -208,10 +208,10 @@ mod tests {
         let mut records = Records::new(100);
         records.push(&fragment(&[1; 60], false));
         records.push(&(LAST | 41).to_be_bytes());
-        assert!(records.next().is_err());
+        assert!(records.take().is_err());
         let mut endless = Records::new(100);
         (0..=MOST_FRAGMENTS).for_each(|_| endless.push(&fragment(&[], false)));
-        assert!(endless.next().is_err());
+        assert!(endless.take().is_err());
     }
 
     proptest! {
@@ -227,7 +227,7 @@ mod tests {
             let mut seen = Vec::new();
             for part in stream.chunks(cut) {
                 reader.push(part);
-                while let Some(record) = reader.next().unwrap() {
+                while let Some(record) = reader.take().unwrap() {
                     seen.push(record);
                 }
             }
@@ -239,7 +239,7 @@ mod tests {
             let _ = results(&bytes);
             let mut records = Records::new(64);
             records.push(&bytes);
-            while let Ok(Some(_)) = records.next() {}
+            while let Ok(Some(_)) = records.take() {}
         }
     }
 }

@@ -167,7 +167,7 @@ impl<W: Wire> Export<W> {
                 if spec.preallocation == Preallocation::Full {
                     return Err(Error::unsupported("a qcow2 volume on NFS is sparse; a raw one can be full").into());
                 }
-                let (parts, length) = qcow2::new(size)?;
+                let qcow2::New { parts, length } = qcow2::new(size)?;
                 self.files.set_size(new, length).await?;
                 for (at, part) in parts {
                     self.files.write_all(new, at, &part).await?;

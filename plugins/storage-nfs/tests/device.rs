@@ -1,4 +1,5 @@
 //! Volumes that are served, on a real server, natively: the same code as in the sandbox.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::FileExt;

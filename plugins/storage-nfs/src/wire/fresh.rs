@@ -22,7 +22,7 @@ impl Fresh {
     }
 
     fn take(&self) -> Result<Option<Vec<u8>>> {
-        self.records.borrow_mut().next().map_err(|malformed| Error::unreachable(malformed.to_string()))
+        self.records.borrow_mut().take().map_err(|malformed| Error::unreachable(malformed.to_string()))
     }
 }
 

@@ -170,7 +170,7 @@ impl Many {
     async fn read(&self, link: &Link, stream: &Fresh) -> String {
         loop {
             loop {
-                let next = stream.records.borrow_mut().next();
+                let next = stream.records.borrow_mut().take();
                 match next {
                     Ok(Some(record)) => {
                         let Ok(number) = xid(&record) else { return "it sent an empty record".into() };

@@ -47,7 +47,7 @@ impl Plain {
             }
             records.push(&bytes);
             loop {
-                match records.next() {
+                match records.take() {
                     // An answer to an earlier attempt is nobody's.
                     Ok(Some(record)) if xid(&record) == Ok(number) => return Ok(Ok(record)),
                     Ok(Some(_)) => {}
