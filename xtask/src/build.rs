@@ -44,7 +44,8 @@ const FOR_TESTS: [&str; 3] = ["--workspace", "--features", "fief/faults"];
 
 /// All that the tests are and run.
 pub(crate) fn for_tests() -> Result<()> {
-    let mut build = command("cargo", ["build", "--bins", "--tests"]);
+    // The NBD server on its own is an example, which cargo builds for tests only where it is named.
+    let mut build = command("cargo", ["build", "--bins", "--tests", "--example", "serve"]);
     run(build.args(FOR_TESTS).current_dir(place::workspace()))
 }
 
