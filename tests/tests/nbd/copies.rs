@@ -6,7 +6,8 @@ use super::served::{Served, Server, sparse_file, stored, tool};
 
 #[track_caller]
 fn equal(one: &Path, other: &Path) {
-    assert!(std::fs::read(one).unwrap() == std::fs::read(other).unwrap(), "the two files differ");
+    let bytes = |path| std::fs::read(path).expect("a file");
+    assert!(bytes(one) == bytes(other), "the two files differ");
 }
 
 #[test]
