@@ -7,7 +7,7 @@
 //! comes of it.
 
 use super::chap::{self, Algorithm, Challenge, Credentials};
-use super::frame::{Digests, Pdu, write};
+use super::frame::{Digests, Pdu, first, write};
 use super::offer::{self, Agreed, Wishes};
 use super::reply::{LoginReply, Reply};
 use super::request::{self, LoginHeader, numbered};
@@ -284,5 +284,49 @@ fn refusal(login: LoginReply, pairs: &[(String, String)]) -> Refusal {
             "the target refuses the login with status {:#06x}",
             u16::from_be_bytes([class, detail])
         )),
+    }
+}
+
+/// A login over a stream of bytes: the responses one by one, and what is left once it is done.
+pub struct Dialogue {
+    login: Login,
+    bytes: Vec<u8>,
+}
+
+/// What is to be done after some bytes came.
+pub enum Progress {
+    /// More must come.
+    Wait,
+    Send(Vec<u8>),
+    /// The session stands; `rest` are bytes that came behind the last response, and are the session's.
+    Done {
+        agreed: Agreed,
+        sequence: Sequence,
+        rest: Vec<u8>,
+    },
+}
+
+impl Dialogue {
+    /// The first request goes with it.
+    pub fn start(wanted: Wanted) -> (Self, Vec<u8>) {
+        let mut login = Login::new(wanted);
+        let request = login.start();
+        (Dialogue { login, bytes: Vec::new() }, request)
+    }
+
+    /// # Errors
+    /// As [`Login::answer`].
+    pub fn input(&mut self, bytes: &[u8]) -> Result<Progress, Refusal> {
+        self.bytes.extend_from_slice(bytes);
+        let first = first(&self.bytes, Digests::default()).map_err(|fault| Refusal::Broken(fault.to_string()))?;
+        let Some((pdu, used)) = first else { return Ok(Progress::Wait) };
+        let step = self.login.answer(&pdu)?;
+        self.bytes.drain(..used);
+        Ok(match step {
+            Step::Send(request) => Progress::Send(request),
+            Step::Done { agreed, sequence } => {
+                Progress::Done { agreed, sequence, rest: std::mem::take(&mut self.bytes) }
+            }
+        })
     }
 }
