@@ -15,9 +15,16 @@ impl Pool {
         self.reached(volume, access)
             .and_then(|(attachment, access)| match attachment {
                 Attachment::File { directory, path, format } => self.file(&directory, &path, format, access),
-                Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
-                Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
-                Attachment::Nbd { .. } => Err(not_supported("an NBD server")),
+                Attachment::Nfs { server, port, share, path, format } => {
+                    self.nfs(&server, port, &share, &path, format).map(|disk| opened(Way::Nfs(disk), access))
+                }
+                Attachment::Iscsi { portal, target, lun, initiator, header_digest, user, password } => self
+                    .iscsi(&portal, &target, lun, (user, password))
+                    .and_then(|disk| self.as_initiator(disk, initiator, header_digest))
+                    .map(|disk| opened(Way::Iscsi(disk), access)),
+                Attachment::Nbd { address, export } => {
+                    self.nbd(&address, &export).map(|disk| opened(Way::Nbd(disk), access))
+                }
                 Attachment::Served => Err(not_supported("the plugin's own block interface")),
             })
             .map_err(|failure| self.about("attach", volume, failure))
@@ -86,6 +93,10 @@ impl Pool {
             other => Err(Failure::other(format!("opening an image brought forth {other:?}"))),
         }
     }
+}
+
+fn opened(way: Way, access: Access) -> BlockSource {
+    BlockSource { way, read_only: access == Access::ReadOnly }
 }
 
 fn not_supported(way: &str) -> Failure {
