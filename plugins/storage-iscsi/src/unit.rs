@@ -66,11 +66,11 @@ pub async fn capacity(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Capacity> 
     Capacity::read(&data).ok_or_else(|| Error::corrupt("the unit says that it has a size that no disk has"))
 }
 
-/// Asks for everything.
+/// What it is, how large, and what it can do.
 ///
 /// # Errors
 /// `not-found`: there is no disk behind this number.
-pub async fn examine(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Unit> {
+pub async fn identify(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Unit> {
     let standard = standard(carrier, lun).await?;
     if !standard.disk {
         return Err(Error::not_found("there is no disk behind this number"));
@@ -81,7 +81,6 @@ pub async fn examine(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Unit> {
     for wanted in [inquiry::IDENTIFICATION, inquiry::LIMITS, inquiry::CHARACTERISTICS, inquiry::PROVISIONING] {
         told.push(if has(wanted) { page(carrier, lun, wanted).await? } else { Vec::new() });
     }
-    let mode = optional(carrier.carry(command::mode_sense(lun), "cannot ask the unit for its cache").await)?;
     Ok(Unit {
         lun,
         standard,
@@ -89,9 +88,30 @@ pub async fn examine(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Unit> {
         limits: Limits::read(&told[1]),
         rotates: inquiry::rotates(&told[2]),
         provisioning: Provisioning::read(&told[3]),
-        mode: Mode::read(&mode),
+        mode: Mode::read(&[]),
         capacity: capacity(carrier, lun).await?,
     })
+}
+
+/// Asks for the mode too. A unit that another reserved does not tell it (SPC-4, table 32): it is taken to have a cache.
+///
+/// # Errors
+/// As [`identify`].
+pub async fn examine(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Unit> {
+    let unit = identify(carrier, lun).await?;
+    match mode(carrier, lun).await {
+        Ok(mode) => Ok(Unit { mode, ..unit }),
+        Err(error) if matches!(error.code, ErrorCode::InUse(_)) => Ok(unit),
+        Err(error) => Err(error),
+    }
+}
+
+/// What its cache does.
+///
+/// # Errors
+/// `in-use`: another reserved the unit.
+pub async fn mode(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Mode> {
+    Ok(Mode::read(&optional(carrier.carry(command::mode_sense(lun), "cannot ask the unit for its cache").await)?))
 }
 
 async fn page(carrier: &impl Carrier, lun: [u8; 8], page: u8) -> Result<Vec<u8>> {

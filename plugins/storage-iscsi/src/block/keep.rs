@@ -58,14 +58,24 @@ enum Trouble {
     Final(Error),
 }
 
-async fn establish(
-    pool: &IscsiPool,
+/// What is known of the unit from the session before.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    unit: &'a Unit,
+    changes: Option<u32>,
+}
+
+/// Whose session it is to be.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    pool: &'a IscsiPool,
     lun: [u8; 8],
     isid: [u8; 6],
     ours: Option<Key>,
-    known: Option<u32>,
-) -> Result<Found, Trouble> {
-    let work = Box::pin(prove(pool, lun, isid, ours, known));
+}
+
+async fn establish(whose: Whose<'_>, before: Option<Before<'_>>) -> Result<Found, Trouble> {
+    let work = Box::pin(prove(whose, before));
     match select(work, Box::pin(timer::wait(DEADLINE))).await {
         Either::Left((outcome, _)) => outcome,
         // The stream goes with what used it.
@@ -73,26 +83,29 @@ async fn establish(
     }
 }
 
-async fn prove(
-    pool: &IscsiPool,
-    lun: [u8; 8],
-    isid: [u8; 6],
-    ours: Option<Key>,
-    known: Option<u32>,
-) -> Result<Found, Trouble> {
+async fn prove(whose: Whose<'_>, before: Option<Before<'_>>) -> Result<Found, Trouble> {
+    let Whose { pool, lun, isid, ours } = whose;
     let exchange = Exchange::<Connection, Waiter>::open(pool, isid).await.map_err(|refused| trouble(refused, pool))?;
     let asked = |error: Error| match error.code {
         ErrorCode::Unreachable | ErrorCode::Timeout => Trouble::Later(error),
         _ => Trouble::Final(error),
     };
-    let unit = unit::examine(&exchange, lun).await.map_err(asked)?;
+    let unit = unit::identify(&exchange, lun).await.map_err(asked)?;
+    if before.is_some_and(|before| !unit.is_still(before.unit)) {
+        return Err(Trouble::Later(Error::wrong_state(format!("another unit is there now: {}", unit.describe()))));
+    }
     let mut changes = None;
     if let Some(ours) = ours {
-        let standing = stand(&exchange, lun, ours, known).await;
+        let standing = stand(&exchange, lun, ours, before.and_then(|before| before.changes)).await;
         changes = standing.map_err(|error| if is_fence(&error) { Trouble::Fenced(error) } else { asked(error) })?;
     }
+    // Last: a unit that is reserved tells it only to who is registered.
+    let mode = match unit::mode(&exchange, lun).await {
+        Err(error) if is_fence(&error) => unit.mode,
+        mode => mode.map_err(asked)?,
+    };
     let (connection, session) = exchange.into_parts();
-    Ok(Found { connection, session, unit, changes })
+    Ok(Found { connection, session, unit: Unit { mode, ..unit }, changes })
 }
 
 fn trouble(refused: Connect, pool: &IscsiPool) -> Trouble {
@@ -129,7 +142,7 @@ pub(super) async fn open(
 ) -> Result<Rc<Shared>> {
     let mut pauses = Pauses(PAUSE.0);
     let found = loop {
-        match establish(&pool, lun, isid, ours, None).await {
+        match establish(Whose { pool: &pool, lun, isid, ours }, None).await {
             Ok(found) => break found,
             Err(Trouble::Later(error)) => {
                 fief_sdk::warn!("waiting for the target", volume = volume, cause = error.message);
@@ -247,10 +260,11 @@ impl Shared {
     async fn again(self: &Rc<Self>, cause: &str) -> Option<Rc<Connection>> {
         let mut pauses = Pauses(PAUSE.0);
         loop {
-            let known = self.changes.get();
-            let why = match establish(&self.pool, self.lun, self.isid, self.ours, known).await {
-                Ok(found) if found.unit.is_still(&self.unit.borrow()) => return self.go_up(found),
-                Ok(found) => format!("another unit is there now: {}", found.unit.describe()),
+            let unit = self.unit.borrow().clone();
+            let before = Before { unit: &unit, changes: self.changes.get() };
+            let whose = Whose { pool: &self.pool, lun: self.lun, isid: self.isid, ours: self.ours };
+            let why = match establish(whose, Some(before)).await {
+                Ok(found) => return self.go_up(found),
                 Err(Trouble::Fenced(error)) => {
                     self.fence(error);
                     return None;

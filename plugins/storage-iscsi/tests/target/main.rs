@@ -1,0 +1,8 @@
+//! The plugin, run natively, against a real target: tgtd in a network namespace of each test's own.
+
+mod bed;
+mod control;
+mod failures;
+mod fences;
+mod login;
+mod served;
