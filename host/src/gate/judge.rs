@@ -102,6 +102,7 @@ fn need(operation: &Operation) -> Need<'_> {
         }
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
         Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
+        Operation::ServingStart { .. } => Need::Host { what: "start a sandbox", about: None },
         Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: None },
     }
 }

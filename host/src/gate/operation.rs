@@ -20,7 +20,7 @@ pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 use crate::config::policy::Policy;
 use crate::types::{
     Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
-    NetworkName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing,
+    NetworkName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -318,6 +318,14 @@ pub enum Operation {
     },
     SecretDelete {
         secret: GrantName,
+    },
+
+    // ---- served volumes (perform/serving.rs)
+    /// A sandbox that is to serve a volume, and nothing told to it yet. Its control socket comes back as a descriptor.
+    ServingStart {
+        plugin: PluginId,
+        volume: VolumeRef,
+        generation: u64,
     },
 
     // ---- the hypervisor (perform/process.rs)

@@ -81,6 +81,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }
         | Operation::ConnectionResolve { .. }
@@ -170,6 +171,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }
         | Operation::ConnectionResolve { .. }

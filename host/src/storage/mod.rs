@@ -18,6 +18,7 @@ mod native;
 mod pool;
 mod recover;
 mod secret;
+mod serve;
 mod snapshot;
 mod volume;
 
@@ -30,6 +31,7 @@ use crate::types::{ByteSize, Secret, VolumeName};
 pub use import::{Import, inspect_foreign};
 pub use pool::Pool;
 pub use secret::pools_naming;
+pub use serve::Service;
 
 /// What the hypervisor opens for one disk.
 #[derive(Debug)]

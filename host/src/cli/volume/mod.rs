@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod list;
 mod resize;
+mod serve;
 mod show;
 mod snapshot;
 
@@ -22,6 +23,7 @@ pub(super) enum Verb {
     List(list::Args),
     Show(show::Args),
     Resize(resize::Args),
+    Serve(serve::Args),
     Clone(clone::Args),
     Delete(delete::Args),
     #[command(subcommand)]
@@ -34,6 +36,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Resize(args) => resize::run(context, &args),
+        Verb::Serve(args) => serve::run(context, &args),
         Verb::Clone(args) => clone::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Snapshot(verb) => snapshot::run(context, verb),

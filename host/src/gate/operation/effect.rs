@@ -40,6 +40,7 @@ impl Operation {
             | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
+            | Operation::ServingStart { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,
             Operation::ImageCreate { .. }
             | Operation::ImageResize { .. }

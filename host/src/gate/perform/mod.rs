@@ -8,6 +8,7 @@ mod image;
 pub(super) mod link;
 mod process;
 mod secret;
+mod serving;
 
 pub use firewall::PREFIX as FILTER_PREFIX;
 
@@ -43,6 +44,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
+        Operation::ServingStart { .. } => serving::act(gate, operation),
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
         }
@@ -92,6 +94,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
+        Operation::ServingStart { .. } => serving::undo(operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
     }
 }
@@ -123,6 +126,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }
         | Operation::ConnectionOpen { .. }
@@ -175,6 +179,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }
         | Operation::ConnectionOpen { .. }
