@@ -28,7 +28,7 @@ use std::os::fd::OwnedFd;
 use crate::gate::operation::{ImageFormat, Preallocation};
 use crate::types::{ByteSize, Secret, VolumeName};
 
-pub use import::{Import, inspect_foreign};
+pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
 pub use secret::pools_naming;
 pub use serve::Service;

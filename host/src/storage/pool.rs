@@ -109,7 +109,7 @@ impl Pool {
     }
 
     /// Settings as the plugin sees them.
-    pub(super) fn settings(&mut self) -> Result<Settings> {
+    pub fn settings(&mut self) -> Result<Settings> {
         if let Some(settings) = &self.settings {
             return Ok(settings.clone());
         }

@@ -34,7 +34,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
@@ -68,6 +69,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
@@ -77,12 +79,11 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
         | Operation::SecretDelete { .. } => Ok(()),
-        // What it wrote goes with the image that was made for it.
-        Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -106,6 +107,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -113,7 +115,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
@@ -176,7 +178,8 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::LinkList { .. }
         | Operation::ServingStart { .. }
