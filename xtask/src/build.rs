@@ -7,7 +7,8 @@ use crate::place;
 use crate::setup;
 
 /// The plugins of the tree.
-pub(crate) const PLUGINS: &[&str] = &["storage-file", "network-bridge", "network-host-only", "network-user"];
+pub(crate) const PLUGINS: &[&str] =
+    &["storage-file", "storage-iscsi", "network-bridge", "network-host-only", "network-user"];
 
 /// `cargo build` of the host; gives its binary.
 pub(crate) fn host(profile: &str) -> Result<PathBuf> {
