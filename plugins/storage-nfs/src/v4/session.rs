@@ -229,6 +229,11 @@ impl<W: Wire> Session<W> {
                     return Err(crate::v3::client::refusal(refused));
                 }
                 Err(Broken::Malformed(malformed)) => self.wire.distrust(malformed).await?,
+                // The server says so of SEQUENCE, or of what follows it (RFC 8881, 2.10.6.1.3).
+                Err(Broken::Status(Status::RETRY_UNCACHED_REP)) => {
+                    slot.advance();
+                    return Ok(Tried::Anew);
+                }
                 Err(Broken::Status(status)) if sequenced => {
                     slot.advance();
                     return Ok(if status.is_later() {
@@ -239,10 +244,6 @@ impl<W: Wire> Session<W> {
                 }
                 // Not carried out, and not counted.
                 Err(Broken::Status(status)) if status.is_later() => self.wire.wait(LATER).await?,
-                Err(Broken::Status(Status::RETRY_UNCACHED_REP)) => {
-                    slot.advance();
-                    return Ok(Tried::Anew);
-                }
                 Err(Broken::Status(status)) if status.ends_the_session() => return Ok(Tried::SessionOver),
                 Err(Broken::Status(status)) => return Err(status.error("the session with the server broke")),
             }
