@@ -89,6 +89,7 @@ fn need(operation: &Operation) -> Need<'_> {
             Reach::Isolated | Reach::HostOnly | Reach::Routed => Need::Links(vec![bridge]),
         },
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
+        Operation::FenceBreak { .. } => Need::Host { what: "break a hold of another host's", about: None },
         Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
         Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: None },
     }

@@ -16,7 +16,7 @@ pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::types::{
     Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
-    NetworkName, PluginId, RelativePath, SnapshotName, Spoofing,
+    NetworkName, PluginId, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -199,6 +199,14 @@ pub enum Operation {
         access: Access,
     },
 
+    /// Breaks another host's hold of a volume, through the plugin of its pool, because the operator said that that host
+    /// is off. `generation` is what the volume is held at from then on.
+    FenceBreak {
+        volume: VolumeRef,
+        holder: String,
+        generation: u64,
+    },
+
     // ---- links (perform/link.rs), packet filter (perform/firewall.rs), DHCP and DNS (perform/dhcp.rs)
     LinkList {
         network: NetworkName,
@@ -316,7 +324,8 @@ impl Operation {
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. }
-            | Operation::IdentityReset { .. } => Effect::Lasting,
+            | Operation::IdentityReset { .. }
+            | Operation::FenceBreak { .. } => Effect::Lasting,
         }
     }
 }

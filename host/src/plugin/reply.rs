@@ -73,6 +73,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
@@ -153,6 +154,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }

@@ -12,6 +12,7 @@ mod answer;
 mod attach;
 mod call;
 mod fence;
+mod identity;
 mod import;
 mod pool;
 mod recover;

@@ -7,6 +7,7 @@ mod list;
 mod resize;
 mod show;
 mod snapshot;
+mod unlock;
 
 use super::Context;
 use crate::domain::users_of_volume;
@@ -24,6 +25,7 @@ pub(super) enum Verb {
     Resize(resize::Args),
     Clone(clone::Args),
     Delete(delete::Args),
+    Unlock(unlock::Args),
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
 }
@@ -36,6 +38,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Resize(args) => resize::run(context, &args),
         Verb::Clone(args) => clone::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
+        Verb::Unlock(args) => unlock::run(context, &args),
         Verb::Snapshot(verb) => snapshot::run(context, verb),
     }
 }

@@ -12,7 +12,7 @@ pub use firewall::PREFIX as FILTER_PREFIX;
 use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
@@ -33,6 +33,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
+        // The plugin does it; see `Gate::through`.
+        Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
@@ -61,6 +63,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
         // What it wrote goes with the image that was made for it.
@@ -100,6 +103,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -157,6 +161,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ForeignInspect { .. }
         | Operation::ImageFill { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. } => Ok(None),
