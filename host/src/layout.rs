@@ -12,11 +12,12 @@
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
 //!        host/            id next-id probe.json uids.json
+//!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```
 
 use std::path::{Path, PathBuf};
 
-use crate::types::{Digest, DomainName, NetworkName, PluginId, PoolName};
+use crate::types::{Digest, DomainName, GrantName, NetworkName, PluginId, PoolName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -76,6 +77,12 @@ impl Layout {
     }
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+    pub fn secret(&self, name: &GrantName) -> PathBuf {
+        self.secrets().join(name)
     }
     pub fn host(&self) -> PathBuf {
         self.root.join("host")

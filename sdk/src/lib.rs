@@ -134,7 +134,7 @@
 //! | --- | --- | --- |
 //! | [`images`] | storage | `Permission::interface(Interface::Images, …)` |
 //! | [`bridges`] | network | `Permission::interface(Interface::Bridges, …)` |
-//! | [`connections`] | storage | `Permission::connect("{server}:{port}", …)` |
+//! | [`connections`] | storage | `Permission::connect("server", "{server}:{port}", …)` |
 //! | [`secrets`] | storage | `Permission::secret("{password}", …)`: a secret that a setting names |
 //! | `std::fs` below [`Directory::path`], and [`files`](mod@files) | all, and storage | `Permission::directory(…)` |
 //! | [`log`](mod@log) as [`info!`] and its like, [`timer`] | all, and [`block`] | none |

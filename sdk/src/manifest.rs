@@ -65,7 +65,7 @@ pub enum SettingKind {
 pub enum Permission {
     Interface { interface: Interface, reason: &'static str },
     Directory { access: Access, reason: &'static str },
-    Connect { to: &'static str, reason: &'static str },
+    Connect { name: &'static str, to: &'static str, reason: &'static str },
     Secret { name: &'static str, reason: &'static str },
 }
 
@@ -91,9 +91,10 @@ impl Permission {
     pub const fn directory(access: Access, reason: &'static str) -> Self {
         Permission::Directory { access, reason }
     }
-    /// [`connections`](crate::connections) to `HOST:PORT`; either part may name a setting in braces: `{server}:{port}`.
-    pub const fn connect(to: &'static str, reason: &'static str) -> Self {
-        Permission::Connect { to, reason }
+    /// The [`connections`](crate::connections) that the plugin opens by `name`, to `HOST:PORT`; either part may name a
+    /// setting in braces: `{server}:{port}`.
+    pub const fn connect(name: &'static str, to: &'static str, reason: &'static str) -> Self {
+        Permission::Connect { name, to, reason }
     }
     /// The bytes of a secret, through [`secrets`](crate::secrets); a setting in braces stands for the secret that it names:
     /// `{password}`.
@@ -222,7 +223,9 @@ impl Permission {
                     Access::ReadWrite => "read-write",
                 },
             ),
-            Permission::Connect { to, .. } => text.raw("{\"permission\":\"connect\"").member(",\"to\":", to),
+            Permission::Connect { name, to, .. } => {
+                text.raw("{\"permission\":\"connect\"").member(",\"name\":", name).member(",\"to\":", to)
+            }
             Permission::Secret { name, .. } => text.raw("{\"permission\":\"secret\"").member(",\"name\":", name),
         };
         text.member(",\"reason\":", self.reason()).raw("}")
@@ -324,7 +327,7 @@ mod tests {
         permissions: &[
             Permission::interface(Interface::Images, "makes images"),
             Permission::directory(Access::ReadOnly, "lists them"),
-            Permission::connect("{server}:{port}", "reaches it"),
+            Permission::connect("server", "{a-key}:{b}", "reaches it"),
             Permission::secret("key", "opens it"),
         ],
     }

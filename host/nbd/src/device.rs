@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::Error;
+use crate::{Error, Kind};
 
 /// What a device is and can. Offsets and lengths of all calls are multiples of `block_size`; the server sees to that,
 /// whatever clients ask for.
@@ -29,6 +29,24 @@ pub struct Geometry {
     pub read_only: bool,
 }
 
+impl Geometry {
+    /// What the server counts on: the size in whole blocks, and the rest as the comments above say.
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let wrong = |message: String| Err(Error::new(Kind::Invalid, message));
+        let block = self.block_size;
+        if !block.is_power_of_two() || block > 1 << 16 {
+            return wrong(format!(
+                "a device cannot have blocks of {block} bytes: they are a power of two, up to 65536"
+            ));
+        }
+        if self.maximum_io < block {
+            return wrong(format!("a device cannot take {} bytes at most: its blocks have {block}", self.maximum_io));
+        }
+        self.size -= self.size % u64::from(block);
+        Ok(self)
+    }
+}
+
 /// A stretch of a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
@@ -45,7 +63,7 @@ pub struct Extent {
 /// from there. A call that was begun is seen to its end, even where the client went away.
 #[allow(async_fn_in_trait, reason = "everything is on one thread; nothing asks for Send")]
 pub trait Device {
-    /// What is true now. Cheap: asked for each connection.
+    /// Asked once, when serving begins; a [`Handle`](crate::Handle) is told of a new size.
     fn geometry(&self) -> Geometry;
 
     /// Exactly `length` bytes, at most `maximum_io`.

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::Geometry;
+
 /// Says things to a server that serves. All of it may be said at any time, and takes effect at once.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -38,11 +40,17 @@ pub(crate) enum Ending {
 /// What all connections of a server look at.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
+    /// In bytes, and whole blocks.
     pub(crate) size: Cell<u64>,
+    pub(crate) block_size: u64,
     pub(crate) ending: Cell<Option<Ending>>,
     pub(crate) fenced: RefCell<Option<Rc<str>>>,
     /// Grows with each `drop_clients`: connections of an earlier number end.
     pub(crate) round: Cell<u64>,
+    /// Connections that share memory and calls at the moment.
+    pub(crate) busy: Cell<usize>,
+    /// Connections that are gone, of which something is still being done.
+    pub(crate) orphans: Cell<usize>,
     pub(crate) statistics: Cell<Statistics>,
     wakers: RefCell<Vec<Option<Waker>>>,
 }
@@ -55,7 +63,7 @@ impl Handle {
     /// The device has another size now, in bytes. NBD cannot tell a client of it: connections made from now on see it. A
     /// client that is there goes on within what it was told, or less where the device shrank.
     pub fn resized(&self, size: u64) {
-        self.shared.size.set(size);
+        self.shared.size.set(size - size % self.shared.block_size);
     }
 
     /// Ends all connections, each when what it began is done and answered; requests that were not read yet are not. A
@@ -94,6 +102,10 @@ impl Handle {
 }
 
 impl Shared {
+    pub(crate) fn new(geometry: &Geometry) -> Self {
+        Shared { size: Cell::new(geometry.size), block_size: geometry.block_size.into(), ..Shared::default() }
+    }
+
     /// Wakes everyone who waits for bytes, to look at what was said.
     pub(crate) fn wake_all(&self) {
         for waker in self.wakers.borrow().iter().flatten() {

@@ -4,18 +4,28 @@
 //! make none; nothing here needs to be `Send`, and a device may be borrowed for as long as it is served.
 //!
 //! ```text
-//!   Server        listens, counts clients, hears what a Handle says
-//!   Device        what is served: whoever has bytes implements it
-//!   Export        under which name and generation
+//!   Server                         listens, counts clients, hears what a Handle says
+//!    └▸ connection                 one client: what comes, what is under way, what goes
+//!        ├▸ handshake  request     the protocol's words, judged: bytes and values, no waiting
+//!        ├▸ perform ▸ Device       a request as calls of the device, in whole blocks
+//!        │   └▸ blocks             whose turn it is at a block
+//!        └▸ output                 replies on their way
 //! ```
-//! The protocol is that of <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>.
+//! The protocol is that of <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>; its parts are quoted by
+//! their headings.
 
+mod blocks;
 mod connection;
 mod device;
 mod error;
 mod export;
 mod handle;
+mod handshake;
+mod output;
+mod perform;
+mod request;
 mod server;
+mod wire;
 
 pub use device::{Device, Extent, Geometry};
 pub use error::{Error, Kind};

@@ -9,9 +9,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::blocks::Blocks;
 use crate::connection;
 use crate::handle::{Listening, Shared};
-use crate::{Device, Export, Handle, Limits};
+use crate::perform::Ground;
+use crate::{Device, Error, Export, Handle, Limits};
 
 /// How long to wait after a connection could not be taken (no descriptors left, say) before the next try.
 const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -19,17 +21,20 @@ const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 /// Serves one device under one name.
 #[derive(Debug)]
 pub struct Server<D> {
-    device: D,
+    ground: Ground<D>,
     export: Export,
     limits: Limits,
     shared: Rc<Shared>,
 }
 
 impl<D: Device> Server<D> {
-    pub fn new(device: D, export: Export, limits: Limits) -> Self {
-        let shared = Rc::new(Shared::default());
-        shared.size.set(device.geometry().size);
-        Server { device, export, limits, shared }
+    /// # Errors
+    /// Where the device's geometry is none.
+    pub fn new(device: D, export: Export, limits: Limits) -> Result<Self, Error> {
+        let geometry = device.geometry().checked()?;
+        let shared = Rc::new(Shared::new(&geometry));
+        let ground = Ground { device, geometry, blocks: Blocks::default() };
+        Ok(Server { ground, export, limits, shared })
     }
 
     pub fn handle(&self) -> Handle {
@@ -62,7 +67,7 @@ impl<D: Device> Server<D> {
     /// Serves the client at the other end of `stream`, until it or a [`Handle`] ends it.
     pub async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         self.shared.count(|statistics| statistics.connections_seen += 1);
-        connection::serve(&self.device, &self.export, &self.limits, &self.shared, stream).await;
+        connection::serve(&self.ground, &self.export, &self.limits, &self.shared, stream).await;
     }
 }
 

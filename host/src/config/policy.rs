@@ -12,8 +12,8 @@
 //! digest = "sha256:…"                        # optional pin
 //! interfaces = ["images"]
 //! directories = [{ name = "images", path = "/var/lib/fief/images", access = "read-write" }]  # read-only where absent
-//! secrets = ["backup-key"]
-//! connections = [{ name = "server", to = "{server}:{port}" }]
+//! secrets = ["backup-key"]                  # names of `fief secret set`
+//! connections = [{ name = "server", to = "{server}:{port}" }]   # and optionally allow, reserved-port, timeout
 //! limits = { memory = "64MiB", cpu = "2s", wall = "10s" }
 //!
 //! [plugins.network-host-only]
@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Access, ByteSize, Digest, GrantName, PluginId};
+use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginId};
 
 pub use parse::{load, parse};
 
@@ -101,7 +101,6 @@ pub struct PluginGrants {
 #[serde(rename_all = "kebab-case")]
 pub enum HostInterface {
     Images,
-    Connections,
     Bridges,
     Session,
 }
@@ -113,10 +112,49 @@ pub struct DirectoryGrant {
     pub access: Access,
 }
 
-/// `to` is `HOST:PORT`; either part may name settings in braces.
+/// A stream that a plugin may have, filled from the settings of the pool that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionGrant {
-    pub to: String,
+    pub to: EndpointPattern,
+    /// Addresses near this host that are not refused.
+    pub allow: Vec<NearAddress>,
+    /// From a source port below 1024, as servers want that take such a port for a word of root's.
+    pub reserved_port: bool,
+    /// For all of it: looking the name up, and connecting.
+    pub timeout: Duration,
+}
+
+impl ConnectionGrant {
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// A grant with nothing beyond its endpoint.
+    pub fn new(to: EndpointPattern) -> Self {
+        ConnectionGrant { to, allow: Vec::new(), reserved_port: false, timeout: Self::TIMEOUT }
+    }
+}
+
+/// Addresses that lead to this host, or to its own links alone. A name is not trusted to lead there: whoever answers for
+/// it would have a way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NearAddress {
+    /// 127.0.0.0/8, ::1
+    Loopback,
+    /// 169.254.0.0/16, fe80::/10
+    LinkLocal,
+    /// What one of this host's own links has.
+    ThisHost,
+}
+
+impl NearAddress {
+    /// As policy.toml writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NearAddress::Loopback => "loopback",
+            NearAddress::LinkLocal => "link-local",
+            NearAddress::ThisHost => "this-host",
+        }
+    }
 }
 
 /// What one control call may spend. Defaults are the fields of [`Limits::default`].

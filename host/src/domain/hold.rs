@@ -93,7 +93,7 @@ pub fn take(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainNam
         && let Err(failure) = pool.take_fence(&volume.volume, &ours, false)
     {
         if failure.kind == Kind::Conflict {
-            keep(layout, volume, &Kept { generation, ..before })?;
+            keep(layout, volume, &before)?;
             return Err(refused(pool, volume, &ours, failure));
         }
         return Err(failure);

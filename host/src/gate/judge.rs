@@ -5,10 +5,12 @@
 //!   plugin   images          interface "images" ∧ a directory of its own, with enough access
 //!            links           interface "bridges" ∧ a bridge that one of its patterns names
 //!            a directory     a directory of its own, with enough access
+//!            a connection    a connection of its own that the pool's settings fill
+//!            a secret        its name among those granted
 //!            tap, hypervisor, image for a hypervisor, file of the host's      never
 //! ```
 
-use super::operation::{ImageRef, Reach};
+use super::operation::{ConnectionRef, ImageRef, Reach};
 use super::{Actor, Operation};
 use crate::config::policy::{HostInterface, PluginGrants, Policy};
 use crate::types::{Access, GrantName, InterfaceName, PluginId};
@@ -37,6 +39,11 @@ enum Need<'a> {
     /// A bridge, and the link behind which its guests hide, if any.
     Links(Vec<&'a InterfaceName>),
     Interface(HostInterface),
+    Connection(&'a ConnectionRef),
+    Secret {
+        plugin: &'a PluginId,
+        name: &'a GrantName,
+    },
     /// The host's own: no grant lets a plugin do it. `about` is a directory that it reads, if any.
     Host {
         what: &'static str,
@@ -88,6 +95,11 @@ fn need(operation: &Operation) -> Need<'_> {
             Reach::Nat(link) => Need::Links(vec![bridge, link]),
             Reach::Isolated | Reach::HostOnly | Reach::Routed => Need::Links(vec![bridge]),
         },
+        Operation::ConnectionOpen { to, .. } | Operation::ConnectionResolve { to } => Need::Connection(to),
+        Operation::SecretReveal { plugin, secret, .. } => Need::Secret { plugin, name: secret },
+        Operation::SecretSet { .. } | Operation::SecretDelete { .. } => {
+            Need::Host { what: "keep or forget a secret", about: None }
+        }
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
         Operation::FenceBreak { .. } => Need::Host { what: "break a hold of another host's", about: None },
         Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
@@ -102,13 +114,17 @@ fn directory_need(image: &ImageRef, access: Access) -> Need<'_> {
 pub fn judge(policy: &Policy, actor: &Actor, operation: &Operation) -> Verdict {
     match actor {
         Actor::Operator => operator(policy, &need(operation)),
-        Actor::Plugin(id) => match policy.plugins.get(id) {
-            Some(grants) => plugin(id, grants, &need(operation)),
-            None => denied(
-                format!("policy grants plugin {id} nothing"),
-                format!("write [plugins.{id}] in policy.toml, with what it may do"),
-            ),
-        },
+        Actor::Plugin(id) => plugin_of(policy, id, &need(operation)),
+    }
+}
+
+fn plugin_of(policy: &Policy, id: &PluginId, need: &Need<'_>) -> Verdict {
+    match policy.plugins.get(id) {
+        Some(grants) => plugin(id, grants, need),
+        None => denied(
+            format!("policy grants plugin {id} nothing"),
+            format!("write [plugins.{id}] in policy.toml, with what it may do"),
+        ),
     }
 }
 
@@ -117,6 +133,9 @@ fn operator(policy: &Policy, need: &Need<'_>) -> Verdict {
         Need::Directory { plugin, name, .. } => Some((*plugin, *name)),
         Need::Host { about, .. } => *about,
         Need::Links(_) | Need::Interface(_) => None,
+        // For a hypervisor's own client: what the plugin could not have, it does not get by that way either.
+        Need::Connection(to) => return plugin_of(policy, &to.plugin, need),
+        Need::Secret { plugin, .. } => return plugin_of(policy, plugin, need),
     };
     match about {
         Some((plugin, name)) if !policy.plugins.get(plugin).is_some_and(|g| g.directories.contains_key(name)) => {
@@ -136,6 +155,22 @@ fn plugin(id: &PluginId, grants: &PluginGrants, need: &Need<'_>) -> Verdict {
             Ok(because) => Verdict::Allowed { because },
             Err(verdict) => verdict,
         },
+        Need::Connection(to) => connection(id, grants, to),
+        Need::Secret { plugin, name } => {
+            if *plugin != id {
+                return denied(
+                    format!("plugin {id} may not reach the secrets of plugin {plugin}"),
+                    format!("grant {id} a secret of its own, under [plugins.{id}] in policy.toml"),
+                );
+            }
+            if grants.secrets.contains(name) {
+                return Verdict::Allowed { because: format!("plugins.{id}.secrets \"{name}\"") };
+            }
+            denied(
+                format!("policy does not grant plugin {id} the secret \"{name}\""),
+                format!("add \"{name}\" to secrets under [plugins.{id}] in policy.toml"),
+            )
+        }
         Need::Links(links) => {
             if let Err(verdict) = granted_interface(id, grants, HostInterface::Bridges) {
                 return verdict;
@@ -187,10 +222,37 @@ fn plugin(id: &PluginId, grants: &PluginGrants, need: &Need<'_>) -> Verdict {
     }
 }
 
+fn connection(id: &PluginId, grants: &PluginGrants, to: &ConnectionRef) -> Verdict {
+    let name = &to.connection;
+    if to.plugin != *id {
+        return denied(
+            format!("plugin {id} may not use the connections of plugin {}", to.plugin),
+            format!("grant {id} a connection of its own, under [plugins.{id}] in policy.toml"),
+        );
+    }
+    let Some(grant) = grants.connections.get(name) else {
+        return denied(
+            format!("policy grants plugin {id} no connection \"{name}\""),
+            format!(
+                "write in policy.toml, under [plugins.{id}]: \
+                 connections = [{{ name = \"{name}\", to = \"{{server}}:{{port}}\" }}]"
+            ),
+        );
+    };
+    match grant.to.fill(|key| to.settings.get(key).map(String::as_str)) {
+        Ok(endpoint) => Verdict::Allowed {
+            because: format!("plugins.{id}.connections \"{name}\" to {}, which is {endpoint} here", grant.to),
+        },
+        Err(why) => denied(
+            format!("the connection \"{name}\" of plugin {id} leads nowhere: {why}"),
+            format!("put the settings of the pool {} right", to.pool),
+        ),
+    }
+}
+
 fn granted_interface(id: &PluginId, grants: &PluginGrants, interface: HostInterface) -> Result<String, Verdict> {
     let word = match interface {
         HostInterface::Images => "images",
-        HostInterface::Connections => "connections",
         HostInterface::Bridges => "bridges",
         HostInterface::Session => "session",
     };

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::policy::DirectoryGrant;
-use crate::gate::operation::{Dhcp, ForeignImage, HypervisorCommand, ImageFormat, Preallocation};
+use crate::config::policy::{ConnectionGrant, DirectoryGrant};
+use crate::gate::operation::{Dhcp, ForeignImage, HypervisorCommand, ImageFormat, Preallocation, Purpose};
 use crate::types::{ByteSize, DiskFormat};
 
 fn image(plugin: &str, directory: &str) -> ImageRef {
@@ -179,6 +179,54 @@ fn the_operator_may_do_all_where_policy_names_the_directory() {
     let unnamed = operations("p", "nowhere", "eth0");
     let refused = unnamed.iter().filter(|o| !allowed(&judge(&named, &Actor::Operator, o))).count();
     assert_eq!(refused, 14);
+}
+
+/// Opening a connection and revealing a secret of plugin `p`.
+fn beyond(server: &str) -> [Operation; 3] {
+    let plugin: PluginId = "p".parse().unwrap();
+    let settings = [("server".to_owned(), server.to_owned())].into();
+    let (connection, pool) = ("server".parse().unwrap(), "nas".parse().unwrap());
+    let to = ConnectionRef { plugin: plugin.clone(), connection, pool, settings };
+    let pool = "nas".parse().unwrap();
+    [
+        Operation::ConnectionOpen { to: to.clone(), purpose: Purpose::Ask },
+        Operation::ConnectionResolve { to },
+        Operation::SecretReveal { plugin, pool, secret: "key".parse().unwrap() },
+    ]
+}
+
+#[test]
+fn streams_and_secrets_are_had_by_name_and_by_their_own_plugin_alone() {
+    let grants = PluginGrants {
+        connections: [("server".parse().unwrap(), ConnectionGrant::new("{server}:80".parse().unwrap()))].into(),
+        secrets: vec!["key".parse().unwrap()],
+        ..PluginGrants::default()
+    };
+    let mut granted = Policy { plugins: [("p".parse().unwrap(), grants.clone())].into(), ..Policy::default() };
+    granted.plugins.insert("q".parse().unwrap(), grants);
+    let (own, other) = (Actor::Plugin("p".parse().unwrap()), Actor::Plugin("q".parse().unwrap()));
+    let none = policy(&[HostInterface::Images], &[("images", Access::ReadWrite)], &["*"]);
+    for operation in beyond("10.0.0.5") {
+        assert!(allowed(&judge(&granted, &own, &operation)), "{operation:?}");
+        assert!(!allowed(&judge(&granted, &other, &operation)), "{operation:?}");
+        // Not even for a hypervisor does the host take what the plugin itself could not have.
+        for actor in [&own, &other, &Actor::Operator] {
+            assert!(!allowed(&judge(&none, actor, &operation)), "{actor:?} {operation:?}");
+        }
+        assert!(allowed(&judge(&granted, &Actor::Operator, &operation)), "{operation:?}");
+    }
+    for server in ["10.0.0.5:22", "", "a b"] {
+        let verdict = judge(&granted, &own, &beyond(server)[0]);
+        assert!(matches!(&verdict, Verdict::Denied { reason, .. } if reason.contains("leads nowhere")), "{verdict:?}");
+    }
+    let Verdict::Allowed { because } = judge(&granted, &own, &beyond("10.0.0.5")[0]) else { panic!("denied") };
+    assert_eq!(because, "plugins.p.connections \"server\" to {server}:80, which is 10.0.0.5:80 here");
+    for host in [
+        Operation::SecretSet { secret: "key".parse().unwrap() },
+        Operation::SecretDelete { secret: "key".parse().unwrap() },
+    ] {
+        assert!(!allowed(&judge(&granted, &own, &host)) && allowed(&judge(&none, &Actor::Operator, &host)));
+    }
 }
 
 #[test]

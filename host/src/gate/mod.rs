@@ -18,8 +18,10 @@ pub mod judge;
 pub mod ledger;
 pub mod operation;
 mod perform;
+mod pin;
 pub mod recover;
 pub mod rollback;
+pub mod secret;
 pub mod served;
 
 use std::os::fd::OwnedFd;
@@ -35,6 +37,7 @@ pub use judge::Verdict;
 pub use ledger::Ledger;
 pub use operation::{Actor, Effect, Operation, Outcome};
 pub use perform::FILTER_PREFIX;
+use pin::Pins;
 pub use rollback::Care;
 
 /// Whether operations are done or only shown.
@@ -57,11 +60,12 @@ pub struct Gate {
     policy: Arc<Policy>,
     mode: Mode,
     care: Care,
+    pins: Pins,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode, care: Care::default() }
+        Gate { layout, policy, mode, care: Care::default(), pins: Pins::default() }
     }
     /// The same, with what is known of the operator's way in.
     #[must_use]
@@ -114,8 +118,10 @@ impl Gate {
             crate::gate::audit::show(&operation)?;
             return Ok(Done { outcome: Outcome::Assumed, descriptors: Vec::new() });
         }
-        if effect == Effect::None {
-            return perform::act(self, &operation, descriptors);
+        match effect {
+            Effect::None if !operation.is_told() => return perform::act(self, &operation, descriptors),
+            Effect::None | Effect::Final => return self.told(actor, &operation, descriptors),
+            Effect::UntilReboot | Effect::Lasting => {}
         }
         let entry = ledger.intend(actor, &operation)?;
         let acted = fault::point("gate.intended").and_then(|()| perform::act(self, &operation, descriptors));
@@ -138,8 +144,18 @@ impl Gate {
         }
     }
 
+    /// Does what leaves nothing to undo, and audits it.
+    fn told(&self, actor: &Actor, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
+        let done = perform::act(self, operation, descriptors);
+        match &done {
+            Ok(done) => audit::done(&self.layout, actor, operation, &done.outcome),
+            Err(failure) => audit::failed(&self.layout, actor, operation, failure),
+        }
+        done
+    }
+
     /// Acts on what a running hypervisor has open, and which it therefore does itself, or that a plugin does: judged, shown
-    /// in a dry run and audited as all others are. All of them are done, or none; `act` asks the hypervisor. To undo them is for the
+    /// in a dry run and audited as all others are. All of them are done, or none; `act` asks for it. To undo them is for the
     /// caller, who writes down beforehand what is begun.
     pub fn through_hypervisor(
         &self,

@@ -3,8 +3,10 @@
 //! An operation says what is wanted and holds no authority: no path of the host's, no file descriptor. A directory
 //! is the *name* of a grant; the gate looks up what it stands for. What the act brought forth is an [`Outcome`].
 
+mod effect;
 mod outcome;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -12,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 pub use crate::types::ProcessId;
+pub use effect::Effect;
 pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
+use crate::config::policy::Policy;
 use crate::types::{
     Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
-    NetworkName, PluginId, RelativePath, SnapshotName, Spoofing, VolumeRef,
+    NetworkName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -79,6 +83,43 @@ pub struct ForeignImage {
 pub struct FilePart {
     pub offset: u64,
     pub length: u64,
+}
+
+/// A connection that was granted to a plugin, for one pool of its.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ConnectionRef {
+    pub plugin: PluginId,
+    pub connection: GrantName,
+    pub pool: PoolName,
+    /// Those settings of the pool that the grant's pattern names, as the host checked them: never the plugin's words.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl ConnectionRef {
+    /// `settings` are all that the pool has. Without such a grant none of them is taken, and policy then says no.
+    pub fn new(
+        policy: &Policy,
+        plugin: &PluginId,
+        connection: &GrantName,
+        pool: &PoolName,
+        settings: &[(String, String)],
+    ) -> Self {
+        let grant = policy.plugins.get(plugin).and_then(|grants| grants.connections.get(connection));
+        let named = grant.map(|grant| grant.to.settings()).unwrap_or_default();
+        let settings = settings.iter().filter(|(key, _)| named.contains(&key.as_str())).cloned().collect();
+        ConnectionRef { plugin: plugin.clone(), connection: connection.clone(), pool: pool.clone(), settings }
+    }
+}
+
+/// What a connection is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// A call that only asks.
+    Ask,
+    /// A call that changes something on the other side, or a volume that is served.
+    Change,
 }
 
 /// What guests may reach through a bridge (network.wit, `reach`).
@@ -261,6 +302,32 @@ pub enum Operation {
         bandwidth: Option<Bandwidth>,
     },
 
+    // ---- streams beyond this host (perform/connection)
+    /// A stream for a plugin.
+    ConnectionOpen {
+        to: ConnectionRef,
+        purpose: Purpose,
+    },
+    /// The address that the same stream would go to, checked, for a client of the hypervisor's own.
+    ConnectionResolve {
+        to: ConnectionRef,
+    },
+
+    // ---- secrets (perform/secret.rs); their bytes travel beside these words, never in them
+    /// The bytes of a secret, for a plugin or for a hypervisor.
+    SecretReveal {
+        plugin: PluginId,
+        pool: PoolName,
+        secret: GrantName,
+    },
+    /// Keeps a secret under a name, in place of what was there.
+    SecretSet {
+        secret: GrantName,
+    },
+    SecretDelete {
+        secret: GrantName,
+    },
+
     // ---- the hypervisor (perform/process.rs)
     HypervisorStart {
         domain: DomainName,
@@ -283,49 +350,4 @@ pub fn vlan_link(link: &InterfaceName, vlan: u16) -> InterfaceName {
         // At most 4 + 4 + 1 + 6 letters and digits, which every name of a link may have.
         short.parse().unwrap_or_else(|_| link.clone())
     })
-}
-
-/// Whether an operation changes anything, and whether the change outlives a reboot of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Reads only: not written to the ledger, done in a dry run too.
-    None,
-    /// Gone with the kernel that runs now (a link, a process): its ledger line need not be synced to disk.
-    UntilReboot,
-    /// On disk: its ledger line is synced before the act.
-    Lasting,
-}
-
-impl Operation {
-    pub const fn effect(&self) -> Effect {
-        match self {
-            Operation::DirectoryOpen { .. }
-            | Operation::DirectorySpace { .. }
-            | Operation::ImageInspect { .. }
-            | Operation::SnapshotList { .. }
-            | Operation::IdentityInspect { .. }
-            | Operation::ForeignInspect { .. }
-            | Operation::ImageOpen { .. }
-            | Operation::LinkList { .. }
-            | Operation::HypervisorProbe { .. } => Effect::None,
-            Operation::BridgeCreate { .. }
-            | Operation::BridgeJoin { .. }
-            | Operation::BridgeAddress { .. }
-            | Operation::BridgeReach { .. }
-            | Operation::LinkEnslave { .. }
-            | Operation::DhcpServe { .. }
-            | Operation::TapCreate { .. }
-            | Operation::HypervisorStart { .. } => Effect::UntilReboot,
-            Operation::ImageCreate { .. }
-            | Operation::ImageResize { .. }
-            | Operation::ImageDelete { .. }
-            | Operation::ImageCopy { .. }
-            | Operation::ImageFill { .. }
-            | Operation::SnapshotCreate { .. }
-            | Operation::SnapshotDelete { .. }
-            | Operation::SnapshotRevert { .. }
-            | Operation::IdentityReset { .. }
-            | Operation::FenceBreak { .. } => Effect::Lasting,
-        }
-    }
 }

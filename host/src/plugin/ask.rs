@@ -7,9 +7,10 @@ use crate::config::policy::HostInterface;
 use crate::gate::Operation;
 use crate::gate::operation::{Dhcp, ImageRef, Reach};
 use crate::plugin::failure::refusal;
+use crate::plugin::reach::Asker;
 use crate::plugin::session::Subject;
 use crate::sandbox::protocol::{Ask, ErrorCode, PluginError, RawDhcp, RawReach};
-use crate::types::{ByteSize, NetworkName, PluginId};
+use crate::types::{ByteSize, NetworkName};
 
 /// Most DNS servers, and most reserved addresses, of one DHCP service.
 const DNS_MAX: usize = 8;
@@ -19,9 +20,11 @@ const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 /// Longest DNS suffix, in bytes (RFC 1035, section 2.3.4).
 const SUFFIX_MAX: usize = 253;
 
-/// The host interface that an ask belongs to; a sandbox that was not granted it has no business asking.
-pub(super) fn interface(ask: &Ask) -> HostInterface {
+/// The host interface that an ask belongs to; a sandbox that was not granted it has no business asking. None: the
+/// permission for what is asked stands alone.
+pub(super) fn interface(ask: &Ask) -> Option<HostInterface> {
     match ask {
+        Ask::Connect { .. } | Ask::Reveal { .. } => None,
         Ask::ImageCreate { .. }
         | Ask::ImageInspect { .. }
         | Ask::ImageResize { .. }
@@ -31,14 +34,14 @@ pub(super) fn interface(ask: &Ask) -> HostInterface {
         | Ask::SnapshotDelete { .. }
         | Ask::SnapshotRevert { .. }
         | Ask::Snapshots { .. }
-        | Ask::Space { .. } => HostInterface::Images,
+        | Ask::Space { .. } => Some(HostInterface::Images),
         Ask::Links
         | Ask::Ensure { .. }
         | Ask::Join { .. }
         | Ask::Enslave { .. }
         | Ask::Address { .. }
         | Ask::Limit { .. }
-        | Ask::ServeDhcp { .. } => HostInterface::Bridges,
+        | Ask::ServeDhcp { .. } => Some(HostInterface::Bridges),
     }
 }
 
@@ -49,11 +52,14 @@ pub(super) fn creates(ask: &Ask) -> bool {
 
 /// # Errors
 /// What the plugin is told: `invalid` with the word that is wrong.
-pub(super) fn operation(plugin: &PluginId, subject: &Subject, ask: Ask) -> Result<Operation, PluginError> {
+pub(super) fn operation(asker: &Asker<'_>, ask: Ask) -> Result<Operation, PluginError> {
+    let Asker { plugin, subject, .. } = *asker;
     let image = |directory: &str, path: &str| -> Result<ImageRef, PluginError> {
         Ok(ImageRef { plugin: plugin.clone(), directory: word("directory", directory)?, path: word("path", path)? })
     };
     Ok(match ask {
+        Ask::Connect { grant } => asker.connect(&grant)?,
+        Ask::Reveal { secret } => asker.reveal(&secret)?,
         Ask::ImageCreate { directory, path, format, size, preallocation, backing } => Operation::ImageCreate {
             image: image(&directory, &path)?,
             format,
@@ -135,7 +141,7 @@ fn network(subject: &Subject) -> Result<NetworkName, PluginError> {
     }
 }
 
-fn word<T: FromStr>(what: &str, text: &str) -> Result<T, PluginError>
+pub(super) fn word<T: FromStr>(what: &str, text: &str) -> Result<T, PluginError>
 where
     T::Err: std::fmt::Display,
 {
@@ -200,10 +206,24 @@ fn is_suffix(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::operation::{ImageFormat, Preallocation};
+    use crate::config::policy::Policy;
+    use crate::gate::operation::{ImageFormat, Preallocation, Purpose};
+    use crate::plugin::Effective;
+
+    fn ask_about(subject: &Subject, ask: Ask) -> Result<Operation, PluginError> {
+        let asker = Asker {
+            plugin: &"it".parse().unwrap(),
+            policy: &Policy::default(),
+            effective: &Effective::default(),
+            subject,
+            settings: &[],
+            purpose: Purpose::Ask,
+        };
+        operation(&asker, ask)
+    }
 
     fn ask(ask: Ask) -> Result<Operation, PluginError> {
-        operation(&"it".parse().unwrap(), &Subject::Network("lab".parse().unwrap()), ask)
+        ask_about(&Subject::Network("lab".parse().unwrap()), ask)
     }
 
     fn inspect(directory: &str, path: &str) -> Ask {
@@ -269,7 +289,7 @@ mod tests {
     #[test]
     fn a_call_about_a_pool_reaches_no_bridge() {
         let subject = Subject::Pool("default".parse().unwrap());
-        let refused = operation(&"it".parse().unwrap(), &subject, Ask::Links).unwrap_err();
+        let refused = ask_about(&subject, Ask::Links).unwrap_err();
         assert_eq!(refused.code, ErrorCode::Denied);
     }
 }

@@ -7,7 +7,7 @@ use crate::config::policy::HostInterface;
 use crate::error::{Failure, Result};
 use crate::plugin::text::printable;
 use crate::sandbox::protocol::PluginKind;
-use crate::types::{Access, PluginId};
+use crate::types::{Access, EndpointPattern, GrantName, Invalid, PluginId, text_serde};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -66,15 +66,45 @@ pub enum Permission {
         access: Access,
         reason: String,
     },
+    /// A stream that the plugin opens by `name`; policy grants it under that name, to the same endpoint or to fewer.
     Connect {
-        to: String,
+        name: GrantName,
+        to: EndpointPattern,
         reason: String,
     },
     Secret {
-        name: String,
+        name: SecretAsk,
         reason: String,
     },
 }
+
+/// Which secret a plugin wants: one by its own name, or in braces whichever a setting names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretAsk {
+    Fixed(GrantName),
+    Setting(String),
+}
+
+impl std::fmt::Display for SecretAsk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SecretAsk::Fixed(name) => name.fmt(f),
+            SecretAsk::Setting(key) => write!(f, "{{{key}}}"),
+        }
+    }
+}
+
+impl std::str::FromStr for SecretAsk {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(key) => setting_key(key).map(|()| SecretAsk::Setting(key.to_owned())).map_err(Invalid),
+            None => text.parse().map(SecretAsk::Fixed),
+        }
+    }
+}
+
+text_serde!(SecretAsk);
 
 /// The host interface version that this host serves; a plugin that needs a later one is refused.
 const HOST_API: [u64; 3] = [0, 1, 0];
@@ -124,11 +154,21 @@ impl Manifest {
                 return Err(format!("the setting {} is required and has a default", setting.key));
             }
         }
+        let kind = |key: &str| self.settings.iter().find(|setting| setting.key == key).map(|setting| setting.kind);
         self.permissions.iter().try_for_each(|permission| match permission {
             Permission::Interface { reason, .. } | Permission::Directory { reason, .. } => plain("reason", reason),
-            Permission::Connect { to, reason } => plain("to", to).and_then(|()| plain("reason", reason)),
+            Permission::Connect { name, to, reason } => {
+                if let Some(unknown) = to.settings().into_iter().find(|key| kind(key).is_none()) {
+                    return Err(format!("the connection {name} names {unknown}, which is no setting"));
+                }
+                plain("reason", reason)
+            }
             Permission::Secret { name, reason } => {
-                name.parse::<crate::types::GrantName>().map_err(|error| format!("secret: {error}"))?;
+                if let SecretAsk::Setting(key) = name
+                    && kind(key) != Some(SettingKind::Secret)
+                {
+                    return Err(format!("the secret {name} names what is no setting of the type secret"));
+                }
                 plain("reason", reason)
             }
         })
@@ -208,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_wrong_manifest_is_refused_by_the_field_that_is_wrong() {
-        let cases: [(&str, Value, &str); 14] = [
+        let cases: [(&str, Value, &str); 18] = [
             ("/schema", json!(2), "its schema is 2"),
             ("/id", json!("a/x"), "may not stand in a name"),
             ("/id", json!(""), "may not be empty"),
@@ -222,12 +262,28 @@ mod tests {
             ("/settings/0/default", json!("x"), "required and has a default"),
             ("/permissions/0/interface", json!("kernel"), "unknown variant"),
             ("/permissions/0/permission", json!("root"), "unknown variant"),
+            (
+                "/permissions/0",
+                json!({ "permission": "connect", "name": "s", "to": "{server}:1", "reason": "x" }),
+                "no setting",
+            ),
+            (
+                "/permissions/0",
+                json!({ "permission": "connect", "name": "s", "to": "a", "reason": "x" }),
+                "not HOST:PORT",
+            ),
+            ("/permissions/0", json!({ "permission": "secret", "name": "{directory}", "reason": "x" }), "type secret"),
+            ("/permissions/0", json!({ "permission": "secret", "name": "a/b", "reason": "x" }), "may not stand"),
             ("/permissions/1/acess", json!("read-write"), "unknown field"),
         ];
         for (place, value, cause) in cases {
             let mut manifest = good();
             let (parent, key) = place.rsplit_once('/').unwrap();
-            manifest.pointer_mut(parent).unwrap()[key] = value;
+            let parent = manifest.pointer_mut(parent).unwrap();
+            match (key.parse::<usize>(), parent) {
+                (Ok(index), Value::Array(all)) => all[index] = value,
+                (_, parent) => parent[key] = value,
+            }
             let failure = Manifest::parse(manifest.to_string().as_bytes()).unwrap_err();
             assert!(failure.to_string().contains(cause), "{place}: {failure}");
         }

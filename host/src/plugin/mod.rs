@@ -11,6 +11,7 @@ pub mod package;
 mod pending;
 pub mod permission;
 pub mod process;
+mod reach;
 mod reply;
 pub mod session;
 pub mod settings;

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use crate::config::policy::{HostInterface, PluginGrants};
 use crate::error::{Failure, Result};
 use crate::plugin::Manifest;
-use crate::plugin::manifest::Permission;
+use crate::plugin::manifest::{Permission, SecretAsk};
 use crate::plugin::text::printable;
-use crate::types::{Access, GrantName};
+use crate::types::{Access, EndpointPattern, GrantName};
 
 /// The permissions that hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Effective {
     pub interfaces: Vec<HostInterface>,
     pub directories: BTreeMap<GrantName, Access>,
-    pub secrets: Vec<GrantName>,
-    pub connections: Vec<GrantName>,
+    /// What may be revealed; policy is asked for each name.
+    pub secrets: Vec<SecretAsk>,
+    /// Where the plugin said that each goes: policy's own word counts, and the two have to agree.
+    pub connections: BTreeMap<GrantName, EndpointPattern>,
 }
 
 /// More grants never take a permission away, and never give one that the manifest does not ask for.
@@ -48,21 +50,21 @@ pub fn effective(manifest: &Manifest, grants: &PluginGrants) -> Result<Effective
                     *entry = wider(*entry, access);
                 }
             }
-            Permission::Connect { to, reason } => {
-                let named = grants.connections.iter().filter(|(_, grant)| grant.to == *to);
-                let found: Vec<GrantName> = named.map(|(name, _)| name.clone()).collect();
-                if found.is_empty() {
-                    missing.push(format!("a connection to {to} ({})", printable(reason)));
-                    lines.push(format!("connections = [{{ name = \"…\", to = \"{to}\" }}]"));
+            Permission::Connect { name, to, reason } => {
+                if grants.connections.get(name).is_some_and(|grant| grant.to.may_agree(to)) {
+                    has.connections.insert(name.clone(), to.clone());
+                } else {
+                    missing.push(format!("a connection {name} to {to} ({})", printable(reason)));
+                    lines.push(format!("connections = [{{ name = \"{name}\", to = \"{to}\" }}]"));
                 }
-                has.connections.extend(found);
             }
-            Permission::Secret { name, reason } => match grants.secrets.iter().find(|secret| secret.as_str() == name) {
-                Some(secret) => has.secrets.push(secret.clone()),
-                None => {
-                    missing.push(format!("the secret {name} ({})", printable(reason)));
-                    lines.push(format!("secrets = [\"{name}\"]"));
+            Permission::Secret { name, reason } => match name {
+                SecretAsk::Fixed(secret) if !grants.secrets.contains(secret) => {
+                    missing.push(format!("the secret {secret} ({})", printable(reason)));
+                    lines.push(format!("secrets = [\"{secret}\"]"));
                 }
+                // Which one that is, and whether there is one, each pool says.
+                SecretAsk::Fixed(_) | SecretAsk::Setting(_) => has.secrets.push(name.clone()),
             },
         }
     }
@@ -80,7 +82,6 @@ pub fn effective(manifest: &Manifest, grants: &PluginGrants) -> Result<Effective
 pub const fn interface_name(interface: HostInterface) -> &'static str {
     match interface {
         HostInterface::Images => "images",
-        HostInterface::Connections => "connections",
         HostInterface::Bridges => "bridges",
         HostInterface::Session => "session",
     }
@@ -131,12 +132,7 @@ mod tests {
     }
 
     fn interface() -> impl Strategy<Value = HostInterface> {
-        prop_oneof![
-            Just(HostInterface::Images),
-            Just(HostInterface::Connections),
-            Just(HostInterface::Bridges),
-            Just(HostInterface::Session),
-        ]
+        prop_oneof![Just(HostInterface::Images), Just(HostInterface::Bridges), Just(HostInterface::Session),]
     }
 
     fn permission() -> impl Strategy<Value = Permission> {
@@ -150,11 +146,16 @@ mod tests {
                 let reason = reason.clone();
                 move |access| Permission::Directory { access, reason: reason.clone() }
             }),
-            "[ab]".prop_map({
+            ("[cd]", "(a|\\{x\\}):1").prop_map({
                 let reason = reason.clone();
-                move |to| Permission::Connect { to, reason: reason.clone() }
+                move |(name, to)| Permission::Connect {
+                    name: name.parse().unwrap(),
+                    to: to.parse().unwrap(),
+                    reason: reason.clone(),
+                }
             }),
-            "[ab]".prop_map(move |name| Permission::Secret { name, reason: reason.clone() }),
+            "(a|b|\\{x\\})"
+                .prop_map(move |name| Permission::Secret { name: name.parse().unwrap(), reason: reason.clone() }),
         ]
     }
 
@@ -162,7 +163,7 @@ mod tests {
         fn grants()(
             interfaces in prop::collection::vec(interface(), 0..4),
             directories in prop::collection::btree_map("[ab]", access(), 0..3),
-            connections in prop::collection::btree_map("[cd]", "[ab]", 0..3),
+            connections in prop::collection::btree_map("[cd]", "(a|b|\\{x\\}):1", 0..3),
             secrets in prop::collection::vec("[ab]", 0..3),
         ) -> PluginGrants {
             PluginGrants {
@@ -171,7 +172,7 @@ mod tests {
                     (name.parse().unwrap(), DirectoryGrant { path: "/srv".into(), access })
                 }).collect(),
                 connections: connections.into_iter().map(|(name, to)| {
-                    (name.parse().unwrap(), ConnectionGrant { to })
+                    (name.parse().unwrap(), ConnectionGrant::new(to.parse().unwrap()))
                 }).collect(),
                 secrets: secrets.iter().map(|name| name.parse().unwrap()).collect(),
                 ..PluginGrants::default()
@@ -206,7 +207,7 @@ mod tests {
                 let after = effective(&manifest, &union(&one, &more)).unwrap();
                 prop_assert!(before.interfaces.iter().all(|i| after.interfaces.contains(i)));
                 prop_assert!(before.secrets.iter().all(|s| after.secrets.contains(s)));
-                prop_assert!(before.connections.iter().all(|c| after.connections.contains(c)));
+                prop_assert_eq!(&before.connections, &after.connections);
                 for (name, access) in &before.directories {
                     prop_assert_eq!(wider(*access, after.directories[name]), after.directories[name]);
                 }
@@ -224,6 +225,19 @@ mod tests {
                 let asked = |wanted| manifest.permissions.iter().any(|permission| {
                     matches!(permission, Permission::Directory { access, .. } if *access == wanted)
                 });
+                for (name, to) in &has.connections {
+                    prop_assert!(grants.connections[name].to.may_agree(to));
+                    let asked = |permission: &Permission| {
+                        matches!(permission, Permission::Connect { name: other, to: there, .. }
+                            if other == name && there == to)
+                    };
+                    prop_assert!(manifest.permissions.iter().any(asked));
+                }
+                for secret in &has.secrets {
+                    if let SecretAsk::Fixed(name) = secret {
+                        prop_assert!(grants.secrets.contains(name));
+                    }
+                }
                 for (name, access) in &has.directories {
                     prop_assert_eq!(narrower(*access, grants.directories[name].access), *access);
                     prop_assert!(asked(Access::ReadWrite) || (asked(Access::ReadOnly) && *access == Access::ReadOnly));
@@ -238,10 +252,11 @@ mod tests {
         let manifest = manifest(vec![
             Permission::Interface { interface: HostInterface::Images, reason: reason() },
             Permission::Directory { access: Access::ReadWrite, reason: reason() },
-            Permission::Secret { name: "key".into(), reason: reason() },
+            Permission::Secret { name: "key".parse().unwrap(), reason: reason() },
+            Permission::Connect { name: "s".parse().unwrap(), to: "{x}:1".parse().unwrap(), reason: reason() },
         ]);
         let failure = effective(&manifest, &PluginGrants::default()).unwrap_err();
-        assert_eq!((failure.kind, failure.causes.len()), (Kind::Denied, 3));
+        assert_eq!((failure.kind, failure.causes.len()), (Kind::Denied, 4));
         assert!(failure.hint.unwrap().contains("[plugins.it]"));
     }
 }

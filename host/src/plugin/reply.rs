@@ -12,6 +12,8 @@ pub(super) enum Next {
     Answer(Reply),
     /// The outcome says that all was so already; this reads how it is. Then [`read`] gives the answer.
     Read(Operation),
+    /// A dry run does not do it, and what would have followed cannot be guessed.
+    Withheld,
     /// The outcome is not one that the operation has: a fault of the host's.
     Mismatch,
 }
@@ -33,7 +35,10 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
         Outcome::ImageSetAside { .. } | Outcome::SnapshotGone { .. } | Outcome::Set | Outcome::Served { .. } => {
             Next::Answer(Reply::Nothing)
         }
+        Outcome::Connected { .. } => Next::Answer(Reply::Connection),
+        Outcome::Revealed => Next::Answer(Reply::Secret),
         Outcome::Unchanged => unchanged(operation),
+        Outcome::Assumed if matches!(operation, Operation::ConnectionOpen { .. }) => Next::Withheld,
         Outcome::Assumed => Next::Answer(assumed(operation)),
         Outcome::Directory
         | Outcome::Chain { .. }
@@ -77,7 +82,12 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
-        | Operation::HypervisorStart { .. } => Next::Mismatch,
+        | Operation::HypervisorStart { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Next::Mismatch,
     }
 }
 
@@ -162,7 +172,12 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
-        | Operation::HypervisorStart { .. } => Reply::Nothing,
+        | Operation::HypervisorStart { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Reply::Nothing,
     }
 }
 

@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 
 use crate::config::policy::{Limits, PluginGrants};
 use crate::error::{Failure, Kind, Result};
+use crate::gate::operation::Purpose;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, judge};
 use crate::plugin::process::Process;
+use crate::plugin::reach::Asker;
 use crate::plugin::reply::Next;
 use crate::plugin::{Effective, Installed, ask, cache, effective, failure, log, package, reply, shape};
 use crate::sandbox::protocol::{
-    Ability, Ask, Call, CallError, ErrorCode, FromSandbox, PluginError, Preopen, Reply, Return, ToSandbox,
+    Ability, Ask, Call, CallError, ErrorCode, FromSandbox, PluginError, Preopen, Reply, Return, Settings, ToSandbox,
 };
 use crate::types::{Access, NetworkName, PluginId, PoolName};
 
@@ -27,6 +29,8 @@ use crate::types::{Access, NetworkName, PluginId, PoolName};
 const LOAD_WAIT: Duration = Duration::from_secs(30);
 /// The sandbox keeps the call's deadlines itself; this much later the host stops believing that it does.
 const GRACE: Duration = Duration::from_secs(2);
+/// Streams that one call may open: more are a plugin's that does not keep what it has.
+const CONNECTIONS_MAX: u32 = 64;
 /// Asks of one call: ten thousand volumes can be looked at.
 const ASKS_MAX: u32 = 10_000;
 
@@ -94,7 +98,11 @@ impl Session {
         let saying = format!("the plugin {} failed at {}", self.installed.manifest.id, shape::name(&call));
         let wanted = shape::of(&call);
         let mut process = self.ready().map_err(|failure| failure.while_doing(saying.clone()))?;
-        let mut turn = Turn { session: self, ledger, subject, asks: 0, last: None };
+        let settings = match &call {
+            Call::Storage { settings, .. } | Call::Network { settings, .. } => settings.clone(),
+        };
+        let purpose = shape::purpose(&call);
+        let mut turn = Turn { session: self, ledger, subject, settings, purpose, asks: 0, connections: 0, last: None };
         match turn.take(&mut process, call) {
             Ok(Ok(given)) if shape::of_return(&given) == wanted => {
                 self.process = Some(process);
@@ -147,7 +155,10 @@ struct Turn<'a> {
     session: &'a Session,
     ledger: &'a mut Ledger,
     subject: &'a Subject,
+    settings: Settings,
+    purpose: Purpose,
     asks: u32,
+    connections: u32,
     /// The last operation that failed.
     last: Option<Failure>,
 }
@@ -174,8 +185,12 @@ impl Turn<'_> {
                     if self.asks > ASKS_MAX {
                         return Err(Failure::new(Kind::PluginFault, format!("it asked more than {ASKS_MAX} times")));
                     }
-                    let answer = self.answer(ask);
-                    process.send(&ToSandbox::Answer(answer), &[])?;
+                    let (answer, descriptors) = match self.answer(ask) {
+                        Ok((reply, descriptors)) => (Ok(reply), descriptors),
+                        Err(error) => (Err(error), Vec::new()),
+                    };
+                    let beside: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                    process.send(&ToSandbox::Answer(answer), &beside)?;
                 }
                 FromSandbox::Ready { .. } | FromSandbox::Compiled => {
                     return Err(Failure::new(Kind::PluginFault, "its sandbox sent a frame that is no answer"));
@@ -184,14 +199,31 @@ impl Turn<'_> {
         }
     }
 
-    fn answer(&mut self, ask: Ask) -> Result<Reply, PluginError> {
+    fn answer(&mut self, ask: Ask) -> Result<(Reply, Vec<OwnedFd>), PluginError> {
         let session = self.session;
         let plugin = &session.installed.manifest.id;
-        if !session.effective.interfaces.contains(&ask::interface(&ask)) {
+        if ask::interface(&ask).is_some_and(|interface| !session.effective.interfaces.contains(&interface)) {
             return Err(failure::refusal(ErrorCode::Denied, "the host interface is not granted"));
         }
+        if matches!(ask, Ask::Connect { .. }) {
+            self.connections += 1;
+            if self.connections > CONNECTIONS_MAX {
+                let message = format!("one call opens at most {CONNECTIONS_MAX} connections");
+                return Err(failure::refusal(ErrorCode::Exhausted, message));
+            }
+        }
         let creates = ask::creates(&ask);
-        let operation = ask::operation(plugin, self.subject, ask)?;
+        let asker = Asker {
+            plugin,
+            policy: session.gate.policy(),
+            effective: &session.effective,
+            subject: self.subject,
+            settings: &self.settings,
+            purpose: self.purpose,
+        };
+        let operation = ask::operation(&asker, ask).inspect_err(|refused| {
+            self.last = Some(failure::of_call(&CallError::Plugin(refused.clone())));
+        })?;
         self.perform(operation).map_err(|failure| {
             tracing::debug!(%plugin, %failure, "an operation that a plugin asked for failed");
             let told = failure::to_plugin(&failure, creates);
@@ -200,23 +232,30 @@ impl Turn<'_> {
         })
     }
 
-    fn perform(&mut self, operation: Operation) -> Result<Reply> {
+    fn perform(&mut self, operation: Operation) -> Result<(Reply, Vec<OwnedFd>)> {
         let session = self.session;
         let actor = Actor::Plugin(session.installed.manifest.id.clone());
-        let outcome = session.gate.perform(&actor, self.ledger, operation.clone(), Vec::new())?.outcome;
+        let done = session.gate.perform(&actor, self.ledger, operation.clone(), Vec::new())?;
         let mismatch = || Failure::other("the operation gave what it does not give");
-        match reply::reply(&operation, outcome) {
+        match reply::reply(&operation, done.outcome) {
             // What else the host has is not the plugin's to know.
             Next::Answer(Reply::Links(mut all)) => {
                 let Actor::Plugin(id) = &actor else { return Err(mismatch()) };
                 all.retain(|link| link.owned || judge::names_link(session.gate.policy(), id, &link.name));
-                Ok(Reply::Links(all))
+                Ok((Reply::Links(all), Vec::new()))
             }
-            Next::Answer(reply) => Ok(reply),
+            // One descriptor each: the sandbox takes the frame and what is beside it as one.
+            Next::Answer(reply @ (Reply::Connection | Reply::Secret)) if done.descriptors.len() == 1 => {
+                Ok((reply, done.descriptors))
+            }
+            Next::Answer(Reply::Connection | Reply::Secret) => Err(mismatch()),
+            Next::Answer(reply) => Ok((reply, Vec::new())),
             Next::Read(reading) => {
                 let outcome = session.gate.perform(&actor, self.ledger, reading, Vec::new())?.outcome;
-                reply::read(&operation, outcome).ok_or_else(mismatch)
+                reply::read(&operation, outcome).map(|reply| (reply, Vec::new())).ok_or_else(mismatch)
             }
+            Next::Withheld => Err(Failure::denied("a dry run opens no connection for a change")
+                .hint("what the plugin would do over it is not fief's to foresee; the same without --dry-run does it")),
             Next::Mismatch => Err(mismatch()),
         }
     }

@@ -1,5 +1,6 @@
 //! Which answer belongs to which call, and what a call is named to people.
 
+use crate::gate::operation::Purpose;
 use crate::sandbox::protocol::{Call, NetworkCall, Return, StorageCall};
 
 /// The variant of [`Return`] that a call has.
@@ -56,6 +57,31 @@ pub(super) fn of_return(given: &Return) -> Shape {
         Return::Fence(_) => Shape::Fence,
         Return::Port(_) => Shape::Port,
         Return::Findings(_) => Shape::Findings,
+    }
+}
+
+/// Whether a call only asks, or changes something where the volumes are.
+pub(super) fn purpose(call: &Call) -> Purpose {
+    match call {
+        Call::Storage { function, .. } => match function {
+            StorageCall::Info
+            | StorageCall::All
+            | StorageCall::Find { .. }
+            | StorageCall::Attach { .. }
+            | StorageCall::Detach { .. }
+            | StorageCall::Snapshots { .. }
+            | StorageCall::FenceShow { .. } => Purpose::Ask,
+            StorageCall::Create { .. }
+            | StorageCall::Delete { .. }
+            | StorageCall::Resize { .. }
+            | StorageCall::SnapshotCreate { .. }
+            | StorageCall::SnapshotDelete { .. }
+            | StorageCall::SnapshotRevert { .. }
+            | StorageCall::Clone { .. }
+            | StorageCall::FenceTake { .. }
+            | StorageCall::FenceRelease { .. } => Purpose::Change,
+        },
+        Call::Network { .. } => Purpose::Change,
     }
 }
 

@@ -13,7 +13,7 @@ const COMMON: &[&str] = &["fief:types/types@0.1.0", "fief:types/log@0.1.0"];
 const WASI: &[&str] = &["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/"];
 
 struct World {
-    /// Interfaces without functions.
+    /// Interfaces without functions, and those whose every use is granted by a name of its own.
     words: &'static [&'static str],
     /// What the host gives, if it is asked for and granted.
     host: &'static [(&'static str, HostInterface)],
@@ -22,11 +22,8 @@ struct World {
 }
 
 const STORAGE: World = World {
-    words: &["fief:storage/volumes@0.1.0"],
-    host: &[
-        ("fief:storage/images@0.1.0", HostInterface::Images),
-        ("fief:storage/connections@0.1.0", HostInterface::Connections),
-    ],
+    words: &["fief:storage/volumes@0.1.0", "fief:storage/connections@0.1.0"],
+    host: &[("fief:storage/images@0.1.0", HostInterface::Images)],
     required: &["fief:storage/backend@0.1.0"],
     optional: &["fief:storage/snapshots@0.1.0", "fief:storage/clones@0.1.0", "fief:storage/fences@0.1.0"],
 };

@@ -224,10 +224,31 @@ pub struct VolumeFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Attachment {
-    File { directory: String, path: String, format: ImageFormat },
-    Nfs { server: String, port: Option<u16>, share: String, path: String, format: ImageFormat },
-    Iscsi { portal: String, target: String, lun: u32, user: Option<String>, password: Option<String> },
-    Nbd { address: String, export: String },
+    File {
+        directory: String,
+        path: String,
+        format: ImageFormat,
+    },
+    Nfs {
+        server: String,
+        port: Option<u16>,
+        share: String,
+        path: String,
+        format: ImageFormat,
+    },
+    Iscsi {
+        portal: String,
+        target: String,
+        lun: u32,
+        initiator: Option<String>,
+        header_digest: bool,
+        user: Option<String>,
+        password: Option<String>,
+    },
+    Nbd {
+        address: String,
+        export: String,
+    },
     Served,
 }
 

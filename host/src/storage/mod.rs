@@ -87,7 +87,7 @@ pub struct IscsiDisk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     pub user: String,
-    pub password: Secret<Vec<u8>>,
+    pub password: Secret,
 }
 
 /// A raw disk.

@@ -16,6 +16,7 @@ pub mod process;
 pub mod seccomp;
 pub mod socket;
 pub mod spawn;
+pub mod stream;
 pub mod tap;
 
 #[cfg(test)]

@@ -20,6 +20,19 @@ pub(crate) fn within<T: Send>(body: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// What this thread, and those that it starts, find in `/etc/hosts`: the text that is in this file, also when it changes.
+pub(crate) fn hosts(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    // SAFETY: mounts alone are left behind, and with them this thread's share of the current directory; nobody here
+    // depends on that.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }.unwrap();
+    let flags = rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", flags).unwrap();
+    rustix::mount::mount_bind(file.path(), "/etc/hosts").unwrap();
+    file
+}
+
 /// `ip …` in this thread's network namespace.
 pub(crate) fn ip(words: &str) {
     let output = Command::new("ip").args(words.split(' ')).output().unwrap();

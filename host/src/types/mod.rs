@@ -4,6 +4,7 @@ mod address;
 mod card;
 mod checksum;
 mod digest;
+mod endpoint;
 mod name;
 mod process;
 mod secret;
@@ -13,6 +14,7 @@ pub use address::{Cidr, MacAddress};
 pub use card::{Bandwidth, Spoofing};
 pub use checksum::{Checksum, Sum};
 pub use digest::Digest;
+pub use endpoint::{Endpoint, EndpointPattern, Host};
 pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PluginId, PoolName, RelativePath, SnapshotName, VolumeName,
     VolumeRef,

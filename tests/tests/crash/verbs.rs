@@ -69,6 +69,7 @@ impl Verb {
             "gate.intended" | "gate.acted" => &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate],
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
             "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete],
+            "fence.numbered" | "fence.taken" => &[Verb::Start],
             "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],
             "snapshot.deleting" => &[Verb::SnapshotDelete],
             "snapshot.reverting" => &[Verb::SnapshotRevert],

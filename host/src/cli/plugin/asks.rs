@@ -1,14 +1,14 @@
 //! What a plugin asks for, beside what it was granted. Pure.
 
-use crate::config::policy::{HostInterface, PluginGrants};
+use crate::config::policy::{ConnectionGrant, HostInterface, PluginGrants};
 use crate::plugin::Manifest;
-use crate::plugin::manifest::Permission;
-use crate::types::Access;
+use crate::plugin::manifest::{Permission, SecretAsk};
+use crate::types::{Access, GrantName};
 
 /// One permission of a manifest, held against policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ask {
-    /// `interface images`, `directory, read-write`, `connect {server}:{port}`, `secret backup-key`.
+    /// `interface images`, `directory, read-write`, `connect server = {server}:{port}`, `secret backup-key`.
     pub what: String,
     /// The plugin's own word; untrusted.
     pub reason: String,
@@ -28,7 +28,6 @@ pub(crate) const fn access(access: Access) -> &'static str {
 pub(crate) const fn interface(interface: HostInterface) -> &'static str {
     match interface {
         HostInterface::Images => "images",
-        HostInterface::Connections => "connections",
         HostInterface::Bridges => "bridges",
         HostInterface::Session => "session",
     }
@@ -55,7 +54,7 @@ fn ask(permission: &Permission, grants: Option<&PluginGrants>, section: &str) ->
                     granted.map(|_| format!("yes, bridges {bridges}")),
                     format!("in {section}, add \"{name}\" to interfaces, and bridges = [\"fief-*\"]"),
                 ),
-                HostInterface::Images | HostInterface::Connections | HostInterface::Session => {
+                HostInterface::Images | HostInterface::Session => {
                     (granted.map(|_| "yes".to_owned()), format!("in {section}, add \"{name}\" to interfaces"))
                 }
             };
@@ -76,23 +75,44 @@ fn ask(permission: &Permission, grants: Option<&PluginGrants>, section: &str) ->
             );
             Ask { what: format!("directory, {}", access(*wanted)), reason: reason.clone(), granted, remedy }
         }
-        Permission::Connect { to, reason } => {
-            let granted = grants.and_then(|g| g.connections.iter().find(|(_, grant)| grant.to == *to));
-            let remedy = format!("in {section}, add connections = [{{ name = \"server\", to = \"{to}\" }}]");
-            let granted = granted.map(|(name, grant)| format!("{name} = {}", grant.to));
-            Ask { what: format!("connect {to}"), reason: reason.clone(), granted, remedy }
-        }
-        Permission::Secret { name, reason } => {
-            let granted = grants.is_some_and(|g| g.secrets.iter().any(|secret| secret.as_str() == name));
-            let remedy = format!("in {section}, add \"{name}\" to secrets");
+        Permission::Connect { name, to, reason } => {
+            let granted = grants.and_then(|g| g.connections.get(name)).filter(|grant| grant.to.may_agree(to));
+            let remedy = format!("in {section}, add connections = [{{ name = \"{name}\", to = \"{to}\" }}]");
             Ask {
-                what: format!("secret {name}"),
+                what: format!("connect {name} = {to}"),
                 reason: reason.clone(),
-                granted: granted.then(|| "yes".to_owned()),
+                granted: granted.map(connection),
                 remedy,
             }
         }
+        Permission::Secret { name, reason } => {
+            let all = grants.map(|g| g.secrets.as_slice()).unwrap_or_default();
+            let (granted, remedy) = match name {
+                SecretAsk::Fixed(secret) => {
+                    (all.contains(secret).then(|| "yes".to_owned()), format!("in {section}, add \"{name}\" to secrets"))
+                }
+                // Wanted only where a pool sets it; `policy check` holds each pool against it.
+                SecretAsk::Setting(_) if all.is_empty() => (Some("none yet".to_owned()), String::new()),
+                SecretAsk::Setting(_) => {
+                    let names: Vec<&str> = all.iter().map(GrantName::as_str).collect();
+                    (Some(format!("of {}", names.join(", "))), String::new())
+                }
+            };
+            Ask { what: format!("secret {name}"), reason: reason.clone(), granted, remedy }
+        }
     }
+}
+
+/// A grant with all that it allows beyond its endpoint.
+fn connection(grant: &ConnectionGrant) -> String {
+    let mut text = grant.to.to_string();
+    for near in &grant.allow {
+        text.push_str(&format!(", allows {}", near.as_str()));
+    }
+    if grant.reserved_port {
+        text.push_str(", from a reserved port");
+    }
+    text
 }
 
 /// What policy grants and the plugin never asks for: of no effect, and worth saying.
@@ -107,13 +127,15 @@ pub(crate) fn unasked(manifest: &Manifest, grants: &PluginGrants) -> Vec<String>
     if !grants.directories.is_empty() && !asks(&|p| matches!(p, Permission::Directory { .. })) {
         unasked.extend(grants.directories.keys().map(|name| format!("directory {name}")));
     }
-    for (name, grant) in &grants.connections {
-        if !asks(&|p| matches!(p, Permission::Connect { to, .. } if *to == grant.to)) {
+    for name in grants.connections.keys() {
+        if !asks(&|p| matches!(p, Permission::Connect { name: asked, .. } if asked == name)) {
             unasked.push(format!("connection {name}"));
         }
     }
     for secret in &grants.secrets {
-        if !asks(&|p| matches!(p, Permission::Secret { name, .. } if name == secret.as_str())) {
+        let by_setting = |p: &Permission| matches!(p, Permission::Secret { name: SecretAsk::Setting(_), .. });
+        let by_name = |p: &Permission| matches!(p, Permission::Secret { name: SecretAsk::Fixed(n), .. } if n == secret);
+        if !asks(&|p| by_setting(p) || by_name(p)) {
             unasked.push(format!("secret {secret}"));
         }
     }
@@ -123,7 +145,7 @@ pub(crate) fn unasked(manifest: &Manifest, grants: &PluginGrants) -> Vec<String>
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::config::policy::{ConnectionGrant, DirectoryGrant};
+    use crate::config::policy::DirectoryGrant;
     use crate::sandbox::protocol::PluginKind;
 
     /// A storage plugin that asks for one of everything.
@@ -141,15 +163,19 @@ pub mod tests {
                 Permission::Interface { interface: HostInterface::Images, reason: reason() },
                 Permission::Interface { interface: HostInterface::Bridges, reason: reason() },
                 Permission::Directory { access: Access::ReadOnly, reason: reason() },
-                Permission::Connect { to: "{server}:{port}".to_owned(), reason: reason() },
-                Permission::Secret { name: "key".to_owned(), reason: reason() },
+                Permission::Connect {
+                    name: "server".parse().unwrap(),
+                    to: "{server}:{port}".parse().unwrap(),
+                    reason: reason(),
+                },
+                Permission::Secret { name: "key".parse().unwrap(), reason: reason() },
             ],
         }
     }
 
     pub fn grants() -> PluginGrants {
         let directory = DirectoryGrant { path: "/srv/images".into(), access: Access::ReadWrite };
-        let connection = ConnectionGrant { to: "{server}:{port}".to_owned() };
+        let connection = ConnectionGrant::new("{server}:{port}".parse().unwrap());
         PluginGrants {
             interfaces: vec![HostInterface::Images, HostInterface::Bridges],
             directories: [("images".parse().unwrap(), directory)].into(),
@@ -171,7 +197,7 @@ pub mod tests {
                 yes("yes"),
                 yes("yes, bridges fief-*"),
                 yes("images = /srv/images (read-only)"),
-                yes("server = {server}:{port}"),
+                yes("{server}:{port}"),
                 yes("yes")
             ]
         );

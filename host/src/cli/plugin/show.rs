@@ -114,12 +114,12 @@ mod tests {
         imports    fief:storage/images@0.1.0
         exports    -
 
-        ASKS FOR                 GRANTED                           REASON
-        interface images         yes                               because
-        interface bridges        yes, bridges fief-*               because
-        directory, read-only     images = /srv/images (read-only)  because
-        connect {server}:{port}  server = {server}:{port}          because
-        secret key               no                                because
+        ASKS FOR                          GRANTED                           REASON
+        interface images                  yes                               because
+        interface bridges                 yes, bridges fief-*               because
+        directory, read-only              images = /srv/images (read-only)  because
+        connect server = {server}:{port}  {server}:{port}                   because
+        secret key                        no                                because
 
         SETTING    TYPE       DEFAULT     MEANING
         directory  directory  (required)  Where the images lie

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::cli::plugin::asks::access;
-use crate::config::policy::{Limits, PluginGrants, Policy};
+use crate::config::policy::{ConnectionGrant, Limits, PluginGrants, Policy};
 use crate::error::{Failure, Result};
-use crate::types::{ByteSize, Span};
+use crate::types::{ByteSize, GrantName, Span};
 
 /// Print the policy in force, with every default filled in, as policy.toml would say it
 #[derive(Debug, clap::Args)]
@@ -59,8 +59,16 @@ fn grants(grants: &PluginGrants, reader: Reader) -> Value {
         .iter()
         .map(|(name, grant)| json!({ "name": name, "path": grant.path, "access": access(grant.access) }))
         .collect();
-    let connections: Vec<Value> =
-        grants.connections.iter().map(|(name, grant)| json!({ "name": name, "to": grant.to })).collect();
+    let connection = |(name, grant): (&GrantName, &ConnectionGrant)| {
+        json!({
+            "name": name,
+            "to": grant.to,
+            "allow": grant.allow,
+            "reserved-port": grant.reserved_port,
+            "timeout": Span(grant.timeout),
+        })
+    };
+    let connections: Vec<Value> = grants.connections.iter().map(connection).collect();
     let mut value = json!({
         "interfaces": grants.interfaces,
         "directories": directories,
@@ -119,7 +127,10 @@ mod tests {
         secrets = ["key"]
 
         [[plugins.storage-file.connections]]
+        allow = []
         name = "server"
+        reserved-port = false
+        timeout = "10s"
         to = "{server}:{port}"
 
         [[plugins.storage-file.directories]]

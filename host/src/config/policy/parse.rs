@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::pattern::{BridgePattern, ConnectionPattern};
-use super::{ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, PluginGrants, Policy};
+use super::pattern::BridgePattern;
+use super::{ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy};
 use crate::config::reader::{self, Choice, Document, TableReader, nearest};
 use crate::config::text::{AbsolutePath, KindWord};
 use crate::error::{Failure, Kind, Result};
-use crate::types::{Access, ByteSize, GrantName, PluginId, Span};
+use crate::types::{Access, ByteSize, EndpointPattern, GrantName, PluginId, Span};
 
 /// Most directories, and most connections, of one plugin.
 const GRANTS_MAX: usize = 64;
@@ -25,6 +25,8 @@ const TABLE_ELEMENTS_MAX: i64 = 10_000_000;
 const HANDLES_MAX: i64 = 100_000;
 /// Processor and wall time: below ten milliseconds a call cannot start; above an hour is no bound.
 const TIME: (Span, Span) = (Span(Duration::from_millis(10)), Span(Duration::from_secs(3600)));
+/// For one connection: below, no server far away is reached; above, commands seem to hang.
+const CONNECT_TIME: (Span, Span) = (Span(Duration::from_millis(100)), Span(Duration::from_secs(120)));
 /// Bytes that cross in a call: a call with its record of a volume needs some KiB; the upper bound is held in memory.
 const HOST_CALL_BYTES: (ByteSize, ByteSize) = (ByteSize::from_bytes(64 << 10), ByteSize::from_mib(1024));
 /// Log lines a second: more fills a disk.
@@ -117,10 +119,7 @@ fn grants(table: &mut TableReader<'_>) -> PluginGrants {
         digest: table.optional("digest", "sha256:…"),
         interfaces: table.choices("interfaces").unwrap_or_default(),
         directories: named(table, "directories", directory),
-        connections: named(table, "connections", |table| {
-            let to = table.required::<ConnectionPattern>("to", "{server}:{port}")?;
-            Some(ConnectionGrant { to: to.into() })
-        }),
+        connections: named(table, "connections", connection),
         secrets: table.words("secrets", "backup-key").unwrap_or_default(),
         bridges: patterns(table),
         limits: table.section("limits", limits).unwrap_or_default(),
@@ -162,6 +161,14 @@ fn directory(table: &mut TableReader<'_>) -> Option<DirectoryGrant> {
         );
     }
     Some(DirectoryGrant { path, access })
+}
+
+fn connection(table: &mut TableReader<'_>) -> Option<ConnectionGrant> {
+    let to = table.required::<EndpointPattern>("to", "{server}:{port}");
+    let allow = table.choices::<NearAddress>("allow").unwrap_or_default();
+    let reserved_port = table.boolean("reserved-port").unwrap_or_default();
+    let timeout = within(table, "timeout", "10s", CONNECT_TIME).map_or(ConnectionGrant::TIMEOUT, |Span(time)| time);
+    Some(ConnectionGrant { to: to?, allow, reserved_port, timeout })
 }
 
 fn patterns(table: &mut TableReader<'_>) -> Vec<String> {
@@ -233,11 +240,15 @@ fn served(table: &mut TableReader<'_>, plugins: &BTreeMap<PluginId, PluginGrants
 }
 
 impl Choice for HostInterface {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("images", HostInterface::Images), ("bridges", HostInterface::Bridges), ("session", HostInterface::Session)];
+}
+
+impl Choice for NearAddress {
     const WORDS: &'static [(&'static str, Self)] = &[
-        ("images", HostInterface::Images),
-        ("connections", HostInterface::Connections),
-        ("bridges", HostInterface::Bridges),
-        ("session", HostInterface::Session),
+        ("loopback", NearAddress::Loopback),
+        ("link-local", NearAddress::LinkLocal),
+        ("this-host", NearAddress::ThisHost),
     ];
 }
 

@@ -17,7 +17,10 @@ digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015a
 interfaces = ["images"]
 directories = [{ name = "images", path = "/var/lib/fief/images", access = "read-write" }, { name = "iso", path = "/srv" }]
 secrets = ["backup-key"]
-connections = [{ name = "server", to = "{server}:{port}" }]
+connections = [
+    { name = "server", to = "{server}:{port}" },
+    { name = "near", to = "[::1]:2049", allow = ["loopback", "this-host"], reserved-port = true, timeout = "3s" },
+]
 limits = { memory = "32MiB", cpu = "2s", wall = "10s", handles = 10 }
 
 [plugins.network-host-only]
@@ -44,7 +47,15 @@ user = "network-user"
     assert_eq!(*grant("images"), DirectoryGrant { path: "/var/lib/fief/images".into(), access: Access::ReadWrite });
     assert_eq!(*grant("iso"), DirectoryGrant { path: "/srv".into(), access: Access::ReadOnly });
     assert_eq!(file.secrets, ["backup-key".parse::<GrantName>().unwrap()]);
-    assert_eq!(file.connections[&"server".parse::<GrantName>().unwrap()].to, "{server}:{port}");
+    let connection = |name: &str| &file.connections[&name.parse::<GrantName>().unwrap()];
+    assert_eq!(*connection("server"), ConnectionGrant::new("{server}:{port}".parse().unwrap()));
+    let near = ConnectionGrant {
+        to: "[::1]:2049".parse().unwrap(),
+        allow: vec![NearAddress::Loopback, NearAddress::ThisHost],
+        reserved_port: true,
+        timeout: Duration::from_secs(3),
+    };
+    assert_eq!(*connection("near"), near);
     let limits =
         Limits { memory: ByteSize::from_mib(32), wall: Duration::from_secs(10), handles: 10, ..Limits::default() };
     assert_eq!(file.limits, limits);

@@ -1,5 +1,6 @@
 //! What an operation brought forth: its answer to the asker, and what undoing it needs.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,14 @@ pub enum Outcome {
     Process {
         process: ProcessId,
     },
+    /// A connection was opened, or would go, to `address`. `before`: where it went the last time, if that was another.
+    Connected {
+        address: SocketAddr,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<IpAddr>,
+    },
+    /// A secret's bytes are in the descriptor that came beside.
+    Revealed,
     /// A probe is over: its exit code (none: a signal ended it, or its time did), and the lines that it said, as they
     /// came.
     Probed {

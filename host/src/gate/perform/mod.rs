@@ -1,11 +1,13 @@
 //! The acts themselves. Each file holds one family, with do and undo side by side.
 
+mod connection;
 mod dhcp;
 mod directory;
 mod firewall;
 mod image;
 pub(super) mod link;
 mod process;
+mod secret;
 
 pub use firewall::PREFIX as FILTER_PREFIX;
 
@@ -46,6 +48,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
         }
+        Operation::ConnectionOpen { .. } | Operation::ConnectionResolve { .. } => connection::act(gate, operation),
+        Operation::SecretReveal { .. } | Operation::SecretSet { .. } | Operation::SecretDelete { .. } => {
+            secret::act(gate, operation, descriptors)
+        }
     }
 }
 
@@ -66,6 +72,12 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
+        // Never in a ledger.
+        Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Ok(()),
         // What it wrote goes with the image that was made for it.
         Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
@@ -116,7 +128,12 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
         | Operation::HypervisorStart { .. }
-        | Operation::HypervisorProbe { .. } => Ok(()),
+        | Operation::HypervisorProbe { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Ok(()),
     }
 }
 
@@ -164,6 +181,11 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorStart { .. }
-        | Operation::HypervisorProbe { .. } => Ok(None),
+        | Operation::HypervisorProbe { .. }
+        | Operation::ConnectionOpen { .. }
+        | Operation::ConnectionResolve { .. }
+        | Operation::SecretReveal { .. }
+        | Operation::SecretSet { .. }
+        | Operation::SecretDelete { .. } => Ok(None),
     }
 }

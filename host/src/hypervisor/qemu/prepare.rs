@@ -139,7 +139,7 @@ fn served_folder(folder: &Path) -> Result<OwnedFd> {
 }
 
 /// A password in memory, for QEMU to read once.
-fn hidden(password: &Secret<Vec<u8>>) -> Result<OwnedFd> {
+fn hidden(password: &Secret) -> Result<OwnedFd> {
     let saying = || "cannot hand a password to the hypervisor".to_owned();
     let memory = rustix::fs::memfd_create("password", rustix::fs::MemfdFlags::CLOEXEC).context(saying)?;
     let mut memory = File::from(memory);

@@ -23,7 +23,9 @@ fn one(reply: Reply) -> wasmtime::Result<Link> {
         | Reply::Snapshot(_)
         | Reply::Snapshots(_)
         | Reply::Space { .. }
-        | Reply::Links(_) => mismatch(&reply),
+        | Reply::Links(_)
+        | Reply::Connection
+        | Reply::Secret => mismatch(&reply),
     }
 }
 
@@ -36,7 +38,9 @@ impl Host for Room {
             | Reply::Snapshot(_)
             | Reply::Snapshots(_)
             | Reply::Space { .. }
-            | Reply::Link(_) => mismatch(&reply),
+            | Reply::Link(_)
+            | Reply::Connection
+            | Reply::Secret => mismatch(&reply),
         })
     }
     fn ensure(&mut self, spec: BridgeSpec) -> Answer<Link> {

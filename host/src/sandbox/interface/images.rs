@@ -26,7 +26,9 @@ fn image(reply: Reply) -> wasmtime::Result<Image> {
         | Reply::Snapshots(_)
         | Reply::Space { .. }
         | Reply::Link(_)
-        | Reply::Links(_) => mismatch(&reply),
+        | Reply::Links(_)
+        | Reply::Connection
+        | Reply::Secret => mismatch(&reply),
     }
 }
 
@@ -38,7 +40,9 @@ pub(super) fn nothing(reply: Reply) -> wasmtime::Result<()> {
         | Reply::Snapshots(_)
         | Reply::Space { .. }
         | Reply::Link(_)
-        | Reply::Links(_) => mismatch(&reply),
+        | Reply::Links(_)
+        | Reply::Connection
+        | Reply::Secret => mismatch(&reply),
     }
 }
 
@@ -84,7 +88,9 @@ impl Host for Room {
             | Reply::Snapshots(_)
             | Reply::Space { .. }
             | Reply::Link(_)
-            | Reply::Links(_) => mismatch(&reply),
+            | Reply::Links(_)
+            | Reply::Connection
+            | Reply::Secret => mismatch(&reply),
         })
     }
     fn snapshot_delete(&mut self, directory: String, path: String, name: String) -> Answer<()> {
@@ -103,7 +109,9 @@ impl Host for Room {
             | Reply::Snapshot(_)
             | Reply::Space { .. }
             | Reply::Link(_)
-            | Reply::Links(_) => mismatch(&reply),
+            | Reply::Links(_)
+            | Reply::Connection
+            | Reply::Secret => mismatch(&reply),
         })
     }
     fn space(&mut self, directory: String) -> Answer<SpaceInfo> {
@@ -114,7 +122,9 @@ impl Host for Room {
             | Reply::Snapshot(_)
             | Reply::Snapshots(_)
             | Reply::Link(_)
-            | Reply::Links(_) => mismatch(&reply),
+            | Reply::Links(_)
+            | Reply::Connection
+            | Reply::Secret => mismatch(&reply),
         })
     }
 }

@@ -24,10 +24,11 @@ pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasm
     // Types only: a component names these instances wherever it uses their words.
     types::types::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     storage::volumes::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    // Each stream is granted by a name of its own.
+    storage::connections::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     for interface in granted {
         match interface {
             HostInterface::Images => storage::images::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
-            HostInterface::Connections => storage::connections::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
             HostInterface::Bridges => network::bridges::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
             // No plugin of a kind that moves domains is loaded yet.
             HostInterface::Session => {}

@@ -130,8 +130,9 @@ pub(in crate::sandbox) fn attachment(attachment: backend::Attachment) -> protoco
         backend::Attachment::Nfs(backend::NfsNode { server, port, share, path, format }) => {
             protocol::Attachment::Nfs { server, port, share, path, format: format_out(format) }
         }
-        backend::Attachment::Iscsi(backend::IscsiNode { portal, target, lun, user, password }) => {
-            protocol::Attachment::Iscsi { portal, target, lun, user, password }
+        backend::Attachment::Iscsi(node) => {
+            let backend::IscsiNode { portal, target, lun, initiator, header_digest, user, password } = node;
+            protocol::Attachment::Iscsi { portal, target, lun, initiator, header_digest, user, password }
         }
         backend::Attachment::Nbd(backend::NbdNode { address, export }) => protocol::Attachment::Nbd { address, export },
         backend::Attachment::Served => protocol::Attachment::Served,

@@ -85,6 +85,14 @@ pub enum Ask {
         bridge: String,
         dhcp: RawDhcp,
     },
+    /// A stream, by the name of its grant.
+    Connect {
+        grant: String,
+    },
+    /// The bytes of a secret, by its name.
+    Reveal {
+        secret: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +125,15 @@ pub enum Reply {
     Image(ImageFacts),
     Snapshot(SnapshotFacts),
     Snapshots(Vec<SnapshotFacts>),
-    Space { capacity: u64, available: u64 },
+    Space {
+        capacity: u64,
+        available: u64,
+    },
     Link(LinkFacts),
     Links(Vec<LinkFacts>),
+    /// The connected stream is the descriptor beside this frame.
+    Connection,
+    /// The secret's bytes, from the first to the last, are in the file whose descriptor is beside this frame: no frame
+    /// ever holds them.
+    Secret,
 }

@@ -138,6 +138,8 @@ fn recorded_path(outcome: &Outcome) -> Option<&Path> {
         | Outcome::Tap { .. }
         | Outcome::Process { .. }
         | Outcome::Probed { .. }
+        | Outcome::Connected { .. }
+        | Outcome::Revealed
         | Outcome::Assumed => None,
     }
 }

@@ -1,0 +1,224 @@
+//! One client, from its first byte to its last request.
+//!
+//! ```text
+//!   socket ─▸ input ─▸ intake ─▸ pieces in flight ─▸ output ─▸ socket
+//!              one large read     each a call of       gathered until nothing
+//!              of many requests   the device           is left to begin
+//! ```
+//! Everything is done in turns of one future: a turn moves what can be moved, and waits when nothing can. A client that does
+//! not read its replies, or sends half a request, fills its own share of memory and no more.
+
+mod intake;
+mod request;
+mod shake;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+use crate::handle::{Ending, Listening, Shared};
+use crate::handshake::Agreed;
+use crate::output::Output;
+use crate::perform::{Answer, Ground, Piece};
+use crate::{Device, Error, Export, Limits};
+use intake::{Intake, Taken};
+use request::Request;
+
+/// Room for what comes: some hundred requests, or a few with their data.
+const INPUT: usize = 128 << 10;
+/// Most calls of the device that one connection has going, whatever the device takes.
+const MOST_CALLS: usize = 128;
+
+/// A piece that is done.
+struct Done {
+    request: Rc<Request>,
+    /// Where it began, in bytes.
+    offset: u64,
+    /// What it was counted with, in bytes of memory.
+    cost: usize,
+    answer: Result<Answer, Error>,
+}
+
+/// Why a connection is over.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// All that was begun has been answered.
+    Clean,
+    /// The client is gone, or speaks something else.
+    Lost,
+}
+
+struct Connection<'c, D, S> {
+    ground: &'c Ground<D>,
+    limits: &'c Limits,
+    shared: &'c Shared,
+    agreed: Agreed,
+    stream: S,
+    input: BytesMut,
+    intake: Intake,
+    flight: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + 'c>>>,
+    /// Bytes of memory that pieces in flight are counted with.
+    held: usize,
+    output: Output,
+    /// Counted among those that share memory and calls.
+    busy: bool,
+    /// The round of clients that this one belongs to.
+    round: u64,
+    /// Nothing of a client that went away is still being done, or was when this was first asked.
+    clear: bool,
+    listening: Listening<'c>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+pub(crate) async fn serve<D: Device>(
+    ground: &Ground<D>,
+    export: &Export,
+    limits: &Limits,
+    shared: &Shared,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+) {
+    let round = shared.round.get();
+    let Some((agreed, input)) = shake::hands(&ground.geometry, export, limits, shared, &mut stream).await else {
+        return;
+    };
+    shared.count(|statistics| statistics.clients += 1);
+    let mut connection = Connection {
+        ground,
+        limits,
+        shared,
+        agreed,
+        stream,
+        input,
+        intake: Intake::Header,
+        flight: FuturesUnordered::new(),
+        held: 0,
+        output: Output::default(),
+        busy: false,
+        round,
+        clear: false,
+        listening: Listening::new(shared),
+        deadline: None,
+    };
+    let end = poll_fn(|context| connection.turn(context)).await;
+    connection.be_busy(false);
+    let Connection { flight, stream, .. } = connection;
+    drop(stream);
+    shared.count(|statistics| statistics.clients -= 1);
+    tracing::debug!(?end, unanswered = flight.len(), "a client is gone");
+    see_through(flight, shared).await;
+}
+
+/// What a client that is gone had begun is seen to its end, and others wait for it: were it to happen after what the same
+/// client asks for on its next connection, an old write would undo a newer one.
+async fn see_through(mut flight: FuturesUnordered<impl Future<Output = Done>>, shared: &Shared) {
+    if flight.is_empty() {
+        return;
+    }
+    shared.orphans.set(shared.orphans.get() + 1);
+    while flight.next().await.is_some() {
+        shared.count(|statistics| statistics.requests_in_flight -= 1);
+    }
+    shared.orphans.set(shared.orphans.get() - 1);
+    shared.wake_all();
+}
+
+impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
+    /// Moves all that can be moved.
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        self.listening.register(context.waker());
+        self.hear();
+        loop {
+            let mut moved = false;
+            while let Poll::Ready(Some(done)) = self.flight.poll_next_unpin(context) {
+                self.settle(done, context);
+                moved = true;
+            }
+            let mut taken = self.take(context);
+            while taken == Taken::Something {
+                moved = true;
+                taken = self.take(context);
+            }
+            if taken == Taken::Nonsense {
+                return Poll::Ready(End::Lost);
+            }
+            if self.output.unsent() > 0 {
+                let before = self.output.unsent();
+                if let Poll::Ready(Err(_)) = self.output.poll_send(context, &mut self.stream) {
+                    return Poll::Ready(End::Lost);
+                }
+                moved |= self.output.unsent() < before;
+            }
+            if taken == Taken::NeedsBytes {
+                match self.poll_fill(context) {
+                    Poll::Ready(Ok(0)) => self.intake = Intake::Ended,
+                    Poll::Ready(Ok(_)) => moved = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
+                    Poll::Pending => {}
+                }
+            }
+            let idle = self.flight.is_empty() && self.output.unsent() == 0;
+            let over = matches!(self.intake, Intake::Ended) || self.shared.ending.get().is_some();
+            if idle && over && !moved {
+                return Poll::Ready(End::Clean);
+            }
+            if !moved {
+                self.be_busy(!idle);
+                break;
+            }
+        }
+        if let Some(deadline) = &mut self.deadline {
+            ready!(deadline.as_mut().poll(context));
+            return Poll::Ready(End::Lost);
+        }
+        Poll::Pending
+    }
+
+    /// What a [`Handle`](crate::Handle) has said.
+    fn hear(&mut self) {
+        let dropped = self.shared.round.get() != self.round || self.shared.ending.get() == Some(Ending::HandOver);
+        if dropped {
+            self.intake = Intake::Ended;
+        }
+        if (dropped || self.shared.ending.get().is_some()) && self.deadline.is_none() {
+            self.deadline = Some(Box::pin(tokio::time::sleep(self.limits.drain)));
+        }
+    }
+
+    /// Whether a piece of `cost` bytes may begin: memory and calls are shared among those who use any.
+    fn has_room(&self, cost: usize) -> bool {
+        let sharers = self.shared.busy.get() + usize::from(!self.busy);
+        let calls = (self.ground.geometry.maximum_requests as usize).min(MOST_CALLS) / sharers;
+        let holds = self.held + self.output.unsent();
+        self.flight.len() < calls.max(1) && (holds == 0 || holds + cost <= self.limits.memory / sharers)
+    }
+
+    fn be_busy(&mut self, busy: bool) {
+        if busy != self.busy {
+            self.busy = busy;
+            let others = self.shared.busy.get();
+            self.shared.busy.set(if busy { others + 1 } else { others - 1 });
+        }
+    }
+
+    /// Begins a piece. Many a device is done at once, and then nothing is queued.
+    fn begin(&mut self, request: Rc<Request>, offset: u64, cost: usize, piece: Piece, context: &mut Context<'_>) {
+        let ground = self.ground;
+        request.begun();
+        let mut future: Pin<Box<dyn Future<Output = Done> + 'c>> = Box::pin(async move {
+            let answer = ground.perform(piece).await;
+            Done { request, offset, cost, answer }
+        });
+        self.held += cost;
+        self.shared.count(|statistics| statistics.requests_in_flight += 1);
+        match future.as_mut().poll(context) {
+            Poll::Ready(done) => self.settle(done, context),
+            Poll::Pending => self.flight.push(future),
+        }
+    }
+}

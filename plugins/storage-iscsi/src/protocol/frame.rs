@@ -1,0 +1,183 @@
+//! PDUs out of a stream of bytes, and into it: segments, padding and digests (RFC 7143, sections 11.1 and 13.1).
+//!
+//! ```text
+//!   BHS 48 │ AHS │ header digest? │ data │ padding to 4 │ data digest?
+//! ```
+
+use super::Fault;
+use super::header::{BHS, Header};
+
+/// Most that a target may put into one data segment: what the login declares (section 13.12).
+pub const LONGEST_DATA: usize = 256 << 10;
+
+/// Bytes of a digest: CRC32C, little-endian on the wire (section 13.1).
+const DIGEST: usize = 4;
+
+/// Which digests go with each PDU; none before the full feature phase.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Digests {
+    pub header: bool,
+    pub data: bool,
+}
+
+/// One PDU that came whole. Its additional headers were checked and left out: no answer that we ask for has any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pdu<'a> {
+    pub header: Header,
+    pub data: &'a [u8],
+}
+
+/// The first PDU of `bytes` and how many bytes it takes; none where it has not come whole.
+///
+/// # Errors
+/// A data segment past [`LONGEST_DATA`], which nobody should wait for, or a wrong digest.
+pub fn first(bytes: &[u8], digests: Digests) -> Result<Option<(Pdu<'_>, usize)>, Fault> {
+    let Some(basic) = bytes.first_chunk::<BHS>() else { return Ok(None) };
+    let header = Header(*basic);
+    let length = header.data_length();
+    if length > LONGEST_DATA {
+        return Err(Fault::Format("a data segment is longer than was declared"));
+    }
+    let headers = BHS + header.additional();
+    let data_at = headers + if digests.header { DIGEST } else { 0 };
+    // The header is checked as soon as it is there: its lengths are what the rest is counted by.
+    if digests.header {
+        let Some(written) = bytes.get(headers..data_at) else { return Ok(None) };
+        if crc32c::crc32c(&bytes[..headers]).to_le_bytes() != *written {
+            return Err(Fault::Digest("header"));
+        }
+    }
+    let padded = length.next_multiple_of(4);
+    let digest_at = data_at + padded;
+    let end = digest_at + if digests.data && length > 0 { DIGEST } else { 0 };
+    if bytes.len() < end {
+        return Ok(None);
+    }
+    if end > digest_at && crc32c::crc32c(&bytes[data_at..digest_at]).to_le_bytes() != bytes[digest_at..end] {
+        return Err(Fault::Digest("data"));
+    }
+    Ok(Some((Pdu { header, data: &bytes[data_at..data_at + length] }, end)))
+}
+
+/// Puts a PDU behind what is already to be sent.
+pub fn write(out: &mut Vec<u8>, header: Header, data: &[u8], digests: Digests) {
+    let header = header.with_data_length(data.len());
+    out.reserve(BHS + data.len() + 3 + 2 * DIGEST);
+    out.extend_from_slice(&header.0);
+    if digests.header {
+        out.extend_from_slice(&crc32c::crc32c(&header.0).to_le_bytes());
+    }
+    if data.is_empty() {
+        return;
+    }
+    let at = out.len();
+    out.extend_from_slice(data);
+    out.resize(at + data.len().next_multiple_of(4), 0);
+    if digests.data {
+        let digest = crc32c::crc32c(&out[at..]);
+        out.extend_from_slice(&digest.to_le_bytes());
+    }
+}
+
+/// What came and is not yet whole.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    rest: Vec<u8>,
+}
+
+impl Incoming {
+    /// Hands every PDU that is now whole to `each`, in order.
+    ///
+    /// # Errors
+    /// The first of `each`, or of the bytes themselves; nothing is to be read after one.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        digests: Digests,
+        mut each: impl FnMut(Pdu<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        // Most of the time nothing was left over, and PDUs are read where they lie.
+        let joined = !self.rest.is_empty();
+        if joined {
+            self.rest.extend_from_slice(bytes);
+        }
+        let all = if joined { self.rest.as_slice() } else { bytes };
+        let mut used = 0;
+        while let Some((pdu, length)) = first(&all[used..], digests)? {
+            used += length;
+            each(pdu)?;
+        }
+        if joined {
+            self.rest.drain(..used);
+        } else {
+            self.rest.extend_from_slice(&bytes[used..]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const EACH_WAY: [Digests; 4] = [
+        Digests { header: false, data: false },
+        Digests { header: true, data: false },
+        Digests { header: false, data: true },
+        Digests { header: true, data: true },
+    ];
+
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        // RFC 7143, appendix A: 32 bytes of zeroes give aa 36 91 8a on the wire.
+        assert_eq!(crc32c::crc32c(&[0; 32]).to_le_bytes(), [0xaa, 0x36, 0x91, 0x8a]);
+        assert_eq!(crc32c::crc32c(&[0xff; 32]).to_le_bytes(), [0x43, 0xab, 0xa8, 0x62]);
+    }
+
+    #[test]
+    fn a_bit_that_flipped_is_found() {
+        let digests = Digests { header: true, data: true };
+        let mut out = Vec::new();
+        write(&mut out, Header::new(0x25, 0x80), b"five!", digests);
+        for at in 0..out.len() {
+            let mut bad = out.clone();
+            bad[at] ^= 0x10;
+            assert!(!matches!(first(&bad, digests), Ok(Some(_))), "a flip in byte {at} was not found");
+        }
+    }
+
+    #[test]
+    fn a_length_that_was_not_agreed_on_is_refused_at_once() {
+        let header = Header::new(0x25, 0).with_data_length(LONGEST_DATA + 1);
+        assert!(matches!(first(&header.0, Digests::default()), Err(Fault::Format(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_however_it_was_cut(
+            datas in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..6),
+            cut in 1_usize..200,
+            way in 0_usize..4,
+        ) {
+            let digests = EACH_WAY[way];
+            let mut out = Vec::new();
+            for (number, data) in datas.iter().enumerate() {
+                write(&mut out, Header::new(0x25, 0x80).tagged(number as u32), data, digests);
+            }
+            let mut read = Vec::new();
+            let mut incoming = Incoming::default();
+            for piece in out.chunks(cut) {
+                incoming.feed(piece, digests, |pdu| { read.push((pdu.header.tag(), pdu.data.to_vec())); Ok(()) }).unwrap();
+            }
+            let expected: Vec<_> = datas.into_iter().enumerate().map(|(number, data)| (number as u32, data)).collect();
+            prop_assert_eq!(read, expected);
+            prop_assert!(incoming.rest.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..500), way in 0_usize..4) {
+            let _ = Incoming::default().feed(&bytes, EACH_WAY[way], |pdu| super::super::reply::Reply::read(&pdu).map(drop));
+        }
+    }
+}

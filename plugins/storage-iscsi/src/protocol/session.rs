@@ -1,0 +1,263 @@
+//! The full feature phase: commands in flight, their data, and their answers (RFC 7143, sections 4.2 to 4.6, 11.3 to 11.8).
+//!
+//! ```text
+//!   submit ─▸ waiting ─(the window has room)─▸ in flight ─▸ Answered
+//!                                                 │ R2T ─▸ data goes out
+//!                                                 │ Data-In ─▸ data is gathered
+//!   input: bytes of the target's          output: bytes for it          unfinished: what a broken session leaves
+//! ```
+//! `W` is whoever waits for a command: what the caller gets back with the answer.
+
+mod data;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+
+use super::Fault;
+use super::frame::{Digests, Incoming, Pdu, write};
+use super::header::NONE;
+use super::offer::Agreed;
+use super::reply::{AsyncEvent, Reply, Status};
+use super::request::{self, Function, Transfer, numbered};
+use super::sequence::Sequence;
+use super::text::{self, Gathered, Pairs};
+
+/// A SCSI command, whole, so that it can be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    pub lun: [u8; 8],
+    pub cdb: [u8; 16],
+    pub data: Data,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    None,
+    /// At most so many bytes come back.
+    In(u32),
+    Out(Vec<u8>),
+}
+
+impl Data {
+    fn transfer(&self) -> Transfer {
+        match self {
+            Data::None => Transfer::None,
+            Data::In(length) => Transfer::In(*length),
+            // Commands are made with lengths of 32 bits.
+            Data::Out(data) => Transfer::Out(data.len() as u32),
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// False: the target failed before the unit had an answer.
+    pub delivered: bool,
+    pub status: Status,
+    pub sense: Vec<u8>,
+    /// What came back; may be less than was asked for.
+    pub data: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub enum Event<W> {
+    Answered {
+        who: W,
+        command: Command,
+        answer: Answer,
+    },
+    /// The target answered our ping.
+    Pong,
+    /// Sense data that no command asked for.
+    Sense(Vec<u8>),
+    /// The target wants us to log out.
+    LogoutWanted,
+    /// The target answered our logout: the connection may be closed.
+    LoggedOut,
+    /// The answer to a text.
+    Text(Pairs),
+    /// A task was aborted, or a unit reset: 0 where it was (section 11.6.1).
+    Managed(u8),
+}
+
+struct Task<W> {
+    who: W,
+    command: Command,
+    received: Vec<u8>,
+    /// Number of the next Data-In, or of the next R2T.
+    next: u32,
+    number: u32,
+}
+
+/// One session on one connection.
+pub struct Session<W> {
+    agreed: Agreed,
+    sequence: Sequence,
+    incoming: Incoming,
+    output: Vec<u8>,
+    waiting: VecDeque<(W, Command)>,
+    tasks: HashMap<u32, Task<W>>,
+    next_tag: u32,
+    text: Gathered,
+}
+
+impl<W> Session<W> {
+    pub fn new(agreed: Agreed, sequence: Sequence) -> Self {
+        Session {
+            agreed,
+            sequence,
+            incoming: Incoming::default(),
+            output: Vec::new(),
+            waiting: VecDeque::new(),
+            tasks: HashMap::new(),
+            next_tag: 0,
+            text: Gathered::default(),
+        }
+    }
+
+    fn digests(&self) -> Digests {
+        self.agreed.digests
+    }
+
+    fn tag(&mut self) -> u32 {
+        loop {
+            let tag = self.next_tag;
+            self.next_tag = tag.wrapping_add(1);
+            if tag != NONE && !self.tasks.contains_key(&tag) {
+                return tag;
+            }
+        }
+    }
+
+    /// Commands that have no answer yet.
+    pub fn unanswered(&self) -> usize {
+        self.tasks.len() + self.waiting.len()
+    }
+
+    /// Sends a command, or keeps it until the target's window has room.
+    pub fn submit(&mut self, who: W, command: Command) {
+        self.waiting.push_back((who, command));
+        self.issue();
+    }
+
+    /// Asks the target for a sign of life.
+    pub fn ping(&mut self) {
+        let tag = self.tag();
+        self.immediate(request::ping(tag), &[]);
+    }
+
+    /// Asks a question in text; one at a time.
+    pub fn ask(&mut self, pairs: &[(&str, &str)]) {
+        let tag = self.tag();
+        self.immediate(request::text(tag, NONE), &text::write(pairs));
+    }
+
+    pub fn logout(&mut self) {
+        let tag = self.tag();
+        self.immediate(request::logout(tag), &[]);
+    }
+
+    /// Resets a unit, or aborts the oldest command to it.
+    pub fn manage(&mut self, function: Function, lun: [u8; 8]) {
+        let tag = self.tag();
+        let oldest = self.tasks.iter().filter(|(_, task)| task.command.lun == lun).min_by_key(|(_, task)| task.number);
+        let (task, number) = match (function, oldest) {
+            (Function::AbortTask, Some((task, oldest))) => (*task, oldest.number),
+            (Function::AbortTask, None) => return,
+            (Function::LogicalUnitReset, _) => (NONE, 0),
+        };
+        self.immediate(request::task_management(tag, function, lun, task, number), &[]);
+    }
+
+    fn immediate(&mut self, header: super::header::Header, data: &[u8]) {
+        let header = numbered(header, self.sequence.immediate_command(), self.sequence.expected_status());
+        let digests = self.digests();
+        write(&mut self.output, header, data, digests);
+    }
+
+    /// What is to be sent, all of it, in order.
+    pub fn output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// What had no answer when the session broke, in the order in which it was submitted.
+    pub fn unfinished(self) -> Vec<(W, Command)> {
+        let mut tasks: Vec<Task<W>> = self.tasks.into_values().collect();
+        // All numbers lie behind the next one, the oldest farthest.
+        let next = self.sequence.immediate_command();
+        tasks.sort_by_key(|task| task.number.wrapping_sub(next));
+        let sent = tasks.into_iter().map(|task| (task.who, task.command));
+        sent.chain(self.waiting).collect()
+    }
+
+    /// Bytes came.
+    ///
+    /// # Errors
+    /// What ends the session.
+    pub fn input(&mut self, bytes: &[u8], mut event: impl FnMut(Event<W>)) -> Result<(), Fault> {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let fed = incoming.feed(bytes, self.digests(), |pdu| self.take(&pdu, &mut event));
+        self.incoming = incoming;
+        fed?;
+        self.issue();
+        Ok(())
+    }
+
+    fn take(&mut self, pdu: &Pdu<'_>, event: &mut impl FnMut(Event<W>)) -> Result<(), Fault> {
+        let reply = Reply::read(pdu)?;
+        if reply.is_response() {
+            self.sequence.response(reply.numbers())?;
+        } else {
+            self.sequence.window(reply.numbers());
+        }
+        match reply {
+            Reply::Nop { tag, transfer, lun, .. } => {
+                if transfer != NONE {
+                    self.immediate(request::pong(transfer, lun), &[]);
+                }
+                if tag != NONE {
+                    event(Event::Pong);
+                }
+            }
+            Reply::Response { tag, delivered, status, sense, .. } => {
+                let task = self.tasks.remove(&tag).ok_or(Fault::Format("a response is for no command of ours"))?;
+                let answer = Answer { delivered, status, sense: sense.to_vec(), data: task.received };
+                event(Event::Answered { who: task.who, command: task.command, answer });
+            }
+            Reply::DataIn { tag, number, offset, status, data, .. } => {
+                self.data_in(tag, number, offset, data)?;
+                if let Some(status) = status
+                    && let Some(task) = self.tasks.remove(&tag)
+                {
+                    let answer = Answer { delivered: true, status, sense: Vec::new(), data: task.received };
+                    event(Event::Answered { who: task.who, command: task.command, answer });
+                }
+            }
+            Reply::ReadyToTransfer { tag, transfer, number, offset, length, .. } => {
+                self.ready_to_transfer(tag, transfer, number, offset, length)?;
+            }
+            Reply::TaskManagement { response, .. } => event(Event::Managed(response)),
+            Reply::Login { .. } => return Err(Fault::Format("a login response comes after the login")),
+            Reply::Text { tag, transfer, more, last, text, .. } => {
+                match self.text.add(text, more || !last)? {
+                    Some(pairs) => event(Event::Text(pairs)),
+                    // "An empty text request with the target's tag asks for the rest" (section 11.11.4).
+                    None => self.immediate(request::text(tag, transfer), &[]),
+                }
+            }
+            Reply::Logout { .. } => event(Event::LoggedOut),
+            Reply::Async { event: what, sense, .. } => match what {
+                AsyncEvent::Sense => event(Event::Sense(sense.to_vec())),
+                AsyncEvent::LogoutWanted { .. } => event(Event::LogoutWanted),
+                AsyncEvent::Dropped { wait } => return Err(Fault::Dropped { wait }),
+                // What was agreed on at login is kept to; a new login negotiates anew.
+                AsyncEvent::Renegotiate => return Err(Fault::Dropped { wait: 0 }),
+                AsyncEvent::Other(_) => {}
+            },
+            Reply::Reject { reason, .. } => return Err(Fault::Rejected(reason)),
+        }
+        Ok(())
+    }
+}
