@@ -11,7 +11,7 @@
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
-//!        host/            id next-id probe.json uids.json
+//!        host/            id next-id probe.json drivers.json uids.json
 //!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```
 

@@ -1,10 +1,10 @@
 //! `cargo xtask`: what is done with the tree around the compiler. No dependencies, so that it is there in a second.
 //!
 //! ```text
-//!   main ─▸ demo  test  crash  bench  ci   what a person asks for
-//!            └▸ setup  build  guest    what those need: packages, binaries, something to boot
-//!                └▸ command  place     running programs; where things lie
-//!   check                              the tree's own rules
+//!   main ─▸ demo  test  crash  fuzz  bench  ci   what a person asks for
+//!            └▸ setup  build  guest          what those need: packages, binaries, something to boot
+//!                └▸ command  place           running programs; where things lie
+//!   check                                    the tree's own rules
 //! ```
 
 // Its words are its output.
@@ -16,6 +16,7 @@ mod check;
 mod command;
 mod crash;
 mod demo;
+mod fuzz;
 mod guest;
 mod place;
 mod setup;
@@ -37,11 +38,14 @@ cargo xtask COMMAND
   crash [--all] [--seed N] [--seconds N] [NAME]
                                 kill and fail each verb at each of its fault points, and at sampled system calls; --all
                                 samples nothing, NAME picks the cases that have it in their names
+  fuzz [NAME] [--seconds N] [--input FILE]
+                                look for inputs that a parser does not bear, in each target of tests/fuzz or in one; or
+                                run one input
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
   bench [life|copies]           measure against QEMU by hand and libvirt; writes docs/PERFORMANCE.md; one part of it is
                                 printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then crash
+  ci                            check, then test, then crash, then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["demo", "--keep"] => demo::run(demo::After::Keep)?,
         ["test", rest @ ..] => test::run(&test::Selection::parse(rest)?)?,
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
+        ["fuzz", rest @ ..] => fuzz::run(&fuzz::Scope::parse(rest)?)?,
         ["check"] => check::run(check::Deny::Yes)?,
         ["check", "--no-deny"] => check::run(check::Deny::No)?,
         ["bench"] => bench::run(bench::Part::All)?,
@@ -73,6 +78,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
             check::run(check::Deny::Yes)?;
             test::run(&test::Selection::parse(&[])?)?;
             crash::run(&crash::Scope::parse(&[])?)?;
+            fuzz::run(&fuzz::Scope::parse(&["--seconds", "20"])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),
         _ => {

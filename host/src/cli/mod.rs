@@ -22,6 +22,7 @@ mod plugin;
 mod policy;
 mod pool;
 mod root;
+mod secret;
 mod settings;
 mod usage;
 mod volume;
@@ -86,6 +87,8 @@ enum Verb {
     #[command(subcommand)]
     Policy(policy::Verb),
     #[command(subcommand)]
+    Secret(secret::Verb),
+    #[command(subcommand)]
     Host(host::Verb),
     Completions(completions::Args),
     Man(man::Args),
@@ -135,6 +138,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Network(verb) => network::run(&context, verb),
         Verb::Plugin(verb) => plugin::run(&context, verb),
         Verb::Policy(verb) => policy::run(&context, verb),
+        Verb::Secret(verb) => secret::run(&context, verb),
         Verb::Host(verb) => host::run(&context, &verb),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),

@@ -40,6 +40,7 @@ pub mod steps;
 pub mod store;
 pub mod supervisor;
 pub mod unfinished;
+pub mod volume;
 
 pub use lease::users_of_volume;
 pub use record::Record;

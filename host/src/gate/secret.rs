@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::process::DumpableBehavior;
 
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
@@ -64,6 +65,12 @@ pub(super) fn remove(layout: &Layout, name: &GrantName) -> Result<bool> {
         other => other.context(saying)?,
     }
     durable::sync_folder(&layout.secrets()).context(saying).map(|()| true)
+}
+
+/// This process is not to be looked into, and leaves no core dump: secrets are in its memory from here on.
+pub fn stay_private() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context(|| "cannot keep this process from being looked into".to_owned())
 }
 
 pub fn absent(name: &GrantName) -> Failure {

@@ -104,7 +104,13 @@ fn compile(layout: &Layout, digest: Digest, uid: Option<u32>) -> Result<()> {
         FromSandbox::Return(Err(error)) => {
             return Err(failure::of_load(&error).while_doing("the plugin does not compile"));
         }
-        FromSandbox::Ready { .. } | FromSandbox::Ask(_) | FromSandbox::Log { .. } | FromSandbox::Return(Ok(_)) => {
+        FromSandbox::Ready { .. }
+        | FromSandbox::Ask(_)
+        | FromSandbox::AskAs(..)
+        | FromSandbox::Serving(_)
+        | FromSandbox::Event(_)
+        | FromSandbox::Log { .. }
+        | FromSandbox::Return(Ok(_)) => {
             return Err(Failure::new(Kind::PluginFault, "the compiling sandbox sent an unexpected frame"));
         }
     }

@@ -6,28 +6,21 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Failure, Kind, Result};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{FromSandbox, ToSandbox};
-use crate::sys::confine;
+use crate::sys::confine::{self, Life};
 
 /// A sandbox that does not take what it is sent within this time is stuck: it reads before all else.
 const SEND_WAIT: Duration = Duration::from_secs(10);
 /// How long a sandbox may take to end once it closed its socket.
 const END_WAIT: Duration = Duration::from_secs(1);
 
-static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
-
 /// Sandboxes are started from `path` from here on, in a program that is not fief itself: a test. The first word stays.
 pub fn use_executable(path: impl Into<PathBuf>) {
-    let _ = EXECUTABLE.set(path.into());
-}
-
-fn executable() -> PathBuf {
-    EXECUTABLE.get_or_init(crate::sys::process::executable).clone()
+    crate::sys::process::use_sandbox_executable(path.into());
 }
 
 /// Dropping it ends the process.
@@ -44,7 +37,8 @@ impl Process {
         let saying = || String::from("cannot start a sandbox");
         let (here, there) = UnixStream::pair().context(saying)?;
         here.set_write_timeout(Some(SEND_WAIT)).context(saying)?;
-        let child = confine::spawn(&executable(), there, uid).context(saying)?;
+        let child = confine::spawn(&crate::sys::process::sandbox_executable(), there, uid, Life::OfItsParent)
+            .context(saying)?;
         Ok(Process { child, wire: Wire::new(here) })
     }
 

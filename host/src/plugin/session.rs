@@ -192,7 +192,11 @@ impl Turn<'_> {
                     let beside: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
                     process.send(&ToSandbox::Answer(answer), &beside)?;
                 }
-                FromSandbox::Ready { .. } | FromSandbox::Compiled => {
+                FromSandbox::Ready { .. }
+                | FromSandbox::Compiled
+                | FromSandbox::AskAs(..)
+                | FromSandbox::Serving(_)
+                | FromSandbox::Event(_) => {
                     return Err(Failure::new(Kind::PluginFault, "its sandbox sent a frame that is no answer"));
                 }
             }
@@ -273,7 +277,11 @@ pub(super) fn try_load(gate: &Gate, installed: &Installed) -> Result<()> {
 }
 
 /// The directories that the plugin has, opened by the gate.
-fn open_directories(gate: &Gate, plugin: &PluginId, effective: &Effective) -> Result<Vec<(Preopen, OwnedFd)>> {
+pub(super) fn open_directories(
+    gate: &Gate,
+    plugin: &PluginId,
+    effective: &Effective,
+) -> Result<Vec<(Preopen, OwnedFd)>> {
     let mut opened = Vec::new();
     for (name, access) in &effective.directories {
         // A dry run changes nothing, and a plugin that could write would.
@@ -310,6 +318,7 @@ fn load(
         let frame = ToSandbox::Load {
             plugin: id.clone(),
             kind: installed.manifest.kind,
+            serves: false,
             interfaces: effective.interfaces.clone(),
             directories: directories.iter().map(|(preopen, _)| preopen.clone()).collect(),
             limits: limits.clone(),
@@ -320,7 +329,13 @@ fn load(
         match process.receive(Instant::now() + LOAD_WAIT)? {
             FromSandbox::Ready { exports } => Ok((process, exports)),
             FromSandbox::Return(Err(error)) => Err(failure::of_load(&error)),
-            FromSandbox::Compiled | FromSandbox::Ask(_) | FromSandbox::Log { .. } | FromSandbox::Return(Ok(_)) => {
+            FromSandbox::Compiled
+            | FromSandbox::Ask(_)
+            | FromSandbox::AskAs(..)
+            | FromSandbox::Serving(_)
+            | FromSandbox::Event(_)
+            | FromSandbox::Log { .. }
+            | FromSandbox::Return(Ok(_)) => {
                 Err(Failure::new(Kind::PluginFault, "its sandbox sent a frame that is no answer"))
             }
         }

@@ -7,8 +7,8 @@ use crate::plugin::component::Component;
 use crate::plugin::text::printable;
 use crate::sandbox::protocol::PluginKind;
 
-/// What every plugin may import: words, and a log.
-const COMMON: &[&str] = &["fief:types/types@0.1.0", "fief:types/log@0.1.0"];
+/// What every plugin may import: words, a log, and time.
+const COMMON: &[&str] = &["fief:types/types@0.1.0", "fief:types/log@0.1.0", "fief:types/timer@0.1.0"];
 /// The parts of WASI 0.2 behind which a sandbox has something.
 const WASI: &[&str] = &["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/"];
 
@@ -22,10 +22,20 @@ struct World {
 }
 
 const STORAGE: World = World {
-    words: &["fief:storage/volumes@0.1.0", "fief:storage/connections@0.1.0"],
+    words: &[
+        "fief:storage/volumes@0.1.0",
+        "fief:storage/connections@0.1.0",
+        "fief:storage/secrets@0.1.0",
+        "fief:storage/files@0.1.0",
+    ],
     host: &[("fief:storage/images@0.1.0", HostInterface::Images)],
     required: &["fief:storage/backend@0.1.0"],
-    optional: &["fief:storage/snapshots@0.1.0", "fief:storage/clones@0.1.0", "fief:storage/fences@0.1.0"],
+    optional: &[
+        "fief:storage/snapshots@0.1.0",
+        "fief:storage/clones@0.1.0",
+        "fief:storage/fences@0.1.0",
+        "fief:storage/block@0.1.0",
+    ],
 };
 
 const NETWORK: World = World {

@@ -5,7 +5,7 @@ use wasmtime::component::Instance;
 
 use super::instance::Exports;
 use super::interface as words;
-use super::protocol::{Ability, AttachAccess, CallError, CloneStyle, NetworkCall, Return, Settings, StorageCall};
+use super::protocol::{Ability, CallError, CloneStyle, NetworkCall, Return, Settings, StorageCall};
 use super::room::Room;
 use super::version::v0_1::exports::fief::network::mode;
 use super::version::v0_1::exports::fief::storage::{backend, clones};
@@ -67,12 +67,7 @@ pub(super) async fn storage(
         StorageCall::Delete { name } => nothing(backend.call_delete(store, pool, &name).await?),
         StorageCall::Resize { name, size } => volume(backend.call_resize(store, pool, &name, size).await?),
         StorageCall::Attach { name, access } => {
-            let access = match access {
-                AttachAccess::ReadOnly => backend::Access::ReadOnly,
-                AttachAccess::Exclusive => backend::Access::Exclusive,
-                AttachAccess::Handover => backend::Access::Handover,
-            };
-            answer(backend.call_attach(store, pool, &name, access).await?, |attachment| {
+            answer(backend.call_attach(store, pool, &name, words::access(access)).await?, |attachment| {
                 Return::Attachment(words::attachment(attachment))
             })
         }

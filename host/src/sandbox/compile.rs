@@ -27,7 +27,7 @@ pub(super) fn compile(wire: &Wire, _limits: &Limits, descriptors: Vec<OwnedFd>) 
     lockdown::bound_memory(MEMORY)?;
     lockdown::bound_cpu(CPU_SECONDS)?;
     lockdown::shut_files(&[])?;
-    lockdown::shut_calls()?;
+    lockdown::shut_calls(None)?;
     let mut component = Vec::new();
     source.read_to_end(&mut component).map_err(|error| format!("the component cannot be read: {error}"))?;
     let code = engine.precompile_component(&component).map_err(|error| format!("it does not compile: {error:#}"))?;

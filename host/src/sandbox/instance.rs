@@ -12,7 +12,7 @@ use super::limits::{Budget, Spent, cpu_time};
 use super::log::Log;
 use super::protocol::wire::Wire;
 use super::protocol::{Ability, Call, CallError, FromSandbox, Limit, LogLevel, PluginKind, Return, ToSandbox};
-use super::room::{Host, Room};
+use super::room::{Caller, Directories, Host, Room};
 use super::ticker::Ticker;
 use super::version::v0_1::exports::fief::{network, storage};
 use crate::config::policy::Limits;
@@ -22,6 +22,7 @@ pub(super) struct Plugin {
     pub(super) pre: InstancePre<Room>,
     pub(super) exports: Exports,
     pub(super) preopens: Preopens,
+    pub(super) directories: Directories,
     pub(super) limits: Limits,
     pub(super) ticker: Ticker,
     pub(super) runtime: tokio::runtime::Runtime,
@@ -33,6 +34,7 @@ pub(super) struct Exports {
     pub(super) snapshots: Option<storage::snapshots::GuestIndices>,
     pub(super) clones: Option<storage::clones::GuestIndices>,
     pub(super) fences: Option<storage::fences::GuestIndices>,
+    pub(super) block: Option<storage::block::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
 }
 
@@ -42,7 +44,8 @@ impl Exports {
     pub(super) fn find(pre: &InstancePre<Room>, kind: PluginKind) -> Result<Self, String> {
         let wrong = |error: wasmtime::Error| format!("an export does not fit: {error:#}");
         let has = |name: &str| pre.component().get_export_index(None, name).is_some();
-        let mut exports = Exports { backend: None, snapshots: None, clones: None, fences: None, mode: None };
+        let mut exports =
+            Exports { backend: None, snapshots: None, clones: None, fences: None, block: None, mode: None };
         match kind {
             PluginKind::Storage => {
                 exports.backend = Some(storage::backend::GuestIndices::new(pre).map_err(wrong)?);
@@ -55,6 +58,9 @@ impl Exports {
                 if has("fief:storage/fences@0.1.0") {
                     exports.fences = Some(storage::fences::GuestIndices::new(pre).map_err(wrong)?);
                 }
+                if has("fief:storage/block@0.1.0") {
+                    exports.block = Some(storage::block::GuestIndices::new(pre).map_err(wrong)?);
+                }
             }
             PluginKind::Network => exports.mode = Some(network::mode::GuestIndices::new(pre).map_err(wrong)?),
             PluginKind::Migration => return Err("this host runs no migration plugins".into()),
@@ -66,7 +72,8 @@ impl Exports {
         let snapshots = self.snapshots.as_ref().map(|_| Ability::Snapshots);
         let clones = self.clones.as_ref().map(|_| Ability::Clones);
         let fences = self.fences.as_ref().map(|_| Ability::Fences);
-        snapshots.into_iter().chain(clones).chain(fences).collect()
+        let block = self.block.as_ref().map(|_| Ability::Block);
+        snapshots.into_iter().chain(clones).chain(fences).chain(block).collect()
     }
 }
 
@@ -75,12 +82,19 @@ impl Plugin {
     ///
     /// # Errors
     /// Where the socket fails, or the host sends what it may not.
-    pub(super) fn serve(&self, wire: &Arc<Wire>) -> std::io::Result<()> {
+    pub(super) fn answer_calls(&self, wire: &Arc<Wire>) -> std::io::Result<()> {
         loop {
             let call = match wire.receive::<ToSandbox>()? {
                 None => return Ok(()),
                 Some(ToSandbox::Call(call)) => call,
-                Some(ToSandbox::Load { .. } | ToSandbox::Compile { .. } | ToSandbox::Answer(_)) => {
+                Some(
+                    ToSandbox::Load { .. }
+                    | ToSandbox::Compile { .. }
+                    | ToSandbox::Answer(_)
+                    | ToSandbox::Serve(_)
+                    | ToSandbox::AnswerTo(..)
+                    | ToSandbox::Tell(_),
+                ) => {
                     return Err(std::io::Error::other("a frame that is no call came between calls"));
                 }
             };
@@ -97,11 +111,18 @@ impl Plugin {
 
     fn run(&self, wire: &Arc<Wire>, call: Call) -> Result<Return, CallError> {
         let log = Log::new(wire.clone(), self.limits.log_lines_per_second);
-        let host = Host::new(wire.clone());
+        let host = Caller::new(wire.clone());
         let (wasi, streams) = interface::wasi(&self.preopens, &log);
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.handles as usize);
-        let room = Room { budget: Budget::new(&self.limits), table, wasi, log: log.clone(), host: host.clone() };
+        let room = Room {
+            budget: Budget::new(&self.limits),
+            table,
+            wasi,
+            log: log.clone(),
+            host: Host::Call(host.clone()),
+            directories: self.directories.clone(),
+        };
         let mut store = self.store(room);
         let result = {
             let _ticking = self.ticker.tick();
@@ -119,7 +140,7 @@ impl Plugin {
         result
     }
 
-    fn store(&self, room: Room) -> Store<Room> {
+    pub(super) fn store(&self, room: Room) -> Store<Room> {
         let mut store = Store::new(&self.engine, room);
         store.limiter(|room| &mut room.budget);
         store.set_hostcall_fuel(self.limits.host_call_bytes.bytes().try_into().unwrap_or(usize::MAX));
@@ -156,7 +177,7 @@ impl Plugin {
 /// Runs `work` for at most `wall`, not counting the time that the host took to answer asks.
 async fn within<T>(
     wall: Duration,
-    host: &Host,
+    host: &Caller,
     work: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
     let begun = Instant::now();
@@ -172,7 +193,7 @@ async fn within<T>(
 }
 
 /// What a trap was. The engine's account of where it happened goes to the log, for the plugin's author.
-fn describe(error: &wasmtime::Error, log: &Log) -> CallError {
+pub(super) fn describe(error: &wasmtime::Error, log: &Log) -> CallError {
     if let Some(Spent(limit)) = error.downcast_ref::<Spent>() {
         return CallError::Limit(*limit);
     }

@@ -1,6 +1,7 @@
 //! `Load`: from the first frame to a plugin that waits for calls, behind shut doors.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::Linker;
@@ -9,7 +10,7 @@ use super::instance::{Exports, Plugin};
 use super::interface::{self, Preopens};
 use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, PluginKind, Preopen};
-use super::ticker::Ticker;
+use super::ticker::{self, Ticker};
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
 use crate::sys::component;
@@ -26,17 +27,26 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub(super) struct Request {
     pub(super) kind: PluginKind,
+    /// A volume will be served, on the last descriptor.
+    pub(super) serves: bool,
     pub(super) interfaces: Vec<HostInterface>,
     pub(super) directories: Vec<Preopen>,
     pub(super) limits: Limits,
 }
 
+/// The plugin, and the socket on which its volume is to be served.
+///
 /// # Errors
 /// Why the plugin does not load.
-pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> Result<Plugin, String> {
+pub(super) fn load(
+    wire: &Wire,
+    request: Request,
+    descriptors: Vec<OwnedFd>,
+) -> Result<(Plugin, Option<OwnedFd>), String> {
     let mut descriptors = descriptors.into_iter();
     let code = descriptors.next().ok_or("Load takes the compiled component")?;
-    let handed: Vec<OwnedFd> = descriptors.collect();
+    let mut handed: Vec<OwnedFd> = descriptors.collect();
+    let listener = if request.serves { Some(handed.pop().ok_or("no socket came to serve on")?) } else { None };
     if handed.len() != request.directories.len() {
         return Err(format!("{} directories are named and {} came", request.directories.len(), handed.len()));
     }
@@ -63,23 +73,26 @@ pub(super) fn load(wire: &Wire, request: Request, descriptors: Vec<OwnedFd>) -> 
     lockdown::bound_memory(request.limits.memory.bytes().saturating_add(2 * fuel).saturating_add(OWN_MEMORY))?;
     lockdown::shut_files(&rules)?;
     drop((named, rules));
-    drop(handed);
-    let ticker = Ticker::start(&engine).map_err(|error| format!("the ticker does not start: {error}"))?;
+    let every = if request.serves { ticker::WHILE_SERVING } else { ticker::IN_A_CALL };
+    let ticker = Ticker::start(&engine, every).map_err(|error| format!("the ticker does not start: {error}"))?;
     let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);
     let runtime = runtime(writes).map_err(|error| format!("the runtime does not start: {error}"))?;
-    lockdown::shut_calls()?;
+    lockdown::shut_calls(listener.as_ref().map(AsFd::as_fd))?;
 
     let abilities = exports.abilities();
-    let plugin = Plugin { engine, pre, exports, preopens, limits: request.limits, ticker, runtime };
+    let directories = request.directories.into_iter().zip(handed);
+    let directories = directories.map(|(preopen, descriptor)| (preopen.name, (descriptor, preopen.access))).collect();
+    let directories = Arc::new(directories);
+    let plugin = Plugin { engine, pre, exports, preopens, directories, limits: request.limits, ticker, runtime };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
-    Ok(plugin)
+    Ok((plugin, listener))
 }
 
 /// One thread for the plugin; where it may write files, one more for that: WASI's streams hand writes over, whatever
 /// they are told of blocking. It is made now, since none can be made later, and stays.
 fn runtime(writes: bool) -> std::io::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .max_blocking_threads(1)
         .thread_keep_alive(FOR_EVER)
         .thread_stack_size(WRITER_STACK)

@@ -37,10 +37,11 @@ pub(super) fn shut_files(directories: &[(BorrowedFd<'_>, Access)]) -> Result<(),
     landlock::restrict(directories)
 }
 
-/// No new thread, process, socket, program or executable memory from here on, in any thread.
-pub(super) fn shut_calls() -> Result<(), String> {
+/// No new thread, process, socket, program or executable memory from here on, in any thread; clients of `listener`
+/// alone are let in.
+pub(super) fn shut_calls(listener: Option<BorrowedFd<'_>>) -> Result<(), String> {
     limit(Resource::Nproc, 0)?;
-    seccomp::restrict()
+    seccomp::restrict(listener)
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), String> {

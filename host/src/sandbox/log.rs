@@ -13,6 +13,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, LogLevel};
+use super::serve::Desk;
 
 /// Longest line, in bytes: message and fields together.
 pub(super) const LINE_MAX: usize = 4 << 10;
@@ -24,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Log(Arc<Mutex<State>>);
 
 struct State {
-    wire: Arc<Wire>,
+    out: Out,
     lines_per_second: u32,
     /// Begin of the running second, and how many lines it has had.
     since: Instant,
@@ -32,9 +33,24 @@ struct State {
     dropped: u64,
 }
 
+/// Where lines go.
+enum Out {
+    Wire(Arc<Wire>),
+    /// Of a sandbox that serves: it waits for nobody.
+    Desk(Desk),
+}
+
 impl Log {
     pub(super) fn new(wire: Arc<Wire>, lines_per_second: u32) -> Self {
-        Log(Arc::new(Mutex::new(State { wire, lines_per_second, since: Instant::now(), lines: 0, dropped: 0 })))
+        Log::to(Out::Wire(wire), lines_per_second)
+    }
+
+    pub(super) fn to_desk(desk: Desk, lines_per_second: u32) -> Self {
+        Log::to(Out::Desk(desk), lines_per_second)
+    }
+
+    fn to(out: Out, lines_per_second: u32) -> Self {
+        Log(Arc::new(Mutex::new(State { out, lines_per_second, since: Instant::now(), lines: 0, dropped: 0 })))
     }
 
     pub(super) fn write(&self, level: LogLevel, message: &str, fields: Vec<(String, String)>) {
@@ -83,8 +99,12 @@ impl State {
     }
 
     fn send(&self, level: LogLevel, message: String, fields: Vec<(String, String)>) {
-        // A host that is gone ends this process at its next read; a lost line changes nothing.
-        let _ = self.wire.send(&FromSandbox::Log { level, message, fields }, &[]);
+        let frame = FromSandbox::Log { level, message, fields };
+        match &self.out {
+            // A host that is gone ends this process at its next read; a lost line changes nothing.
+            Out::Wire(wire) => drop(wire.send(&frame, &[])),
+            Out::Desk(desk) => desk.say(frame),
+        }
     }
 }
 

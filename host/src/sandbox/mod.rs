@@ -20,6 +20,7 @@ mod lockdown;
 mod log;
 pub mod protocol;
 mod room;
+mod serve;
 mod ticker;
 mod version;
 
@@ -65,10 +66,24 @@ fn live(wire: &Arc<Wire>) -> Result<(), String> {
     };
     match first {
         ToSandbox::Compile { limits } => compile::compile(wire, &limits, descriptors),
-        ToSandbox::Load { plugin: _, kind, interfaces, directories, limits } => {
-            let request = load::Request { kind, interfaces, directories, limits };
-            load::load(wire, request, descriptors)?.serve(wire).map_err(gone)
+        ToSandbox::Load { plugin: _, kind, serves, interfaces, directories, limits } => {
+            let request = load::Request { kind, serves, interfaces, directories, limits };
+            match load::load(wire, request, descriptors)? {
+                (plugin, None) => plugin.answer_calls(wire).map_err(gone),
+                (plugin, Some(listener)) => match wire.receive::<ToSandbox>().map_err(gone)? {
+                    Some(ToSandbox::Serve(serve)) => {
+                        let control = wire.socket().try_clone().map_err(gone)?;
+                        plugin.serve_volume(control, listener, serve).map_err(gone)
+                    }
+                    None => Ok(()),
+                    Some(_) => Err("the frame after Load was not Serve".into()),
+                },
+            }
         }
-        ToSandbox::Call(_) | ToSandbox::Answer(_) => Err("the first frame was neither Load nor Compile".into()),
+        ToSandbox::Call(_)
+        | ToSandbox::Answer(_)
+        | ToSandbox::Serve(_)
+        | ToSandbox::AnswerTo(..)
+        | ToSandbox::Tell(_) => Err("the first frame was neither Load nor Compile".into()),
     }
 }

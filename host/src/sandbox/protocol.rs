@@ -1,5 +1,5 @@
 //! What crosses between the two rooms: frames of JSON on a unix stream socket, each a little-endian `u32` length
-//! and that many bytes (at most [`FRAME_MAX`]); descriptors ride on the `Load` frame alone (SCM_RIGHTS, unix(7)).
+//! and that many bytes (at most [`FRAME_MAX`]); descriptors ride on the `Load` frame and on answers (SCM_RIGHTS, unix(7)).
 //!
 //! ```text
 //!   host                                         sandbox
@@ -12,12 +12,16 @@
 //!                        ◂───────────────────────  Return     (the store is dropped)
 //! ```
 //!
+//! `serving.rs` has the same for a volume that is served.
+//!
 //! All that comes from the sandbox is untrusted: texts are raw here and become checked words on the host's side.
 
 mod ask;
+mod serving;
 pub mod wire;
 
 pub use ask::{Ask, RawDhcp, RawReach, Reply};
+pub use serving::{Geometry, Serve, ServingEvent, Tell};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +38,11 @@ pub const ENGINE_SETTINGS: u32 = 2;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToSandbox {
-    /// Descriptors: the compiled component, then one for each of `directories`.
+    /// Descriptors: the compiled component, one for each of `directories`, and where it `serves` the listening socket.
     Load {
         plugin: PluginId,
         kind: PluginKind,
+        serves: bool,
         interfaces: Vec<HostInterface>,
         directories: Vec<Preopen>,
         limits: Limits,
@@ -47,16 +52,31 @@ pub enum ToSandbox {
         limits: Limits,
     },
     Call(Call),
+    /// Descriptors: the stream or the secret that was asked for.
     Answer(Result<Reply, PluginError>),
+    Serve(Serve),
+    /// As `Answer`, to the ask of that number.
+    AnswerTo(u64, Result<Reply, PluginError>),
+    Tell(Tell),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromSandbox {
-    Ready { exports: Vec<Ability> },
+    Ready {
+        exports: Vec<Ability>,
+    },
     Compiled,
     Ask(Ask),
-    Log { level: LogLevel, message: String, fields: Vec<(String, String)> },
+    /// An ask of a sandbox that serves; others may be under way.
+    AskAs(u64, Ask),
+    Serving(Geometry),
+    Event(ServingEvent),
+    Log {
+        level: LogLevel,
+        message: String,
+        fields: Vec<(String, String)>,
+    },
     Return(Result<Return, CallError>),
 }
 

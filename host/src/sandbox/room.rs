@@ -1,5 +1,7 @@
-//! What a store holds: all that one call of the plugin can touch.
+//! What a store holds: all that one call of the plugin, or one served volume, can touch.
 
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::limits::{Budget, Spent};
 use super::log::Log;
 use super::protocol::wire::Wire;
-use super::protocol::{Ask, FromSandbox, Limit, PluginError, Reply, ToSandbox};
+use super::protocol::{Ask, ErrorCode, FromSandbox, Limit, PluginError, Reply, Retry, ToSandbox};
+use super::serve::Desk;
+use crate::types::Access;
 
 pub(super) struct Room {
     pub(super) budget: Budget,
@@ -17,7 +21,11 @@ pub(super) struct Room {
     pub(super) wasi: WasiCtx,
     pub(super) log: Log,
     pub(super) host: Host,
+    pub(super) directories: Directories,
 }
+
+/// The granted directories by name, for `files`.
+pub(super) type Directories = Arc<BTreeMap<String, (OwnedFd, Access)>>;
 
 impl WasiView for Room {
     fn ctx(&mut self) -> WasiCtxView<'_> {
@@ -25,40 +33,80 @@ impl WasiView for Room {
     }
 }
 
-/// The way to the host. Asking blocks this process: there is one call at a time, and it waits for the answer.
+/// An answer of the host's, and the descriptors beside it.
+pub(super) type Answered = (Result<Reply, PluginError>, Vec<OwnedFd>);
+
+/// The way to the host.
 #[derive(Clone)]
-pub(super) struct Host {
+pub(super) enum Host {
+    /// In a call, asking blocks this process: there is one call at a time, and it waits for the answer.
+    Call(Caller),
+    /// Where a volume is served, many asks are under way.
+    Serving(Desk),
+}
+
+impl Host {
+    /// # Errors
+    /// A trap where the ask is too long for a frame, or the host is gone.
+    pub(super) fn ask(&self, ask: Ask) -> wasmtime::Result<Result<Reply, PluginError>> {
+        match self {
+            Host::Call(caller) => Ok(caller.ask(ask)?.0),
+            // Its plain functions would stop the whole volume, and there is no transaction around them.
+            Host::Serving(_) => Ok(Err(PluginError {
+                code: ErrorCode::Unsupported,
+                message: "this function is for control calls, not for a volume that is served".into(),
+                retry: Retry::Never,
+            })),
+        }
+    }
+
+    /// The same, for what is asked while a volume is served, too.
+    pub(super) async fn ask_for_descriptors(&self, ask: Ask) -> wasmtime::Result<Answered> {
+        match self {
+            Host::Call(caller) => caller.ask(ask),
+            Host::Serving(desk) => Ok(desk.ask(ask).await),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Caller {
     wire: Arc<Wire>,
     /// Time that the host took to answer, which is not the plugin's to account for.
     waited: Arc<Mutex<Duration>>,
 }
 
-impl Host {
+impl Caller {
     pub(super) fn new(wire: Arc<Wire>) -> Self {
-        Host { wire, waited: Arc::default() }
+        Caller { wire, waited: Arc::default() }
     }
 
     pub(super) fn waited(&self) -> Duration {
         self.waited.lock().map(|waited| *waited).unwrap_or_default()
     }
 
-    /// # Errors
-    /// A trap where the ask is too long for a frame, or the host is gone.
-    pub(super) fn ask(&self, ask: Ask) -> wasmtime::Result<Result<Reply, PluginError>> {
+    fn ask(&self, ask: Ask) -> wasmtime::Result<Answered> {
         self.wire.send(&FromSandbox::Ask(ask), &[]).map_err(|error| match error.kind() {
             std::io::ErrorKind::FileTooLarge => wasmtime::Error::from(Spent(Limit::HostCallBytes)),
             _ => error.into(),
         })?;
         let begun = Instant::now();
-        let answer = self.wire.receive::<ToSandbox>()?;
+        let answer = self.wire.receive_with_descriptors::<ToSandbox>()?;
         if let Ok(mut waited) = self.waited.lock() {
             *waited += begun.elapsed();
         }
         match answer {
-            Some(ToSandbox::Answer(answer)) => Ok(answer),
-            Some(ToSandbox::Load { .. } | ToSandbox::Compile { .. } | ToSandbox::Call(_)) | None => {
-                Err(wasmtime::Error::msg("the host did not answer"))
-            }
+            Some((ToSandbox::Answer(answer), descriptors)) => Ok((answer, descriptors)),
+            Some((
+                ToSandbox::Load { .. }
+                | ToSandbox::Compile { .. }
+                | ToSandbox::Call(_)
+                | ToSandbox::Serve(_)
+                | ToSandbox::AnswerTo(..)
+                | ToSandbox::Tell(_),
+                _,
+            ))
+            | None => Err(wasmtime::Error::msg("the host did not answer")),
         }
     }
 }

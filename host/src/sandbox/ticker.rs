@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Between two looks at the clocks: the most by which a call overspends its processor time.
-const TICK: Duration = Duration::from_millis(10);
+/// Between two looks at the clocks in a call: the most by which it overspends its processor time.
+pub(super) const IN_A_CALL: Duration = Duration::from_millis(10);
+/// Between two looks where a volume is served, which may do nothing for days.
+pub(super) const WHILE_SERVING: Duration = Duration::from_secs(1);
 /// All that the thread does is sleep and add one.
 const STACK: usize = 64 << 10;
 
@@ -18,7 +20,7 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Engine, every: Duration) -> std::io::Result<Self> {
         let running = Arc::new(AtomicBool::new(false));
         let (engine, flag) = (engine.clone(), running.clone());
         let (begun, begins) = std::sync::mpsc::sync_channel(1);
@@ -29,7 +31,7 @@ impl Ticker {
                 while !flag.load(Ordering::Acquire) {
                     std::thread::park();
                 }
-                std::thread::sleep(TICK);
+                std::thread::sleep(every);
                 engine.increment_epoch();
             }
         })?;

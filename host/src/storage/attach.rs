@@ -4,10 +4,10 @@ use super::answer::From;
 use super::pool::Pool;
 use super::{BlockSource, Way};
 use crate::error::{Failure, Result};
-use crate::gate::operation::{ImageFormat, ImageRef};
+use crate::gate::operation::{DiskSource, DiskTarget, ImageFormat, ImageRef};
 use crate::gate::{Actor, Ledger, Operation, Outcome};
 use crate::sandbox::protocol::{AttachAccess, Attachment, StorageCall};
-use crate::types::{Access, GrantName, RelativePath, VolumeName};
+use crate::types::{Access, GrantName, RelativePath, SnapshotName, VolumeName};
 
 impl Pool {
     /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it.
@@ -15,9 +15,16 @@ impl Pool {
         self.reached(volume, access)
             .and_then(|(attachment, access)| match attachment {
                 Attachment::File { directory, path, format } => self.file(&directory, &path, format, access),
-                Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
-                Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
-                Attachment::Nbd { .. } => Err(not_supported("an NBD server")),
+                Attachment::Nfs { server, port, share, path, format } => {
+                    self.nfs(&server, port, &share, &path, format).map(|disk| opened(Way::Nfs(disk), access))
+                }
+                Attachment::Iscsi { portal, target, lun, initiator, header_digest, user, password } => self
+                    .iscsi(&portal, &target, lun, (user, password))
+                    .and_then(|disk| self.as_initiator(disk, initiator, header_digest))
+                    .map(|disk| opened(Way::Iscsi(disk), access)),
+                Attachment::Nbd { address, export } => {
+                    self.nbd(&address, &export).map(|disk| opened(Way::Nbd(disk), access))
+                }
                 Attachment::Served => Err(not_supported("the plugin's own block interface")),
             })
             .map_err(|failure| self.about("attach", volume, failure))
@@ -46,6 +53,31 @@ impl Pool {
                 }
             })
             .map_err(|failure| self.about("find", volume, failure))
+    }
+
+    /// The volume, or a snapshot of it, as something that is copied.
+    pub fn source(&mut self, volume: &VolumeName, snapshot: Option<&SnapshotName>) -> Result<DiskSource> {
+        let (image, format) = self.copied(volume, AttachAccess::ReadOnly)?;
+        Ok(DiskSource::Image { image, format, snapshot: snapshot.cloned() })
+    }
+
+    /// A volume that was made to be copied to.
+    pub fn target(&mut self, volume: &VolumeName) -> Result<DiskTarget> {
+        self.copied(volume, AttachAccess::Exclusive).map(|(image, format)| DiskTarget::Image { image, format })
+    }
+
+    fn copied(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<(ImageRef, ImageFormat)> {
+        self.reached(volume, access)
+            .and_then(|(attachment, access)| match attachment {
+                Attachment::File { directory, path, format } => {
+                    self.granted(&directory, &path, access).map(|image| (image, format))
+                }
+                Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
+                Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
+                Attachment::Nbd { .. } => Err(not_supported("an NBD server")),
+                Attachment::Served => Err(not_supported("the plugin's own block interface")),
+            })
+            .map_err(|failure| self.about("copy", volume, failure))
     }
 
     /// Tells the plugin that the volume is let go.
@@ -86,6 +118,10 @@ impl Pool {
             other => Err(Failure::other(format!("opening an image brought forth {other:?}"))),
         }
     }
+}
+
+fn opened(way: Way, access: Access) -> BlockSource {
+    BlockSource { way, read_only: access == Access::ReadOnly }
 }
 
 fn not_supported(way: &str) -> Failure {

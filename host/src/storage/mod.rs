@@ -5,6 +5,7 @@
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
 //!   import.rs    volumes out of disks of other hosts                    fence.rs    who may write to a volume
+//!   native.rs    servers that the hypervisor's own clients speak with     secret.rs   secrets, as pools name them
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
 
@@ -14,18 +15,24 @@ mod call;
 mod fence;
 mod identity;
 mod import;
+mod native;
 mod pool;
 mod recover;
+mod secret;
+mod serve;
 mod snapshot;
 mod volume;
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use crate::gate::operation::{ImageFormat, Preallocation};
 use crate::types::{ByteSize, Secret, VolumeName};
 
-pub use import::{Import, inspect_foreign};
+pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
+pub use secret::pools_naming;
+pub use serve::Service;
 
 /// What the hypervisor opens for one disk.
 #[derive(Debug)]
@@ -43,6 +50,8 @@ pub enum Way {
     Nfs(NfsDisk),
     /// Its own initiator.
     Iscsi(IscsiDisk),
+    /// Its own client of an NBD server.
+    Nbd(NbdDisk),
     /// A plugin serves them, in a sandbox that the domain's supervisor starts.
     Served(Served),
 }
@@ -52,7 +61,7 @@ impl Way {
     pub const fn needs_host_network(&self) -> bool {
         match self {
             Way::Files(_) | Way::Served(_) => false,
-            Way::Nfs(_) | Way::Iscsi(_) => true,
+            Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => true,
         }
     }
 }
@@ -82,6 +91,13 @@ pub struct IscsiDisk {
     /// CHAP, one way.
     pub login: Option<Login>,
     pub header_digest: bool,
+}
+
+/// Checked against policy: what stands here may be reached. A raw disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NbdDisk {
+    pub server: SocketAddr,
+    pub export: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 
 use super::PoolInfo;
 use super::call::{self, Backend};
+use crate::config::policy::PluginGrants;
 use crate::config::pool::PoolDefinition;
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
@@ -12,7 +13,7 @@ use crate::plugin::manifest::SettingKind;
 use crate::plugin::{self, Manifest, settings};
 use crate::sandbox::protocol::{PluginKind, Settings, StorageCall};
 use crate::sys::durable;
-use crate::types::{PluginId, PoolName};
+use crate::types::{GrantName, PluginId, PoolName};
 
 /// How alike two words are (Jaro-Winkler, 0 to 1) before one is offered for the other.
 const ALIKE: f64 = 0.7;
@@ -108,7 +109,7 @@ impl Pool {
     }
 
     /// Settings as the plugin sees them.
-    pub(super) fn settings(&mut self) -> Result<Settings> {
+    pub fn settings(&mut self) -> Result<Settings> {
         if let Some(settings) = &self.settings {
             return Ok(settings.clone());
         }
@@ -123,22 +124,38 @@ impl Pool {
                 .hint(format!("name another plugin for {:?} under [pools] in policy.toml", self.definition.kind)));
         }
         let settings = settings::resolve(manifest, &self.definition.settings)?;
-        let granted = self.gate.policy().plugins.get(&self.plugin).map(|grants| &grants.directories);
+        let none = PluginGrants::default();
+        let grants = self.gate.policy().plugins.get(&self.plugin).unwrap_or(&none);
         for (key, value) in &settings {
             let kind = manifest.settings.iter().find(|setting| setting.key == *key).map(|setting| setting.kind);
-            if kind == Some(SettingKind::Directory)
-                && !granted.is_some_and(|all| all.keys().any(|name| name.as_str() == value))
-            {
-                let known = granted.into_iter().flat_map(|all| all.keys()).map(|name| name.as_str());
-                let hint = match nearest(known, value) {
+            let (what, all, remedy): (_, Vec<&GrantName>, _) = match kind {
+                Some(SettingKind::Directory) => (
+                    "directory",
+                    grants.directories.keys().collect(),
+                    format!("grant it under [plugins.{}] in policy.toml, with its path", self.plugin),
+                ),
+                Some(SettingKind::Secret) => (
+                    "secret",
+                    grants.secrets.iter().collect(),
+                    format!("add it to secrets under [plugins.{}] in policy.toml", self.plugin),
+                ),
+                Some(
+                    SettingKind::String
+                    | SettingKind::Integer
+                    | SettingKind::Boolean
+                    | SettingKind::Size
+                    | SettingKind::Address
+                    | SettingKind::Cidr,
+                )
+                | None => continue,
+            };
+            if !all.iter().any(|name| name.as_str() == value) {
+                let hint = match nearest(all.iter().map(|name| name.as_str()), value) {
                     Some(name) => format!("did you mean {name:?}?"),
-                    None => format!("grant it under [plugins.{}] in policy.toml, with its path", self.plugin),
+                    None => remedy,
                 };
-                return Err(Failure::denied(format!(
-                    "setting {key:?}: policy grants plugin {} no directory {value:?}",
-                    self.plugin
-                ))
-                .hint(hint));
+                let message = format!("setting {key:?}: policy grants plugin {} no {what} {value:?}", self.plugin);
+                return Err(Failure::denied(message).hint(hint));
             }
         }
         Ok(settings)

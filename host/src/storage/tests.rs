@@ -1,6 +1,7 @@
 //! Pools over a plugin that is played by the test: it answers calls, and asks the gate as the plugin would.
 
 mod importing;
+mod native;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -15,12 +15,21 @@ use rustix::thread::{CapabilitySets, Gid, Uid, UnshareFlags};
 /// Descriptors that a sandbox may hold: the control socket, what it was handed, and files of one plugin.
 const DESCRIPTORS_MAX: u64 = 256;
 
-/// Starts `executable sandbox`. Its standard input is `control`; it has no other descriptor, no environment, no
-/// terminal, and dies with the thread that calls this.
+/// How long a sandbox lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It dies with the thread that starts it.
+    OfItsParent,
+    /// It serves a guest, which outlives whoever started both.
+    OfItsOwn,
+}
+
+/// Starts `executable sandbox`. Its standard input is `control`; it has no other descriptor, no environment and no
+/// terminal.
 ///
 /// `uid`: the user that it becomes, with a group of the same number and no others. It then also gets network, IPC
 /// and UTS namespaces of its own, and an empty capability bounding set; that needs root. None: it stays as it is.
-pub fn spawn(executable: &Path, control: UnixStream, uid: Option<u32>) -> io::Result<Child> {
+pub fn spawn(executable: &Path, control: UnixStream, uid: Option<u32>, life: Life) -> io::Result<Child> {
     // Opened here, so that the sandbox's user need not be able to walk to it.
     let program = OwnedFd::from(std::fs::File::open(executable)?);
     let parent = rustix::process::getpid();
@@ -36,14 +45,14 @@ pub fn spawn(executable: &Path, control: UnixStream, uid: Option<u32>) -> io::Re
     // SAFETY: `confine` runs between fork and exec. It makes system calls only: no memory is allocated, no lock is
     // taken, and nothing of the parent's is changed.
     unsafe {
-        command.pre_exec(move || confine(parent, uid));
+        command.pre_exec(move || confine(parent, uid, life));
     }
     command.spawn()
 }
 
 /// In the child, between fork and exec. The order matters: what needs root comes before root is given up, and the
 /// parent-death signal after, because a change of user clears it (prctl(2)).
-fn confine(parent: Pid, uid: Option<u32>) -> io::Result<()> {
+fn confine(parent: Pid, uid: Option<u32>, life: Life) -> io::Result<()> {
     rustix::process::setsid()?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, DESCRIPTORS_MAX)?;
@@ -67,9 +76,14 @@ fn confine(parent: Pid, uid: Option<u32>) -> io::Result<()> {
         },
     )?;
     rustix::thread::set_no_new_privs(true)?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if rustix::process::getppid() != Some(parent) {
-        return Err(io::ErrorKind::BrokenPipe.into());
+    match life {
+        Life::OfItsOwn => {}
+        Life::OfItsParent => {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
     }
     // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC only marks descriptors; it closes none that is in use here.
     match unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } {

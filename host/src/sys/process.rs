@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
@@ -141,9 +143,21 @@ pub async fn exited(process: ProcessId) -> io::Result<Exit> {
 
 /// The program to start for another process of fief: this one; tests, which are another program, name it in
 /// `FIEF_EXECUTABLE`.
-pub fn executable() -> std::path::PathBuf {
+pub fn executable() -> PathBuf {
     let named = std::env::var_os("FIEF_EXECUTABLE").filter(|path| !path.is_empty());
     named.map_or_else(|| "/proc/self/exe".into(), Into::into)
+}
+
+static SANDBOX: OnceLock<PathBuf> = OnceLock::new();
+
+/// The program to start for a sandbox.
+pub fn sandbox_executable() -> PathBuf {
+    SANDBOX.get_or_init(executable).clone()
+}
+
+/// Another than [`executable`] is one, in a test. The first word stays.
+pub fn use_sandbox_executable(path: PathBuf) {
+    let _ = SANDBOX.set(path);
 }
 
 /// Standard output as a file of its own; what stood at its number is /dev/null from now on.

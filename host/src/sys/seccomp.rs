@@ -2,6 +2,7 @@
 //! nothing but an escape would try kill the process; the rest fail with EPERM.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -27,7 +28,6 @@ const DEADLY: &[libc::c_long] = &[
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_accept,
-    libc::SYS_accept4,
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -74,6 +74,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_recvmsg,
     libc::SYS_sendto,
     libc::SYS_recvfrom,
+    libc::SYS_shutdown,
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_fsync,
@@ -147,24 +148,36 @@ fn not_executable() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     Ok(vec![SeccompRule::new(vec![condition])?])
 }
 
-fn programs() -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
+/// Clients of one socket are let in: no other can be listened on, since none can be made.
+fn of_socket(listener: BorrowedFd<'_>) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let number = listener.as_raw_fd().unsigned_abs().into();
+    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, number)?;
+    Ok(vec![SeccompRule::new(vec![condition])?])
+}
+
+fn programs(listener: Option<BorrowedFd<'_>>) -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
-    let deadly: Rules = DEADLY.iter().chain(DEADLY_HERE).map(|call| (*call, Vec::new())).collect();
+    let mut deadly: Rules = DEADLY.iter().chain(DEADLY_HERE).map(|call| (*call, Vec::new())).collect();
     let mut allowed: Rules = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Vec::new())).collect();
     allowed.insert(libc::SYS_mmap, not_executable()?);
     allowed.insert(libc::SYS_mprotect, not_executable()?);
+    match listener {
+        Some(listener) => drop(allowed.insert(libc::SYS_accept4, of_socket(listener)?)),
+        None => drop(deadly.insert(libc::SYS_accept4, Vec::new())),
+    }
     let kill = SeccompFilter::new(deadly, SeccompAction::Allow, SeccompAction::KillProcess, architecture)?;
     let refuse =
         SeccompFilter::new(allowed, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow, architecture)?;
     Ok((kill.try_into()?, refuse.try_into()?))
 }
 
-/// Restricts all threads of this process; from here on no memory of it becomes executable.
+/// Restricts all threads of this process; the clients of `listener` may be let in, of no other socket. From here on no memory of it becomes executable.
 ///
 /// # Errors
 /// What is missing, for an operator.
-pub fn restrict() -> Result<(), String> {
-    let (kill, refuse) = programs().map_err(|error| format!("the system call filter cannot be built: {error}"))?;
+pub fn restrict(listener: Option<BorrowedFd<'_>>) -> Result<(), String> {
+    let (kill, refuse) =
+        programs(listener).map_err(|error| format!("the system call filter cannot be built: {error}"))?;
     apply_filter_all_threads(&kill)
         .and_then(|()| apply_filter_all_threads(&refuse))
         .map_err(|error| format!("seccomp does not work here: {error}"))
@@ -172,6 +185,8 @@ pub fn restrict() -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, ExitStatus, Stdio};
 
@@ -189,17 +204,17 @@ mod tests {
 
     #[test]
     fn what_only_an_escape_would_try_ends_the_process() {
-        for act in ["socket", "thread", "program"] {
+        for act in ["socket", "thread", "program", "accept"] {
             assert_eq!(child(act).signal(), Some(libc::SIGSYS), "{act}");
         }
     }
 
     #[test]
     fn what_is_not_on_the_list_is_refused_and_the_rest_works() {
-        for act in ["executable", "chmod", "kill"] {
+        for act in ["executable", "chmod", "kill", "accept-another"] {
             assert_eq!(child(act).code(), Some(REFUSED), "{act}");
         }
-        for act in ["memory", "file", "clock"] {
+        for act in ["memory", "file", "clock", "accept-own"] {
             assert_eq!(child(act).code(), Some(DONE), "{act}");
         }
     }
@@ -208,8 +223,13 @@ mod tests {
     fn what_a_child_does_behind_the_filter() {
         let Ok(act) = std::env::var(CHILD) else { return };
         rustix::thread::set_no_new_privs(true).unwrap();
-        super::restrict().unwrap();
+        let (one, _client) = listener();
+        let (other, _another) = listener();
+        let own = act.starts_with("accept-").then_some(one.as_fd());
+        super::restrict(own).unwrap();
         let done = match act.as_str() {
+            "accept" | "accept-own" => one.accept().is_ok(),
+            "accept-another" => other.accept().is_ok(),
             "socket" => std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
             "thread" => std::thread::Builder::new().spawn(|| {}).is_ok(),
             "program" => Command::new("/bin/true").spawn().is_ok(),
@@ -225,6 +245,13 @@ mod tests {
             _ => false,
         };
         std::process::exit(if done { DONE } else { REFUSED });
+    }
+
+    /// With a client that waits to be let in.
+    fn listener() -> (UnixListener, UnixStream) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        (UnixListener::bind(&path).unwrap(), UnixStream::connect(&path).unwrap())
     }
 
     #[allow(unsafe_code)]

@@ -79,6 +79,17 @@ impl fmt::Display for Endpoint {
     }
 }
 
+impl FromStr for Endpoint {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (host, number) = text.rsplit_once(':').ok_or_else(|| Invalid::new(format!("{text:?} is not HOST:PORT")))?;
+        if host.contains(':') && !host.starts_with('[') {
+            return Err(Invalid::new(format!("{text:?} looks like an IPv6 address; write it in square brackets")));
+        }
+        Ok(Endpoint { host: host.parse()?, port: port(number)? })
+    }
+}
+
 /// `HOST:PORT`. The host may hold settings in braces, and the port may be one; IPv6 addresses stand in square brackets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndpointPattern {

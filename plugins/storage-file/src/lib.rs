@@ -13,26 +13,30 @@
 //! A dry run answers changes with what they would most likely have given, so every answer below is made of what the
 //! host answered, and nothing is looked at again after a change.
 
+mod device;
 mod facts;
 mod folder;
 mod name;
 
+use fief_sdk::manifest::SettingKind;
+use fief_sdk::settings::Value;
 use fief_sdk::storage::{
     Access, Attachment, Clones, FileNode, Format, Pool, PoolInfo, Preallocation, Snapshot, Snapshots, StorageBackend,
     Style, Volume, VolumeSpec,
 };
 use fief_sdk::{Directory, DirectoryAccess, Error, Interface, Permission, Result, images};
 
+use crate::device::Device;
 use crate::facts::{changeable, dependents, grown, made, volume};
 use crate::folder::{Entry, Folder};
 
 fief_sdk::plugin! {
-    storage: StorageFile with snapshots, clones;
+    storage: StorageFile with snapshots, clones, block(Device);
     id: "storage-file",
     summary: "volumes as qcow2 and raw image files in a granted directory",
     permissions: [
         Permission::interface(Interface::Images, "makes, grows, copies, snapshots and deletes the image files"),
-        Permission::directory(DirectoryAccess::ReadOnly, "lists the image files and their lengths"),
+        Permission::directory(DirectoryAccess::ReadWrite, "lists the image files; reads and writes those it serves itself"),
     ],
 }
 
@@ -41,6 +45,27 @@ fief_sdk::settings! {
     pub struct Settings {
         /// The directory grant whose files are the volumes.
         directory: Directory,
+        /// How domains reach a volume: `native`, the file itself, which is fastest; `served`, raw volumes through this
+        /// plugin, as any other plugin serves its own.
+        transport: Transport = "native",
+    }
+}
+
+/// How domains reach a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Native,
+    Served,
+}
+
+impl Value for Transport {
+    const KIND: SettingKind = SettingKind::String;
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "native" => Ok(Transport::Native),
+            "served" => Ok(Transport::Served),
+            _ => Err(format!("{text:?} is neither native nor served")),
+        }
     }
 }
 
@@ -144,6 +169,15 @@ impl StorageBackend for StorageFile {
             Access::Handover => {
                 return Err(Error::unsupported(format!(
                     "volume {name} lies in a directory of this host, which no other host reaches"
+                )));
+            }
+        }
+        match (pool.settings.transport, entry.format) {
+            (Transport::Native, _) => {}
+            (Transport::Served, Format::Raw) => return Ok(Attachment::Served),
+            (Transport::Served, Format::Qcow2) => {
+                return Err(Error::unsupported(format!(
+                    "volume {name} is qcow2, and a pool with transport = \"served\" attaches raw volumes only"
                 )));
             }
         }

@@ -39,6 +39,7 @@ pub(crate) fn run(deny: Deny) -> Result<()> {
     check("unsafe below host/src/sys alone", words::no_unsafe(&sources));
     check("no unfinished marks", words::no_unfinished(&sources));
     check("format", cargo(&["fmt", "--all", "--check"]));
+    check("format of fuzz targets", cargo(&["fmt", "--manifest-path", "tests/fuzz/Cargo.toml", "--check"]));
     if deny == Deny::Yes {
         check("dependencies", dependencies());
     }

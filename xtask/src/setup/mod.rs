@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::command::{Result, capture, command, run};
 use crate::guest;
 
-pub(crate) use packages::{stands_for, unpack};
+pub(crate) use packages::{install_cpp_compiler, stands_for, unpack};
 
 /// What the machine is made ready for; each includes the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -50,7 +50,19 @@ fn wanted(purpose: Purpose) -> Vec<&'static str> {
 /// # Errors
 /// Where something is missing and we are not root, or the machine has no apt: the exact packages.
 pub(crate) fn install(purpose: Purpose) -> Result<()> {
-    let missing = missing(wanted(purpose))?;
+    install_these(wanted(purpose))
+}
+
+/// The compiler that libFuzzer is built with.
+pub(crate) fn install_cpp_compiler() -> Result<()> {
+    if output(&mut command("c++", ["--version"])).is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    install_these(vec!["g++"])
+}
+
+fn install_these(wanted: Vec<&'static str>) -> Result<()> {
+    let missing = missing(wanted)?;
     if missing.is_empty() {
         return Ok(());
     }

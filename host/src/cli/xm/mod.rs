@@ -186,6 +186,7 @@ fn fief(context: &Context, words: &[&str]) -> Result<()> {
         | Fief::Network(_)
         | Fief::Plugin(_)
         | Fief::Policy(_)
+        | Fief::Secret(_)
         | Fief::Host(_)
         | Fief::Completions(_)
         | Fief::Man(_) => Err(Failure::other(format!("xm has no word for fief {}", words.join(" ")))),

@@ -178,7 +178,7 @@ fn open(gate: &Gate, to: &[(usize, VolumeRef)]) -> Result<(Vec<Target>, Vec<File
         let source = Pool::open(gate, &volume.pool)?.attach(&volume.volume, AttachAccess::Exclusive)?;
         let mut chain = match source.way {
             Way::Files(chain) => chain,
-            Way::Nfs(_) | Way::Iscsi(_) | Way::Served(_) => {
+            Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) | Way::Served(_) => {
                 return Err(Failure::conflict(format!(
                     "volume {volume} is no image file that a running disk is copied to"
                 ))

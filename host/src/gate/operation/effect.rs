@@ -24,6 +24,7 @@ impl Operation {
             | Operation::SnapshotList { .. }
             | Operation::IdentityInspect { .. }
             | Operation::ForeignInspect { .. }
+            | Operation::ForeignDetect { .. }
             | Operation::ImageOpen { .. }
             | Operation::LinkList { .. }
             | Operation::HypervisorProbe { .. }
@@ -40,12 +41,13 @@ impl Operation {
             | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
+            | Operation::ServingStart { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,
             Operation::ImageCreate { .. }
             | Operation::ImageResize { .. }
             | Operation::ImageDelete { .. }
             | Operation::ImageCopy { .. }
-            | Operation::ImageFill { .. }
+            | Operation::DiskCopy { .. }
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. }

@@ -8,6 +8,7 @@ mod image;
 pub(super) mod link;
 mod process;
 mod secret;
+mod serving;
 
 pub use firewall::PREFIX as FILTER_PREFIX;
 
@@ -33,7 +34,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         // The plugin does it; see `Gate::through`.
         Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
@@ -45,6 +47,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
+        Operation::ServingStart { .. } => serving::act(gate, operation),
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
         }
@@ -68,6 +71,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
@@ -78,12 +82,11 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
         | Operation::SecretDelete { .. } => Ok(()),
-        // What it wrote goes with the image that was made for it.
-        Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -95,6 +98,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
+        Operation::ServingStart { .. } => serving::undo(operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
     }
 }
@@ -106,6 +110,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -113,7 +118,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
@@ -127,6 +132,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }
         | Operation::ConnectionOpen { .. }
@@ -176,10 +182,12 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
+        | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }
         | Operation::ConnectionOpen { .. }

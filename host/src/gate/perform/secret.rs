@@ -9,6 +9,7 @@ use crate::gate::secret;
 /// `descriptors`: for `SecretSet`, the bytes.
 pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
     let layout = gate.layout();
+    secret::stay_private()?;
     let outcome = match operation {
         Operation::SecretReveal { secret, .. } => {
             let descriptor = secret::hand_over(&secret::read(layout, secret)?)?;

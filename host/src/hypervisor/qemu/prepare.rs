@@ -80,6 +80,7 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
                 (WayPlan::Files(chain), None)
             }
             Way::Nfs(disk) => (WayPlan::Nfs(disk), None),
+            Way::Nbd(disk) => (WayPlan::Nbd(disk), None),
             Way::Iscsi(disk) => {
                 let secret = match &disk.login {
                     Some(login) => Some(handed.over(hidden(&login.password)?)),

@@ -1,48 +1,137 @@
-//! `fief:storage/connections`: no stream is connected yet, so every open is answered `unsupported`.
+//! `fief:storage/connections`: streams that the gate connected and handed over. The sandbox never sees an address, and
+//! could not connect anything by itself.
 
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::net::Shutdown;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use crate::sandbox::room::Room;
-use crate::sandbox::version::v0_1::fief::storage::connections::{
-    Connection, Host, HostConnection, HostConnectionWithStore,
-};
+use super::{mismatch, words};
+use crate::sandbox::protocol::{Ask, Reply};
+use crate::sandbox::room::{self, Room};
+use crate::sandbox::version::v0_1::fief::storage::connections::{Host, HostConnection, HostConnectionWithStore};
 use crate::sandbox::version::v0_1::fief::types::types::{Error, ErrorCode, Retry};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-fn unsupported<T>() -> Answer<T> {
-    let message = "this host connects no streams for plugins".into();
-    Ok(Err(Error { code: ErrorCode::Unsupported, message, retry: Retry::Never }))
+/// Most bytes of one `receive`: a buffer of that size is kept for each stream that is read.
+const RECEIVE_MAX: usize = 256 << 10;
+
+/// An open stream.
+pub struct Stream(Arc<Shared>);
+
+struct Shared {
+    /// The socket once more, to end it while others read and write.
+    socket: OwnedFd,
+    receiving: Mutex<Receiving>,
+    sending: Mutex<OwnedWriteHalf>,
+}
+
+struct Receiving {
+    half: OwnedReadHalf,
+    buffer: Vec<u8>,
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
+fn broken(error: std::io::Error) -> Error {
+    Error {
+        code: ErrorCode::Unreachable,
+        message: format!("the connection failed: {error}"),
+        retry: Retry::AfterMs(1_000),
+    }
+}
+
+/// A stream out of the host's answer, taken into this runtime.
+async fn connect(host: room::Host, grant: String) -> Answer<Stream> {
+    let (answer, descriptors) = host.ask_for_descriptors(Ask::Connect { grant }).await?;
+    let socket = match (answer, descriptors.into_iter().next()) {
+        (Err(error), _) => return Ok(Err(words::error(error))),
+        (Ok(Reply::Connection), Some(socket)) => socket,
+        (Ok(reply), _) => return mismatch(&reply),
+    };
+    // What the standard library does here is ioctl(2), which is not among the allowed calls.
+    rustix::fs::fcntl_setfl(&socket, OFlags::RDWR | OFlags::NONBLOCK)?;
+    let stream = TcpStream::from_std(socket.as_fd().try_clone_to_owned()?.into())?;
+    let (half, sending) = stream.into_split();
+    let receiving = Receiving { half, buffer: Vec::new() };
+    Ok(Ok(Stream(Arc::new(Shared { socket, receiving: Mutex::new(receiving), sending: Mutex::new(sending) }))))
+}
+
+impl Shared {
+    async fn receive(&self, maximum: u32) -> Result<Vec<u8>, Error> {
+        let mut receiving = self.receiving.lock().await;
+        let Receiving { half, buffer } = &mut *receiving;
+        buffer.reserve_exact(RECEIVE_MAX);
+        let maximum = (maximum as usize).min(RECEIVE_MAX);
+        (&mut *half).take(maximum as u64).read_buf(buffer).await.map_err(broken)?;
+        // Little is copied, so that the buffer stays; much changes hands.
+        if buffer.len() < RECEIVE_MAX / 4 {
+            let bytes = buffer.clone();
+            buffer.clear();
+            Ok(bytes)
+        } else {
+            Ok(std::mem::take(buffer))
+        }
+    }
+
+    async fn send(&self, data: &[u8]) -> Result<(), Error> {
+        self.sending.lock().await.write_all(data).await.map_err(broken)
+    }
+}
+
+impl Room {
+    fn stream(&self, stream: &Resource<Stream>) -> wasmtime::Result<Arc<Shared>> {
+        Ok(self.table.get(stream)?.0.clone())
+    }
 }
 
 impl Host for Room {}
 
+/// Plain functions: the plugin waits, and this process goes on.
 impl HostConnection for Room {
-    fn open(&mut self, _grant: String) -> Answer<Resource<Connection>> {
-        unsupported()
+    async fn open(&mut self, grant: String) -> Answer<Resource<Stream>> {
+        match connect(self.host.clone(), grant).await? {
+            Ok(stream) => Ok(Ok(self.table.push(stream)?)),
+            Err(error) => Ok(Err(error)),
+        }
     }
-    fn read(&mut self, _: Resource<Connection>, _maximum: u32) -> Answer<Vec<u8>> {
-        unsupported()
+    async fn read(&mut self, stream: Resource<Stream>, maximum: u32) -> Answer<Vec<u8>> {
+        Ok(self.stream(&stream)?.receive(maximum).await)
     }
-    fn write(&mut self, _: Resource<Connection>, _data: Vec<u8>) -> Answer<()> {
-        unsupported()
+    async fn write(&mut self, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(&stream)?.send(&data).await)
     }
-    fn shut(&mut self, _: Resource<Connection>) -> wasmtime::Result<()> {
+    fn shut(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
+        // One that the other side has ended is ended.
+        let _ = rustix::net::shutdown(&self.stream(&stream)?.socket, Shutdown::Both);
         Ok(())
     }
-    fn drop(&mut self, _: Resource<Connection>) -> wasmtime::Result<()> {
+    fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
+        self.table.delete(stream)?;
         Ok(())
     }
 }
 
 impl HostConnectionWithStore<Room> for HasSelf<Room> {
-    async fn connect(_: &Accessor<Room, Self>, _grant: String) -> Answer<Resource<Connection>> {
-        unsupported()
+    async fn connect(accessor: &Accessor<Room, Self>, grant: String) -> Answer<Resource<Stream>> {
+        let host = accessor.with(|mut access| access.get().host.clone());
+        match connect(host, grant).await? {
+            Ok(stream) => Ok(Ok(accessor.with(|mut access| access.get().table.push(stream))?)),
+            Err(error) => Ok(Err(error)),
+        }
     }
-    async fn receive(_: &Accessor<Room, Self>, _: Resource<Connection>, _maximum: u32) -> Answer<Vec<u8>> {
-        unsupported()
+    async fn receive(accessor: &Accessor<Room, Self>, stream: Resource<Stream>, maximum: u32) -> Answer<Vec<u8>> {
+        let stream = accessor.with(|mut access| access.get().stream(&stream))?;
+        Ok(stream.receive(maximum).await)
     }
-    async fn send(_: &Accessor<Room, Self>, _: Resource<Connection>, _data: Vec<u8>) -> Answer<()> {
-        unsupported()
+    async fn send(accessor: &Accessor<Room, Self>, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
+        let stream = accessor.with(|mut access| access.get().stream(&stream))?;
+        Ok(stream.send(&data).await)
     }
 }

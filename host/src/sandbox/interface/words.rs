@@ -5,7 +5,7 @@ use crate::sandbox::protocol::{self, PluginError};
 use crate::sandbox::version::v0_1::exports::fief::network::mode;
 use crate::sandbox::version::v0_1::exports::fief::storage::{backend, fences, snapshots};
 use crate::sandbox::version::v0_1::fief::storage::images::Image;
-use crate::sandbox::version::v0_1::fief::storage::volumes::{Format, Holder, Preallocation, Volume};
+use crate::sandbox::version::v0_1::fief::storage::volumes::{Access, Format, Holder, Preallocation, Volume};
 use crate::sandbox::version::v0_1::fief::types::types::{self, Error, ErrorCode, Retry};
 
 pub(in crate::sandbox) fn format(format: operation::ImageFormat) -> Format {
@@ -102,6 +102,14 @@ pub(in crate::sandbox) fn volume(volume: Volume) -> protocol::VolumeFacts {
 
 pub(in crate::sandbox) fn image_snapshot(snapshot: snapshots::Snapshot) -> SnapshotFacts {
     SnapshotFacts { name: snapshot.name, created: snapshot.created }
+}
+
+pub(in crate::sandbox) fn access(access: protocol::AttachAccess) -> Access {
+    match access {
+        protocol::AttachAccess::ReadOnly => Access::ReadOnly,
+        protocol::AttachAccess::Exclusive => Access::Exclusive,
+        protocol::AttachAccess::Handover => Access::Handover,
+    }
 }
 
 pub(in crate::sandbox) fn holder(holder: protocol::Holder) -> Holder {

@@ -7,18 +7,37 @@ wasmtime::component::bindgen!({
         package fief:host;
         world room {
             import fief:types/log@0.1.0;
+            import fief:types/timer@0.1.0;
             import fief:storage/images@0.1.0;
             import fief:storage/connections@0.1.0;
+            import fief:storage/secrets@0.1.0;
+            import fief:storage/files@0.1.0;
             import fief:network/bridges@0.1.0;
             export fief:storage/backend@0.1.0;
             export fief:storage/snapshots@0.1.0;
             export fief:storage/clones@0.1.0;
             export fief:storage/fences@0.1.0;
+            export fief:storage/block@0.1.0;
             export fief:network/mode@0.1.0;
         }
     ",
     path: ["../wit/types", "../wit/storage", "../wit/network"],
     world: "fief:host/room",
-    imports: { default: trappable },
-    exports: { default: async },
+    with: {
+        "fief:storage/connections.connection": crate::sandbox::interface::Stream,
+        "fief:storage/files.file": crate::sandbox::interface::Open,
+    },
+    imports: {
+        // Plain functions whose work is waiting: the plugin waits for them, this process does not.
+        "fief:storage/connections@0.1.0.[static]connection.open": async | trappable,
+        "fief:storage/connections@0.1.0.[method]connection.read": async | trappable,
+        "fief:storage/connections@0.1.0.[method]connection.write": async | trappable,
+        "fief:storage/secrets@0.1.0.reveal": async | trappable,
+        default: trappable,
+    },
+    exports: {
+        // Called while other calls are under way.
+        "fief:storage/block@0.1.0.[method]device.geometry": async | store,
+        default: async,
+    },
 });

@@ -129,6 +129,16 @@ fn patterns_agree_where_settings_can_make_them_one() {
     assert!(!agree("{server}:111", "10.0.0.5:2049") && !agree("a:{port}", "b:{port}"));
 }
 
+#[test]
+fn an_endpoint_reads_back_as_itself() {
+    for text in ["nas.example.com:2049", "10.0.0.5:3260", "[2001:db8::1]:3260"] {
+        assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+    }
+    for bad in ["nas", "nas:", ":80", "2001:db8::1:3260", "nas:0", "nas:80,1", "10.1:80"] {
+        assert!(bad.parse::<Endpoint>().is_err(), "{bad:?} was taken");
+    }
+}
+
 proptest! {
     /// Whatever a setting holds, the endpoint's text reads back as the same host and the same port.
     #[test]

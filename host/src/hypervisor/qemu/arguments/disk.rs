@@ -9,7 +9,7 @@ use crate::config::domain::{BootDevice, Disk, DiskDevice, OnStorageError};
 use crate::error::{Failure, Result};
 use crate::gate::operation::ImageFormat;
 use crate::hypervisor::places::{FIXED, in_port};
-use crate::storage::{IscsiDisk, NfsDisk, Served};
+use crate::storage::{IscsiDisk, NbdDisk, NfsDisk, Served};
 
 /// SATA ports of one controller.
 const PORTS: usize = 6;
@@ -79,6 +79,7 @@ pub(in crate::hypervisor::qemu) fn nodes(seat: usize, plan: &DiskPlan) -> Result
         WayPlan::Files(chain) => Ok(chain_nodes(seat, chain, plan.read_only)),
         WayPlan::Nfs(disk) => Ok(over(seat, nfs(disk), disk.format, plan.read_only)),
         WayPlan::Iscsi(disk) => Ok(over(seat, iscsi(seat, disk)?, ImageFormat::Raw, plan.read_only)),
+        WayPlan::Nbd(disk) => Ok(over(seat, nbd(disk), ImageFormat::Raw, plan.read_only)),
         WayPlan::Served { folder, disk } => {
             Ok(over(seat, served(seat, *folder, disk), ImageFormat::Raw, plan.read_only))
         }
@@ -155,6 +156,14 @@ fn iscsi(seat: usize, disk: &IscsiDisk) -> Result<Value> {
         node["password-secret"] = secret_id(seat).into();
     }
     Ok(node)
+}
+
+fn nbd(disk: &NbdDisk) -> Value {
+    let (host, port) = (disk.server.ip().to_string(), disk.server.port().to_string());
+    json!({
+        "driver": "nbd", "server": {"type": "inet", "host": host, "port": port}, "export": disk.export,
+        "reconnect-delay": RECONNECT_SECONDS, "open-timeout": OPEN_SECONDS,
+    })
 }
 
 fn served(seat: usize, folder: i32, disk: &Served) -> Value {
@@ -234,7 +243,7 @@ fn errors(on_error: Option<OnStorageError>, way: &WayPlan) -> [&'static str; 2] 
         (Some(OnStorageError::Report), _) => ["report", "report"],
         // A full pool stops the guest until there is room; a broken disk of this host does not mend by itself.
         (None, WayPlan::Files(_)) => ["enospc", "report"],
-        (None, WayPlan::Nfs(_) | WayPlan::Iscsi(_) | WayPlan::Served { .. }) => ["stop", "stop"],
+        (None, WayPlan::Nfs(_) | WayPlan::Iscsi(_) | WayPlan::Nbd(_) | WayPlan::Served { .. }) => ["stop", "stop"],
     }
 }
 

@@ -36,7 +36,7 @@ use crate::error::{Failure, Result};
 use crate::gate::operation::ImageFormat;
 use crate::hypervisor::{ChosenAccelerator, Device, Places};
 use crate::sandbox::protocol::Forward;
-use crate::storage::{IscsiDisk, NfsDisk, Served};
+use crate::storage::{IscsiDisk, NbdDisk, NfsDisk, Served};
 use crate::types::ByteSize;
 
 /// All that the arguments say; descriptors as the numbers that they will have in QEMU.
@@ -70,6 +70,7 @@ pub enum WayPlan {
     Files(Vec<(ImageFormat, i32)>),
     Nfs(NfsDisk),
     Iscsi(IscsiDisk),
+    Nbd(NbdDisk),
     /// The folder that its socket lies in, as a descriptor.
     Served {
         folder: i32,

@@ -324,6 +324,16 @@ fn a_password_of_an_iscsi_target_is_an_object_that_reads_a_descriptor() {
 }
 
 #[test]
+fn a_disk_on_an_nbd_server_is_reached_by_its_address() {
+    let disk = NbdDisk { server: "[2001:db8::7]:10809".parse().unwrap(), export: "node1".into() };
+    let shown = nodes_of(WayPlan::Nbd(disk), None, false);
+    assert!(
+        shown.contains(r#""export":"node1""#) && shown.contains(r#""host":"2001:db8::7","port":"10809""#),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_served_disk_is_read_at_a_socket_of_its_own_and_can_be_exchanged_below_its_raw_node() {
     let disk = Served { volume: "node1".parse().unwrap(), generation: 7 };
     insta::assert_snapshot!(nodes_of(WayPlan::Served { folder: 12, disk }, None, true));

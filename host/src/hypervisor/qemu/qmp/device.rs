@@ -203,6 +203,7 @@ impl Monitor {
                 WayPlan::Files(chain)
             }
             Way::Nfs(disk) => WayPlan::Nfs(disk),
+            Way::Nbd(disk) => WayPlan::Nbd(disk),
             Way::Iscsi(disk) => {
                 if let Some(login) = &disk.login {
                     let data = json!({"data": base64(login.password.reveal()), "format": "base64"});

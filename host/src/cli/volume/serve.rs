@@ -1,0 +1,119 @@
+//! `fief volume serve`
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::Context;
+use crate::error::{Context as _, Failure, Result};
+use crate::gate::{Gate, Ledger};
+use crate::plugin::Heard;
+use crate::sandbox::protocol::{AttachAccess, Holder};
+use crate::storage::{Pool, Service};
+use crate::sys::process;
+use crate::types::{Span, VolumeRef};
+
+/// How long the plugin may take to let go of the volume.
+const CLOSE_WITHIN: Duration = Duration::from_secs(40);
+
+/// Serve a volume to NBD clients on a socket, until ended
+///
+/// The pool's plugin serves it, as it serves a domain that uses the volume: `nbdinfo`, `nbdcopy`, `qemu-img` and the like
+/// reach it as `nbd+unix:///?socket=PATH`. Ends with Ctrl-C or SIGTERM. A volume that a running domain uses can only be
+/// served read-only.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[arg(value_name = "POOL/NAME")]
+    volume: VolumeRef,
+    /// Where to listen; the socket is made, and removed at the end
+    #[arg(long, value_name = "PATH")]
+    socket: PathBuf,
+    /// Refuse every write
+    #[arg(long)]
+    read_only: bool,
+    /// How long the storage may take to answer
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    timeout: Span,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let gate = context.gate()?;
+    let volume = &args.volume;
+    let mut pool = Pool::open(&gate, &volume.pool)?;
+    let (access, holder) = match args.read_only {
+        true => (AttachAccess::ReadOnly, None),
+        false => {
+            super::refuse_in_use(context, volume, "serve")?;
+            (AttachAccess::Exclusive, Some(by_hand()))
+        }
+    };
+    let service = Service { volume: volume.volume.clone(), access, holder, generation: 1 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context(|| String::from("cannot wait for signals"))?;
+    let name = SocketName(&args.socket);
+    let served = runtime.block_on(serve(context, &gate, &mut pool, service, name, args.timeout.0));
+    served.map_err(|failure| failure.while_doing(format!("cannot serve volume {volume}")))
+}
+
+async fn serve(
+    context: &Context,
+    gate: &Gate,
+    pool: &mut Pool,
+    service: Service,
+    name: SocketName<'_>,
+    patience: Duration,
+) -> Result<()> {
+    let waiting = |kind| signal(kind).context(|| String::from("cannot wait for signals"));
+    let (mut interrupt, mut terminate) = (waiting(SignalKind::interrupt())?, waiting(SignalKind::terminate())?);
+    let listener = name.listen()?;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let heard = move |heard| match heard {
+        Heard::Ended(result) => drop(tell.send(result)),
+        Heard::Resized(geometry) => tracing::info!(size = geometry.size, "the volume has another size"),
+        Heard::Fenced(by) => tracing::error!(by, "another host holds the volume"),
+        Heard::Degraded(why) => tracing::warn!(why, "the storage does not answer"),
+        Heard::Restored => tracing::info!("the storage answers again"),
+    };
+    let mut ledger = Ledger::volatile();
+    let (volume, read_only) = (service.volume.clone(), service.holder.is_none());
+    let serving = pool.serve(&mut ledger, service, listener, patience, heard)?;
+    let how = if read_only { "served read-only" } else { "served" };
+    let item = serde_json::json!({ "socket": name.0, "process": serving.process().pid });
+    context.changed("volume", &volume, how, item)?;
+    let ended = tokio::select! {
+        ended = told.recv() => ended.unwrap_or(Ok(())),
+        _ = interrupt.recv() => serving.close(CLOSE_WITHIN),
+        _ = terminate.recv() => serving.close(CLOSE_WITHIN),
+    };
+    let left = gate.undo(&mut ledger).map_err(|failures| {
+        failures.into_iter().next().unwrap_or_else(|| Failure::other("the sandbox could not be ended"))
+    });
+    ended.and(left)
+}
+
+/// The socket in the file system, gone with this.
+struct SocketName<'a>(&'a Path);
+
+impl SocketName<'_> {
+    /// # Errors
+    /// Where something stands there already.
+    fn listen(&self) -> Result<OwnedFd> {
+        let listener = std::os::unix::net::UnixListener::bind(self.0);
+        Ok(listener.context(|| format!("cannot listen on {}", self.0.display()))?.into())
+    }
+}
+
+impl Drop for SocketName<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+/// Nobody else's attachment: a domain that comes later has a higher generation.
+fn by_hand() -> Holder {
+    let here = process::this();
+    Holder { host: String::new(), name: String::from("by hand"), domain: format!("serve-{}", here.pid), generation: 1 }
+}

@@ -1,0 +1,173 @@
+//! `fief:storage/files`: positioned reads and writes beneath granted directories, done here: Landlock and the openat2
+//! flags hold them there, and no other process is asked.
+
+use std::fs::File;
+
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::io::Errno;
+use wasmtime::component::Resource;
+
+use crate::sandbox::room::Room;
+use crate::sandbox::version::v0_1::fief::storage::files::{Host, HostFile};
+use crate::sandbox::version::v0_1::fief::storage::volumes::Extent;
+use crate::sandbox::version::v0_1::fief::types::types::{Error, ErrorCode, Retry};
+use crate::sys::beneath;
+use crate::types::{Access, RelativePath};
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+
+/// Most bytes of one read: a buffer of that size is made for it.
+const READ_MAX: usize = 4 << 20;
+/// Most stretches that one look at a file gives.
+const EXTENTS_MAX: usize = 256;
+
+/// An open file.
+pub struct Open(File);
+
+fn error(code: ErrorCode, message: impl Into<String>) -> Error {
+    Error { code, message: message.into(), retry: Retry::AfterFix }
+}
+
+fn failed(errno: Errno) -> Error {
+    let code = match errno {
+        Errno::NOENT | Errno::NOTDIR => ErrorCode::NotFound,
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ErrorCode::Exhausted,
+        Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::LOOP => ErrorCode::Denied,
+        Errno::OPNOTSUPP => ErrorCode::Unsupported,
+        // Errors of the system, of which there are many more.
+        _ => ErrorCode::Io,
+    };
+    error(code, std::io::Error::from(errno).to_string())
+}
+
+impl Room {
+    fn file(&self, file: &Resource<Open>) -> wasmtime::Result<&File> {
+        Ok(&self.table.get(file)?.0)
+    }
+
+    fn open_beneath(&self, directory: &str, path: &str, writable: bool) -> Result<File, Error> {
+        let Some((folder, access)) = self.directories.get(directory) else {
+            return Err(error(ErrorCode::Denied, format!("the directory {directory} is not granted")));
+        };
+        match access {
+            Access::ReadOnly if writable => {
+                return Err(error(ErrorCode::Denied, format!("the directory {directory} is granted for reading only")));
+            }
+            Access::ReadOnly | Access::ReadWrite => {}
+        }
+        let path: RelativePath =
+            path.parse().map_err(|cause| error(ErrorCode::Invalid, format!("{path:?} is no path: {cause}")))?;
+        beneath::open_file(folder, path.as_str(), writable).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::InvalidInput => error(ErrorCode::Invalid, cause.to_string()),
+            _ => failed(Errno::from_io_error(&cause).unwrap_or(Errno::IO)),
+        })
+    }
+}
+
+impl Host for Room {}
+
+impl HostFile for Room {
+    fn open(&mut self, directory: String, path: String, writable: bool) -> Answer<Resource<Open>> {
+        match self.open_beneath(&directory, &path, writable) {
+            Ok(file) => Ok(Ok(self.table.push(Open(file))?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+    fn size(&mut self, file: Resource<Open>) -> Answer<u64> {
+        let stat = rustix::fs::fstat(self.file(&file)?);
+        Ok(stat.map(|stat| stat.st_size.cast_unsigned()).map_err(failed))
+    }
+    fn read(&mut self, file: Resource<Open>, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        Ok(read(self.file(&file)?, offset, length as usize).map_err(failed))
+    }
+    fn write(&mut self, file: Resource<Open>, offset: u64, data: Vec<u8>) -> Answer<()> {
+        Ok(write(self.file(&file)?, offset, &data).map_err(failed))
+    }
+    fn sync(&mut self, file: Resource<Open>) -> Answer<()> {
+        Ok(rustix::fs::fdatasync(self.file(&file)?).map_err(failed))
+    }
+    fn punch(&mut self, file: Resource<Open>, offset: u64, length: u64) -> Answer<()> {
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(self.file(&file)?, how, offset, length).map_err(failed))
+    }
+    fn zero(&mut self, file: Resource<Open>, offset: u64, length: u64) -> Answer<()> {
+        let how = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(self.file(&file)?, how, offset, length).map_err(failed))
+    }
+    fn extents(&mut self, file: Resource<Open>, offset: u64, length: u64) -> Answer<Vec<Extent>> {
+        Ok(extents(self.file(&file)?, offset, length).map_err(failed))
+    }
+    fn drop(&mut self, file: Resource<Open>) -> wasmtime::Result<()> {
+        self.table.delete(file)?;
+        Ok(())
+    }
+}
+
+/// Fewer than `length` at the end of the file only.
+fn read(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::with_capacity(length.min(READ_MAX));
+    while bytes.len() < bytes.capacity() {
+        let at = offset.saturating_add(bytes.len() as u64);
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+fn write(file: &File, mut offset: u64, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match rustix::io::pwrite(file, data, offset) {
+            Ok(written) => {
+                data = &data[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn extents(file: &File, offset: u64, length: u64) -> Result<Vec<Extent>, Errno> {
+    let size = rustix::fs::fstat(file)?.st_size.cast_unsigned();
+    let end = offset.saturating_add(length).min(size);
+    let (mut at, mut found) = (offset, Vec::new());
+    while at < end && found.len() < EXTENTS_MAX {
+        let data = match seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data.min(end),
+            // Nothing but a hole up to the end of the file.
+            Err(Errno::NXIO) => end,
+            Err(error) => return Err(error),
+        };
+        if data > at {
+            found.push(Extent { length: data - at, hole: true, zero: true });
+            at = data;
+        } else {
+            let hole = seek(file, SeekFrom::Hole(at))?.min(end);
+            found.push(Extent { length: hole - at, hole: false, zero: false });
+            at = hole;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_told_from_data_and_reads_end_with_the_file() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        write(&file, 256 << 10, &vec![7; 64 << 10]).unwrap();
+        let found = extents(&file, 0, 2 << 20).unwrap();
+        let told: Vec<_> = found.iter().map(|extent| (extent.length, extent.hole)).collect();
+        assert_eq!(told, [(256 << 10, true), (64 << 10, false), (704 << 10, true)]);
+        assert_eq!(read(&file, (1 << 20) - 3, 10).unwrap(), [0; 3]);
+        assert_eq!(read(&file, (256 << 10) - 1, 2).unwrap(), [0, 7]);
+    }
+}
