@@ -123,7 +123,7 @@ fn a_broken_hold_is_in_the_audit_and_a_domain_of_this_host_takes_over_what_anoth
     // Storage that cannot let go keeps no domain from stopping, and what was left is taken over.
     one.fief(&["start", "node1"]);
     let file = shared.path().join(".disk.fence");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     one.fief(&["stop", "node1"]);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(fence(&one).contains("(domain node1"), "{}", fence(&one));
