@@ -55,7 +55,7 @@ pub(crate) struct Offer {
     pub(crate) size: u64,
     /// In bytes.
     pub(crate) preferred: u32,
-    flags: u16,
+    pub(crate) flags: u16,
     /// Nobody is let in, and why.
     pub(crate) fenced: Option<Rc<str>>,
     /// The server is about to end.

@@ -49,8 +49,8 @@ pub(crate) struct Shared {
     pub(crate) round: Cell<u64>,
     /// Connections that share memory and calls at the moment.
     pub(crate) busy: Cell<usize>,
-    /// Connections that are gone, of which something is still being done.
-    pub(crate) orphans: Cell<usize>,
+    /// Connections that go away, and of which something is still being done.
+    pub(crate) leaving: Cell<usize>,
     pub(crate) statistics: Cell<Statistics>,
     wakers: RefCell<Vec<Option<Waker>>>,
 }
@@ -111,6 +111,11 @@ impl Shared {
         for waker in self.wakers.borrow().iter().flatten() {
             waker.wake_by_ref();
         }
+    }
+
+    pub(crate) fn no_longer_leaving(&self) {
+        self.leaving.set(self.leaving.get() - 1);
+        self.wake_all();
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Statistics)) {

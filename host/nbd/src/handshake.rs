@@ -307,3 +307,6 @@ fn queries(mut data: Bytes) -> Option<(Bytes, Vec<Bytes>)> {
     }
     data.is_empty().then_some((name, queries))
 }
+
+#[cfg(test)]
+mod tests;

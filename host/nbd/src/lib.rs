@@ -25,6 +25,8 @@ mod output;
 mod perform;
 mod request;
 mod server;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use device::{Device, Extent, Geometry};
@@ -32,3 +34,7 @@ pub use error::{Error, Kind};
 pub use export::{Export, Limits};
 pub use handle::{Handle, Statistics};
 pub use server::Server;
+
+/// The tests' disk is compiled into the fuzz targets too, where this crate is another one.
+#[cfg(test)]
+extern crate self as fief_nbd;

@@ -139,11 +139,11 @@ fn ask(header: &Header, terms: &Terms) -> Result<Ask, Error> {
         Ask::Flush if offset != 0 || length != 0 => Err(invalid("a flush has no offset and no length")),
         Ask::Flush => Ok(ask),
         _ if length == 0 => Err(invalid("the length is zero")),
+        Ask::Read { .. } | Ask::Write { .. } if length > MOST_PAYLOAD => Err(invalid("longer than one request may be")),
         Ask::Write { .. } | Ask::Zeroes { .. } if outside => {
             Err(Error::new(Kind::NoSpace, "past the end of the device"))
         }
         _ if outside => Err(invalid("past the end of the device")),
-        Ask::Read { .. } | Ask::Write { .. } if length > MOST_PAYLOAD => Err(invalid("longer than one request may be")),
         Ask::Read { whole: true, .. } if terms.structured && length > MOST_WHOLE => {
             Err(Error::new(Kind::TooLong, "too long for one piece"))
         }
@@ -160,3 +160,6 @@ fn ask(header: &Header, terms: &Terms) -> Result<Ask, Error> {
         | Ask::Status { .. } => Ok(ask),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,7 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
     fn take_header(&mut self, context: &mut Context<'_>) -> Taken {
         let Some(bytes) = self.input.first_chunk::<HEADER>() else { return Taken::NeedsBytes };
         let Some(header) = Header::parse(bytes) else { return Taken::Nonsense };
-        self.clear |= self.shared.orphans.get() == 0;
+        self.clear |= self.shared.leaving.get() == 0 || self.leaving;
         if !self.clear || !self.has_room(SMALL) {
             return Taken::Waits;
         }
@@ -185,6 +185,11 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
         Taken::Something
     }
 
+    /// Whether there is room in the input although nothing of it can be begun.
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.input.len() < INPUT / 2
+    }
+
     /// Reads what is there: the rest of a large write to where it goes, anything else to the input.
     pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         if let Intake::Pieces { data: Some(data), .. } = &mut self.intake
@@ -195,7 +200,7 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
             return pin!(self.stream.read_buf(&mut rest)).poll(context);
         }
         if self.input.capacity() - self.input.len() < INPUT / 2 {
-            self.input.reserve(INPUT - self.input.len().min(INPUT));
+            self.input.reserve(INPUT - self.input.len().min(INPUT / 2));
         }
         pin!(self.stream.read_buf(&mut self.input)).poll(context)
     }

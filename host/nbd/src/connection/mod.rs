@@ -72,6 +72,10 @@ struct Connection<'c, D, S> {
     round: u64,
     /// Nothing of a client that went away is still being done, or was when this was first asked.
     clear: bool,
+    /// The client will say no more.
+    hung_up: bool,
+    /// Counted among those who go away and of whom something is still being done.
+    leaving: bool,
     listening: Listening<'c>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -102,30 +106,25 @@ pub(crate) async fn serve<D: Device>(
         busy: false,
         round,
         clear: false,
+        hung_up: false,
+        leaving: false,
         listening: Listening::new(shared),
         deadline: None,
     };
     let end = poll_fn(|context| connection.turn(context)).await;
     connection.be_busy(false);
-    let Connection { flight, stream, .. } = connection;
+    // What was begun is seen to its end, whoever may hear of it.
+    connection.leave(!connection.flight.is_empty());
+    let Connection { mut flight, stream, leaving, .. } = connection;
     drop(stream);
     shared.count(|statistics| statistics.clients -= 1);
     tracing::debug!(?end, unanswered = flight.len(), "a client is gone");
-    see_through(flight, shared).await;
-}
-
-/// What a client that is gone had begun is seen to its end, and others wait for it: were it to happen after what the same
-/// client asks for on its next connection, an old write would undo a newer one.
-async fn see_through(mut flight: FuturesUnordered<impl Future<Output = Done>>, shared: &Shared) {
-    if flight.is_empty() {
-        return;
-    }
-    shared.orphans.set(shared.orphans.get() + 1);
     while flight.next().await.is_some() {
         shared.count(|statistics| statistics.requests_in_flight -= 1);
     }
-    shared.orphans.set(shared.orphans.get() - 1);
-    shared.wake_all();
+    if leaving {
+        shared.no_longer_leaving();
+    }
 }
 
 impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
@@ -154,13 +153,21 @@ impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
                 }
                 moved |= self.output.unsent() < before;
             }
-            if taken == Taken::NeedsBytes {
+            // Reads ahead where there is no room for more: who hangs up is to be noticed.
+            if !self.hung_up
+                && !matches!(self.intake, Intake::Ended)
+                && (taken == Taken::NeedsBytes || self.reads_ahead())
+            {
                 match self.poll_fill(context) {
-                    Poll::Ready(Ok(0)) => self.intake = Intake::Ended,
-                    Poll::Ready(Ok(_)) => moved = true,
+                    Poll::Ready(Ok(count)) => {
+                        self.hung_up = count == 0;
+                        moved = true;
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
                     Poll::Pending => {}
                 }
+            } else if self.hung_up && taken == Taken::NeedsBytes {
+                self.intake = Intake::Ended;
             }
             let idle = self.flight.is_empty() && self.output.unsent() == 0;
             let over = matches!(self.intake, Intake::Ended) || self.shared.ending.get().is_some();
@@ -172,6 +179,11 @@ impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
                 break;
             }
         }
+        let ended = matches!(self.intake, Intake::Ended);
+        self.leave((self.hung_up || ended) && !(self.flight.is_empty() && ended));
+        if self.deadline.is_none() && (self.hung_up || ended || self.shared.ending.get().is_some()) {
+            self.deadline = Some(Box::pin(tokio::time::sleep(self.limits.drain)));
+        }
         if let Some(deadline) = &mut self.deadline {
             ready!(deadline.as_mut().poll(context));
             return Poll::Ready(End::Lost);
@@ -181,12 +193,8 @@ impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
 
     /// What a [`Handle`](crate::Handle) has said.
     fn hear(&mut self) {
-        let dropped = self.shared.round.get() != self.round || self.shared.ending.get() == Some(Ending::HandOver);
-        if dropped {
+        if self.shared.round.get() != self.round || self.shared.ending.get() == Some(Ending::HandOver) {
             self.intake = Intake::Ended;
-        }
-        if (dropped || self.shared.ending.get().is_some()) && self.deadline.is_none() {
-            self.deadline = Some(Box::pin(tokio::time::sleep(self.limits.drain)));
         }
     }
 
@@ -204,6 +212,17 @@ impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
             let others = self.shared.busy.get();
             self.shared.busy.set(if busy { others + 1 } else { others - 1 });
         }
+    }
+
+    /// Others wait for what a client that goes away had begun: were it to happen after what the same client asks for on its
+    /// next connection, an old write would undo a newer one.
+    fn leave(&mut self, leaving: bool) {
+        if leaving && !self.leaving {
+            self.shared.leaving.set(self.shared.leaving.get() + 1);
+        } else if !leaving && self.leaving {
+            self.shared.no_longer_leaving();
+        }
+        self.leaving = leaving;
     }
 
     /// Begins a piece. Many a device is done at once, and then nothing is queued.

@@ -11,8 +11,8 @@ pub struct Disk {
     /// What would be there after a power cut.
     pub durable: RefCell<Vec<u8>>,
     pub flushes: Cell<u32>,
-    durable_writes: RefCell<Vec<(usize, Vec<u8>)>>,
-    flushed_up_to: Cell<usize>,
+    pub durable_writes: RefCell<Vec<(usize, Vec<u8>)>>,
+    pub flushed_up_to: Cell<usize>,
     /// Calls that are under way, and the most there ever were.
     pub calls: Cell<usize>,
     pub most_calls: Cell<usize>,
@@ -24,7 +24,7 @@ pub struct Disk {
     pub gives_way: u32,
     /// While set, no call comes to its end.
     pub held: Cell<bool>,
-    random: Cell<u64>,
+    pub random: Cell<u64>,
 }
 
 impl Disk {
