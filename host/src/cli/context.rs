@@ -139,6 +139,16 @@ impl Context {
         }
     }
 
+    /// A line for people, ahead of what may take long.
+    pub fn say(&self, line: &str) -> Result<()> {
+        match self.format {
+            Format::Table | Format::Wide if !self.quiet && self.mode == Mode::Perform => {
+                self.print(&format!("{line}\n"))
+            }
+            Format::Table | Format::Wide | Format::Name | Format::Json | Format::Yaml => Ok(()),
+        }
+    }
+
     /// Writes text as it is. A reader that went away is not an error.
     pub fn print(&self, text: &str) -> Result<()> {
         match stdout::write(text)? {

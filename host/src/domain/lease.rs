@@ -1,5 +1,11 @@
 //! Who uses a volume on this host: one small file a volume, naming the domain, looked at and changed under its own
-//! lock. A lease of a domain that is off counts for nothing, so that a killed start never blocks a volume.
+//! lock. A lease of a domain that is off counts for nothing, so that a killed start never blocks a volume; nor does
+//! that of a command (a copy that goes on for long) that is not there any more.
+//!
+//! ```text
+//!   pools/POOL/leases/VOLUME      web1                   a domain
+//!                                 command 4711 289345    a process, with its start time
+//! ```
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -11,18 +17,62 @@ use rustix::fs::{FlockOperation, flock};
 use crate::domain::{Record, State};
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
-use crate::sys::durable;
-use crate::types::{DomainName, VolumeRef};
+use crate::sys::{durable, process};
+use crate::types::{DomainName, ProcessId, VolumeRef};
+
+/// The first word of a command's lease; a domain's is one word.
+const COMMAND: &str = "command";
 
 fn path(layout: &Layout, volume: &VolumeRef) -> PathBuf {
     layout.pool(&volume.pool).join("leases").join(&volume.volume)
 }
 
-/// The domain that a lease names, if that domain is not off.
-fn live_holder(layout: &Layout, text: &str) -> Option<DomainName> {
-    let holder: DomainName = text.trim().parse().ok()?;
-    let record = Record::load(layout, &holder).ok()?;
-    (record.state_now() != State::Off).then_some(holder)
+/// Who has a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Holder {
+    Domain(DomainName),
+    Command(ProcessId),
+}
+
+impl Holder {
+    fn read(text: &str) -> Option<Holder> {
+        let mut words = text.split_whitespace();
+        match (words.next()?, words.next(), words.next()) {
+            (COMMAND, Some(pid), Some(start)) => {
+                Some(Holder::Command(ProcessId { pid: pid.parse().ok()?, start_time: start.parse().ok()? }))
+            }
+            (name, None, None) => name.parse().ok().map(Holder::Domain),
+            _ => None,
+        }
+    }
+
+    /// The same, where that domain is not off, or that command goes on.
+    fn live(layout: &Layout, text: &str) -> Option<Holder> {
+        let holder = Holder::read(text)?;
+        let lives = match &holder {
+            Holder::Domain(name) => Record::load(layout, name).is_ok_and(|record| record.state_now() != State::Off),
+            Holder::Command(process) => process::alive(*process),
+        };
+        lives.then_some(holder)
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Holder::Domain(name) => name.to_string(),
+            Holder::Command(process) => format!("{COMMAND} {} {}", process.pid, process.start_time),
+        }
+    }
+
+    fn in_use(&self, volume: &VolumeRef) -> Failure {
+        match self {
+            Holder::Domain(name) => Failure::conflict(format!("volume {volume} is in use by domain {name}"))
+                .hint(format!("stop {name} first, or give this domain a volume of its own (`fief volume clone`)")),
+            Holder::Command(process) => {
+                Failure::conflict(format!("volume {volume} is being copied (process {})", process.pid))
+                    .hint("wait for that to end, or break it off")
+            }
+        }
+    }
 }
 
 /// Takes the volume for `domain`.
@@ -30,6 +80,36 @@ fn live_holder(layout: &Layout, text: &str) -> Option<DomainName> {
 /// # Errors
 /// `Conflict` where a domain that is not off has it.
 pub fn take(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<()> {
+    take_as(layout, volume, &Holder::Domain(domain.clone()))
+}
+
+/// Takes the volume for this command, until [`let_go`].
+///
+/// # Errors
+/// `Conflict` where a domain that is not off, or another command, has it.
+pub fn hold(layout: &Layout, volume: &VolumeRef) -> Result<()> {
+    take_as(layout, volume, &Holder::Command(process::this()))
+}
+
+/// Lets the volume go where this command has it, or one that is not there any more.
+pub fn let_go(layout: &Layout, volume: &VolumeRef) -> Result<()> {
+    let ours = |holder: &Holder| match holder {
+        Holder::Domain(_) => false,
+        Holder::Command(process) => *process == process::this() || !process::alive(*process),
+    };
+    release_where(&path(layout, volume), ours).map(drop).context(|| format!("cannot release volume {volume}"))
+}
+
+/// # Errors
+/// `Conflict` where another command has it.
+pub fn refuse_held(layout: &Layout, volume: &VolumeRef) -> Result<()> {
+    match holder(layout, volume)? {
+        Some(Holder::Command(process)) if process != process::this() => Err(Holder::Command(process).in_use(volume)),
+        Some(Holder::Domain(_) | Holder::Command(_)) | None => Ok(()),
+    }
+}
+
+fn take_as(layout: &Layout, volume: &VolumeRef, taker: &Holder) -> Result<()> {
     let path = path(layout, volume);
     let saying = || format!("cannot take the lease of volume {volume}");
     if let Some(folder) = path.parent() {
@@ -47,14 +127,11 @@ pub fn take(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<
     };
     let mut text = String::new();
     file.read_to_string(&mut text).context(saying)?;
-    match live_holder(layout, &text) {
-        Some(holder) if holder != *domain => {
-            Err(Failure::conflict(format!("volume {volume} is in use by domain {holder}"))
-                .hint(format!("stop {holder} first, or give this domain a volume of its own (`fief volume clone`)")))
-        }
+    match Holder::live(layout, &text) {
+        Some(holder) if holder != *taker => Err(holder.in_use(volume)),
         Some(_) | None => {
             file.set_len(0).and_then(|()| file.rewind()).context(saying)?;
-            file.write_all(domain.as_str().as_bytes()).context(saying)
+            file.write_all(taker.text().as_bytes()).context(saying)
         }
     }
 }
@@ -67,6 +144,11 @@ pub fn release(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Resu
 
 /// Whether it was the domain's.
 fn release_file(path: &Path, domain: &DomainName) -> std::io::Result<bool> {
+    release_where(path, |holder| matches!(holder, Holder::Domain(name) if name == domain))
+}
+
+/// Whether it was there, and one of those.
+fn release_where(path: &Path, which: impl Fn(&Holder) -> bool) -> std::io::Result<bool> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         other => other?,
@@ -74,7 +156,7 @@ fn release_file(path: &Path, domain: &DomainName) -> std::io::Result<bool> {
     flock(&file, FlockOperation::LockExclusive)?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
-    if text.trim() != domain.as_str() || !durable::same_file(&file, path)? {
+    if !Holder::read(&text).is_some_and(|holder| which(&holder)) || !durable::same_file(&file, path)? {
         return Ok(false);
     }
     std::fs::remove_file(path)?;
@@ -106,9 +188,16 @@ fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// The domains that use a volume now.
 pub fn users_of_volume(layout: &Layout, volume: &VolumeRef) -> Result<Vec<DomainName>> {
+    Ok(match holder(layout, volume)? {
+        Some(Holder::Domain(name)) => vec![name],
+        Some(Holder::Command(_)) | None => Vec::new(),
+    })
+}
+
+fn holder(layout: &Layout, volume: &VolumeRef) -> Result<Option<Holder>> {
     match std::fs::read_to_string(path(layout, volume)) {
-        Ok(text) => Ok(live_holder(layout, &text).into_iter().collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(text) => Ok(Holder::live(layout, &text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context(|| format!("cannot read the lease of volume {volume}")),
     }
 }
@@ -131,6 +220,30 @@ mod tests {
         assert_eq!(release_all(&layout, &node1).unwrap(), 2);
         assert!(path(&layout, &volumes[1]).exists() && !path(&layout, &volumes[0]).exists());
         assert_eq!(release_all(&layout, &node1).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_command_holds_a_volume_for_as_long_as_it_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        let (node1, volume): (DomainName, VolumeRef) = ("node1".parse().unwrap(), "a/x".parse().unwrap());
+        hold(&layout, &volume).unwrap();
+        hold(&layout, &volume).unwrap();
+        refuse_held(&layout, &volume).unwrap();
+        let failure = take(&layout, &volume, &node1).unwrap_err();
+        assert!(failure.message.contains("is being copied"), "{failure}");
+        // One that is not there any more.
+        std::fs::write(path(&layout, &volume), format!("command {} 1", std::process::id())).unwrap();
+        refuse_held(&layout, &volume).unwrap();
+        let_go(&layout, &volume).unwrap();
+        assert!(!path(&layout, &volume).exists());
+        // One that is, and is another.
+        let init = process::identify(1).unwrap();
+        std::fs::write(path(&layout, &volume), Holder::Command(init).text()).unwrap();
+        assert!(refuse_held(&layout, &volume).is_err() && hold(&layout, &volume).is_err());
+        let_go(&layout, &volume).unwrap();
+        assert!(path(&layout, &volume).exists());
+        assert_eq!((release_all(&layout, &node1).unwrap(), users_of_volume(&layout, &volume).unwrap()), (0, vec![]));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub mod autostart;
 pub mod change;
 pub mod client;
 pub mod clone;
+pub mod hold;
+pub mod host_id;
 pub mod import;
 pub mod lease;
 pub mod pending;
@@ -38,6 +40,7 @@ pub mod steps;
 pub mod store;
 pub mod supervisor;
 pub mod unfinished;
+pub mod volume;
 
 pub use lease::users_of_volume;
 pub use record::Record;

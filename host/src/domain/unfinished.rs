@@ -7,13 +7,15 @@
 //! ```
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::snapshot::{self, Act};
+use crate::domain::volume::export;
+use crate::domain::volume::fill::{self, Stage};
 use crate::domain::{Record, clone};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
@@ -22,6 +24,7 @@ use crate::sys::durable;
 use crate::types::{DomainName, SnapshotName, VolumeRef};
 
 const INTENT: &str = "intent.json";
+const LEDGER: &str = "ledger.jsonl";
 /// How often a begin tries again whose folder another command has just removed, as a finished one's.
 const TRIES: usize = 5;
 
@@ -34,6 +37,10 @@ pub enum Intent {
     Import { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
     /// Of a creation, the volumes as they come to have it; else all that are to be changed.
     Snapshot { domain: DomainName, snapshot: SnapshotName, act: Act, volumes: Vec<VolumeRef> },
+    /// A volume that is being filled: from a file, or from another volume.
+    Fill { target: VolumeRef, from: Option<VolumeRef>, stage: Stage },
+    /// A volume that is being written to a file. What is done to that file is in the ledger beside this.
+    Export { from: VolumeRef },
 }
 
 impl Intent {
@@ -43,6 +50,8 @@ impl Intent {
             Intent::Clone { name, .. } => format!("clone-{name}"),
             Intent::Import { name, .. } => format!("import-{name}"),
             Intent::Snapshot { domain, .. } => format!("snapshot-{domain}"),
+            Intent::Fill { target: VolumeRef { pool, volume }, .. } => format!("fill-{pool}={volume}"),
+            Intent::Export { from: VolumeRef { pool, volume } } => format!("export-{pool}={volume}"),
         }
     }
 
@@ -51,11 +60,13 @@ impl Intent {
             Intent::Clone { name, .. } => format!("domain {name} is being made by another `fief clone`"),
             Intent::Import { name, .. } => format!("domain {name} is being made by another `fief import`"),
             Intent::Snapshot { domain, .. } => format!("another command is about a snapshot of domain {domain}"),
+            Intent::Fill { target, .. } => format!("another command is making the volume {target}"),
+            Intent::Export { from } => format!("another command is exporting the volume {from}"),
         }
     }
 
     /// Finishes it, or takes it back.
-    fn settle(&self, gate: &Gate) -> Result<()> {
+    fn settle(&self, gate: &Gate, folder: &Path) -> Result<()> {
         match self {
             Intent::Clone { name, uuid, volumes } | Intent::Import { name, uuid, volumes } => {
                 clone::settle(gate, name, *uuid, volumes)
@@ -63,6 +74,8 @@ impl Intent {
             Intent::Snapshot { domain, snapshot, act, volumes } => {
                 snapshot::settle(gate, domain, snapshot, *act, volumes)
             }
+            Intent::Fill { target, from, stage } => fill::settle(gate, target, from.as_ref(), *stage),
+            Intent::Export { from } => export::settle(gate, from, &folder.join(LEDGER)),
         }
     }
 }
@@ -96,7 +109,7 @@ impl Unfinished {
                 }
             };
             if let Some(earlier) = read(&folder)? {
-                earlier.settle(gate)?;
+                earlier.settle(gate, &folder)?;
             }
             let unfinished = Unfinished { folder: folder.clone(), intent: intent.clone(), _lock: lock };
             unfinished.note()?;
@@ -112,8 +125,23 @@ impl Unfinished {
             Intent::Clone { volumes, .. } | Intent::Import { volumes, .. } | Intent::Snapshot { volumes, .. } => {
                 volumes.push(volume.clone());
             }
+            Intent::Fill { .. } | Intent::Export { .. } => {}
         }
         self.note()
+    }
+
+    /// How far a volume is that is being filled.
+    pub fn reached(&mut self, now: Stage) -> Result<()> {
+        match &mut self.intent {
+            Intent::Fill { stage, .. } => *stage = now,
+            Intent::Clone { .. } | Intent::Import { .. } | Intent::Snapshot { .. } | Intent::Export { .. } => {}
+        }
+        self.note()
+    }
+
+    /// The ledger of what is done to files outside of pools.
+    pub fn ledger_path(&self) -> PathBuf {
+        self.folder.join(LEDGER)
     }
 
     fn note(&self) -> Result<()> {
@@ -133,7 +161,7 @@ impl Unfinished {
             Intent::Clone { name, uuid, .. } | Intent::Import { name, uuid, .. } => {
                 is_defined(gate.layout(), name, *uuid)?
             }
-            Intent::Snapshot { .. } => false,
+            Intent::Snapshot { .. } | Intent::Fill { .. } | Intent::Export { .. } => false,
         };
         match made {
             Err(failure) if !defined => Err(self.undone(gate, failure)),
@@ -149,7 +177,7 @@ impl Unfinished {
     /// It came to nothing because of `failure`, and is taken back. What cannot be taken back now, the next command tries
     /// again.
     pub fn undone(self, gate: &Gate, mut failure: Failure) -> Failure {
-        if let Err(undo) = self.intent.settle(gate).and_then(|()| remove(&self.folder)) {
+        if let Err(undo) = self.intent.settle(gate, &self.folder).and_then(|()| remove(&self.folder)) {
             failure.causes.push(format!("and it could not be taken back: {undo}"));
             failure.kind = Kind::PartlyDone;
             failure.hint = Some("the next command tries to take it back again".into());
@@ -173,12 +201,12 @@ pub fn settle_all(layout: &Layout, gate: impl FnOnce() -> Result<Gate>) -> Vec<F
     folders.into_iter().filter_map(|folder| settle(&gate, &folder).err()).collect()
 }
 
-fn settle(gate: &Gate, folder: &std::path::Path) -> Result<()> {
+fn settle(gate: &Gate, folder: &Path) -> Result<()> {
     // Held: somebody is about it. Gone: somebody was quicker.
     let Ok(_lock) = durable::lock(&folder.join("lock"), Duration::ZERO) else { return Ok(()) };
     if let Some(intent) = read(folder)? {
         tracing::info!(?intent, "settling what a command that was killed has left");
-        intent.settle(gate).map_err(|failure| {
+        intent.settle(gate, folder).map_err(|failure| {
             Failure { kind: Kind::NeedsRecover, ..failure }
                 .while_doing("what a command that was killed has left is still there")
                 .hint("put right what is named; the next command tries again")
@@ -188,7 +216,7 @@ fn settle(gate: &Gate, folder: &std::path::Path) -> Result<()> {
 }
 
 /// None where the command was killed before it wrote anything: then it had not begun.
-fn read(folder: &std::path::Path) -> Result<Option<Intent>> {
+fn read(folder: &Path) -> Result<Option<Intent>> {
     let path = folder.join(INTENT);
     match std::fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).context(|| format!("cannot read {}", path.display())).map(Some),
@@ -197,7 +225,7 @@ fn read(folder: &std::path::Path) -> Result<Option<Intent>> {
     }
 }
 
-fn remove(folder: &std::path::Path) -> Result<()> {
+fn remove(folder: &Path) -> Result<()> {
     let saying = || format!("cannot remove {}", folder.display());
     // The intent first: a folder without one is of something that had not begun.
     match std::fs::remove_file(folder.join(INTENT)) {

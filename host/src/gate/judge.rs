@@ -10,7 +10,7 @@
 //!            tap, hypervisor, image for a hypervisor, file of the host's      never
 //! ```
 
-use super::operation::{ConnectionRef, ImageRef, Reach};
+use super::operation::{ConnectionRef, DiskSource, DiskTarget, ImageRef, Reach};
 use super::{Actor, Operation};
 use crate::config::policy::{HostInterface, PluginGrants, Policy};
 use crate::types::{Access, GrantName, InterfaceName, PluginId};
@@ -44,10 +44,10 @@ enum Need<'a> {
         plugin: &'a PluginId,
         name: &'a GrantName,
     },
-    /// The host's own: no grant lets a plugin do it. `about` is a directory that it reads, if any.
+    /// The host's own: no grant lets a plugin do it. `about` are the directories that it reads or writes, if any.
     Host {
         what: &'static str,
-        about: Option<(&'a PluginId, &'a GrantName)>,
+        about: Vec<(&'a PluginId, &'a GrantName)>,
     },
 }
 
@@ -73,16 +73,25 @@ fn need(operation: &Operation) -> Need<'_> {
         | Operation::SnapshotDelete { image, .. }
         | Operation::SnapshotRevert { image, .. } => directory_need(image, Access::ReadWrite),
         Operation::IdentityInspect { image } | Operation::IdentityReset { image, .. } => {
-            Need::Host { what: "reset an identity", about: Some((&image.plugin, &image.directory)) }
+            Need::Host { what: "reset an identity", about: vec![(&image.plugin, &image.directory)] }
         }
         Operation::ImageOpen { image, .. } => {
-            Need::Host { what: "open an image for a hypervisor", about: Some((&image.plugin, &image.directory)) }
+            Need::Host { what: "open an image for a hypervisor", about: vec![(&image.plugin, &image.directory)] }
         }
-        Operation::ForeignInspect { .. } => Need::Host { what: "look at a file of the host's", about: None },
-        Operation::ImageFill { image, .. } => Need::Host {
-            what: "copy a file of the host's into an image",
-            about: Some((&image.plugin, &image.directory)),
-        },
+        Operation::ForeignInspect { .. } | Operation::ForeignDetect { .. } => {
+            Need::Host { what: "look at a file of the host's", about: Vec::new() }
+        }
+        Operation::DiskCopy { from, to } => {
+            let from = match from {
+                DiskSource::File(_) => None,
+                DiskSource::Image { image, .. } => Some((&image.plugin, &image.directory)),
+            };
+            let to = match to {
+                DiskTarget::File { .. } => None,
+                DiskTarget::Image { image, .. } => Some((&image.plugin, &image.directory)),
+            };
+            Need::Host { what: "copy a disk", about: from.into_iter().chain(to).collect() }
+        }
         Operation::LinkList { .. } => Need::Interface(HostInterface::Bridges),
         Operation::BridgeCreate { bridge, .. }
         | Operation::BridgeJoin { bridge, .. }
@@ -98,12 +107,13 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::ConnectionOpen { to, .. } | Operation::ConnectionResolve { to } => Need::Connection(to),
         Operation::SecretReveal { plugin, secret, .. } => Need::Secret { plugin, name: secret },
         Operation::SecretSet { .. } | Operation::SecretDelete { .. } => {
-            Need::Host { what: "keep or forget a secret", about: None }
+            Need::Host { what: "keep or forget a secret", about: Vec::new() }
         }
-        Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: None },
-        Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: None },
-        Operation::ServingStart { .. } => Need::Host { what: "start a sandbox", about: None },
-        Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: None },
+        Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: Vec::new() },
+        Operation::FenceBreak { .. } => Need::Host { what: "break a hold of another host's", about: Vec::new() },
+        Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: Vec::new() },
+        Operation::ServingStart { .. } => Need::Host { what: "start a sandbox", about: Vec::new() },
+        Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: Vec::new() },
     }
 }
 
@@ -130,18 +140,19 @@ fn plugin_of(policy: &Policy, id: &PluginId, need: &Need<'_>) -> Verdict {
 
 fn operator(policy: &Policy, need: &Need<'_>) -> Verdict {
     let about = match need {
-        Need::Directory { plugin, name, .. } => Some((*plugin, *name)),
-        Need::Host { about, .. } => *about,
-        Need::Links(_) | Need::Interface(_) => None,
+        Need::Directory { plugin, name, .. } => vec![(*plugin, *name)],
+        Need::Host { about, .. } => about.clone(),
+        Need::Links(_) | Need::Interface(_) => Vec::new(),
         // For a hypervisor's own client: what the plugin could not have, it does not get by that way either.
         Need::Connection(to) => return plugin_of(policy, &to.plugin, need),
         Need::Secret { plugin, .. } => return plugin_of(policy, plugin, need),
     };
-    match about {
-        Some((plugin, name)) if !policy.plugins.get(plugin).is_some_and(|g| g.directories.contains_key(name)) => {
-            no_directory(plugin, name, Access::ReadWrite)
-        }
-        _ => Verdict::Allowed { because: "the operator may".into() },
+    let missing = |(plugin, name): &(&PluginId, &GrantName)| {
+        !policy.plugins.get(*plugin).is_some_and(|grants| grants.directories.contains_key(*name))
+    };
+    match about.into_iter().find(missing) {
+        Some((plugin, name)) => no_directory(plugin, name, Access::ReadWrite),
+        None => Verdict::Allowed { because: "the operator may".into() },
     }
 }
 

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::policy::{ConnectionGrant, DirectoryGrant};
-use crate::gate::operation::{Dhcp, ForeignImage, HypervisorCommand, ImageFormat, Preallocation, Purpose};
+use crate::gate::operation::{
+    Dhcp, DiskSource, DiskTarget, ForeignImage, HypervisorCommand, ImageFormat, Preallocation, Purpose,
+};
 use crate::types::{ByteSize, DiskFormat};
 
 fn image(plugin: &str, directory: &str) -> ImageRef {
@@ -92,7 +94,11 @@ fn operations(plugin: &str, directory: &str, bridge: &str) -> Vec<Operation> {
             },
         },
         Operation::ForeignInspect { source: foreign() },
-        Operation::ImageFill { image, format: ImageFormat::Raw, source: foreign() },
+        Operation::ForeignDetect { path: foreign().path },
+        Operation::DiskCopy {
+            from: DiskSource::File(foreign()),
+            to: DiskTarget::Image { image, format: ImageFormat::Raw },
+        },
     ]
 }
 

@@ -16,6 +16,7 @@ mod drift;
 pub mod identity;
 pub mod judge;
 pub mod ledger;
+mod meter;
 pub mod operation;
 mod perform;
 mod pin;
@@ -35,6 +36,7 @@ use crate::layout::Layout;
 pub use drift::filter_tables;
 pub use judge::Verdict;
 pub use ledger::Ledger;
+pub use meter::Meter;
 pub use operation::{Actor, Effect, Operation, Outcome};
 pub use perform::FILTER_PREFIX;
 use pin::Pins;
@@ -60,18 +62,23 @@ pub struct Gate {
     policy: Arc<Policy>,
     mode: Mode,
     care: Care,
+    meter: Meter,
     pins: Pins,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode, care: Care::default(), pins: Pins::default() }
+        Gate { layout, policy, mode, care: Care::default(), meter: Meter::default(), pins: Pins::default() }
     }
     /// The same, with what is known of the operator's way in.
     #[must_use]
     pub fn careful(mut self, care: Care) -> Self {
         self.care = care;
         self
+    }
+    /// How far the act is that is done just now, for whoever waits.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
     pub fn care(&self) -> Care {
         self.care
@@ -154,8 +161,8 @@ impl Gate {
         done
     }
 
-    /// Acts on what a running hypervisor has open, and which it therefore does itself: judged, shown in a dry run and
-    /// audited as all others are. All of them are done, or none; `act` asks the hypervisor. To undo them is for the
+    /// Acts on what a running hypervisor has open, and which it therefore does itself, or that a plugin does: judged, shown
+    /// in a dry run and audited as all others are. All of them are done, or none; `act` asks for it. To undo them is for the
     /// caller, who writes down beforehand what is begun.
     pub fn through_hypervisor(
         &self,

@@ -3,6 +3,7 @@
 //! An operation says what is wanted and holds no authority: no path of the host's, no file descriptor. A directory
 //! is the *name* of a grant; the gate looks up what it stands for. What the act brought forth is an [`Outcome`].
 
+mod disk;
 mod effect;
 mod outcome;
 
@@ -14,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 pub use crate::types::ProcessId;
+pub use disk::{DiskSource, DiskTarget, FilePart, ForeignImage};
 pub use effect::Effect;
 pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::config::policy::Policy;
 use crate::types::{
-    Access, Bandwidth, ByteSize, Checksum, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress,
-    NetworkName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
+    Access, Bandwidth, ByteSize, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress, NetworkName,
+    PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -57,32 +59,20 @@ impl ImageFormat {
     }
 }
 
+impl From<ImageFormat> for DiskFormat {
+    fn from(format: ImageFormat) -> DiskFormat {
+        match format {
+            ImageFormat::Raw => DiskFormat::Raw,
+            ImageFormat::Qcow2 => DiskFormat::Qcow2,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preallocation {
     Sparse,
     Full,
-}
-
-/// A disk of another host, in a file or on a block device of this one that the operator named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ForeignImage {
-    /// Absolute, and without a symbolic link in it.
-    pub path: PathBuf,
-    /// Told by the other host's definition, never found out.
-    pub format: DiskFormat,
-    /// Where in the file it lies, as a disk in an archive does; none: it is the whole.
-    pub part: Option<FilePart>,
-    pub checksum: Option<Checksum>,
-}
-
-/// In bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct FilePart {
-    pub offset: u64,
-    pub length: u64,
 }
 
 /// A connection that was granted to a plugin, for one pool of its.
@@ -227,17 +217,28 @@ pub enum Operation {
     ForeignInspect {
         source: ForeignImage,
     },
-    /// Writes a disk of another host over an image that the same change has made: undone with that image.
-    ImageFill {
-        image: ImageRef,
-        format: ImageFormat,
-        source: ForeignImage,
+    /// Finds out what a file is that the operator named and said no more of.
+    ForeignDetect {
+        path: PathBuf,
+    },
+    /// Copies all that a guest sees of a disk, holes kept. Into an image: undone with that image, which was made for it.
+    DiskCopy {
+        from: DiskSource,
+        to: DiskTarget,
     },
     /// Descriptors of an image and of every image that it stands on, for a hypervisor.
     ImageOpen {
         image: ImageRef,
         format: ImageFormat,
         access: Access,
+    },
+
+    /// Breaks another host's hold of a volume, through the plugin of its pool, because the operator said that that host
+    /// is off. `generation` is what the volume is held at from then on.
+    FenceBreak {
+        volume: VolumeRef,
+        holder: String,
+        generation: u64,
     },
 
     // ---- links (perform/link.rs), packet filter (perform/firewall.rs), DHCP and DNS (perform/dhcp.rs)

@@ -21,10 +21,9 @@ pub(super) enum Next {
 /// `Mismatch` where the outcome is not one that the operation has.
 pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
     match outcome {
-        Outcome::Image { facts }
-        | Outcome::ImageFilled { facts }
-        | Outcome::ImageMade { facts, .. }
-        | Outcome::ImageResized { facts, .. } => Next::Answer(Reply::Image(facts)),
+        Outcome::Image { facts } | Outcome::ImageMade { facts, .. } | Outcome::ImageResized { facts, .. } => {
+            Next::Answer(Reply::Image(facts))
+        }
         Outcome::Snapshot { facts, .. } => Next::Answer(Reply::Snapshot(facts)),
         Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all)),
         Outcome::Space { capacity, available } => {
@@ -41,6 +40,9 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
         Outcome::Assumed if matches!(operation, Operation::ConnectionOpen { .. }) => Next::Withheld,
         Outcome::Assumed => Next::Answer(assumed(operation)),
         Outcome::Directory
+        | Outcome::Format { .. }
+        | Outcome::DiskCopied { .. }
+        | Outcome::DiskFile { .. }
         | Outcome::Chain { .. }
         | Outcome::Tap { .. }
         | Outcome::Process { .. }
@@ -76,8 +78,10 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ImageInspect { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
@@ -162,8 +166,10 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }

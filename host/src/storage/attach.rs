@@ -4,10 +4,10 @@ use super::answer::From;
 use super::pool::Pool;
 use super::{BlockSource, Way};
 use crate::error::{Failure, Result};
-use crate::gate::operation::{ImageFormat, ImageRef};
+use crate::gate::operation::{DiskSource, DiskTarget, ImageFormat, ImageRef};
 use crate::gate::{Actor, Ledger, Operation, Outcome};
 use crate::sandbox::protocol::{AttachAccess, Attachment, StorageCall};
-use crate::types::{Access, GrantName, RelativePath, VolumeName};
+use crate::types::{Access, GrantName, RelativePath, SnapshotName, VolumeName};
 
 impl Pool {
     /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it.
@@ -53,6 +53,31 @@ impl Pool {
                 }
             })
             .map_err(|failure| self.about("find", volume, failure))
+    }
+
+    /// The volume, or a snapshot of it, as something that is copied.
+    pub fn source(&mut self, volume: &VolumeName, snapshot: Option<&SnapshotName>) -> Result<DiskSource> {
+        let (image, format) = self.copied(volume, AttachAccess::ReadOnly)?;
+        Ok(DiskSource::Image { image, format, snapshot: snapshot.cloned() })
+    }
+
+    /// A volume that was made to be copied to.
+    pub fn target(&mut self, volume: &VolumeName) -> Result<DiskTarget> {
+        self.copied(volume, AttachAccess::Exclusive).map(|(image, format)| DiskTarget::Image { image, format })
+    }
+
+    fn copied(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<(ImageRef, ImageFormat)> {
+        self.reached(volume, access)
+            .and_then(|(attachment, access)| match attachment {
+                Attachment::File { directory, path, format } => {
+                    self.granted(&directory, &path, access).map(|image| (image, format))
+                }
+                Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
+                Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
+                Attachment::Nbd { .. } => Err(not_supported("an NBD server")),
+                Attachment::Served => Err(not_supported("the plugin's own block interface")),
+            })
+            .map_err(|failure| self.about("copy", volume, failure))
     }
 
     /// Tells the plugin that the volume is let go.

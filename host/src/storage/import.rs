@@ -7,14 +7,16 @@
 //! The host writes only into an image that the ledger of this very change says was made: a plugin can answer with
 //! a volume that was there before, and that one is never written over.
 
+use std::path::Path;
+
 use super::pool::Pool;
 use super::{VolumeSpec, call};
 use crate::error::{Failure, Result};
 use crate::fault;
-use crate::gate::operation::{ForeignImage, ImageFacts, ImageRef, Preallocation};
+use crate::gate::operation::{DiskSource, DiskTarget, ForeignImage, ImageFacts, ImageRef, Preallocation};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::sandbox::protocol::{StorageCall, VolumeFacts};
-use crate::types::VolumeName;
+use crate::types::{DiskFormat, VolumeName};
 
 /// A volume to be made out of a disk, and what was found out of that.
 #[derive(Debug, Clone)]
@@ -30,6 +32,18 @@ pub fn inspect_foreign(gate: &Gate, source: &ForeignImage) -> Result<ImageFacts>
     match gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?.outcome {
         Outcome::Image { facts } => Ok(facts),
         other => Err(Failure::other(format!("looking at a disk brought forth {other:?}"))),
+    }
+}
+
+/// What a file of the operator's is, where nobody says.
+///
+/// # Errors
+/// `Usage` where its name and its content do not agree.
+pub fn detect_foreign(gate: &Gate, path: &Path) -> Result<DiskFormat> {
+    let operation = Operation::ForeignDetect { path: path.to_owned() };
+    match gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?.outcome {
+        Outcome::Format { format } => Ok(format),
+        other => Err(Failure::other(format!("looking at a file brought forth {other:?}"))),
     }
 }
 
@@ -85,7 +99,10 @@ impl Pool {
         let answer = self.call(ledger, function)?;
         super::answer::From(&self.plugin).volume(answer, &import.volume)?;
         let image = self.made_since(ledger, before, import)?;
-        let fill = Operation::ImageFill { image, format: spec.format, source: import.source.clone() };
+        let fill = Operation::DiskCopy {
+            from: DiskSource::File(import.source.clone()),
+            to: DiskTarget::Image { image, format: spec.format },
+        };
         self.gate.perform(&Actor::Operator, ledger, fill, Vec::new())?;
         fault::point("import.filled")?;
         let find = StorageCall::Find { name: spec.name.to_string() };

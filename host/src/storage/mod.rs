@@ -13,6 +13,7 @@ mod answer;
 mod attach;
 mod call;
 mod fence;
+mod identity;
 mod import;
 mod native;
 mod pool;
@@ -28,7 +29,7 @@ use std::os::fd::OwnedFd;
 use crate::gate::operation::{ImageFormat, Preallocation};
 use crate::types::{ByteSize, Secret, VolumeName};
 
-pub use import::{Import, inspect_foreign};
+pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
 pub use secret::pools_naming;
 pub use serve::Service;

@@ -13,23 +13,30 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::interrupt;
+
 /// Descriptors for the child start here, well above the three standard ones.
 const FIRST_DESCRIPTOR: RawFd = 10;
 /// Open files that a tool may have, its libraries included.
 const OPEN_FILES: u64 = 256;
 /// Address space, in bytes: what a tool needs for the largest tables that a well-made image has, not more.
 const ADDRESS_SPACE: u64 = 4 << 30;
+/// Between two looks whether the operator breaks it off.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How much of what a tool says is kept, in bytes.
 const WORDS_MAX: usize = 16 << 10;
 
-#[derive(Debug)]
 pub struct Confined {
     program: PathBuf,
     arguments: Vec<OsString>,
     descriptors: Vec<OwnedFd>,
     uid: Option<u32>,
     deadline: Duration,
+    hears: Option<Ears>,
 }
+
+/// What hears a tool's standard output, piece by piece.
+type Ears = Box<dyn FnMut(&[u8])>;
 
 /// How it ended. `status` is none where it was killed at its deadline.
 #[derive(Debug)]
@@ -37,11 +44,20 @@ pub struct Finished {
     pub status: Option<ExitStatus>,
     /// The end of what it said on stderr, trimmed.
     pub words: String,
+    /// The operator broke it off.
+    pub broken_off: bool,
 }
 
 impl Confined {
     pub fn new(program: &Path, deadline: Duration) -> Self {
-        Confined { program: program.to_owned(), arguments: Vec::new(), descriptors: Vec::new(), uid: None, deadline }
+        Confined {
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            descriptors: Vec::new(),
+            uid: None,
+            deadline,
+            hears: None,
+        }
     }
 
     pub fn argument(&mut self, argument: impl Into<OsString>) -> &mut Self {
@@ -55,6 +71,12 @@ impl Confined {
         self
     }
 
+    /// Has what the child says on its standard output heard; else nobody listens there.
+    pub fn hearing(&mut self, hears: impl FnMut(&[u8]) + 'static) -> &mut Self {
+        self.hears = Some(Box::new(hears));
+        self
+    }
+
     /// Hands an open file to the child, and gives the name that the child opens it by. Opening that name asks for
     /// the child's own right to the file.
     pub fn hand(&mut self, file: impl AsFd) -> io::Result<String> {
@@ -65,10 +87,10 @@ impl Confined {
     }
 
     /// Runs it to its end or its deadline. The child is always reaped, and dies with the calling thread.
-    pub fn run(self) -> io::Result<Finished> {
+    pub fn run(mut self) -> io::Result<Finished> {
         let mut child = self.start()?;
         let end = Instant::now() + self.deadline;
-        let words = listen(&mut child, end);
+        let words = listen(&mut child, end, self.hears.as_mut());
         // Past the deadline, or lost sight of: either way it may not go on.
         if !matches!(words, Ok((_, true))) {
             // A tool leads its own process group: what it started ends with it.
@@ -79,7 +101,8 @@ impl Confined {
         }
         let status = child.wait()?;
         let (words, ended) = words?;
-        Ok(Finished { status: ended.then_some(status), words: String::from_utf8_lossy(&words).trim().to_owned() })
+        let words = String::from_utf8_lossy(&words).trim().to_owned();
+        Ok(Finished { status: ended.then_some(status), words, broken_off: !ended && interrupt::check().is_err() })
     }
 
     fn start(&self) -> io::Result<Child> {
@@ -92,7 +115,7 @@ impl Confined {
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(if self.hears.is_some() { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped());
         let descriptors: Vec<RawFd> = self.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let uid = self.uid;
@@ -108,40 +131,58 @@ fn process_id(child: &Child) -> io::Result<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// Reads what the child says until it ends (`true`) or `end` comes (`false`).
-fn listen(child: &mut Child, end: Instant) -> io::Result<(Vec<u8>, bool)> {
+/// Reads what the child says until it ends (`true`), or `end` comes or the operator breaks it off (`false`).
+fn listen(child: &mut Child, end: Instant, mut hears: Option<&mut Ears>) -> io::Result<(Vec<u8>, bool)> {
     let process = rustix::process::pidfd_open(process_id(child)?, PidfdFlags::empty())?;
     let mut words = Vec::new();
-    let mut pipe = child.stderr.take();
+    let (mut errors, mut output) = (child.stderr.take(), child.stdout.take());
     loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: left.as_secs().min(3600) as i64, tv_nsec: left.subsec_nanos().into() };
+        let left = end.saturating_duration_since(Instant::now()).min(LOOK_EVERY);
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let mut watched = vec![PollFd::new(&process, PollFlags::IN)];
-        watched.extend(pipe.iter().map(|p| PollFd::new(p, PollFlags::IN)));
+        watched.extend(errors.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        let of_output = watched.len();
+        watched.extend(output.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         match rustix::event::poll(&mut watched, Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => continue,
             other => other?,
         };
-        let ended = !watched[0].revents().is_empty();
-        let speaks = watched.get(1).is_some_and(|p| !p.revents().is_empty());
-        if speaks && let Some(reader) = &mut pipe {
-            let mut buffer = [0; 4096];
-            let count = reader.read(&mut buffer)?;
-            words.extend_from_slice(&buffer[..count]);
+        let speaks = |at: usize| watched.get(at).is_some_and(|pipe| !pipe.revents().is_empty());
+        let (ended, cries, says) = (speaks(0), errors.is_some() && speaks(1), output.is_some() && speaks(of_output));
+        if cries && let Some(heard) = hear(&mut errors)? {
+            words.extend_from_slice(&heard);
             if words.len() > WORDS_MAX {
                 words.drain(..words.len() - WORDS_MAX);
             }
-            if count == 0 {
-                pipe = None;
-            }
-        } else if ended {
+        }
+        if says
+            && let Some(heard) = hear(&mut output)?
+            && let Some(hears) = &mut hears
+        {
+            hears(&heard);
+        }
+        if ended && !cries && !says {
             return Ok((words, true));
         }
         // An ended child is heard out; a child that only talks is not.
-        if Instant::now() >= end {
+        if Instant::now() >= end || (!ended && interrupt::check().is_err()) {
             return Ok((words, ended));
         }
     }
+}
+
+/// What is to be read now; none at the end, where the pipe is closed.
+fn hear<R: Read>(pipe: &mut Option<R>) -> io::Result<Option<Vec<u8>>> {
+    let mut buffer = [0; 4096];
+    let count = match pipe {
+        Some(reader) => reader.read(&mut buffer)?,
+        None => 0,
+    };
+    if count == 0 {
+        *pipe = None;
+        return Ok(None);
+    }
+    Ok(Some(buffer[..count].to_vec()))
 }
 
 fn confine(descriptors: &[RawFd], uid: Option<u32>, parent: i32) -> io::Result<()> {

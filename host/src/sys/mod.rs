@@ -8,6 +8,7 @@ pub mod confined;
 pub mod durable;
 pub mod filter_news;
 pub mod guest_code;
+pub mod interrupt;
 pub mod landlock;
 pub mod link;
 pub mod machine;

@@ -60,22 +60,48 @@ pub enum Access {
     ReadWrite,
 }
 
-/// How the content of another host's disk is laid out. Told by that host's definition, never found out from the
-/// content, which a guest wrote.
+/// How the content of a disk outside of pools is laid out. Told by the operator or by another host's definition; found
+/// out only for a file that the operator names, and never from the content alone, which a guest wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskFormat {
     Raw,
     Qcow2,
     Vmdk,
+    Vhdx,
+    Vdi,
+    Vhd,
 }
 
 impl DiskFormat {
+    pub const ALL: [DiskFormat; 6] =
+        [DiskFormat::Raw, DiskFormat::Qcow2, DiskFormat::Vmdk, DiskFormat::Vhdx, DiskFormat::Vdi, DiskFormat::Vhd];
+
+    /// What the ending of a file's name says; raw where it says nothing that is known, as `.img` and no ending mostly do.
+    pub fn of_name(name: &str) -> DiskFormat {
+        let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        ending.and_then(|ending| ending.parse().ok()).unwrap_or(DiskFormat::Raw)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             DiskFormat::Raw => "raw",
             DiskFormat::Qcow2 => "qcow2",
             DiskFormat::Vmdk => "vmdk",
+            DiskFormat::Vhdx => "vhdx",
+            DiskFormat::Vdi => "vdi",
+            DiskFormat::Vhd => "vhd",
         }
+    }
+}
+
+impl std::str::FromStr for DiskFormat {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let known = |format: &&DiskFormat| format.as_str() == text;
+        DiskFormat::ALL.iter().find(known).copied().ok_or_else(|| {
+            let all: Vec<&str> = DiskFormat::ALL.iter().map(|format| format.as_str()).collect();
+            Invalid::new(format!("{text:?} is not a format: it is one of {}", all.join(", ")))
+        })
     }
 }

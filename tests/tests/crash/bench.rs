@@ -37,7 +37,7 @@ impl Bench {
         bench.fief(&["stop", "node1"]);
         bench.fief(&["network", "stop", "lab"]);
         bench.base = bench.host.census();
-        let disk = bench.host.root().with_extension("disk");
+        let disk = std::path::PathBuf::from(bench.disk());
         std::fs::write(&disk, [7; 1 << 20]).expect("room for a disk");
         let guest =
             format!("name = \"other\"\nbuilder = \"hvm\"\nmemory = 32\ndisk = [\"file:{},hda,w\"]\n", disk.display());
@@ -67,6 +67,16 @@ impl Bench {
 
     pub fn state_file(&self) -> String {
         self.host.root().join("node1.state").to_string_lossy().into_owned()
+    }
+
+    /// A disk in a file of the operator's.
+    pub fn disk(&self) -> String {
+        self.host.root().with_extension("disk").to_string_lossy().into_owned()
+    }
+
+    /// A file of the operator's that is not there before.
+    pub fn out_file(&self) -> String {
+        self.host.root().join("out.qcow2").to_string_lossy().into_owned()
     }
 
     /// A guest of Xen's, with a disk.
@@ -152,6 +162,7 @@ impl Bench {
         self.fief(&["delete", "node4", "node5", "--volumes", "--yes", "--if-exists"]);
         self.fief(&["volume", "delete", "default/extra", "--yes", "--if-exists"]);
         let _ = std::fs::remove_file(self.state_file());
+        let _ = std::fs::remove_file(self.out_file());
         let _ = std::fs::remove_file(self.reached());
         self.settles_to(&self.base.clone());
         self.witness.is_sound();

@@ -15,6 +15,8 @@ pub enum Verb {
     NetworkStop,
     VolumeCreate,
     VolumeDelete,
+    VolumeImport,
+    VolumeExport,
     Clone,
     CloneRunning,
     SnapshotCreate,
@@ -41,7 +43,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 19] = [
+    pub const ALL: [Verb; 21] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -53,6 +55,8 @@ impl Verb {
         Verb::NetworkStop,
         Verb::VolumeCreate,
         Verb::VolumeDelete,
+        Verb::VolumeImport,
+        Verb::VolumeExport,
         Verb::Clone,
         Verb::CloneRunning,
         Verb::SnapshotCreate,
@@ -66,9 +70,12 @@ impl Verb {
     /// The verbs on whose way a fault point lies, by the word before its dot; none where nobody has said so yet.
     pub fn that_pass(point: &str) -> &'static [Verb] {
         match point {
-            "gate.intended" | "gate.acted" => &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate],
+            "gate.intended" | "gate.acted" => {
+                &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate, Verb::VolumeExport]
+            }
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
-            "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete],
+            "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete, Verb::VolumeExport],
+            "fence.numbered" | "fence.taken" => &[Verb::Start],
             "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],
             "snapshot.deleting" => &[Verb::SnapshotDelete],
             "snapshot.reverting" => &[Verb::SnapshotRevert],
@@ -81,6 +88,8 @@ impl Verb {
                 "save" => &[Verb::Save],
                 "restore" => &[Verb::Restore],
                 "import" => &[Verb::Import],
+                "fill" => &[Verb::VolumeImport],
+                "export" => &[Verb::VolumeExport],
                 "attach" => &[Verb::Attach],
                 "detach" => &[Verb::Detach],
                 "clone" => &[Verb::Clone],
@@ -104,6 +113,8 @@ impl Verb {
             | Verb::NetworkStop
             | Verb::VolumeCreate
             | Verb::VolumeDelete
+            | Verb::VolumeImport
+            | Verb::VolumeExport
             | Verb::Clone
             | Verb::SnapshotCreate
             | Verb::SnapshotDelete
@@ -114,6 +125,7 @@ impl Verb {
 
     pub fn words(self, bench: &Bench) -> Vec<String> {
         let (state, guest) = (bench.state_file(), bench.guest_file());
+        let (disk, out) = (bench.disk(), bench.out_file());
         let words: &[&str] = match self {
             Verb::Create => &["create", "node2", "--memory", "32MiB"],
             Verb::Delete => &["delete", "node2", "--yes"],
@@ -126,6 +138,8 @@ impl Verb {
             Verb::NetworkStop => &["network", "stop", "lab"],
             Verb::VolumeCreate => &["volume", "create", "default/extra", "--size", "1MiB"],
             Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
+            Verb::VolumeImport => &["volume", "import", &disk, "default/extra", "--format", "raw"],
+            Verb::VolumeExport => &["volume", "export", "default/node1", &out],
             Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
             Verb::Attach => &["attach", "disk", "node1", "default/extra"],
             // A disc: the guest need not agree to its going.
@@ -141,7 +155,14 @@ impl Verb {
     /// From a host on which nothing runs; `armed` goes into the environment of the supervisor.
     pub fn prepare(self, bench: &mut Bench, armed: &[(String, String)]) {
         match self {
-            Verb::Create | Verb::Start | Verb::NetworkStart | Verb::VolumeCreate | Verb::Clone | Verb::Import => {}
+            Verb::Create
+            | Verb::Start
+            | Verb::NetworkStart
+            | Verb::VolumeCreate
+            | Verb::VolumeImport
+            | Verb::VolumeExport
+            | Verb::Clone
+            | Verb::Import => {}
             Verb::SnapshotCreate => SNAPPED.into_iter().for_each(|words| bench.fief(words)),
             Verb::SnapshotDelete | Verb::SnapshotRevert => {
                 SNAPPED.into_iter().for_each(|words| bench.fief(words));
@@ -178,7 +199,8 @@ impl Verb {
             Verb::Rename => domain("node3"),
             Verb::Save => bench.host.root().join("node1.state").exists(),
             Verb::Restore => bench.host.state("node1") == "running",
-            Verb::VolumeCreate => bench.has_extra(),
+            Verb::VolumeCreate | Verb::VolumeImport => bench.has_extra(),
+            Verb::VolumeExport => std::path::Path::new(&bench.out_file()).exists(),
             Verb::VolumeDelete => !bench.has_extra(),
             Verb::Clone | Verb::CloneRunning => domain("node4"),
             Verb::Import => domain("node5"),
@@ -213,6 +235,8 @@ impl Verb {
             | Verb::Rename
             | Verb::VolumeCreate
             | Verb::VolumeDelete
+            | Verb::VolumeImport
+            | Verb::VolumeExport
             | Verb::Clone
             | Verb::CloneRunning
             | Verb::SnapshotCreate

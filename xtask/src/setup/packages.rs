@@ -30,8 +30,15 @@ const TEST: &[&str] = &[
     "rpcbind",
     // Clients of NFS that are not ours.
     "libnfs-utils",
+    // Clients of NBD that are not ours.
+    "libnbd-bin",
+    "fio",
     // Targets of iSCSI disks.
     "tgt",
+    // Clients of NBD, and the server that ours is held against.
+    "libnbd-bin",
+    "nbdkit",
+    "python3-libnbd",
 ];
 /// The peer that is measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];

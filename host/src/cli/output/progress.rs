@@ -6,62 +6,125 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::Format;
+use crate::gate::Meter;
+use crate::types::ByteSize;
 
 /// Between two lines where there is no terminal: often enough to show life, seldom enough for a log.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Between two lines that a program reads, which draws a bar of its own.
+const PROGRAM_EVERY: Duration = Duration::from_secs(1);
 /// Between two pictures of the bar.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shown on stderr until it is dropped.
 pub struct Progress {
-    kind: Kind,
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
-enum Kind {
+/// How it is shown.
+enum Show {
     Bar(ProgressBar),
-    Lines { stop: Sender<()>, thread: Option<JoinHandle<()>> },
+    Lines,
+    Json,
 }
 
 impl Progress {
     /// `what` says what is being done, in one line ("cloning default/a to default/b"). Nothing is printed for work
     /// that is over at once.
     pub fn start(what: impl Into<String>) -> Progress {
-        let what = super::text::printable(&what.into()).into_owned();
-        if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-                bar.set_style(style);
+        Progress::shown(what.into(), None, Format::Table)
+    }
+
+    /// The same for work that tells a meter how far it is. Where JSON was asked for, its lines are JSON too.
+    pub fn metered(what: impl Into<String>, meter: &Meter, format: Format) -> Progress {
+        Progress::shown(what.into(), Some(meter.clone()), format)
+    }
+
+    fn shown(what: String, meter: Option<Meter>, format: Format) -> Progress {
+        let what = super::text::printable(&what).into_owned();
+        let (show, every) = match format {
+            Format::Json => (Show::Json, PROGRAM_EVERY),
+            Format::Table | Format::Wide | Format::Name | Format::Yaml if std::io::stderr().is_terminal() => {
+                (Show::Bar(bar(&what)), TICK)
             }
-            bar.set_message(what);
-            bar.enable_steady_tick(TICK);
-            return Progress { kind: Kind::Bar(bar) };
-        }
+            Format::Table | Format::Wide | Format::Name | Format::Yaml => (Show::Lines, LINE_EVERY),
+        };
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let begun = Instant::now();
-            while stopped.recv_timeout(LINE_EVERY) == Err(RecvTimeoutError::Timeout) {
-                // Where stderr is closed, the work goes on unseen.
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), line(&what, begun.elapsed()).as_bytes());
+            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                let done = meter.as_ref().and_then(Meter::read);
+                match &show {
+                    Show::Bar(bar) => draw(bar, done),
+                    Show::Lines => print(&line(&what, begun.elapsed(), done)),
+                    Show::Json => print(&json_line(&what, begun.elapsed(), done)),
+                }
+            }
+            if let Show::Bar(bar) = show {
+                bar.finish_and_clear();
             }
         });
-        Progress { kind: Kind::Lines { stop, thread: Some(thread) } }
+        Progress { stop, thread: Some(thread) }
     }
 }
 
-fn line(what: &str, elapsed: Duration) -> String {
-    format!("{what} … {}s\n", elapsed.as_secs())
+fn bar(what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar.tick();
+    bar
+}
+
+fn draw(bar: &ProgressBar, done: Option<(u64, u64)>) {
+    if let Some((done, total)) = done {
+        if bar.length() != Some(total)
+            && let Ok(style) = ProgressStyle::with_template(
+                "{spinner} {msg} [{bar:20}] {binary_bytes} of {binary_total_bytes} {elapsed}, {eta} to go",
+            )
+        {
+            bar.set_style(style.progress_chars("=> "));
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    }
+    bar.tick();
+}
+
+fn print(line: &str) {
+    // Where stderr is closed, the work goes on unseen.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+}
+
+fn line(what: &str, elapsed: Duration, done: Option<(u64, u64)>) -> String {
+    let seconds = elapsed.as_secs();
+    match done {
+        None => format!("{what} … {seconds}s\n"),
+        Some((done, total)) => {
+            let percent = u128::from(done) * 100 / u128::from(total.max(1));
+            let total = ByteSize::from_bytes(total).human();
+            format!("{what} … {percent}% of {total}, {seconds}s\n")
+        }
+    }
+}
+
+fn json_line(what: &str, elapsed: Duration, done: Option<(u64, u64)>) -> String {
+    let (done, total) = done.unzip();
+    let progress = json!({ "what": what, "seconds": elapsed.as_secs(), "done": done, "total": total });
+    format!("{}\n", json!({ "progress": progress }))
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        match &mut self.kind {
-            Kind::Bar(bar) => bar.finish_and_clear(),
-            Kind::Lines { stop, thread } => {
-                let _ = stop.send(());
-                if let Some(thread) = thread.take() {
-                    let _ = thread.join();
-                }
-            }
+        let _ = self.stop.send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
@@ -75,6 +138,15 @@ mod tests {
         let begun = Instant::now();
         drop(Progress::start("cloning"));
         assert!(begun.elapsed() < LINE_EVERY);
-        assert_eq!(line("cloning a", Duration::from_millis(7200)), "cloning a … 7s\n");
+    }
+
+    #[test]
+    fn a_line_says_how_far_it_is_where_that_is_known() {
+        let seven = Duration::from_millis(7200);
+        assert_eq!(line("cloning a", seven, None), "cloning a … 7s\n");
+        assert_eq!(line("copying a", seven, Some((1 << 30, 3 << 30))), "copying a … 33% of 3GiB, 7s\n");
+        assert_eq!(line("copying a", seven, Some((0, 0))), "copying a … 0% of 0B, 7s\n");
+        let read: serde_json::Value = serde_json::from_str(&json_line("a", seven, Some((1, 2)))).unwrap();
+        assert_eq!(read["progress"]["total"], 2);
     }
 }

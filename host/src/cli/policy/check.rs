@@ -3,6 +3,7 @@
 use super::review::{Host, review};
 use crate::cli::{Context, findings};
 use crate::error::Result;
+use crate::gate::secret;
 use crate::network::Network;
 use crate::plugin::package;
 use crate::storage::Pool;
@@ -13,8 +14,12 @@ pub(crate) struct Args {}
 
 pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let gate = context.gate()?;
-    let host =
-        Host { installed: package::all(context.layout())?, pools: Pool::all(&gate)?, networks: Network::all(&gate)? };
+    let host = Host {
+        installed: package::all(context.layout())?,
+        pools: Pool::all(&gate)?,
+        networks: Network::all(&gate)?,
+        secrets: secret::names(context.layout())?,
+    };
     let found = review(gate.policy(), &host, &|path| path.is_dir());
     findings::report(context, &format!("policy {}", context.layout().policy().display()), found)
 }

@@ -6,7 +6,7 @@ use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::cli::settings;
 use crate::error::{Failure, Result};
-use crate::gate::operation::{Actor, Operation};
+use crate::gate::operation::{Actor, ConnectionRef, Operation, Purpose};
 use crate::gate::{Gate, Verdict};
 use crate::network::Network;
 use crate::plugin;
@@ -18,6 +18,7 @@ use crate::types::{Access, GrantName, InterfaceName, NetworkName, PluginId, Pool
 ///     fief policy explain pool default
 ///     fief policy explain plugin storage-file --directory images --access read-write
 ///     fief policy explain plugin network-host-only --bridge fief-lab
+///     fief policy explain plugin storage-nfs --connection server --pool nas
 ///     fief --dry-run network start lab | fief policy explain plugin network-host-only --operation -
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -44,8 +45,17 @@ enum Subject {
         /// A bridge that it would make, by its name
         #[arg(long, value_name = "NAME", conflicts_with = "directory")]
         bridge: Option<InterfaceName>,
+        /// A connection, by its name in policy; with --pool, where it leads
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["directory", "bridge"])]
+        connection: Option<GrantName>,
+        /// The pool that the connection is for
+        #[arg(long, value_name = "POOL", requires = "connection")]
+        pool: Option<PoolName>,
+        /// A secret, by its name
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["directory", "bridge", "connection"])]
+        secret: Option<GrantName>,
         /// Operations as --dry-run prints them, one JSON object a line ('-' is standard input)
-        #[arg(long, value_name = "JSON", conflicts_with_all = ["directory", "bridge"])]
+        #[arg(long, value_name = "JSON", conflicts_with_all = ["directory", "bridge", "connection", "secret"])]
         operation: Option<String>,
     },
 }
@@ -90,12 +100,41 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             let network: NetworkName = "any".parse().map_err(|invalid| Failure::other("no name").because(invalid))?;
             vec![judged(&gate, &id, Operation::BridgeCreate { network, bridge, stp: false, mtu: None, mac: None })]
         }
+        Subject::Plugin { id, connection: Some(connection), pool, .. } => {
+            vec![connects(&gate, &id, &connection, pool.as_ref())?]
+        }
+        Subject::Plugin { id, secret: Some(secret), .. } => {
+            // Which pool it is for makes no difference to the verdict.
+            let pool: PoolName = "any".parse().map_err(|invalid| Failure::other("no name").because(invalid))?;
+            vec![judged(&gate, &id, Operation::SecretReveal { plugin: id.clone(), pool, secret })]
+        }
         Subject::Plugin { id, operation: Some(text), .. } => {
             operations(&text)?.into_iter().map(|operation| judged(&gate, &id, operation)).collect()
         }
         Subject::Plugin { id, .. } => asked(context, &gate, &id)?,
     };
     context.list(&answers)
+}
+
+/// Whether a plugin may have a connection, and where it leads for a pool. Without one, for settings that nobody made.
+fn connects(gate: &Gate, id: &PluginId, connection: &GrantName, pool: Option<&PoolName>) -> Result<Answer> {
+    let granted = gate.policy().plugins.get(id).and_then(|grants| grants.connections.get(connection));
+    let (name, settings) = match (granted, pool) {
+        (Some(grant), None) => {
+            return Ok(Answer {
+                allowed: true,
+                what: format!("connect {connection}"),
+                because: format!("plugins.{id}.connections \"{connection}\" to {}", grant.to),
+                hint: Some("--pool POOL says where it leads".to_owned()),
+                operation: None,
+            });
+        }
+        (_, Some(pool)) => (pool.clone(), Pool::open(gate, pool)?.settings()?),
+        // Which pool it is for makes no difference to the verdict.
+        (None, None) => ("any".parse().map_err(|invalid| Failure::other("no name").because(invalid))?, Vec::new()),
+    };
+    let to = ConnectionRef::new(gate.policy(), id, connection, &name, &settings);
+    Ok(judged(gate, id, Operation::ConnectionOpen { to, purpose: Purpose::Ask }))
 }
 
 /// Which plugin serves a kind.

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod pools;
 mod review;
 mod show;
 

@@ -10,7 +10,7 @@ use crate::config::policy::{PluginGrants, Policy};
 use crate::config::pool::PoolDefinition;
 use crate::plugin::Installed;
 use crate::sandbox::protocol::{Finding, PluginKind, Severity};
-use crate::types::PluginId;
+use crate::types::{GrantName, PluginId};
 
 /// What policy is held against.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Host {
     pub installed: Vec<Installed>,
     pub pools: Vec<PoolDefinition>,
     pub networks: Vec<NetworkDefinition>,
+    /// Names of those that are stored.
+    pub secrets: Vec<GrantName>,
 }
 
 /// A blocker is what would be denied, a warning what is likely a slip, a note what is of no effect.
@@ -31,6 +33,12 @@ pub(super) fn review(policy: &Policy, host: &Host, is_directory: &dyn Fn(&Path) 
             findings.push(Finding {
                 remedy: Some("fief plugin install FILE, or take the section out".to_owned()),
                 ..found(Severity::Warning, "unknown-plugin", id.as_str(), "has grants, and is not installed")
+            });
+        }
+        for name in grants.secrets.iter().filter(|name| !host.secrets.contains(name)) {
+            findings.push(Finding {
+                remedy: Some(format!("fief secret set {name}")),
+                ..found(Severity::Warning, "secret-missing", id.as_str(), format!("secret {name} is not stored"))
             });
         }
         for (name, grant) in &grants.directories {
@@ -47,6 +55,7 @@ pub(super) fn review(policy: &Policy, host: &Host, is_directory: &dyn Fn(&Path) 
     served("networks", &policy.networks, PluginKind::Network, host, &mut findings);
     for pool in &host.pools {
         defined(&format!("pool {}", pool.name), "pools", &pool.kind, &policy.pools, &mut findings);
+        super::pools::pool(policy, host, pool, &mut findings);
     }
     for network in &host.networks {
         defined(&format!("network {}", network.name), "networks", &network.kind, &policy.networks, &mut findings);
@@ -124,7 +133,8 @@ mod tests {
         let mut policy = Policy::default();
         policy.plugins.insert(id.clone(), grants());
         policy.pools.insert("file".to_owned(), id);
-        (policy, Host { installed: vec![installed()], ..Host::default() })
+        let secrets = vec!["key".parse().unwrap()];
+        (policy, Host { installed: vec![installed()], secrets, ..Host::default() })
     }
 
     fn codes(policy: &Policy, host: &Host) -> Vec<String> {

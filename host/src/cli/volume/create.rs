@@ -29,9 +29,18 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Qcow2,
     Raw,
+}
+
+impl Format {
+    pub(super) fn image(self) -> ImageFormat {
+        match self {
+            Format::Qcow2 => ImageFormat::Qcow2,
+            Format::Raw => ImageFormat::Raw,
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -44,10 +53,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let spec = VolumeSpec {
         name: args.volume.volume.clone(),
         size: args.size,
-        format: match args.format {
-            Format::Qcow2 => ImageFormat::Qcow2,
-            Format::Raw => ImageFormat::Raw,
-        },
+        format: args.format.image(),
         preallocation: if args.preallocate { Preallocation::Full } else { Preallocation::Sparse },
     };
     let progress = args.preallocate.then(|| Progress::start(format!("allocating {}", args.volume)));

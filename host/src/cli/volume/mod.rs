@@ -3,14 +3,17 @@
 mod clone;
 mod create;
 mod delete;
+mod export;
+mod import;
 mod list;
 mod resize;
 mod serve;
 mod show;
 mod snapshot;
+mod unlock;
 
 use super::Context;
-use crate::domain::users_of_volume;
+use crate::domain::{lease, users_of_volume};
 use crate::error::{Failure, Result};
 use crate::gate::Gate;
 use crate::storage::Pool;
@@ -25,7 +28,10 @@ pub(super) enum Verb {
     Resize(resize::Args),
     Serve(serve::Args),
     Clone(clone::Args),
+    Import(import::Args),
+    Export(export::Args),
     Delete(delete::Args),
+    Unlock(unlock::Args),
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
 }
@@ -38,7 +44,10 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Resize(args) => resize::run(context, &args),
         Verb::Serve(args) => serve::run(context, &args),
         Verb::Clone(args) => clone::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
+        Verb::Export(args) => export::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
+        Verb::Unlock(args) => unlock::run(context, &args),
         Verb::Snapshot(verb) => snapshot::run(context, verb),
     }
 }
@@ -65,6 +74,8 @@ impl<'a> Pools<'a> {
 /// # Errors
 /// `Conflict` where a running domain has the volume open.
 pub(in crate::cli) fn refuse_in_use(context: &Context, volume: &VolumeRef, what: &str) -> Result<()> {
+    lease::refuse_held(context.layout(), volume)
+        .map_err(|failure| failure.while_doing(format!("cannot {what} volume {volume}")))?;
     let users = users_of_volume(context.layout(), volume)?;
     if users.is_empty() {
         return Ok(());

@@ -24,6 +24,7 @@ impl Operation {
             | Operation::SnapshotList { .. }
             | Operation::IdentityInspect { .. }
             | Operation::ForeignInspect { .. }
+            | Operation::ForeignDetect { .. }
             | Operation::ImageOpen { .. }
             | Operation::LinkList { .. }
             | Operation::HypervisorProbe { .. }
@@ -46,11 +47,12 @@ impl Operation {
             | Operation::ImageResize { .. }
             | Operation::ImageDelete { .. }
             | Operation::ImageCopy { .. }
-            | Operation::ImageFill { .. }
+            | Operation::DiskCopy { .. }
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. }
-            | Operation::IdentityReset { .. } => Effect::Lasting,
+            | Operation::IdentityReset { .. }
+            | Operation::FenceBreak { .. } => Effect::Lasting,
         }
     }
 

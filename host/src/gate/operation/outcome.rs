@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{ImageFormat, ProcessId};
-use crate::types::{ByteSize, RelativePath};
+use crate::types::{ByteSize, DiskFormat, RelativePath};
 
 /// An image as its header and the file system tell (storage.wit, `images.image`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,8 +72,22 @@ pub enum Outcome {
         path: PathBuf,
         before: ByteSize,
     },
-    ImageFilled {
-        facts: ImageFacts,
+    /// What a file looks like.
+    Format {
+        format: DiskFormat,
+    },
+    /// A disk that was copied, and is on disk; `size` is what a guest sees of it.
+    DiskCopied {
+        size: ByteSize,
+        allocated: ByteSize,
+    },
+    /// The same in a file that was made for it, told from a later one of that name as an image is.
+    DiskFile {
+        path: PathBuf,
+        device: u64,
+        inode: u64,
+        size: ByteSize,
+        allocated: ByteSize,
     },
     /// Moved aside to `aside`; removed for good when the ledger is sealed, moved back when it is undone.
     ImageSetAside {

@@ -15,7 +15,7 @@ pub use firewall::PREFIX as FILTER_PREFIX;
 use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
@@ -34,8 +34,11 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
+        // The plugin does it; see `Gate::through`.
+        Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
@@ -68,7 +71,9 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
         // Never in a ledger.
@@ -77,12 +82,11 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
         | Operation::SecretDelete { .. } => Ok(()),
-        // What it wrote goes with the image that was made for it.
-        Operation::ImageFill { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -106,6 +110,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
         | Operation::ImageCopy { .. }
+        | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
         Operation::DirectoryOpen { .. }
         | Operation::DirectorySpace { .. }
@@ -113,8 +118,9 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -176,8 +182,10 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
-        | Operation::ImageFill { .. }
+        | Operation::ForeignDetect { .. }
+        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }

@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod boot_sector;
+pub mod drivers;
 pub mod facts;
 pub mod prepare;
 pub mod probe;

@@ -43,7 +43,7 @@ struct Verdict {
 /// A verdict holds for one boot of the host and one QEMU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Key {
+pub(super) struct Key {
     boot: String,
     qemu: std::path::PathBuf,
     size: u64,
@@ -106,19 +106,20 @@ fn why_not(gate: &Gate) -> Result<Option<String>> {
     Ok(verdict.why_not)
 }
 
-fn key(qemu: &Path) -> Option<Key> {
+pub(super) fn key(qemu: &Path) -> Option<Key> {
     let facts = std::fs::metadata(qemu).ok()?;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(Key { boot: boot.trim().into(), qemu: qemu.into(), size: facts.len(), changed: facts.mtime() })
 }
 
-fn record(path: &Path, verdict: &Verdict) -> Result<()> {
+/// Keeps what was found, as JSON.
+pub(super) fn record(path: &Path, found: &impl Serialize) -> Result<()> {
     let saying = || format!("cannot write {}", path.display());
-    let bytes = serde_json::to_vec_pretty(verdict).context(saying)?;
+    let bytes = serde_json::to_vec_pretty(found).context(saying)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).context(saying)?;
     // Two commands may probe at once; each writes its own file, and the last one stands.
-    let fresh = folder.join(format!("probe.json.{}", std::process::id()));
+    let fresh = path.with_extension(format!("json.{}", std::process::id()));
     std::fs::write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path)).context(saying)
 }
 

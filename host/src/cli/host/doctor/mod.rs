@@ -53,6 +53,9 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let settings = policy.as_ref().map(|policy| policy.host.clone()).unwrap_or_default();
     let mut checks = state::checks(context.layout(), policy.as_ref().err());
     checks.extend(tools::checks(&settings));
+    if let (true, Ok(gate)) = (settings.qemu.exists(), context.gate()) {
+        checks.push(tools::clients(&gate));
+    }
     checks.extend(kernel::checks(context));
     checks.extend(network::checks(&settings.nft));
     context.list(&checks)?;

@@ -6,6 +6,8 @@ use super::Check;
 use crate::cli::host::program;
 use crate::config::policy::HostSettings;
 use crate::error::Kind;
+use crate::gate::Gate;
+use crate::hypervisor::qemu::drivers::{self, Client};
 
 /// Oldest QEMU that fief is tested with (Debian 12).
 const QEMU_OLDEST: (u32, u32) = (7, 2);
@@ -53,6 +55,26 @@ fn qemu(path: &Path) -> Check {
 fn numbers(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Volumes of servers that QEMU reaches by itself; the others are served by their plugins.
+pub(super) fn clients(gate: &Gate) -> Check {
+    let lacks: Vec<&str> = Client::ALL
+        .into_iter()
+        .filter(|client| drivers::lacks(gate, *client).ok().flatten().is_some())
+        .map(Client::as_str)
+        .collect();
+    match lacks.as_slice() {
+        [] => Check::ok("qemu-clients", "nfs, iscsi"),
+        lacks => Check::warn(
+            "qemu-clients",
+            format!(
+                "this QEMU has no client of its own for {}: such volumes are served by their plugins",
+                lacks.join(" and ")
+            ),
+            "apt install qemu-block-extra",
+        ),
+    }
 }
 
 fn firmware() -> Check {

@@ -3,20 +3,30 @@
 use std::fs::File;
 use std::io;
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{Gid, SeekFrom, Uid};
 use rustix::io::Errno;
 
 use super::open::{self, Layer};
 use super::place::Place;
-use super::{Done, create, snapshot, tool};
+use super::{Done, create, qcow2, snapshot, tool};
 use crate::error::{Context, Failure, Kind, Result};
-use crate::gate::Gate;
 use crate::gate::operation::ImageFormat;
 use crate::gate::perform::directory;
-use crate::types::{RelativePath, SnapshotName};
+use crate::gate::{Gate, Meter};
+use crate::types::{DiskFormat, RelativePath, SnapshotName};
 
 /// Bytes that one call copies.
 const STEP: u64 = 64 << 20;
+
+/// A file that a copy goes to.
+pub(super) struct To<'a> {
+    pub file: &'a File,
+    pub format: DiskFormat,
+    /// Whose it is; a tool may need it to be another's meanwhile.
+    pub owner: Option<u32>,
+    /// What it is called in messages.
+    pub name: &'a str,
+}
 
 pub(super) fn copy(
     gate: &Gate,
@@ -28,75 +38,94 @@ pub(super) fn copy(
     let target = source.beside(target)?;
     target.must_be_free()?;
     let layers = open::chain(source, None, false)?;
-    match (layers.as_slice(), snapshot, format) {
-        ([only], None, ImageFormat::Raw) if only.format == ImageFormat::Raw => {
-            create::build(&target, format, |file| copy_raw(only, &target, file))
-        }
-        _ => {
-            let snapshot = snapshot.map(|name| snapshot::find(&layers[0], name)).transpose()?;
-            create::build(&target, format, |file| convert(gate, &layers, snapshot.as_ref(), &target, file, format))
-        }
+    let snapshot = snapshot.map(|name| snapshot::find(&layers[0], name)).transpose()?;
+    create::build(&target, format, |file| {
+        let to = To { file, format: format.into(), owner: target.owner, name: target.path.as_str() };
+        all(gate, &layers, snapshot.as_ref(), &to)
+    })
+}
+
+/// Copies all that a guest sees in a chain of images, or in a snapshot inside of the top one.
+pub(super) fn all(gate: &Gate, layers: &[Layer], snapshot: Option<&qcow2::Snapshot>, to: &To<'_>) -> Result<()> {
+    match (layers, snapshot, to.format) {
+        ([only], None, DiskFormat::Raw) if only.format == ImageFormat::Raw => copy_raw(gate.meter(), only, to),
+        _ => convert(gate, layers, snapshot, to),
     }
 }
 
-fn convert(
-    gate: &Gate,
-    layers: &[Layer],
-    snapshot: Option<&super::qcow2::Snapshot>,
-    target: &Place,
-    file: &File,
-    format: ImageFormat,
-) -> Result<()> {
-    let source = &layers[0].place;
-    let mut run = tool::qemu_img(gate, source, layers[0].facts()?.virtual_size);
-    run.argument("convert").argument("-q").argument("-O").argument(format.as_str());
+fn saying(layers: &[Layer], to: &To<'_>) -> String {
+    format!("cannot copy the image {} to {}", layers[0].place.path, to.name)
+}
+
+fn convert(gate: &Gate, layers: &[Layer], snapshot: Option<&qcow2::Snapshot>, to: &To<'_>) -> Result<()> {
+    let user = layers[0].place.owner;
+    let mut run = tool::convert(gate, user, to.format, layers[0].facts()?.virtual_size);
     if let Some(snapshot) = snapshot {
         run.argument("-l").argument(format!("snapshot.id={},snapshot.name={}", snapshot.id, snapshot.name));
     }
     let from = tool::hand(&mut run, layers, false)?;
-    let to = run.hand(file).context(|| "cannot copy a descriptor".into())?;
-    run.argument(from).argument(to);
-    tool::run(gate, run, &format!("cannot copy the image {} to {}", source.path, target.path))
+    let word = run.hand(to.file).context(|| "cannot copy a descriptor".into())?;
+    run.argument(from).argument(word);
+    lent(to, user, || tool::run(gate, run, &saying(layers, to)))
 }
 
-fn copy_raw(source: &Layer, target: &Place, to: &File) -> Result<()> {
-    let saying = || format!("cannot copy the image {} to {}", source.place.path, target.path);
-    let facts = source.facts()?;
-    // Shared blocks, where the file system can (btrfs, XFS): at once, and without room.
-    if rustix::fs::ioctl_ficlone(to, &source.file).is_ok() {
-        return Ok(());
+/// Has the file belong to `user` while `act` writes to it.
+fn lent(to: &To<'_>, user: Option<u32>, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (Some(user), Some(owner)) = (user, to.owner) else { return act() };
+    let give = |uid: u32| {
+        rustix::fs::fchown(to.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)))
+            .context(|| format!("cannot give {} to another user", to.name))
+    };
+    if user == owner {
+        return act();
     }
-    let (_, available) = directory::space(to).context(saying)?;
+    give(user)?;
+    let done = act();
+    give(owner).and(done)
+}
+
+fn copy_raw(meter: &Meter, source: &Layer, to: &To<'_>) -> Result<()> {
+    let saying = || format!("cannot copy the image {} to {}", source.place.path, to.name);
+    let facts = source.facts()?;
+    // What was made for it may be a little larger, by the rest of a sector.
+    let size = to.file.metadata().context(saying)?.len().max(facts.virtual_size.bytes());
+    // Shared blocks, where the file system can (btrfs, XFS): at once, and without room.
+    if rustix::fs::ioctl_ficlone(to.file, &source.file).is_ok() {
+        return to.file.set_len(size).context(saying);
+    }
+    let (_, available) = directory::space(to.file).context(saying)?;
     if facts.allocated > available {
         return Err(Failure::new(
             Kind::NoRoom,
             format!("{}: it takes {}, and {} are left", saying(), facts.allocated.human(), available.human()),
         ));
     }
-    to.set_len(facts.virtual_size.bytes()).context(saying)?;
-    copy_data(&source.file, to, facts.virtual_size.bytes()).context(saying)
+    to.file.set_len(size).context(saying)?;
+    copy_data(meter, &source.file, to.file, facts.virtual_size.bytes()).context(saying)
 }
 
 /// Copies the parts of `from` that hold data, up to `size`, to a file of that size that is all hole.
-pub(super) fn copy_data(from: &File, to: &File, size: u64) -> io::Result<()> {
+pub(super) fn copy_data(meter: &Meter, from: &File, to: &File, size: u64) -> io::Result<()> {
+    meter.begin(size);
     let mut at = 0;
     while at < size {
         let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
             Ok(start) => start,
             // No more data.
-            Err(Errno::NXIO) => return Ok(()),
+            Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
         let end = rustix::fs::seek(from, SeekFrom::Hole(start))?.min(size);
-        copy_range(from, to, start, end)?;
+        copy_range(meter, from, to, start, end)?;
         at = end.max(start);
     }
-    Ok(())
+    meter.at(size)
 }
 
-fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
+fn copy_range(meter: &Meter, from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
     let mut at = start;
     while at < end {
+        meter.at(at)?;
         let (mut read, mut write) = (at, at);
         let step = usize::try_from((end - at).min(STEP)).unwrap_or(usize::MAX);
         match rustix::fs::copy_file_range(from, Some(&mut read), to, Some(&mut write), step) {
@@ -104,14 +133,16 @@ fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
             Ok(0) => return Ok(()),
             Ok(count) => at += count as u64,
             Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return copy_bytes(from, to, at, end),
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                return copy_bytes(meter, from, to, at, end);
+            }
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
 }
 
-fn copy_bytes(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
+fn copy_bytes(meter: &Meter, from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let mut buffer = vec![0; 1 << 20];
     let mut at = start;
@@ -122,6 +153,7 @@ fn copy_bytes(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
             Ok(count) => {
                 to.write_all_at(&buffer[..count], at)?;
                 at += count as u64;
+                meter.at(at)?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -140,6 +172,7 @@ mod tests {
         for by_bytes in [false, true] {
             let from = tempfile::tempfile().unwrap();
             let to = tempfile::tempfile().unwrap();
+            let meter = Meter::default();
             let size = 40 << 20;
             from.set_len(size).unwrap();
             from.write_all_at(b"begin", 0).unwrap();
@@ -147,10 +180,11 @@ mod tests {
             from.write_all_at(b"end", size - 3).unwrap();
             to.set_len(size).unwrap();
             if by_bytes {
-                copy_bytes(&from, &to, 20 << 20, size).unwrap();
-                copy_bytes(&from, &to, 0, 4096).unwrap();
+                copy_bytes(&meter, &from, &to, 20 << 20, size).unwrap();
+                copy_bytes(&meter, &from, &to, 0, 4096).unwrap();
             } else {
-                copy_data(&from, &to, size).unwrap();
+                copy_data(&meter, &from, &to, size).unwrap();
+                assert_eq!(meter.read(), Some((size, size)));
                 assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20);
             }
             for (at, text) in [(0, "begin"), ((20 << 20) + 3, "middle"), (size - 3, "end")] {

@@ -4,7 +4,7 @@
 //! disk. The first name stays until the change is sealed: it tells an image that an interrupted change has made
 //! from one that was there before.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -119,7 +119,7 @@ fn fill_qcow2(
     preallocation: Preallocation,
     base: Option<&Layer>,
 ) -> Result<()> {
-    let mut run = tool::qemu_img(gate, place, ByteSize::from_bytes(0));
+    let mut run = tool::qemu_img(gate, place.owner, ByteSize::from_bytes(0));
     let options = match preallocation {
         Preallocation::Sparse => "compat=1.1",
         Preallocation::Full => "compat=1.1,preallocation=falloc",
@@ -150,9 +150,26 @@ fn name_from(from: &RelativePath, to: &RelativePath) -> String {
     parts.join("/")
 }
 
-/// Makes a file, lets `fill` write it, and gives it its name. Where any of it fails, nothing is left.
+/// Makes an image, lets `fill` write it, and gives it its name. Where any of it fails, nothing is left.
 pub(super) fn build(place: &Place, format: ImageFormat, fill: impl FnOnce(&File) -> Result<()>) -> Result<Done> {
-    let saying = format!("cannot make the image {}", place.path);
+    let fill = |file: &File| {
+        fill(file)?;
+        place::remember_format(file, format);
+        Ok(())
+    };
+    whole(place, fill, |stat| {
+        let facts = Layer::open(place.beside(&place.path)?, Some(format), false)?.facts()?;
+        Ok(Outcome::ImageMade { facts, path: place.absolute(), device: stat.dev(), inode: stat.ino() })
+    })
+}
+
+/// Makes a file, lets `fill` write it, gives it its name, and has `told` say what it is.
+pub(super) fn whole(
+    place: &Place,
+    fill: impl FnOnce(&File) -> Result<()>,
+    told: impl FnOnce(&Metadata) -> Result<Outcome>,
+) -> Result<Done> {
+    let saying = format!("cannot make {}", place.path);
     let name = Aside::New.fresh(&place.leaf)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     let file = beneath::open(&place.folder, &name, flags, Mode::from_raw_mode(0o600))
@@ -162,7 +179,7 @@ pub(super) fn build(place: &Place, format: ImageFormat, fill: impl FnOnce(&File)
         .own(&file)
         .map_err(|error| place::refuse(error, &saying))
         .and_then(|()| fill(&file))
-        .and_then(|()| publish(place, format, &file, &name, &saying));
+        .and_then(|()| publish(place, &file, &name, &saying, told));
     if filled.is_err() {
         // The first failure is the one to tell.
         let _ = beneath::remove(&place.folder, &name);
@@ -170,8 +187,13 @@ pub(super) fn build(place: &Place, format: ImageFormat, fill: impl FnOnce(&File)
     filled
 }
 
-fn publish(place: &Place, format: ImageFormat, file: &File, name: &str, saying: &str) -> Result<Done> {
-    place::remember_format(file, format);
+fn publish(
+    place: &Place,
+    file: &File,
+    name: &str,
+    saying: &str,
+    told: impl FnOnce(&Metadata) -> Result<Outcome>,
+) -> Result<Done> {
     file.sync_all().map_err(|error| place::refuse(error, saying))?;
     let stat = file.metadata().map_err(|error| place::refuse(error, saying))?;
     // By the descriptor, not by `name`: who may write into the folder could have put another file there.
@@ -189,9 +211,7 @@ fn publish(place: &Place, format: ImageFormat, file: &File, name: &str, saying: 
     }
     let finish = || -> Result<Done> {
         place.sync()?;
-        let facts = Layer::open(place.beside(&place.path)?, Some(format), false)?.facts()?;
-        let outcome = Outcome::ImageMade { facts, path: place.absolute(), device: stat.dev(), inode: stat.ino() };
-        Ok(Done { outcome, descriptors: Vec::new() })
+        Ok(Done { outcome: told(&stat)?, descriptors: Vec::new() })
     };
     finish().inspect_err(|_| {
         let _ = beneath::remove(&place.folder, &place.leaf);
@@ -203,7 +223,9 @@ pub(super) fn undo(place: &Place, outcome: Option<&Outcome>) -> Result<()> {
     let saying = || format!("cannot remove the image {}", place.path);
     let building = Aside::New.all(place)?;
     let ours = |device: u64, inode: u64| match outcome {
-        Some(Outcome::ImageMade { device: d, inode: i, .. }) => (device, inode) == (*d, *i),
+        Some(Outcome::ImageMade { device: d, inode: i, .. } | Outcome::DiskFile { device: d, inode: i, .. }) => {
+            (device, inode) == (*d, *i)
+        }
         _ => building.iter().any(|(_, stat)| (stat.st_dev, stat.st_ino) == (device, inode)),
     };
     if let Some(stat) = beneath::look(&place.folder, &place.leaf).context(saying)?
@@ -221,7 +243,9 @@ pub(super) fn undo(place: &Place, outcome: Option<&Outcome>) -> Result<()> {
 
 /// Lets go of the first name; the image stands.
 pub(super) fn seal(place: &Place, outcome: Option<&Outcome>) -> Result<()> {
-    let Some(Outcome::ImageMade { device, inode, .. }) = outcome else { return Ok(()) };
+    let Some(Outcome::ImageMade { device, inode, .. } | Outcome::DiskFile { device, inode, .. }) = outcome else {
+        return Ok(());
+    };
     for (name, stat) in Aside::New.all(place)? {
         if (stat.st_dev, stat.st_ino) == (*device, *inode) {
             beneath::remove(&place.folder, &name).context(|| format!("cannot finish the image {}", place.path))?;

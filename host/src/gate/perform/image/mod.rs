@@ -7,6 +7,7 @@ mod aside;
 mod copy;
 mod create;
 mod delete;
+mod disk;
 mod foreign;
 mod identity;
 mod open;
@@ -51,9 +52,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         Operation::IdentityInspect { image } => identity::inspect(gate, Place::find(gate, image)?),
         Operation::IdentityReset { image, name } => identity::reset(gate, Place::find(gate, image)?, name),
         Operation::ForeignInspect { source } => foreign::inspect(source),
-        Operation::ImageFill { image, format, source } => {
-            foreign::fill(gate, Place::find(gate, image)?, *format, source)
-        }
+        Operation::ForeignDetect { path } => foreign::detect(path),
+        Operation::DiskCopy { from, to } => disk::copy(gate, from, to),
         other => Err(stray(other)),
     }
 }
@@ -73,6 +73,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             Some(place) => create::undo(&place, outcome),
             None => Ok(()),
         },
+        Operation::DiskCopy { to, .. } => disk::undo(to, outcome),
         Operation::ImageResize { image, .. } => match find(image)? {
             Some(place) => resize::undo(gate, place, operation, outcome),
             None => Ok(()),
@@ -104,6 +105,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             Some(place) => create::seal(&place, outcome),
             None => Ok(()),
         },
+        Operation::DiskCopy { to, .. } => disk::seal(to, outcome),
         Operation::ImageDelete { image } => match find(image)? {
             Some(place) => delete::seal(&place, outcome),
             None => Ok(()),
@@ -128,7 +130,9 @@ fn recorded_path(outcome: &Outcome) -> Option<&Path> {
         | Outcome::Directory
         | Outcome::Space { .. }
         | Outcome::Image { .. }
-        | Outcome::ImageFilled { .. }
+        | Outcome::Format { .. }
+        | Outcome::DiskCopied { .. }
+        | Outcome::DiskFile { .. }
         | Outcome::Snapshots { .. }
         | Outcome::Chain { .. }
         | Outcome::Links { .. }

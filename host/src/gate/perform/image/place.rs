@@ -47,6 +47,18 @@ impl Place {
         Place::below(self.base.clone(), root, path, self.owner)
     }
 
+    /// A file of the operator's, by its absolute path. The way to its folder is the operator's own.
+    pub(super) fn of_operator(path: &Path) -> Result<Place> {
+        let no_file = || Failure::usage(format!("{} names no file", path.display()));
+        let folder = path.parent().ok_or_else(no_file)?;
+        let leaf = path.file_name().and_then(|leaf| leaf.to_str()).ok_or_else(no_file)?;
+        let leaf: RelativePath = leaf.parse().map_err(|invalid| no_file().because(invalid))?;
+        let root =
+            directory::open(folder).map_err(|error| refuse(error, &format!("cannot open {}", folder.display())))?;
+        let me = rustix::process::geteuid();
+        Place::below(folder.to_owned(), root, &leaf, me.is_root().then_some(me.as_raw()))
+    }
+
     /// The place of something that was done: by the path in the record where there is one, since policy may have
     /// changed; none where its folder is gone, and the thing with it.
     pub(super) fn recorded(gate: &Gate, image: &ImageRef, record: Option<&Path>) -> Result<Option<Place>> {

@@ -56,7 +56,7 @@ fn set_size(gate: &Gate, layers: &[Layer], size: ByteSize, shrink: bool) -> Resu
     match top.format {
         ImageFormat::Raw => top.file.set_len(size.bytes()).map_err(|error| place::refuse(error, &saying))?,
         ImageFormat::Qcow2 => {
-            let mut run = tool::qemu_img(gate, &top.place, ByteSize::from_bytes(0));
+            let mut run = tool::qemu_img(gate, top.place.owner, ByteSize::from_bytes(0));
             run.argument("resize").argument("-q");
             if shrink {
                 run.argument("--shrink");

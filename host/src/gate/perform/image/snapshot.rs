@@ -103,7 +103,7 @@ fn table(layer: &Layer) -> Result<Vec<Snapshot>> {
 fn change(gate: &Gate, layers: &[Layer], option: &str, snapshot: &str, what: &str) -> Result<()> {
     let top = &layers[0];
     let saying = format!("cannot {what} {}", top.place.path);
-    let mut run = tool::qemu_img(gate, &top.place, ByteSize::from_bytes(0));
+    let mut run = tool::qemu_img(gate, top.place.owner, ByteSize::from_bytes(0));
     run.argument("snapshot").argument("-q").argument(option).argument(snapshot);
     let image = tool::hand(&mut run, layers, true)?;
     run.argument(image);

@@ -7,24 +7,56 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::open::Layer;
-use super::place::Place;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ImageFormat;
 use crate::sys::confined::Confined;
-use crate::types::ByteSize;
+use crate::types::{ByteSize, DiskFormat};
 
 /// What any run may take, a busy host included.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A copy on storage slower than this, in bytes a second, is given up.
 const SLOWEST: u64 = 8 << 20;
 
-/// A run of `qemu-img` that may have to write `bytes`.
-pub(super) fn qemu_img(gate: &Gate, place: &Place, bytes: ByteSize) -> Confined {
+/// A run of `qemu-img` that may have to write `bytes`, as this user.
+pub(super) fn qemu_img(gate: &Gate, user: Option<u32>, bytes: ByteSize) -> Confined {
     let deadline = DEADLINE + Duration::from_secs(bytes.bytes() / SLOWEST);
     let mut tool = Confined::new(&gate.policy().host.qemu_img, deadline);
-    tool.user(place.owner);
+    tool.user(user);
     tool
+}
+
+/// A conversion to `format` of a disk of so many bytes, which tells the gate's meter how far it is. What it reads and
+/// what it writes are the caller's to add, in this order.
+pub(super) fn convert(gate: &Gate, user: Option<u32>, format: DiskFormat, bytes: ByteSize) -> Confined {
+    let mut tool = qemu_img(gate, user, bytes);
+    let (name, options) = match format {
+        DiskFormat::Raw | DiskFormat::Qcow2 | DiskFormat::Vmdk | DiskFormat::Vdi => (format.as_str(), None),
+        DiskFormat::Vhdx => (format.as_str(), Some("subformat=dynamic")),
+        // Else the size is rounded to what cylinders, heads and sectors can tell.
+        DiskFormat::Vhd => ("vpc", Some("subformat=dynamic,force_size=on")),
+    };
+    tool.argument("convert").argument("-p").argument("-O").argument(name);
+    if let Some(options) = options {
+        tool.argument("-o").argument(options);
+    }
+    let meter = gate.meter().clone();
+    meter.begin(bytes.bytes());
+    tool.hearing(move |said| {
+        if let Some(parts) = share(said) {
+            meter.share(parts);
+        }
+    });
+    tool
+}
+
+/// The last of `    (12.34/100%)\r`, in hundredths of a percent.
+fn share(said: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(said);
+    let (before, _) = text.rsplit_once("/100%)")?;
+    let (_, number) = before.rsplit_once('(')?;
+    let (whole, hundredths) = number.split_once('.')?;
+    Some(whole.parse::<u64>().ok()? * 100 + hundredths.parse::<u64>().ok()?)
 }
 
 /// Hands a chain over, and gives the word by which the tool opens it. The top is written to where `write` says so.
@@ -64,6 +96,7 @@ pub(super) fn run(gate: &Gate, tool: Confined, doing: &str) -> Result<()> {
     let words: String = finished.words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let failure = |kind| Failure::new(kind, doing).because(io::Error::other(words.clone()));
     match finished.status {
+        None if finished.broken_off => Err(Failure::other(doing).because(io::Error::other("it was broken off"))),
         Some(status) if status.success() => Ok(()),
         None => Err(Failure::new(Kind::TimedOut, doing)
             .because(io::Error::other(format!("{} took too long and was ended", program.display())))),
@@ -73,5 +106,19 @@ pub(super) fn run(gate: &Gate, tool: Confined, doing: &str) -> Result<()> {
         Some(status) if words.is_empty() => Err(Failure::new(Kind::Other, doing)
             .because(io::Error::other(format!("{} ended with {status}", program.display())))),
         Some(_) => Err(failure(Kind::Other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_share_that_the_tool_told_counts() {
+        assert_eq!(share(b"    (0.00/100%)\r    (12.34/100%)\r"), Some(1234));
+        assert_eq!(share(b"    (100.00/100%)\r\n"), Some(10_000));
+        for nothing in [&b""[..], b"34/100%)", b"(x/100%)", b"    (50.00/10"] {
+            assert_eq!(share(nothing), None);
+        }
     }
 }

@@ -4,33 +4,39 @@
 //! ```text
 //!   raw    ─▸ raw      its bytes, holes kept, blocks shared where the file system can
 //!   qcow2  ─▸ qcow2    its bytes, once the header says that it stands alone
-//!   vmdk   ─▸ either   its bytes into a file without a name, checked there, then `qemu-img convert`
+//!   any    ─▸ other    its bytes into a file without a name, checked there, then `qemu-img convert`
 //! ```
-//! A VMDK is staged for three reasons: `qemu-img` runs as the plugin's user, who may not read the source; what was
-//! checked is what is converted, whoever may write to the source; and a file without a name needs no cleaning up.
+//! What is converted is staged for three reasons: `qemu-img` runs as the plugin's user, who may not read the source; what
+//! was checked is what is converted, whoever may write to the source; and a file without a name needs no cleaning up.
 
+mod detect;
+mod part;
 mod stream;
+mod vdi;
+mod vhd;
+mod vhdx;
 mod vmdk;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::aside::Aside;
-use super::open::Layer;
 use super::place::{self, Place};
 use super::qcow2;
-use super::{Done, Outcome, copy, tool};
+use super::{Done, Outcome, copy, disk, tool};
 use crate::error::{Context, Failure, Kind, Result};
-use crate::gate::Gate;
 use crate::gate::operation::{ForeignImage, ImageFacts, ImageFormat};
 use crate::gate::perform::directory;
+use crate::gate::{Gate, Meter};
 use crate::sys::beneath;
 use crate::types::{ByteSize, Checksum, DiskFormat, Sum};
+use part::Part;
 
 /// The largest disk that is copied: what VMware and XFS hold too. A header's own word for it can be anything.
 const SIZE_MAX: ByteSize = ByteSize::from_mib(64 << 20);
@@ -88,14 +94,30 @@ fn open(image: &ForeignImage) -> Result<Source> {
     Ok(Source { file, offset, length, allocated, sparse: alone })
 }
 
-/// What the disk would be as a volume.
+impl Source {
+    fn part(&self) -> Part<'_> {
+        Part { file: &self.file, offset: self.offset, length: self.length }
+    }
+}
+
+/// What a file is, where its name and its content agree.
+pub(super) fn detect(path: &Path) -> Result<Done> {
+    let image = ForeignImage { path: path.to_owned(), format: DiskFormat::Raw, part: None, checksum: None };
+    let source = open(&image)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let cannot_tell = || format!("cannot tell what {} is", path.display());
+    let content = detect::looks_like(&source.part()).map_err(|unfit| Failure::other(cannot_tell()).because(unfit))?;
+    let format = detect::agreed(&name, content).map_err(|failure| failure.while_doing(cannot_tell()))?;
+    Ok(Done { outcome: Outcome::Format { format }, descriptors: Vec::new() })
+}
+
+/// What the disk would be as a volume, where nobody wants it otherwise.
 fn facts(image: &ForeignImage, source: &Source) -> Result<ImageFacts> {
-    let (format, bytes) = match image.format {
-        DiskFormat::Raw => (ImageFormat::Raw, source.length),
-        DiskFormat::Qcow2 => (ImageFormat::Qcow2, standing_alone(image, source)?),
-        DiskFormat::Vmdk => {
-            let bytes = vmdk::capacity(&source.file, source.offset, source.length);
-            (ImageFormat::Qcow2, bytes.map_err(|why| refused(image, why.to_string()))?)
+    let bytes = capacity(image, source)?;
+    let format = match image.format {
+        DiskFormat::Raw => ImageFormat::Raw,
+        DiskFormat::Qcow2 | DiskFormat::Vmdk | DiskFormat::Vhdx | DiskFormat::Vdi | DiskFormat::Vhd => {
+            ImageFormat::Qcow2
         }
     };
     let virtual_size = ByteSize::from_bytes(bytes);
@@ -106,6 +128,20 @@ fn facts(image: &ForeignImage, source: &Source) -> Result<ImageFacts> {
         ));
     }
     Ok(ImageFacts { format, virtual_size, allocated: ByteSize::from_bytes(source.allocated), backing: None })
+}
+
+/// The size of the disk as guests see it. One that needs another file, as far as its header says so, is refused.
+fn capacity(image: &ForeignImage, source: &Source) -> Result<u64> {
+    let part = source.part();
+    let bytes = match image.format {
+        DiskFormat::Raw => Ok(source.length),
+        DiskFormat::Qcow2 => return standing_alone(image, source),
+        DiskFormat::Vmdk => vmdk::capacity(&part),
+        DiskFormat::Vhdx => vhdx::capacity(&part),
+        DiskFormat::Vdi => vdi::capacity(&part),
+        DiskFormat::Vhd => vhd::capacity(&part),
+    };
+    bytes.map_err(|unfit| refused(image, unfit.to_string()))
 }
 
 /// The size of a qcow2 image that needs no other file.
@@ -125,32 +161,29 @@ fn standing_alone(image: &ForeignImage, source: &Source) -> Result<u64> {
     Ok(header.virtual_size)
 }
 
-/// Copies the disk into the image at `place`, which was made for it and is of the format that [`inspect`] said.
+/// Copies the disk into the image at `place`, which was made for it in this format and of the size that [`inspect`] said.
 pub(super) fn fill(gate: &Gate, place: Place, format: ImageFormat, image: &ForeignImage) -> Result<Done> {
     let doing = format!("cannot copy the disk {} to {}", image.path.display(), place.path);
     let source = open(image)?;
-    let before = facts(image, &source)?;
-    if before.format != format {
-        return Err(refused(image, format!("it would become {}, not {}", before.format.as_str(), format.as_str())));
-    }
+    let size = facts(image, &source)?.virtual_size;
     let target = place.open(true)?;
-    let filled = match image.format {
-        DiskFormat::Raw => write(image, &source, &target, false),
-        DiskFormat::Qcow2 => write(image, &source, &target, true),
-        DiskFormat::Vmdk => convert(gate, &place, image, &source, &target, format, before.virtual_size),
+    let filled = match (image.format, format) {
+        (DiskFormat::Raw, ImageFormat::Raw) => write(gate.meter(), image, &source, &target, false),
+        (DiskFormat::Qcow2, ImageFormat::Qcow2) => write(gate.meter(), image, &source, &target, true),
+        (_, format) => convert(gate, &place, image, &source, &target, format, size),
     };
     filled.map_err(|failure| failure.while_doing(&doing))?;
     place::remember_format(&target, format);
     target.sync_all().map_err(|error| place::refuse(error, &doing))?;
-    let after = Layer::open(place, Some(format), false)?.facts()?;
-    if after.virtual_size < before.virtual_size
-        || (format == ImageFormat::Qcow2 && after.virtual_size != before.virtual_size)
-    {
-        let sizes =
-            format!("it has {} bytes, and {} were expected", after.virtual_size.bytes(), before.virtual_size.bytes());
-        return Err(Failure::other(doing).because(io::Error::other(sizes)));
+    disk::copied(place, format, size, &doing)
+}
+
+/// What is left to do with a file that `qemu-img` has made in this format, and that is to be called `name`.
+pub(super) fn finish(file: &File, format: DiskFormat, name: &str) -> io::Result<()> {
+    match format {
+        DiskFormat::Vmdk => vmdk::name_extent(file, file.metadata()?.len(), name),
+        DiskFormat::Raw | DiskFormat::Qcow2 | DiskFormat::Vhdx | DiskFormat::Vdi | DiskFormat::Vhd => Ok(()),
     }
-    Ok(Done { outcome: Outcome::ImageFilled { facts: after }, descriptors: Vec::new() })
 }
 
 fn must_have_room(target: &File, source: &Source) -> Result<()> {
@@ -164,7 +197,7 @@ fn must_have_room(target: &File, source: &Source) -> Result<()> {
 }
 
 /// The bytes as they are. `whole`: the file's length is part of what it holds, as a qcow2 image's is.
-fn write(image: &ForeignImage, source: &Source, target: &File, whole: bool) -> Result<()> {
+fn write(meter: &Meter, image: &ForeignImage, source: &Source, target: &File, whole: bool) -> Result<()> {
     let failed = |error| place::refuse(error, "the bytes cannot be copied");
     if whole {
         target.set_len(0).and_then(|()| target.set_len(source.length)).map_err(failed)?;
@@ -178,12 +211,12 @@ fn write(image: &ForeignImage, source: &Source, target: &File, whole: bool) -> R
                 return target.set_len(length).map_err(failed);
             }
             must_have_room(target, source)?;
-            copy::copy_data(&source.file, target, source.length).map_err(failed)
+            copy::copy_data(meter, &source.file, target, source.length).map_err(failed)
         }
         checksum => {
             must_have_room(target, source)?;
             let sum = checksum.as_ref().map(Checksum::begin);
-            let sum = stream::copy(&source.file, source.offset, source.length, target, sum).map_err(failed)?;
+            let sum = stream::copy(meter, &source.part(), target, sum).map_err(failed)?;
             verify(image, sum)
         }
     }
@@ -207,27 +240,42 @@ fn convert(
     format: ImageFormat,
     size: ByteSize,
 ) -> Result<()> {
-    let staged = nameless(place)?;
-    write(image, source, &staged, true)?;
+    let staged = staged(gate, place, image, source)?;
     // What was looked at may have changed since; what is staged cannot.
-    let why = |unfit: vmdk::Unfit| refused(image, unfit.to_string());
-    if vmdk::capacity(&staged, 0, source.length).map_err(why)? != size.bytes() {
+    if capacity(image, &staged)? != size.bytes() {
         return Err(refused(image, "it changed while it was copied"));
     }
-    vmdk::stands_alone(&staged, source.length).map_err(why)?;
-    let mut run = tool::qemu_img(gate, place, size);
-    run.argument("convert").argument("-q").argument("-O").argument(format.as_str());
-    let from = run.hand(&staged).context(|| "cannot copy a descriptor".into())?;
-    let from = json!({
-        "driver": "vmdk",
-        "read-only": true,
-        // No other file is looked for, whatever the disk says.
-        "backing": null,
-        "file": { "driver": "file", "filename": from, "read-only": true },
-    });
+    if image.format == DiskFormat::Vmdk {
+        vmdk::stands_alone(&staged.part()).map_err(|unfit| refused(image, unfit.to_string()))?;
+    }
+    let mut run = tool::convert(gate, place.owner, format.into(), size);
+    let from = run.hand(&staged.file).context(|| "cannot copy a descriptor".into())?;
     let to = run.hand(target).context(|| "cannot copy a descriptor".into())?;
-    run.argument(format!("json:{from}")).argument(to);
+    run.argument(format!("json:{}", node(image.format, &from))).argument(to);
     tool::run(gate, run, "its format cannot be converted")
+}
+
+/// A disk that stands alone, as QEMU opens it: no other file is looked for, whatever the disk says.
+fn node(format: DiskFormat, file: &str) -> Value {
+    let file = json!({ "driver": "file", "filename": file, "read-only": true });
+    let alone = |driver: &str| json!({ "driver": driver, "read-only": true, "backing": null, "file": file });
+    match format {
+        DiskFormat::Qcow2 | DiskFormat::Vmdk => alone(format.as_str()),
+        DiskFormat::Raw | DiskFormat::Vhdx | DiskFormat::Vdi => {
+            json!({ "driver": format.as_str(), "read-only": true, "file": file })
+        }
+        // The size in the footer, not that of cylinders, heads and sectors.
+        DiskFormat::Vhd => {
+            json!({ "driver": "vpc", "read-only": true, "force_size_calc": "current_size", "file": file })
+        }
+    }
+}
+
+/// The disk's bytes in a file of the plugin's that has no name.
+fn staged(gate: &Gate, place: &Place, image: &ForeignImage, source: &Source) -> Result<Source> {
+    let file = nameless(place)?;
+    write(gate.meter(), image, source, &file, true)?;
+    Ok(Source { file, offset: 0, length: source.length, allocated: source.allocated, sparse: true })
 }
 
 /// A file of the plugin's beside the image, whose name is gone before anything is in it.

@@ -2,11 +2,14 @@
 //! list of other files, or the difference to one; both are refused before QEMU sees it, which would open them.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::part::{Part, Unfit, u64_at};
+
 /// `KDMV`, little-endian "VMDK": the header of a sparse extent, hosted and streamOptimized alike.
-const MAGIC: [u8; 4] = *b"KDMV";
+pub(super) const MAGIC: &[u8] = b"KDMV";
+/// A descriptor that is a file of its own.
+pub(super) const DESCRIPTOR: &[u8] = b"# D";
 /// Bytes of the header that are looked at.
 const HEADER: usize = 72;
 const SECTOR: u64 = 512;
@@ -15,71 +18,83 @@ const DESCRIPTOR_MAX: u64 = 64 << 10;
 /// "No parent": a content id of a disk that stands alone.
 const NO_PARENT: &str = "ffffffff";
 
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
-    #[error("it cannot be read")]
-    Read(#[from] io::Error),
-    #[error("it is a list of other files (a descriptor); export the guest as OVF or OVA, which packs its disks")]
-    Descriptor,
-    #[error("it does not start with a VMDK header")]
-    NoMagic,
-    #[error("it is cut off")]
-    CutOff,
-    #[error("its header is not well-formed")]
-    Malformed,
-    #[error("it is the difference to another disk: delete the guest's snapshots, and export it again")]
-    Difference,
-}
-
-fn read(file: &File, offset: u64, length: u64, at: u64, count: usize) -> Result<Vec<u8>, Unfit> {
-    if at.checked_add(count as u64).is_none_or(|end| end > length) {
-        return Err(Unfit::CutOff);
-    }
-    let mut bytes = vec![0; count];
-    file.read_exact_at(&mut bytes, offset + at).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => Unfit::CutOff,
-        _ => Unfit::Read(error),
-    })?;
-    Ok(bytes)
-}
-
-fn number(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_le_bytes)
-}
-
-fn header(file: &File, offset: u64, length: u64) -> Result<Vec<u8>, Unfit> {
-    let start = read(file, offset, length, 0, 4.min(usize::try_from(length).unwrap_or(4)))?;
-    if start.starts_with(b"# D") {
+fn header(disk: &Part<'_>) -> Result<Vec<u8>, Unfit> {
+    let start = disk.start(MAGIC.len())?;
+    if start.starts_with(DESCRIPTOR) {
         return Err(Unfit::Descriptor);
     }
     if start != MAGIC {
-        return Err(Unfit::NoMagic);
+        return Err(Unfit::NoMagic("VMDK"));
     }
-    read(file, offset, length, 0, HEADER)
+    disk.read(0, HEADER)
 }
 
 /// The disk's size in bytes, which is never zero: an extent of no size is a descriptor by another name.
-pub(super) fn capacity(file: &File, offset: u64, length: u64) -> Result<u64, Unfit> {
-    let header = header(file, offset, length)?;
-    match number(&header, 12).checked_mul(SECTOR) {
+pub(super) fn capacity(disk: &Part<'_>) -> Result<u64, Unfit> {
+    match u64_at(&header(disk)?, 12).checked_mul(SECTOR) {
         Some(0) => Err(Unfit::Descriptor),
         Some(bytes) if bytes <= i64::MAX as u64 => Ok(bytes),
         Some(_) | None => Err(Unfit::Malformed),
     }
 }
 
-/// Whether the descriptor inside names no parent.
-pub(super) fn stands_alone(file: &File, length: u64) -> Result<(), Unfit> {
-    let header = header(file, 0, length)?;
-    let at = number(&header, 28).checked_mul(SECTOR).ok_or(Unfit::Malformed)?;
-    let count = number(&header, 36).checked_mul(SECTOR).ok_or(Unfit::Malformed)?.min(DESCRIPTOR_MAX);
+/// The descriptor inside: where it lies, and its bytes with the zeroes behind it.
+fn descriptor(disk: &Part<'_>) -> Result<(u64, Vec<u8>), Unfit> {
+    let header = header(disk)?;
+    let at = u64_at(&header, 28).checked_mul(SECTOR).ok_or(Unfit::Malformed)?;
+    let count = u64_at(&header, 36).checked_mul(SECTOR).ok_or(Unfit::Malformed)?.min(DESCRIPTOR_MAX);
     let count = usize::try_from(count).map_err(|_| Unfit::Malformed)?;
-    let text = read(file, 0, length, at, count)?;
+    Ok((at, disk.read(at, count)?))
+}
+
+/// Whether the descriptor inside names no parent.
+pub(super) fn stands_alone(disk: &Part<'_>) -> Result<(), Unfit> {
+    let (_, text) = descriptor(disk)?;
     let text = String::from_utf8_lossy(&text);
     let parent = text.lines().find_map(|line| line.trim().strip_prefix("parentCID="));
     match parent {
         Some(id) if id.trim_end_matches(['\0', '\r']).trim() == NO_PARENT => Ok(()),
         None => Ok(()),
         Some(_) => Err(Unfit::Difference),
+    }
+}
+
+/// Has the descriptor of a disk that `qemu-img` has just made name its one extent `name`: it was told a descriptor's
+/// number for a name, and other programs compare the two.
+pub(in crate::gate::perform::image) fn name_extent(file: &File, length: u64, name: &str) -> std::io::Result<()> {
+    let bad = |unfit: Unfit| std::io::Error::other(unfit);
+    let (at, bytes) = descriptor(&Part { file, offset: 0, length }).map_err(bad)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_end_matches('\0');
+    let renamed: String = text.split_inclusive('\n').map(|line| extent_named(line, name)).collect();
+    if renamed.len() >= bytes.len() || renamed == text {
+        return Ok(());
+    }
+    let mut whole = renamed.into_bytes();
+    whole.resize(bytes.len(), 0);
+    file.write_all_at(&whole, at)
+}
+
+/// `RW 16384 SPARSE "10"` with another name; any other line as it is.
+fn extent_named(line: &str, name: &str) -> String {
+    let quoted = line.strip_prefix("RW ").and_then(|rest| rest.trim_end().strip_suffix('"'));
+    match quoted.and_then(|rest| rest.rsplit_once('"')) {
+        // A quote in a name would end it.
+        Some((before, _)) if !name.contains('"') => format!("RW {before}\"{name}\"\n"),
+        Some(_) | None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extent_gets_the_files_name_and_nothing_else_changes() {
+        assert_eq!(extent_named("RW 16384 SPARSE \"10\"\n", "web 1.vmdk"), "RW 16384 SPARSE \"web 1.vmdk\"\n");
+        for kept in ["createType=\"monolithicSparse\"\n", "# RW\n", "RW 3 SPARSE\n", "\n"] {
+            assert_eq!(extent_named(kept, "x"), kept);
+        }
+        assert_eq!(extent_named("RW 1 SPARSE \"10\"\n", "a\"b"), "RW 1 SPARSE \"10\"\n");
     }
 }

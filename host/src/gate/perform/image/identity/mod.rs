@@ -88,14 +88,14 @@ pub(super) fn reset(gate: &Gate, place: Place, name: &DomainName) -> Result<Done
         ImageFormat::Qcow2 => {
             let flat = flat(&layer.place).context(saying)?;
             let size = layer.facts()?.virtual_size;
-            let mut lay = tool::qemu_img(gate, &layer.place, size);
+            let mut lay = tool::qemu_img(gate, layer.place.owner, size);
             lay.argument("convert").argument("-q").argument("-O").argument("raw");
             let from = tool::hand(&mut lay, &layers, false)?;
             let to = lay.hand(&flat).context(saying)?;
             lay.argument(from).argument(to);
             tool::run(gate, lay, &saying())?;
             edit(&layer.place, layer, &flat, name)?;
-            let mut back = tool::qemu_img(gate, &layer.place, size);
+            let mut back = tool::qemu_img(gate, layer.place.owner, size);
             back.argument("convert").argument("-q").argument("-n").argument("-f").argument("raw");
             let from = back.hand(&flat).context(saying)?;
             layer.place.hand_over(&layer.file, true)?;
@@ -252,7 +252,7 @@ fn read(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
 fn slice(gate: &Gate, layers: &[Layer], at: u64, length: usize) -> io::Result<Vec<u8>> {
     let failed = |failure: Failure| io::Error::other(failure.to_string());
     let mut out = memory(b"")?;
-    let mut run = tool::qemu_img(gate, &layers[0].place, ByteSize::from_bytes(length as u64));
+    let mut run = tool::qemu_img(gate, layers[0].place.owner, ByteSize::from_bytes(length as u64));
     run.argument("convert").argument("-q").argument("-U").argument("-O").argument("raw");
     let whole = tool::hand(&mut run, layers, false).map_err(failed)?;
     let whole = whole.strip_prefix("json:").unwrap_or(&whole);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Kind;
-use crate::gate::operation::{FilePart, ForeignImage};
+use crate::gate::operation::{DiskSource, DiskTarget, FilePart, ForeignImage};
 use crate::types::DiskFormat;
 
 /// A file of another host: not in a granted directory, and not readable for the plugin's user.
@@ -17,7 +17,8 @@ fn made(host: &Host, name: &str, format: DiskFormat, options: &[&str]) -> Foreig
     std::fs::File::options().write(true).open(&raw).unwrap().set_len(8 * MIB).unwrap();
     write(&raw, ImageFormat::Raw, 0x5a);
     let raw = raw.to_str().unwrap().to_owned();
-    let words = [&["convert", "-f", "raw", "-O", format.as_str()], options, &[&raw]].concat();
+    let name = if format == DiskFormat::Vhd { "vpc" } else { format.as_str() };
+    let words = [&["convert", "-f", "raw", "-O", name], options, &[&raw]].concat();
     qemu("qemu-img", &words, &image.path);
     std::fs::set_permissions(&image.path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     image
@@ -30,12 +31,15 @@ fn inspect(host: &mut Host, source: &ForeignImage) -> Result<ImageFacts, Failure
     }
 }
 
+fn copy(source: &ForeignImage, name: &str, format: ImageFormat) -> Operation {
+    Operation::DiskCopy { from: DiskSource::File(source.clone()), to: DiskTarget::Image { image: image(name), format } }
+}
+
 fn fill(host: &mut Host, name: &str, source: &ForeignImage) -> Result<ImageFacts, Failure> {
     let facts = inspect(host, source)?;
     host.perform(create(name, facts.format, facts.virtual_size.bytes())).unwrap();
-    let operation = Operation::ImageFill { image: image(name), format: facts.format, source: source.clone() };
-    match host.perform_as(&Actor::Operator, operation)?.0 {
-        Outcome::ImageFilled { facts } => Ok(facts),
+    match host.perform_as(&Actor::Operator, copy(source, name, facts.format))?.0 {
+        Outcome::DiskCopied { size, allocated } => Ok(ImageFacts { virtual_size: size, allocated, ..facts }),
         other => panic!("{other:?}"),
     }
 }
@@ -49,6 +53,10 @@ fn a_disk_of_every_format_becomes_a_volume() {
         (DiskFormat::Qcow2, &[][..], ImageFormat::Qcow2),
         (DiskFormat::Vmdk, &[][..], ImageFormat::Qcow2),
         (DiskFormat::Vmdk, &stream[..], ImageFormat::Qcow2),
+        (DiskFormat::Vhdx, &[][..], ImageFormat::Qcow2),
+        (DiskFormat::Vdi, &[][..], ImageFormat::Qcow2),
+        (DiskFormat::Vhd, &["-o", "force_size=on"][..], ImageFormat::Qcow2),
+        (DiskFormat::Vhd, &["-o", "force_size=on,subformat=fixed"][..], ImageFormat::Qcow2),
     ]
     .into_iter()
     .enumerate()
@@ -63,7 +71,7 @@ fn a_disk_of_every_format_becomes_a_volume() {
         reads(&host.path(&name), becomes, 0x5a);
         assert!(source.path.exists(), "the source was taken");
     }
-    assert_eq!(host.names().len(), 4, "something was left: {:?}", host.names());
+    assert_eq!(host.names().len(), 8, "something was left: {:?}", host.names());
 }
 
 #[test]
@@ -87,6 +95,23 @@ fn a_disk_is_found_in_an_archive_and_summed_on_the_way() {
     assert_eq!(host.names(), ["a"]);
     source.part = Some(FilePart { offset: 1536, length: bytes.len() as u64 + 701 });
     assert!(inspect(&mut host, &source).unwrap_err().to_string().contains("cut off"));
+}
+
+fn at_of_vdi(_: &[u8]) -> usize {
+    76
+}
+
+fn at_of_vhd(disk: &[u8]) -> usize {
+    disk.len() - 512 + 60
+}
+
+/// The flags behind the size of a block, which the metadata table says the place of.
+fn at_of_vhdx(disk: &[u8]) -> usize {
+    let table = disk.windows(8).position(|window| window == b"metadata").unwrap();
+    let id = [0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b];
+    let entry = table + disk[table..].windows(16).position(|window| window == id).unwrap();
+    let offset = u32::from_le_bytes(disk[entry + 16..entry + 20].try_into().unwrap());
+    table + offset as usize + 4
 }
 
 #[test]
@@ -121,6 +146,28 @@ fn a_disk_that_needs_another_file_is_refused_before_a_tool_sees_it() {
     std::fs::write(&child.path, &bytes).unwrap();
     assert!(fill(&mut host, "a", &child).unwrap_err().to_string().contains("difference to another disk"));
     host.undo();
+    for (format, at, bytes) in [
+        // The type of a VDI, that of a VHD in its footer, the parameters and the log of a VHDX.
+        (DiskFormat::Vdi, at_of_vdi as fn(&[u8]) -> usize, 4_u32.to_le_bytes()),
+        (DiskFormat::Vhd, at_of_vhd, 4_u32.to_be_bytes()),
+        (DiskFormat::Vhdx, at_of_vhdx, 2_u32.to_le_bytes()),
+    ] {
+        let child =
+            made(&host, "child", format, if format == DiskFormat::Vhd { &["-o", "force_size=on"] } else { &[] });
+        let mut disk = std::fs::read(&child.path).unwrap();
+        let at = at(&disk);
+        disk[at..at + bytes.len()].copy_from_slice(&bytes);
+        std::fs::write(&child.path, &disk).unwrap();
+        let failure = inspect(&mut host, &child).unwrap_err();
+        assert!(failure.to_string().contains("difference to another disk"), "{format:?}: {failure}");
+    }
+    let open = made(&host, "open", DiskFormat::Vhdx, &[]);
+    let mut disk = std::fs::read(&open.path).unwrap();
+    for header in [64 << 10, 128 << 10] {
+        disk[header + 48] = 1;
+    }
+    std::fs::write(&open.path, &disk).unwrap();
+    assert!(inspect(&mut host, &open).unwrap_err().to_string().contains("not closed cleanly"));
     // A qcow2 image on another.
     let backed = foreign(&host, "backed", DiskFormat::Qcow2);
     let words = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", secret.to_str().unwrap()];
@@ -167,8 +214,8 @@ fn no_plugin_reads_a_file_of_the_hosts() {
     let mut host = Host::ready();
     let source = made(&host, "old", DiskFormat::Raw, &[]);
     host.perform(create("a", ImageFormat::Raw, MIB)).unwrap();
-    let fill = Operation::ImageFill { image: image("a"), format: ImageFormat::Raw, source: source.clone() };
-    for operation in [fill, Operation::ForeignInspect { source }] {
+    let detect = Operation::ForeignDetect { path: source.path.clone() };
+    for operation in [copy(&source, "a", ImageFormat::Raw), detect, Operation::ForeignInspect { source }] {
         assert_eq!(host.perform(operation).unwrap_err().kind, Kind::Denied);
     }
 }
@@ -178,7 +225,7 @@ fn a_fill_that_was_cut_off_goes_with_its_image() {
     let mut host = Host::ready();
     let source = made(&host, "old", DiskFormat::Vmdk, &[]);
     host.perform(create("a", ImageFormat::Qcow2, 8 * MIB)).unwrap();
-    host.die_after(&Operation::ImageFill { image: image("a"), format: ImageFormat::Qcow2, source }).unwrap();
+    host.die_after(&copy(&source, "a", ImageFormat::Qcow2)).unwrap();
     assert_eq!(host.names().iter().filter(|name| !name.starts_with(".fief-")).count(), 1);
     host.undo();
     assert!(host.names().is_empty(), "{:?}", host.names());
@@ -193,11 +240,14 @@ fn garbage_is_refused_in_every_format() {
         [b"KDMV".to_vec(), vec![0xff; 600]].concat(),
         b"QFI\xfb".to_vec(),
         vec![0xff; 70_000],
+        [b"vhdxfile".to_vec(), vec![0xff; 400_000]].concat(),
+        [vec![0xff; 1000], b"conectix".to_vec(), vec![0xff; 504]].concat(),
+        [vec![0; 64], vec![0x7f, 0x10, 0xda, 0xbe, 1, 0, 1, 0], vec![0; 4], vec![1, 0, 0, 0], vec![0xff; 400]].concat(),
     ]
     .into_iter()
     .enumerate()
     {
-        for format in [DiskFormat::Qcow2, DiskFormat::Vmdk] {
+        for format in DiskFormat::ALL.into_iter().filter(|format| *format != DiskFormat::Raw) {
             let source = foreign(&host, &format!("garbage{number}"), format);
             std::fs::write(&source.path, &bytes).unwrap();
             assert_eq!(inspect(&mut host, &source).unwrap_err().kind, Kind::Usage, "{number} as {format:?}");

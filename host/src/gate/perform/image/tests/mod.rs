@@ -3,6 +3,7 @@
 
 mod chain;
 mod crash;
+mod disk;
 mod foreign;
 mod identity;
 mod life;
