@@ -26,9 +26,13 @@ impl Fief {
              directories = [{{ name = \"images\", path = \"{}\", access = \"read-write\" }}, \
              {{ name = \"memory\", path = \"{}\", access = \"read-write\" }}]\n\n\
              [plugins.network-host-only]\ninterfaces = [\"bridges\"]\nbridges = [\"fief-*\"]\n\n\
-             [pools]\nfile = \"storage-file\"\n\n[networks]\nhost-only = \"network-host-only\"\n",
+             [plugins.storage-nfs]\nconnections = [{{ name = \"server\", to = \"{{server}}:{{port}}\", {near} }}, \
+             {{ name = \"mount\", to = \"{{server}}:{{mount-port}}\", {near} }}]\n\n\
+             [plugins.storage-iscsi]\nconnections = [{{ name = \"portal\", to = \"{{portal}}:{{port}}\", {near} }}]\n\n\
+             [pools]\nfile = \"storage-file\"\nnfs = \"storage-nfs\"\niscsi = \"storage-iscsi\"\n\n[networks]\nhost-only = \"network-host-only\"\n",
             images.display(),
-            memory.display()
+            memory.display(),
+            near = "allow = [\"loopback\"]",
         );
         fs::write(root.join("policy.toml"), policy)?;
         let fief = Fief { root };
@@ -106,6 +110,15 @@ impl Fief {
         let mut command = command(&place::fief("release").to_string_lossy(), words);
         command.env("FIEF_ROOT", &self.root);
         command
+    }
+
+    /// A pool named after its kind.
+    pub(super) fn pool(&self, kind: &str, settings: &[&str]) -> Result<()> {
+        let mut create = self.command(&["pool", "create", kind, "--kind", kind]);
+        for setting in settings {
+            create.args(["--set", setting]);
+        }
+        quietly(&mut create)
     }
 
     /// The words of the running guest's hypervisor.

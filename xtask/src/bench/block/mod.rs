@@ -39,7 +39,9 @@ pub(super) fn measure(fief: &Fief, root: &Path) -> Result<(Vec<Row>, Vec<super::
     let folder = root.join("memory");
     servers::memory(&folder)?;
     servers::address()?;
-    let rows = files(fief, &folder, root)?;
+    let mut rows = files(fief, &folder, root)?;
+    rows.extend(nfs(fief, &folder, root)?);
+    rows.extend(iscsi(fief, &folder, root)?);
     let figures = served::killed_and_weighed(fief, &folder)?;
     Ok((rows, figures))
 }
@@ -123,4 +125,43 @@ fn files(fief: &Fief, memory: &Path, root: &Path) -> Result<Vec<Row>> {
     drop(served);
     std::fs::remove_file(memory.join("nbdkit.img"))?;
     Ok(rows)
+}
+
+/// An image on nfs-ganesha, beside QEMU's NFS driver on another image of the same export.
+fn nfs(fief: &Fief, memory: &Path, root: &Path) -> Result<Vec<Row>> {
+    let export = memory.join("export");
+    std::fs::create_dir(&export)?;
+    let _servers = servers::ganesha(&export, root)?;
+    fief.pool("nfs", &["server=127.0.0.1", &format!("share={}", export.display()), "transport=served"])?;
+    fief.quietly(&["volume", "create", "nfs/ours", "--size", &SIZE.to_string(), "--format", "raw"])?;
+    filled(&export.join("ours"))?;
+    filled(&export.join("theirs"))?;
+    let peer = format!("nfs://127.0.0.1{}/theirs", export.display());
+    let rows = beside_qemu(fief, "nfs/ours", ("NFS", "QEMU's libnfs driver"), peer, root)?;
+    std::fs::remove_dir_all(&export)?;
+    Ok(rows)
+}
+
+/// A logical unit of a tuned tgtd, beside QEMU's iSCSI driver on another: fief's is reserved, and would refuse it.
+fn iscsi(fief: &Fief, memory: &Path, root: &Path) -> Result<Vec<Row>> {
+    let (ours, theirs) = (memory.join("unit1.img"), memory.join("unit2.img"));
+    filled(&ours)?;
+    filled(&theirs)?;
+    let _server = servers::tgt([&ours, &theirs], root)?;
+    let peer = format!("iscsi://127.0.0.1:{}/{}/2", servers::ISCSI_PORT, servers::TARGET);
+    fief.pool("iscsi", &["portal=127.0.0.1", &format!("target={}", servers::TARGET), "transport=served"])?;
+    beside_qemu(fief, "iscsi/lun1", ("iSCSI", "QEMU's libiscsi driver"), peer, root)
+}
+
+fn beside_qemu(
+    fief: &Fief,
+    volume: &str,
+    words: (&'static str, &'static str),
+    peer: String,
+    root: &Path,
+) -> Result<Vec<Row>> {
+    let served = Served::start(fief, volume, root)?;
+    let processes = served.processes()?;
+    let ours = Side { device: Device::Qemu(uri(&served.socket)), servers: &processes };
+    pairs(words, 16, &ours, &Side { device: Device::Qemu(peer), servers: &[] }, &NETWORK)
 }

@@ -2,7 +2,7 @@
 //! own network namespace; what they keep lies in memory, so that a disk's pace is not what is measured.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -109,8 +109,8 @@ pub(super) fn ganesha(export: &Path, root: &Path) -> Result<[Server; 2]> {
     Ok([rpcbind, server])
 }
 
-/// tgtd with one logical unit, tuned as block.md's peers are; it does not end on a signal that it may catch.
-pub(super) fn tgt(image: &Path, root: &Path) -> Result<Server> {
+/// tgtd with logical units 1 and 2, its limits as wide as clients like them.
+pub(super) fn tgt(images: [&Path; 2], root: &Path) -> Result<Server> {
     let control = root.join("tgt.sock");
     let mut tgtd = command("tgtd", ["-f", "-C", "7", "--iscsi"]);
     tgtd.arg(format!("portal=127.0.0.1:{ISCSI_PORT}")).env("TGT_IPC_SOCKET", &control);
@@ -121,15 +121,13 @@ pub(super) fn tgt(image: &Path, root: &Path) -> Result<Server> {
         tgtadm
     };
     until("tgtd", || output(&mut admin("--op show --mode sys")).is_ok_and(|shown| shown.status.success()))?;
-    let image: PathBuf = image.to_owned();
-    for words in [
-        format!("--op new --mode target --tid 1 -T {TARGET}"),
-        format!("--op new --mode logicalunit --tid 1 --lun 1 --bstype rdwr -b {}", image.display()),
-        "--op update --mode logicalunit --tid 1 --lun 1 --params thin_provisioning=1".into(),
-        "--op bind --mode target --tid 1 -I ALL".into(),
-    ] {
-        quietly(&mut admin(&words))?;
+    quietly(&mut admin(&format!("--op new --mode target --tid 1 -T {TARGET}")))?;
+    for (lun, image) in (1..).zip(images) {
+        let unit = format!("--mode logicalunit --tid 1 --lun {lun}");
+        quietly(&mut admin(&format!("--op new {unit} --bstype rdwr -b {}", image.display())))?;
+        quietly(&mut admin(&format!("--op update {unit} --params thin_provisioning=1")))?;
     }
+    quietly(&mut admin("--op bind --mode target --tid 1 -I ALL"))?;
     for (key, value) in [
         ("MaxRecvDataSegmentLength", "262144"),
         ("FirstBurstLength", "262144"),
