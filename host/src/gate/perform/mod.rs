@@ -35,8 +35,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
-        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
+        Operation::DiskCopy { from, to } => image::copy_disk(gate, from, to, descriptors),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
