@@ -6,12 +6,12 @@
 //!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
 //!                         running.toml control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!                .unfinished/     what a command has begun and not ended (domain/unfinished.rs)
-//!        pools/NAME/      pool.toml ledger.jsonl lock
+//!        pools/NAME/      pool.toml ledger.jsonl lock identity leases/ holds/
 //!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
-//!        host/            next-id probe.json drivers.json uids.json
+//!        host/            id next-id probe.json drivers.json uids.json
 //!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```
 

@@ -29,6 +29,9 @@ const TUNED: &[(&str, &str)] = &[
     ("InitialR2T", "No"),
     ("ImmediateData", "Yes"),
     ("MaxOutstandingR2T", "8"),
+    // None is done as well, where an initiator offers nothing else.
+    ("HeaderDigest", "CRC32C"),
+    ("DataDigest", "CRC32C"),
 ];
 
 /// Ended when dropped.

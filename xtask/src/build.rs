@@ -7,7 +7,8 @@ use crate::place;
 use crate::setup;
 
 /// The plugins of the tree.
-pub(crate) const PLUGINS: &[&str] = &["storage-file", "network-bridge", "network-host-only", "network-user"];
+pub(crate) const PLUGINS: &[&str] =
+    &["storage-file", "storage-iscsi", "network-bridge", "network-host-only", "network-user"];
 
 /// `cargo build` of the host; gives its binary.
 pub(crate) fn host(profile: &str) -> Result<PathBuf> {
@@ -44,7 +45,8 @@ const FOR_TESTS: [&str; 3] = ["--workspace", "--features", "fief/faults"];
 
 /// All that the tests are and run.
 pub(crate) fn for_tests() -> Result<()> {
-    let mut build = command("cargo", ["build", "--bins", "--tests"]);
+    // The NBD server on its own is an example, which cargo builds for tests only where it is named.
+    let mut build = command("cargo", ["build", "--bins", "--tests", "--example", "serve"]);
     run(build.args(FOR_TESTS).current_dir(place::workspace()))
 }
 

@@ -20,6 +20,8 @@ pub mod autostart;
 pub mod change;
 pub mod client;
 pub mod clone;
+pub mod hold;
+pub mod host_id;
 pub mod import;
 pub mod lease;
 pub mod pending;

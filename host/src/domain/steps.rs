@@ -3,6 +3,7 @@
 //! | step | undone by |
 //! | --- | --- |
 //! | lease of each volume that is written | the lease is released |
+//! | its fence taken, where other hosts reach it too | the fence is released |
 //! | volumes attached, through their storage plugins | `detach` is told to the plugin |
 //! | networks up, cards plugged, through their network plugins | (networks stay up: they are not the domain's) |
 //! | a tap for each card | ledger |
@@ -10,16 +11,19 @@
 //!
 //! Disks and cards do not wait for one another: each side is a plugin's process to start.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::change::{Change, disc};
 use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
-use crate::domain::{lease, store};
+use crate::domain::{hold, lease, store};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::operation::ProcessId;
@@ -28,8 +32,8 @@ use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, Places, qemu};
 use crate::layout::Layout;
 use crate::network::{Network, Nic, Port};
 use crate::sandbox::protocol::AttachAccess;
-use crate::storage::{BlockSource, Pool};
-use crate::types::{DomainName, VolumeRef};
+use crate::storage::{BlockSource, Pool, Way};
+use crate::types::{DomainName, PoolName, VolumeRef};
 
 /// What a start brought forth.
 #[derive(Debug)]
@@ -128,10 +132,10 @@ impl<A, B> ZipResults<A, B> for (Result<A>, Result<B>) {
 fn attach_disks(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<BlockSource>> {
     // One sandbox a pool, however many disks it has for this domain.
     let mut pools: Vec<Pool> = Vec::new();
-    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, disk)).collect()
+    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, &definition.name, disk)).collect()
 }
 
-fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockSource> {
+fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
     let VolumeRef { pool, volume } = &disk.volume;
     let saying = |failure: Failure| failure.while_doing(format!("cannot attach volume {}", disk.volume));
     let at = match pools.iter().position(|open| open.definition().name == *pool) {
@@ -142,7 +146,16 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, disk: &Disk) -> Result<BlockS
         }
     };
     let access = if disk.read_only { AttachAccess::ReadOnly } else { AttachAccess::Exclusive };
-    let source = pools[at].attach(volume, access).map_err(saying)?;
+    let pool = &mut pools[at];
+    pool.same_storage().map_err(saying)?;
+    let generation = match (gate.mode(), disk.read_only) {
+        (Mode::Perform, false) => hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation,
+        (Mode::Perform | Mode::DryRun, _) => 0,
+    };
+    let mut source = pool.attach(volume, access).map_err(saying)?;
+    if let Way::Served(served) = &mut source.way {
+        served.generation = generation;
+    }
     fault::point("start.attached").map(|()| source).map_err(saying)
 }
 
@@ -249,7 +262,7 @@ pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result
     if gate.mode() == Mode::Perform && !disk.read_only {
         lease::take(gate.layout(), &disk.volume, domain)?;
     }
-    attach_disk(gate, &mut Vec::new(), disk)
+    attach_disk(gate, &mut Vec::new(), domain, disk)
 }
 
 /// One card for a machine that runs, as at a start: its network up, and its port there.
@@ -273,11 +286,38 @@ pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> 
     }
 }
 
-/// Tells the storage plugin that a volume is not used any more; its lease is still to be released.
-pub(super) fn let_go(gate: &Gate, volume: &VolumeRef) {
-    if let Err(failure) = Pool::open(gate, &volume.pool).and_then(|mut pool| pool.detach(&volume.volume)) {
-        // A plugin that is broken or gone must not keep a domain from stopping.
-        tracing::warn!(volume = %volume, %failure, "the storage plugin did not let the volume go");
+/// How long storage may take to let volumes go. What does not answer keeps its fence, which the next attachment of this
+/// host moves on, and `fief volume unlock` frees.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+
+/// Tells the storage plugins that volumes are not used any more, all at the same time; their leases are still to be
+/// released. A plugin that is broken or gone, or storage that does not answer, must not keep a domain from stopping.
+pub(super) fn let_go(gate: &Gate, domain: &DomainName, volumes: &[VolumeRef]) {
+    let mut pools: BTreeMap<PoolName, Vec<VolumeRef>> = BTreeMap::new();
+    for volume in volumes {
+        pools.entry(volume.pool.clone()).or_default().push(volume.clone());
+    }
+    let (done, all_done) = mpsc::channel::<()>();
+    for (name, volumes) in pools {
+        let (gate, domain, done) = (gate.clone(), domain.clone(), done.clone());
+        // Left behind where it takes too long; its sandbox ends with this process.
+        std::thread::spawn(move || {
+            let mut pool = Pool::open(&gate, &name);
+            for volume in &volumes {
+                let told = pool.as_mut().map_err(|failure| failure.clone()).and_then(|pool| {
+                    let detached = pool.detach(&volume.volume);
+                    hold::release(&gate, pool, volume, &domain).and(detached)
+                });
+                if let Err(failure) = told {
+                    tracing::warn!(%volume, %failure, "the storage plugin did not let the volume go");
+                }
+            }
+            drop(done);
+        });
+    }
+    drop(done);
+    if all_done.recv_timeout(LET_GO_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!(%domain, "storage does not answer, and is left to let go by itself");
     }
 }
 
@@ -290,8 +330,8 @@ fn placeholder() -> Result<OwnedFd> {
 /// them all; none means that nothing is left.
 pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &[VolumeRef]) -> Vec<Failure> {
     let mut failures = gate.undo(ledger).err().unwrap_or_default();
+    let_go(gate, name, volumes);
     for volume in volumes {
-        let_go(gate, volume);
         if let Err(failure) = lease::release(gate.layout(), volume, name) {
             failures.push(failure);
         }

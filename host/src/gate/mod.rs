@@ -161,8 +161,8 @@ impl Gate {
         done
     }
 
-    /// Acts on what a running hypervisor has open, and which it therefore does itself: judged, shown in a dry run and
-    /// audited as all others are. All of them are done, or none; `act` asks the hypervisor. To undo them is for the
+    /// Acts on what a running hypervisor has open, and which it therefore does itself, or that a plugin does: judged, shown
+    /// in a dry run and audited as all others are. All of them are done, or none; `act` asks for it. To undo them is for the
     /// caller, who writes down beforehand what is begun.
     pub fn through_hypervisor(
         &self,

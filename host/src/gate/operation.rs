@@ -233,6 +233,14 @@ pub enum Operation {
         access: Access,
     },
 
+    /// Breaks another host's hold of a volume, through the plugin of its pool, because the operator said that that host
+    /// is off. `generation` is what the volume is held at from then on.
+    FenceBreak {
+        volume: VolumeRef,
+        holder: String,
+        generation: u64,
+    },
+
     // ---- links (perform/link.rs), packet filter (perform/firewall.rs), DHCP and DNS (perform/dhcp.rs)
     LinkList {
         network: NetworkName,

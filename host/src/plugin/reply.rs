@@ -81,6 +81,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ForeignDetect { .. }
         | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
@@ -168,6 +169,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ForeignDetect { .. }
         | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::BridgeAddress { .. }
         | Operation::LinkEnslave { .. }

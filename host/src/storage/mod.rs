@@ -13,6 +13,7 @@ mod answer;
 mod attach;
 mod call;
 mod fence;
+mod identity;
 mod import;
 mod native;
 mod pool;

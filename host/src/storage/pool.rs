@@ -166,7 +166,7 @@ impl Pool {
         if self.already()? {
             return Ok(self);
         }
-        self.query(StorageCall::Info, |from, answer| from.pool_info(answer))?;
+        let info = self.query(StorageCall::Info, |from, answer| from.pool_info(answer))?;
         match gate.mode() {
             Mode::DryRun => return Ok(self),
             Mode::Perform => {}
@@ -178,6 +178,7 @@ impl Pool {
         let _held = call::hold(&gate, &name)?;
         // Another command may have defined it in the meantime.
         if !self.already()? {
+            self.accept_identity(&info.identity)?;
             let text = toml::to_string(&self.definition)
                 .map_err(|error| Failure::other("cannot write the definition as TOML").because(error))?;
             durable::write(&folder.join("pool.toml"), text.as_bytes())?;

@@ -9,8 +9,9 @@ use super::bench::{Bench, Cases, PATIENCE};
 use super::random::Random;
 use super::verbs::{Place, Verb};
 
-/// Points on the way of what this host has not: an uplink (tests/bridge/trial.rs passes them).
-const ELSEWHERE: &[&str] = &["uplink."];
+/// Points on the way of what this host has not: an uplink (tests/bridge/trial.rs passes them), another host
+/// (tests/shared.rs).
+const ELSEWHERE: &[&str] = &["uplink.", "fence.broken"];
 /// More operations than any verb here does.
 const PASSES: u32 = 40;
 

@@ -75,6 +75,7 @@ impl Verb {
             }
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
             "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete, Verb::VolumeExport],
+            "fence.numbered" | "fence.taken" => &[Verb::Start],
             "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],
             "snapshot.deleting" => &[Verb::SnapshotDelete],
             "snapshot.reverting" => &[Verb::SnapshotRevert],

@@ -32,6 +32,10 @@ const TEST: &[&str] = &[
     "libnfs-utils",
     // Targets of iSCSI disks.
     "tgt",
+    // Clients of NBD, and the server that ours is held against.
+    "libnbd-bin",
+    "nbdkit",
+    "python3-libnbd",
 ];
 /// The peer that is measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];

@@ -14,14 +14,34 @@ const LOW: u64 = 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     name: PoolName,
+    /// What the pool leads to now is what it is to lead to, though it led elsewhere before
+    #[arg(long)]
+    accept_identity: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let gate = context.gate()?;
+    let gate = if args.accept_identity { context.gate_for_change()? } else { context.gate()? };
     let mut pool = Pool::open(&gate, &args.name)?;
     let info = pool.info()?;
+    if args.accept_identity {
+        pool.accept_identity(&info.identity)?;
+    }
+    let known = pool.known_identity()?;
     let volumes = pool.volumes()?;
-    findings::report(context, &format!("pool {}", args.name), judge(args.name.as_str(), &info, &volumes))
+    let mut findings = judge(args.name.as_str(), &info, &volumes);
+    findings.extend(other_storage(args.name.as_str(), known.as_deref(), &info.identity));
+    findings::report(context, &format!("pool {}", args.name), findings)
+}
+
+fn other_storage(pool: &str, known: Option<&str>, found: &str) -> Option<Finding> {
+    let known = known.filter(|known| *known != found)?;
+    let remedy = format!("put the server or the disk back; or fief pool check {pool} --accept-identity");
+    let message = format!("leads to other storage than it did: it was {known:?}, and is {found:?} now");
+    Some(Finding { remedy: Some(remedy), ..found_blocker(pool, message) })
+}
+
+fn found_blocker(pool: &str, message: String) -> Finding {
+    found(Severity::Blocker, "other-storage", pool, message)
 }
 
 fn judge(pool: &str, info: &PoolInfo, volumes: &[VolumeFacts]) -> Vec<Finding> {

@@ -10,6 +10,7 @@ mod resize;
 mod serve;
 mod show;
 mod snapshot;
+mod unlock;
 
 use super::Context;
 use crate::domain::{lease, users_of_volume};
@@ -30,6 +31,7 @@ pub(super) enum Verb {
     Import(import::Args),
     Export(export::Args),
     Delete(delete::Args),
+    Unlock(unlock::Args),
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
 }
@@ -45,6 +47,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Import(args) => import::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),
+        Verb::Unlock(args) => unlock::run(context, &args),
         Verb::Snapshot(verb) => snapshot::run(context, verb),
     }
 }

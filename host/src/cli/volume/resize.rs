@@ -4,6 +4,7 @@ use super::list::VolumeRow;
 use super::refuse_in_use;
 use crate::cli::Context;
 use crate::cli::output::Row;
+use crate::domain::hold;
 use crate::error::{Failure, Result};
 use crate::storage::Pool;
 use crate::types::{ByteSize, VolumeRef};
@@ -21,6 +22,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
     refuse_in_use(context, &args.volume, "resize")?;
     let mut pool = Pool::open(&gate, &args.volume.pool)?;
+    hold::refuse_elsewhere(&gate, &mut pool, &args.volume, "resize")?;
     let before = ByteSize::from_bytes(pool.volume(&args.volume.volume)?.size);
     if args.size < before {
         let message = format!("cannot resize volume {} to {}: it has {before}", args.volume, args.size);

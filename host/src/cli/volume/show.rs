@@ -1,10 +1,14 @@
 //! `fief volume show`
 
 use super::list::VolumeRow;
+use serde_json::json;
+
 use crate::cli::Context;
 use crate::cli::output::text::printable;
 use crate::cli::output::{Row, Shown};
+use crate::domain::hold;
 use crate::error::Result;
+use crate::sandbox::protocol::Fence;
 use crate::storage::Pool;
 use crate::types::{ByteSize, VolumeRef};
 
@@ -17,12 +21,16 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
-    let facts = Pool::open(&gate, &args.volume.pool)?.volume(&args.volume.volume)?;
+    let mut pool = Pool::open(&gate, &args.volume.pool)?;
+    let facts = pool.volume(&args.volume.volume)?;
+    let fence = pool.fence(&args.volume.volume)?;
     let row = VolumeRow::new(context, &args.volume.pool, facts, true)?;
-    context.show(&Shown { kind: "volume", name: row.name(), json: row.json(), text: text(&row) })
+    let mut json = row.json();
+    json["fence"] = json!(fence);
+    context.show(&Shown { kind: "volume", name: row.name(), json, text: text(&row, fence.as_ref()) })
 }
 
-fn text(row: &VolumeRow) -> String {
+fn text(row: &VolumeRow, fence: Option<&Fence>) -> String {
     let exact = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize::from_bytes(bytes).human());
     let nothing = || "-".to_owned();
     let users = row.users.as_ref().filter(|users| !users.is_empty()).map_or_else(nothing, |users| users.join(", "));
@@ -34,6 +42,7 @@ fn text(row: &VolumeRow) -> String {
         ("format", row.facts.format.as_str().to_owned()),
         ("backing", backing),
         ("used by", users),
+        ("fence", hold::shown(fence)),
     ]
     .iter()
     .map(|(key, value)| format!("{key:<10} {}\n", printable(value)))

@@ -293,12 +293,12 @@ impl Loop<'_> {
             self.answer(asker, outcome);
             return;
         };
-        let gate = self.gate.clone();
+        let (gate, domain) = (self.gate.clone(), self.definition.name.clone());
         let work = async move {
             in_thread({
                 let volume = volume.clone();
                 move || {
-                    steps::let_go(&gate, &volume);
+                    steps::let_go(&gate, &domain, &[volume]);
                     Ok(())
                 }
             })

@@ -51,7 +51,8 @@ impl Operation {
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. }
-            | Operation::IdentityReset { .. } => Effect::Lasting,
+            | Operation::IdentityReset { .. }
+            | Operation::FenceBreak { .. } => Effect::Lasting,
         }
     }
 

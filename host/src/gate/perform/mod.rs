@@ -15,7 +15,7 @@ pub use firewall::PREFIX as FILTER_PREFIX;
 use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
@@ -37,6 +37,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::DiskCopy { from, to } => image::copy_disk(gate, from, to, descriptors),
+        // The plugin does it; see `Gate::through`.
+        Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
         Operation::LinkList { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
@@ -71,6 +73,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::HypervisorProbe { .. } => Ok(()),
         // Never in a ledger.
@@ -117,6 +120,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
@@ -181,6 +185,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ForeignDetect { .. }
         | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. }
+        | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }

@@ -7,7 +7,7 @@
 //! comes of it.
 
 use super::chap::{self, Algorithm, Challenge, Credentials};
-use super::frame::{Digests, Pdu, write};
+use super::frame::{Digests, Pdu, first, write};
 use super::offer::{self, Agreed, Wishes};
 use super::reply::{LoginReply, Reply};
 use super::request::{self, LoginHeader, numbered};
@@ -150,7 +150,7 @@ impl Login {
         let gathered = self.gathered.add(text, login.more);
         let pairs = gathered.map_err(|fault| Refusal::Broken(fault.to_string()))?;
         if login.class != 0 {
-            return Err(refusal(login, &pairs.unwrap_or_default()));
+            return Err(self.refusal(login, &pairs.unwrap_or_default()));
         }
         let Some(pairs) = pairs else { return Ok(Step::Send(self.request(&[], false))) };
         if login.current != self.stage {
@@ -248,6 +248,34 @@ impl Login {
     }
 }
 
+impl Login {
+    /// Status classes and details of section 11.13.5.
+    fn refusal(&self, login: LoginReply, pairs: &[(String, String)]) -> Refusal {
+        match (login.class, login.detail) {
+            (1, detail) => match value(pairs, "TargetAddress") {
+                Some(to) => Refusal::Moved { to: to.to_owned(), for_good: detail == 2 },
+                None => Refusal::Broken("the target moved and does not say where to".into()),
+            },
+            (2, 1) if self.wanted.credentials.is_none() => {
+                Refusal::Authentication("the target asks for a user and a password".into())
+            }
+            (2, 1) => Refusal::Authentication("the target does not take the user and the password".into()),
+            // An error that is not named, while both sides prove who they are, is one of that.
+            (2, 0) if self.stage == SECURITY => {
+                Refusal::Authentication("the target does not go on with the proof: it may not know all users".into())
+            }
+            (2, 2) => Refusal::Forbidden,
+            (2, 3 | 4) => Refusal::NoSuchTarget,
+            (2, 6) => Refusal::Unavailable("the target has too many sessions".into()),
+            (3, detail) => Refusal::Unavailable(format!("the target cannot serve now (status 0x03{detail:02x})")),
+            (class, detail) => {
+                let status = u16::from_be_bytes([class, detail]);
+                Refusal::Incompatible(format!("the target refuses the login with status {status:#06x}"))
+            }
+        }
+    }
+}
+
 /// The target's own proof.
 fn verify(
     algorithm: Algorithm,
@@ -268,21 +296,46 @@ fn verify(
     Ok(())
 }
 
-/// Status classes and details of section 11.13.5.
-fn refusal(login: LoginReply, pairs: &[(String, String)]) -> Refusal {
-    match (login.class, login.detail) {
-        (1, detail) => match value(pairs, "TargetAddress") {
-            Some(to) => Refusal::Moved { to: to.to_owned(), for_good: detail == 2 },
-            None => Refusal::Broken("the target moved and does not say where to".into()),
-        },
-        (2, 1) => Refusal::Authentication("the target does not take the user and the password".into()),
-        (2, 2) => Refusal::Forbidden,
-        (2, 3 | 4) => Refusal::NoSuchTarget,
-        (2, 6) => Refusal::Unavailable("the target has too many sessions".into()),
-        (3, detail) => Refusal::Unavailable(format!("the target cannot serve now (status 0x03{detail:02x})")),
-        (class, detail) => Refusal::Incompatible(format!(
-            "the target refuses the login with status {:#06x}",
-            u16::from_be_bytes([class, detail])
-        )),
+/// A login over a stream of bytes: the responses one by one, and what is left once it is done.
+pub struct Dialogue {
+    login: Login,
+    bytes: Vec<u8>,
+}
+
+/// What is to be done after some bytes came.
+pub enum Progress {
+    /// More must come.
+    Wait,
+    Send(Vec<u8>),
+    /// The session stands; `rest` are bytes that came behind the last response, and are the session's.
+    Done {
+        agreed: Agreed,
+        sequence: Sequence,
+        rest: Vec<u8>,
+    },
+}
+
+impl Dialogue {
+    /// The first request goes with it.
+    pub fn start(wanted: Wanted) -> (Self, Vec<u8>) {
+        let mut login = Login::new(wanted);
+        let request = login.start();
+        (Dialogue { login, bytes: Vec::new() }, request)
+    }
+
+    /// # Errors
+    /// As [`Login::answer`].
+    pub fn input(&mut self, bytes: &[u8]) -> Result<Progress, Refusal> {
+        self.bytes.extend_from_slice(bytes);
+        let first = first(&self.bytes, Digests::default()).map_err(|fault| Refusal::Broken(fault.to_string()))?;
+        let Some((pdu, used)) = first else { return Ok(Progress::Wait) };
+        let step = self.login.answer(&pdu)?;
+        self.bytes.drain(..used);
+        Ok(match step {
+            Step::Send(request) => Progress::Send(request),
+            Step::Done { agreed, sequence } => {
+                Progress::Done { agreed, sequence, rest: std::mem::take(&mut self.bytes) }
+            }
+        })
     }
 }

@@ -177,6 +177,10 @@ impl<W> Session<W> {
         write(&mut self.output, header, data, digests);
     }
 
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     /// What is to be sent, all of it, in order.
     pub fn output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)

@@ -76,7 +76,7 @@ impl Loop<'_> {
         if let Some(changing) = self.changing().cloned() {
             tracing::warn!(?changing, "a change was cut off");
             if let Some(volume) = self.settle(&changing, &monitor).await? {
-                steps::let_go(self.gate, &volume);
+                steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(&volume));
                 self.has_let_go(&volume)?;
             }
         }
@@ -95,7 +95,7 @@ impl Loop<'_> {
     pub(super) async fn settle_failed(&mut self, connected: &Connected) -> Result<()> {
         let Some(changing) = self.changing().filter(|changing| changing.comes()).cloned() else { return Ok(()) };
         if let Some(volume) = self.settle(&changing, &connected.monitor).await? {
-            steps::let_go(self.gate, &volume);
+            steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(&volume));
             self.has_let_go(&volume)?;
         }
         Ok(())
@@ -110,7 +110,7 @@ impl Loop<'_> {
                 // The disc before was still to come out: then the new one is not in.
                 if !there {
                     self.ejected(&old)?;
-                    steps::let_go(self.gate, &old);
+                    steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(&old));
                     lease::release(self.layout, &old, &self.definition.name)?;
                     self.run()?.volumes.retain(|other| *other != old);
                 }

@@ -1,0 +1,10 @@
+//! The plugin, run natively, against a real target: tgtd in a network namespace of each test's own.
+
+#![allow(clippy::unwrap_used)]
+
+mod bed;
+mod control;
+mod failures;
+mod fences;
+mod login;
+mod served;
