@@ -302,7 +302,7 @@ fn a_volume_moves_and_its_domains_have_it_there() {
     host.fief(&["stop", "web1"]);
     host.fief(&["start", "web2"]);
     let said = host.fief_ends(&["volume", "move", "more/data", "default/data"], CONFLICT);
-    assert!(said.stderr.contains("which runs"), "{}", said.stderr);
+    assert!(said.stderr.contains("web2 runs"), "{}", said.stderr);
     host.fief(&["stop", "web2"]);
     // What would be lost.
     host.volume("default/snapped", "1MiB");
