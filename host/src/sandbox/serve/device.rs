@@ -34,8 +34,7 @@ pub(super) fn checked(said: block::Geometry) -> Result<Geometry, String> {
     if said.size > SIZE_MAX {
         return Err(format!("it has {} bytes", said.size));
     }
-    // At least a page, so that small blocks do not make a call of each sector.
-    let maximum_io = said.maximum_io.clamp(block.max(4 << 10), MAXIMUM_IO) / block * block;
+    let maximum_io = said.maximum_io.clamp(block, MAXIMUM_IO) / block * block;
     Ok(Geometry {
         size: said.size / u64::from(block) * u64::from(block),
         block_size: block,
