@@ -13,7 +13,7 @@ use super::protocol::{FromSandbox, PluginKind, Preopen};
 use super::ticker::{self, Ticker};
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
-use crate::sys::component;
+use crate::sys::{allocator, component};
 use crate::types::Access;
 
 /// Private memory of a sandbox besides what the plugin may have, in bytes: the engine, two copies of the longest
@@ -73,6 +73,9 @@ pub(super) fn load(
     lockdown::bound_memory(request.limits.memory.bytes().saturating_add(2 * fuel).saturating_add(OWN_MEMORY))?;
     lockdown::shut_files(&rules)?;
     drop((named, rules));
+    if request.serves {
+        allocator::keep_memory();
+    }
     let every = if request.serves { ticker::WHILE_SERVING } else { ticker::IN_A_CALL };
     let ticker = Ticker::start(&engine, every).map_err(|error| format!("the ticker does not start: {error}"))?;
     let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);

@@ -1,6 +1,7 @@
 //! The system calls that no safe crate wraps, and small safe helpers over those that one does. All `unsafe` of fief
 //! lives below here, each with its reason.
 
+pub mod allocator;
 pub mod beneath;
 pub mod component;
 pub mod confine;
