@@ -7,8 +7,18 @@ use super::services::NoServices;
 use crate::command::{Result, capture, command, is_root, line, output, quietly, run};
 
 /// QEMU with its firmware, and the tools that the host itself calls.
-const DEMO: &[&str] =
-    &["qemu-system-x86", "qemu-utils", "ovmf", "seabios", "dnsmasq-base", "nftables", "iproute2", "ca-certificates"];
+const DEMO: &[&str] = &[
+    "qemu-system-x86",
+    "qemu-utils",
+    // QEMU's own NFS and iSCSI clients, for pools with transport = native.
+    "qemu-block-extra",
+    "ovmf",
+    "seabios",
+    "dnsmasq-base",
+    "nftables",
+    "iproute2",
+    "ca-certificates",
+];
 /// What a Debian disk image is made with, and what the tests look at the machine with.
 const TEST: &[&str] = &[
     "mmdebstrap",
@@ -30,13 +40,11 @@ const TEST: &[&str] = &[
     "rpcbind",
     // Clients of NFS that are not ours.
     "libnfs-utils",
-    // Clients of NBD that are not ours.
-    "libnbd-bin",
-    "fio",
     // Targets of iSCSI disks.
     "tgt",
     // Clients of NBD, and the server that ours is held against.
     "libnbd-bin",
+    "fio",
     "nbdkit",
     "python3-libnbd",
 ];
@@ -132,7 +140,7 @@ fn resolve(missing: &[&'static str]) -> Result<Vec<String>> {
 }
 
 /// The packages of QEMU's that must come in one version.
-const QEMU: &[&str] = &["qemu-system-x86", "qemu-utils"];
+const QEMU: &[&str] = &["qemu-system-x86", "qemu-utils", "qemu-block-extra"];
 
 /// Ways to ask for all of QEMU in one version, the best first.
 fn whole_qemu(plain: &[String]) -> Result<Vec<Vec<String>>> {
