@@ -51,6 +51,8 @@ points! {
     "gate.undone" "an act is undone, the ledger still has it"
     "import.filled" "a volume is made and filled, and not yet sealed"
     "import.copied" "the volumes stand, no definition names them"
+    "move.switched" "definitions name the volume's new place, the old one is there"
+    "move.deleted" "the volume is at its new place alone, and is still held"
     "network-start.locked" "the network's lock is taken, what an earlier start left is undone"
     "network-start.done" "all that the plugin asked for is done, the record does not say up"
     "network-start.recorded" "the network is up, and its record says so"
