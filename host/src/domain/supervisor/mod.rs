@@ -15,6 +15,7 @@ mod connect;
 mod console;
 pub mod control;
 mod copying;
+mod moving;
 mod ending;
 mod filters;
 mod heard;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use change::Changing;
 pub use copying::Copying;
+pub use moving::Moving;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;
 pub use storage::{Storage, Trouble};

@@ -11,6 +11,7 @@
 mod command;
 mod connection;
 pub mod copy;
+pub mod moving;
 mod device;
 mod grow;
 mod state;
