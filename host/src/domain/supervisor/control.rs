@@ -110,9 +110,10 @@ impl Request {
             Request::Screenshot => Some(state::Request::Look),
             Request::Save { .. } => Some(state::Request::Save),
             Request::Change { .. } => Some(state::Request::Change),
-            Request::Copy { .. } | Request::Move { .. } | Request::SnapshotCreate { .. } | Request::SnapshotDelete { .. } => {
-                Some(state::Request::Copy)
-            }
+            Request::Copy { .. }
+            | Request::Move { .. }
+            | Request::SnapshotCreate { .. }
+            | Request::SnapshotDelete { .. } => Some(state::Request::Copy),
         }
     }
 

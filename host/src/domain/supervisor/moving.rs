@@ -44,8 +44,15 @@ impl Loop<'_> {
         match self.note_move(disk) {
             Ok((moving, definition)) => {
                 let (give_up, given_up) = oneshot::channel();
-                let work =
-                    mirror(self.gate.clone(), monitor.clone(), self.definition.name.clone(), moving, definition, speed, given_up);
+                let work = mirror(
+                    self.gate.clone(),
+                    monitor.clone(),
+                    self.definition.name.clone(),
+                    moving,
+                    definition,
+                    speed,
+                    given_up,
+                );
                 self.job = Some(Job::of_asker("moved", asker, give_up, work));
             }
             Err(failure) => {
@@ -228,8 +235,10 @@ async fn begin(
     match &target.way {
         Way::Files(_) | Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => {}
         Way::Served(_) => {
-            return Err(Failure::conflict(format!("volume {to} is served, and no running disk is moved to such a one yet"))
-                .hint("shut the domain down first; or give the pool transport = \"native\""));
+            return Err(Failure::conflict(format!(
+                "volume {to} is served, and no running disk is moved to such a one yet"
+            ))
+            .hint("shut the domain down first; or give the pool transport = \"native\""));
         }
     }
     monitor.begin_move(moving.place, target, speed).await?;

@@ -140,7 +140,10 @@ impl Loop<'_> {
             }
         }
         match (&self.job, request) {
-            (None, _) | (Some(_), Request::Status | Request::Memory | Request::Copied | Request::Stop | Request::Console) => Ok(()),
+            (None, _)
+            | (Some(_), Request::Status | Request::Memory | Request::Copied | Request::Stop | Request::Console) => {
+                Ok(())
+            }
             (
                 Some(job),
                 Request::Shutdown { .. }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::run::Life;
 use super::moving::finish_definition;
+use super::run::Life;
 use crate::domain::record::{End, EndReason, Run};
 use crate::domain::state::{Happening, State, step};
 use crate::domain::{steps, store};

@@ -71,7 +71,11 @@ pub(super) enum Source {
         snapshot: Option<SnapshotName>,
     },
     /// A disk of a domain that runs, whose supervisor has its hypervisor do it.
-    Running { domain: DomainName, disk: DiskTo, speed: u64 },
+    Running {
+        domain: DomainName,
+        disk: DiskTo,
+        speed: u64,
+    },
 }
 
 /// Makes the target as `spec` says and copies the source to it; then what a move has left to do.

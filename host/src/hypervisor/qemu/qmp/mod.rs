@@ -11,9 +11,9 @@
 mod command;
 mod connection;
 pub mod copy;
-pub mod moving;
 mod device;
 mod grow;
+pub mod moving;
 mod state;
 mod wire;
 

@@ -122,5 +122,6 @@ impl Monitor {
 
 fn failed(error: &str) -> Failure {
     let kind = if error.contains("No space left") { Kind::NoRoom } else { Kind::Other };
-    Failure::new(kind, "the hypervisor cannot write to the disk's new place").because(std::io::Error::other(error.to_owned()))
+    Failure::new(kind, "the hypervisor cannot write to the disk's new place")
+        .because(std::io::Error::other(error.to_owned()))
 }
