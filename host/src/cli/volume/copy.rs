@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         format: args.format.map(Format::image),
         onto: args.onto,
         moves: None,
+        speed: 0,
     };
     let plan = Copy::plan(&gate, &args.source, &args.target, &wanted)?;
     if args.onto {

@@ -11,7 +11,7 @@ use crate::domain::volume::fill::Moves;
 use crate::domain::volume::{Copy, Wanted};
 use crate::error::Result;
 use crate::sys::interrupt;
-use crate::types::VolumeRef;
+use crate::types::{ByteSize, VolumeRef};
 
 /// Move a volume to a pool of any kind; domains that have it, have it there
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,9 @@ use crate::types::VolumeRef;
 Examples:
   fief volume move default/web1 nas/web1
   fief volume move default/web1 san/lun-3 --onto --keep
+
+Of a domain that runs, the disk is mirrored to the new place while the guest goes on, and then stands still for a moment;
+^C before that leaves it where it is.
 
 The volume is copied, then the definitions of its domains name the new place, then the old one is deleted. At no moment
 are both gone. What is killed before the definitions change is taken back by the next command, what is killed after is
@@ -37,6 +40,9 @@ pub(crate) struct Args {
     /// Write over a volume that is there: for pools that cannot make volumes, as those of LUNs
     #[arg(long, conflicts_with = "format")]
     onto: bool,
+    /// At most so much a second, with a unit (50MiB), while its domain runs
+    #[arg(long)]
+    bandwidth: Option<ByteSize>,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -46,6 +52,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         format: args.format.map(Format::image),
         onto: args.onto,
         moves: Some(Moves { keep: args.keep }),
+        speed: args.bandwidth.map_or(0, ByteSize::bytes),
     };
     let plan = Copy::plan(&gate, &args.source, &args.target, &wanted)?;
     if args.onto {

@@ -20,6 +20,8 @@ pub struct Wanted {
     /// The target is there already, and is written over.
     pub onto: bool,
     pub moves: Option<Moves>,
+    /// Of a move while its domain runs, in bytes a second; 0: as fast as it goes.
+    pub speed: u64,
 }
 
 /// A copy that can be made.
@@ -30,6 +32,7 @@ pub struct Copy {
     snapshot: Option<SnapshotName>,
     /// Domains whose definitions name the source.
     named: Vec<DomainName>,
+    speed: u64,
 }
 
 impl Copy {
@@ -87,7 +90,7 @@ impl Copy {
             running,
             stage: Stage::Begun,
         };
-        Ok(Copy { work, spec, snapshot: wanted.snapshot.clone(), named })
+        Ok(Copy { work, spec, snapshot: wanted.snapshot.clone(), named, speed: wanted.speed })
     }
 
     /// The domain that runs and writes to the source meanwhile.
@@ -114,7 +117,8 @@ impl Copy {
         let from = self.work.from.clone().ok_or_else(|| Failure::other("a copy has a source"))?;
         Ok(match &self.work.running {
             Some(domain) => {
-                Source::Running { domain: domain.clone(), disk: DiskTo { from, to: self.work.target.clone() } }
+                let disk = DiskTo { from, to: self.work.target.clone() };
+                Source::Running { domain: domain.clone(), disk, speed: self.speed }
             }
             None => Source::Volume { volume: from, snapshot: self.snapshot.clone() },
         })

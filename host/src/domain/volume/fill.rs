@@ -1,6 +1,8 @@
 //! A volume that is filled: it is there as a whole, or it is not there.
 
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use super::ends::Ends;
 use super::{hold_as, moving};
 use crate::domain::supervisor::control::{DiskTo, Request};
 use crate::domain::unfinished::{Intent, Unfinished};
-use crate::domain::{client, hold, lease};
+use crate::domain::{Record, client, hold, lease, store};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::operation::{DiskSource, ForeignImage};
@@ -17,6 +19,11 @@ use crate::layout::Layout;
 use crate::sandbox::protocol::VolumeFacts;
 use crate::storage::{Pool, VolumeSpec};
 use crate::types::{DomainName, SnapshotName, VolumeRef};
+
+/// Between two looks at how far a supervisor is with its copy.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a supervisor may take to see that nobody wants its move any more.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is done, in the words of the intent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +74,7 @@ pub(super) enum Source {
     Running {
         domain: DomainName,
         disk: DiskTo,
+        speed: u64,
     },
 }
 
@@ -113,7 +121,13 @@ fn steps(
         pool.create_new_volume(spec, made)?;
     }
     match source {
-        Source::Running { domain, disk } => run(gate.layout(), domain, disk)?,
+        Source::Running { domain, disk, speed } => {
+            let request = match work.moves {
+                None => Request::Copy { disks: vec![disk.clone()] },
+                Some(_) => Request::Move { disk: disk.clone(), speed: *speed },
+            };
+            run(gate, domain, &request)?;
+        }
         Source::File(_) | Source::Volume { .. } => {
             let mut ledger = Ledger::open(&unfinished.ledger_path())?;
             let mut ends = Ends::new(gate, &mut ledger, unfinished.folder());
@@ -137,8 +151,23 @@ fn steps(
     Ok(facts)
 }
 
-fn run(layout: &Layout, domain: &DomainName, disk: &DiskTo) -> Result<()> {
-    match client::ask(layout, domain, &Request::Copy { disks: vec![disk.clone()] })? {
+/// Asks the domain's supervisor, and tells the gate's meter meanwhile how far it is.
+fn run(gate: &Gate, domain: &DomainName, request: &Request) -> Result<()> {
+    let layout = gate.layout();
+    let (over, ends) = mpsc::channel::<()>();
+    let asked = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while ends.recv_timeout(LOOK_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if let Some((done, total)) = client::copied(layout, domain).filter(|(_, total)| *total > 0) {
+                    gate.meter().tell(done, total);
+                }
+            }
+        });
+        let asked = client::ask(layout, domain, request);
+        drop(over);
+        asked
+    });
+    match asked? {
         Some(_) => Ok(()),
         None => Err(Failure::conflict(format!("domain {domain} went off before it could be copied"))
             .hint("try again: it is copied as it is now")),
@@ -158,13 +187,43 @@ fn rest(gate: &Gate, work: &Work) -> Result<()> {
     held(work).try_for_each(|volume| lease::let_go(gate.layout(), volume))
 }
 
+/// Whether a domain that was to move has its disk at the new place. Whoever is about it has ended, or ends now: it sees
+/// that nobody asks any more.
+fn has_moved(layout: &Layout, domain: &DomainName, work: &Work) -> Result<bool> {
+    let until = Instant::now() + GIVEN_UP_WITHIN;
+    loop {
+        match client::settled_start(layout, domain) {
+            Err(failure) if failure.kind == Kind::NotFound => return Ok(false),
+            other => other?,
+        };
+        if Record::load(layout, domain)?.moving.is_none() {
+            let has = |volume: &VolumeRef| -> Result<bool> {
+                Ok(store::load(layout, domain)?.disks.iter().any(|disk| disk.volume == *volume))
+            };
+            return has(&work.target);
+        }
+        if Instant::now() >= until {
+            return Err(Failure::new(Kind::TimedOut, format!("domain {domain} still moves volume {}", work.target))
+                .hint(format!("`fief logs {domain} --supervisor` shows what it does")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What one that did not come to its end has left: a volume that is not whole goes, a move of one that is, is finished.
 pub(in crate::domain) fn settle(gate: &Gate, work: &Work, ledger: &Path) -> Result<()> {
     let mut ledger = Ledger::open(ledger)?;
     gate.undo(&mut ledger).map_err(|mut failures| failures.remove(0))?;
     let remove = match work.stage {
         Stage::Begun => false,
-        Stage::Made => !work.onto,
+        Stage::Made => {
+            if let (Some(domain), Some(_)) = (&work.running, work.moves)
+                && has_moved(gate.layout(), domain, work)?
+            {
+                return rest(gate, work);
+            }
+            !work.onto
+        }
         Stage::Filled => return rest(gate, work),
     };
     let mut pool = Pool::open(gate, &work.target.pool)?;

@@ -21,10 +21,6 @@ pub(super) fn refuse_unfit(
     running: Option<&DomainName>,
 ) -> Result<Vec<DomainName>> {
     let layout = gate.layout();
-    if let Some(domain) = running {
-        return Err(Failure::conflict(format!("cannot move volume {from}: it is a disk of {domain}, which runs"))
-            .hint(format!("fief shutdown {domain}")));
-    }
     // Nothing else stands on it.
     pool.side(&from.volume, AttachAccess::Exclusive)?;
     match pool.snapshots(&from.volume) {
@@ -47,7 +43,7 @@ pub(super) fn refuse_unfit(
         };
         let off = Record::load(layout, &name)?.state_now() == State::Off;
         let runs_with = if off { None } else { store::load_running(layout, &name)? };
-        if runs_with.as_ref().is_some_and(|definition| has(definition, from)) {
+        if running != Some(&name) && runs_with.as_ref().is_some_and(|definition| has(definition, from)) {
             return Err(Failure::conflict(format!("cannot move volume {from}: {name} runs, and reads it"))
                 .hint(format!("fief shutdown {name}")));
         }
