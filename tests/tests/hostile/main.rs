@@ -10,4 +10,5 @@ mod escapes;
 mod links;
 mod neighbour;
 mod packages;
+mod reach;
 mod room;
