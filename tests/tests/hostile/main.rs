@@ -6,6 +6,7 @@
 
 mod calls;
 mod component;
+mod devices;
 mod escapes;
 mod links;
 mod neighbour;

@@ -54,8 +54,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context(|| String::from("cannot wait for signals"))?;
     let name = SocketName(&args.socket);
-    let served = runtime.block_on(serve(context, &gate, &mut pool, service, name, args.timeout.0));
-    served.map_err(|failure| failure.while_doing(format!("cannot serve volume {volume}")))
+    runtime.block_on(serve(context, &gate, &mut pool, service, name, args.timeout.0))
 }
 
 async fn serve(
@@ -91,7 +90,7 @@ async fn serve(
     let left = gate.undo(&mut ledger).map_err(|failures| {
         failures.into_iter().next().unwrap_or_else(|| Failure::other("the sandbox could not be ended"))
     });
-    ended.and(left)
+    ended.and(left).map_err(|failure| failure.while_doing(format!("volume {volume} is served no more")))
 }
 
 /// The socket in the file system, gone with this.
