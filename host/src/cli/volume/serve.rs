@@ -8,13 +8,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::Context;
+use crate::domain::hold;
 use crate::error::{Context as _, Failure, Result};
 use crate::gate::{Gate, Ledger};
 use crate::plugin::Heard;
 use crate::sandbox::protocol::{AttachAccess, Holder};
 use crate::storage::{Pool, Service};
 use crate::sys::process;
-use crate::types::{Span, VolumeRef};
+use crate::types::{DomainName, Span, VolumeRef};
 
 /// How long the plugin may take to let go of the volume.
 const CLOSE_WITHIN: Duration = Duration::from_secs(40);
@@ -43,18 +44,22 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
     let volume = &args.volume;
     let mut pool = Pool::open(&gate, &volume.pool)?;
+    let by_hand = by_hand()?;
     let (access, holder) = match args.read_only {
         true => (AttachAccess::ReadOnly, None),
         false => {
             super::refuse_in_use(context, volume, "serve")?;
-            (AttachAccess::Exclusive, Some(by_hand()))
+            (AttachAccess::Exclusive, Some(holder(&gate, &mut pool, volume, &by_hand)?))
         }
     };
-    let service = Service { volume: volume.volume.clone(), access, holder, generation: 1 };
+    let generation = holder.as_ref().map_or(1, |holder| holder.generation);
+    let service = Service { volume: volume.volume.clone(), access, holder, generation };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context(|| String::from("cannot wait for signals"))?;
     let name = SocketName(&args.socket);
-    runtime.block_on(serve(context, &gate, &mut pool, service, name, args.timeout.0))
+    let served = runtime.block_on(serve(context, &gate, &mut pool, service, name, args.timeout.0));
+    // Nothing happens where it was not taken.
+    served.and(hold::release(&gate, &mut pool, volume, &by_hand))
 }
 
 async fn serve(
@@ -111,8 +116,17 @@ impl Drop for SocketName<'_> {
     }
 }
 
-/// Nobody else's attachment: a domain that comes later has a higher generation.
-fn by_hand() -> Holder {
-    let here = process::this();
-    Holder { host: String::new(), name: String::from("by hand"), domain: format!("serve-{}", here.pid), generation: 1 }
+/// Who serves, where a domain's name is asked for.
+fn by_hand() -> Result<DomainName> {
+    let name = format!("serve-{}", process::this().pid);
+    name.parse::<DomainName>().map_err(|why| Failure::other(format!("cannot serve as {name}: {why}")))
+}
+
+/// Where other hosts reach the volume, it is taken like for a domain. Elsewhere it is nobody else's attachment: a domain
+/// that comes later has a higher generation.
+fn holder(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, by_hand: &DomainName) -> Result<Holder> {
+    if pool.fence(&volume.volume)?.is_some() {
+        return hold::take(gate, pool, volume, by_hand);
+    }
+    Ok(Holder { host: String::new(), name: String::from("by hand"), domain: by_hand.to_string(), generation: 1 })
 }
