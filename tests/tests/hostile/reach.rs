@@ -136,6 +136,10 @@ fn a_plugin_that_connects_without_end_ends_its_own_call_alone() {
         expect(act, said, 12, "64 connections, then: one call opens at most 64");
         room.is_as(&before);
     }
+    // Of each call, which is a process of its own, the audit file has a few lines.
+    let audit = fs::read_to_string(room.host.root().join("audit.jsonl")).unwrap();
+    let opened = audit.lines().filter(|line| line.contains("connection-open")).count();
+    assert!((2..=20).contains(&opened), "{opened} lines");
     let dry = ["--dry-run", "volume", "create", "many/new", "--size", "1MiB"];
     let said = expect("dry run", room.run(&dry), 5, "a dry run opens no connection for a change");
     assert!(said.stdout.contains(r#""operation":"connection-open""#), "{}", said.stdout);
