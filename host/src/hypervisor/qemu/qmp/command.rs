@@ -123,6 +123,7 @@ pub(super) struct Drive {
 pub(super) struct Node {
     pub(super) node_name: Option<String>,
     pub(super) ro: bool,
+    pub(super) drv: String,
 }
 
 /// `JobInfo` (qapi/job.json).
