@@ -54,8 +54,14 @@ fn a_built_plugin_carries_one_manifest_and_exports_what_it_implements() {
     let cases: [(&str, &[&str], &[&str]); 3] = [
         (
             "storage-file",
-            &["fief:storage/backend@0.1.0", "fief:storage/clones@0.1.0", "fief:storage/snapshots@0.1.0"],
             &[
+                "fief:storage/backend@0.1.0",
+                "fief:storage/block@0.1.0",
+                "fief:storage/clones@0.1.0",
+                "fief:storage/snapshots@0.1.0",
+            ],
+            &[
+                "fief:storage/files@0.1.0",
                 "fief:storage/images@0.1.0",
                 "fief:storage/volumes@0.1.0",
                 "fief:types/log@0.1.0",

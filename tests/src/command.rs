@@ -1,7 +1,7 @@
 //! Running a program with a deadline, and what it said.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,13 +47,26 @@ impl Said {
 /// Where it cannot be started, or has not ended by `deadline`; it is ended then.
 #[track_caller]
 pub fn run(command: &mut Command, deadline: Duration) -> Said {
+    run_reading(command, Stdio::null(), deadline)
+}
+
+/// The same, with these bytes on its standard input.
+#[track_caller]
+pub fn run_given(command: &mut Command, given: &[u8], deadline: Duration) -> Said {
+    let mut stdin = tempfile::tempfile().expect("a file for stdin");
+    stdin.write_all(given).and_then(|()| stdin.rewind()).expect("a file that we made");
+    run_reading(command, stdin.into(), deadline)
+}
+
+#[track_caller]
+fn run_reading(command: &mut Command, stdin: Stdio, deadline: Duration) -> Said {
     let line = std::iter::once(command.get_program()).chain(command.get_args());
     let line = line.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     // Files, not pipes: what a command leaves running may hold its output open, and must not hold us.
     let mut stdout = tempfile::tempfile().expect("a file for stdout");
     let mut stderr = tempfile::tempfile().expect("a file for stderr");
     command
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(stdout.try_clone().expect("a second descriptor"))
         .stderr(stderr.try_clone().expect("a second descriptor"));
     let started = Instant::now();

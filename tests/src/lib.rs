@@ -4,6 +4,7 @@
 //!   Host     a network namespace and a root of its own, plugins installed; runs `fief` inside
 //!   Guest    what boots there, and the lines that it says
 //!   Terminal `fief console` on a pseudoterminal
+//!   Served   `fief volume serve` beside the test
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Ganesha  a real NFS server in a namespace of its own
@@ -19,6 +20,7 @@ pub mod ganesha;
 pub mod guest;
 pub mod host;
 pub mod namespace;
+pub mod served;
 pub mod terminal;
 pub mod tgt;
 pub mod witness;
@@ -29,6 +31,7 @@ pub use ganesha::Ganesha;
 pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
 pub use namespace::Namespace;
+pub use served::Served;
 pub use terminal::Terminal;
 pub use tgt::Tgt;
 pub use witness::Witness;

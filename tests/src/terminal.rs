@@ -71,6 +71,11 @@ impl Terminal {
         }
     }
 
+    /// All that was shown so far.
+    pub fn screen(&self) -> String {
+        self.shown.0.lock().expect("no reader panics").clone()
+    }
+
     /// Waits for the command's end.
     #[track_caller]
     pub fn ends(mut self, deadline: Duration) -> ExitStatus {

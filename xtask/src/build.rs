@@ -8,7 +8,7 @@ use crate::setup;
 
 /// The plugins of the tree.
 pub(crate) const PLUGINS: &[&str] =
-    &["storage-file", "storage-iscsi", "network-bridge", "network-host-only", "network-user"];
+    &["storage-file", "storage-iscsi", "storage-nfs", "network-bridge", "network-host-only", "network-user"];
 
 /// `cargo build` of the host; gives its binary.
 pub(crate) fn host(profile: &str) -> Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! Secrets: one file each below `ROOT/secrets`, mode 0600, in a directory of mode 0700. Their bytes go from here to who
 //! may have them in a nameless file in memory, whose descriptor travels; no word, frame or line ever holds them.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 
@@ -82,7 +82,7 @@ pub fn hand_over(secret: &Secret) -> Result<OwnedFd> {
     let saying = || "cannot hand over a secret".to_owned();
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = std::fs::File::from(rustix::fs::memfd_create("fief-secret", flags).context(saying)?);
-    file.write_all(secret.reveal()).context(saying)?;
+    file.write_all(secret.reveal()).and_then(|()| file.rewind()).context(saying)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE).context(saying)?;
     Ok(file.into())
 }
@@ -136,6 +136,9 @@ mod tests {
             let descriptor = hand_over(&secret).unwrap();
             assert_eq!(take(&descriptor).unwrap().reveal(), bytes);
             assert_eq!(take(&descriptor).unwrap().reveal(), bytes, "it can be taken again");
+            let mut read = Vec::new();
+            std::io::Read::read_to_end(&mut std::fs::File::from(descriptor), &mut read).unwrap();
+            assert_eq!(read, bytes, "whoever gets it begins at the first byte");
         }
         let mode = |path| std::fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!((mode(layout.secrets()), mode(layout.secret(&name))), (0o700, 0o600));

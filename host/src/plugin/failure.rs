@@ -77,6 +77,9 @@ fn ability_name(ability: Ability) -> &'static str {
     }
 }
 
+/// A server that did not answer is tried again no sooner than after this, in milliseconds.
+const RETRY_AFTER: u32 = 1_000;
+
 /// What a plugin is told of a host operation that failed. Only the failure's message goes over, and only where it
 /// is about what the plugin itself named; the whole of it stays with the host (see `Session::call`).
 pub(super) fn to_plugin(failure: &Failure, creates: bool) -> PluginError {
@@ -95,10 +98,9 @@ pub(super) fn to_plugin(failure: &Failure, creates: bool) -> PluginError {
     };
     let retry = match failure.kind {
         Kind::Denied | Kind::NoRoom | Kind::NotFound => Retry::AfterFix,
+        Kind::Unreachable | Kind::TimedOut => Retry::AfterMs(RETRY_AFTER),
         Kind::Conflict
         | Kind::Usage
-        | Kind::Unreachable
-        | Kind::TimedOut
         | Kind::Other
         | Kind::Findings
         | Kind::PluginFault

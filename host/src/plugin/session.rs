@@ -102,7 +102,17 @@ impl Session {
             Call::Storage { settings, .. } | Call::Network { settings, .. } => settings.clone(),
         };
         let purpose = shape::purpose(&call);
-        let mut turn = Turn { session: self, ledger, subject, settings, purpose, asks: 0, connections: 0, last: None };
+        let mut turn = Turn {
+            session: self,
+            ledger,
+            subject,
+            settings,
+            purpose,
+            asks: 0,
+            connections: 0,
+            connecting: Duration::ZERO,
+            last: None,
+        };
         match turn.take(&mut process, call) {
             Ok(Ok(given)) if shape::of_return(&given) == wanted => {
                 self.process = Some(process);
@@ -159,6 +169,8 @@ struct Turn<'a> {
     purpose: Purpose,
     asks: u32,
     connections: u32,
+    /// What connecting took so far, whether or not it worked.
+    connecting: Duration,
     /// The last operation that failed.
     last: Option<Failure>,
 }
@@ -209,13 +221,11 @@ impl Turn<'_> {
         if ask::interface(&ask).is_some_and(|interface| !session.effective.interfaces.contains(&interface)) {
             return Err(failure::refusal(ErrorCode::Denied, "the host interface is not granted"));
         }
-        if matches!(ask, Ask::Connect { .. }) {
-            self.connections += 1;
-            if self.connections > CONNECTIONS_MAX {
-                let message = format!("one call opens at most {CONNECTIONS_MAX} connections");
-                return Err(failure::refusal(ErrorCode::Exhausted, message));
-            }
+        let connects = matches!(ask, Ask::Connect { .. });
+        if connects {
+            self.may_connect()?;
         }
+        let begun = Instant::now();
         let creates = ask::creates(&ask);
         let asker = Asker {
             plugin,
@@ -228,12 +238,29 @@ impl Turn<'_> {
         let operation = ask::operation(&asker, ask).inspect_err(|refused| {
             self.last = Some(failure::of_call(&CallError::Plugin(refused.clone())));
         })?;
-        self.perform(operation).map_err(|failure| {
+        let done = self.perform(operation);
+        if connects {
+            self.connecting += begun.elapsed();
+        }
+        done.map_err(|failure| {
             tracing::debug!(%plugin, %failure, "an operation that a plugin asked for failed");
             let told = failure::to_plugin(&failure, creates);
             self.last = Some(failure);
             told
         })
+    }
+
+    /// Who tries a server that is gone again and again does not hold up the command that called.
+    fn may_connect(&mut self) -> Result<(), PluginError> {
+        self.connections += 1;
+        if self.connections > CONNECTIONS_MAX {
+            let message = format!("one call opens at most {CONNECTIONS_MAX} connections");
+            return Err(failure::refusal(ErrorCode::Exhausted, message));
+        }
+        if self.connecting >= self.session.limits.wall {
+            return Err(failure::refusal(ErrorCode::Timeout, "the call has spent its time on connecting"));
+        }
+        Ok(())
     }
 
     fn perform(&mut self, operation: Operation) -> Result<(Reply, Vec<OwnedFd>)> {

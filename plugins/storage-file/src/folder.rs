@@ -82,20 +82,28 @@ impl Folder {
 mod tests {
     use super::*;
 
-    fn folder(test: &str, files: &[(&str, usize)]) -> Folder {
+    fn folder(test: &str, files: &[(&str, usize)]) -> Made {
         let path = std::env::temp_dir().join(format!("storage-file-{test}-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         for (file, length) in files {
             std::fs::write(path.join(file), vec![0; *length]).unwrap();
         }
-        Folder { path }
+        Made(Folder { path })
     }
 
-    impl Drop for Folder {
+    /// A folder of a test's own, gone with it.
+    struct Made(Folder);
+
+    impl std::ops::Deref for Made {
+        type Target = Folder;
+        fn deref(&self) -> &Folder {
+            &self.0
+        }
+    }
+
+    impl Drop for Made {
         fn drop(&mut self) {
-            if self.path.starts_with(std::env::temp_dir()) {
-                let _ = std::fs::remove_dir_all(&self.path);
-            }
+            let _ = std::fs::remove_dir_all(&self.path);
         }
     }
 

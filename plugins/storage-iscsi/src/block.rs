@@ -59,6 +59,8 @@ struct Shared {
     events: Events,
     /// Changes of the unit's keys that we know of.
     changes: Cell<Option<u32>>,
+    /// Nobody had taken the unit for us: what `open` took, `close` lets go of.
+    taken_here: bool,
     /// The unit said that something about it is new.
     look_again: Cell<bool>,
     /// A flush failed: what was written before may be lost, and no later flush may say otherwise.

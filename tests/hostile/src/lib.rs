@@ -34,8 +34,11 @@ pub mod calm {
     use super::*;
 
     pub fn info(_: &Pool<Settings>) -> Result<PoolInfo> {
+        facts("hostile")
+    }
+    pub fn facts(identity: &str) -> Result<PoolInfo> {
         Ok(PoolInfo {
-            identity: "hostile".into(),
+            identity: identity.into(),
             capacity: None,
             available: None,
             reachable_from_peers: false,

@@ -6,8 +6,10 @@
 
 mod calls;
 mod component;
+mod devices;
 mod escapes;
 mod links;
 mod neighbour;
 mod packages;
+mod reach;
 mod room;

@@ -3,5 +3,6 @@
 
 mod copies;
 mod information;
+mod life;
 mod requests;
 mod served;

@@ -70,6 +70,27 @@ impl Served {
         Served::start(server, false, &["file", path.to_str().expect("a path in words")])
     }
 
+    /// Says something by a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.process(), signal).expect("a server of ours");
+    }
+
+    /// Most memory that it ever had, in bytes.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process().as_raw_nonzero());
+        let status = std::fs::read_to_string(status).expect("a process of ours");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line of the kernel's");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
+    fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub(crate) fn uri(&self) -> String {
         self.uri_of("")
     }

@@ -30,6 +30,9 @@ const TEST: &[&str] = &[
     "rpcbind",
     // Clients of NFS that are not ours.
     "libnfs-utils",
+    // Clients of NBD that are not ours.
+    "libnbd-bin",
+    "fio",
     // Targets of iSCSI disks.
     "tgt",
     // Clients of NBD, and the server that ours is held against.

@@ -44,7 +44,8 @@ fn refused(error: Errno) -> Error {
 
 impl Device for File {
     fn geometry(&self) -> Geometry {
-        self.geometry
+        let size = self.file.metadata().map_or(self.geometry.size, |metadata| metadata.len());
+        Geometry { size, ..self.geometry }
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {

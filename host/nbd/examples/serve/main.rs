@@ -4,7 +4,8 @@
 //! ```text
 //! serve (--socket PATH | --stdio) [--read-only] [--block-size BYTES] [--no-zeroes] (memory BYTES | file PATH)
 //! ```
-//! With `--stdio` the one client is the socket that stdin is.
+//! With `--stdio` the one client is the socket that stdin is. SIGHUP looks at the device's size again and drops all
+//! clients; SIGTERM ends, as for one who listens on the same socket next.
 
 use std::error::Error;
 use std::os::fd::AsFd;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use fief_nbd::{Device, Export, Geometry, Limits, Server};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
 
 mod file;
 mod memory;
@@ -68,14 +70,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn serve(device: impl Device, volume: &str, choices: &Choices) -> Result<(), Box<dyn Error>> {
     let export = Export { volume: volume.into(), generation: 2, description: format!("{volume} of an example") };
-    let server = Server::new(device, export, Limits::default())?;
+    let server = Server::new(&device, export, Limits::default())?;
+    let handle = server.handle();
     if choices.stdio {
         let stdin = std::os::unix::net::UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         stdin.set_nonblocking(true)?;
         server.connection(UnixStream::from_std(stdin)?).await;
-    } else {
-        let path = choices.socket.as_ref().ok_or("--socket PATH, or --stdio")?;
-        server.listen(&UnixListener::bind(path)?).await;
+        return Ok(());
     }
-    Ok(())
+    let listener = UnixListener::bind(choices.socket.as_ref().ok_or("--socket PATH, or --stdio")?)?;
+    let (mut hang_up, mut end) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    let mut serving = std::pin::pin!(server.listen(&listener));
+    loop {
+        tokio::select! {
+            () = &mut serving => return Ok(()),
+            _ = hang_up.recv() => {
+                handle.resized(device.geometry().size);
+                handle.drop_clients();
+            }
+            _ = end.recv() => handle.hand_over(),
+        }
+    }
 }

@@ -85,6 +85,24 @@ pub(super) const POLICIES: &[Row] = &[
         "",
     ),
     (
+        "[plugins.x]\nconnections = [{ name = \"s\", to = \"h:1\", allow = [\"lopback\"] }]",
+        "2:51",
+        "connections[0].allow[0]: \"lopback\" is not one of",
+        "loopback",
+    ),
+    (
+        "[plugins.x]\nconnections = [{ name = \"s\", to = \"h:1\", timeout = \"1h\" }]",
+        "2:52",
+        "1h is not from 100ms to 2m",
+        "",
+    ),
+    (
+        "[plugins.x]\nconnections = [{ name = \"s\", to = \"h:1\", reserved-port = 700 }]",
+        "2:58",
+        "connections[0].reserved-port",
+        "",
+    ),
+    (
         "[plugins.x]\nbridges = [\"*\"]",
         "2:12",
         "plugins.x.bridges[0]: \"*\" would be links of any name",

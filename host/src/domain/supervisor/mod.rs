@@ -20,6 +20,7 @@ mod filters;
 mod finish;
 mod heard;
 mod job;
+mod moving;
 mod pause;
 mod request;
 mod resize;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use change::Changing;
 pub use copying::Copying;
+pub use moving::Moving;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;
 pub use storage::{Storage, Trouble};

@@ -72,13 +72,16 @@ impl Wire {
     pub fn receive_by<T: DeserializeOwned>(&self, deadline: Instant) -> Result<Option<T>> {
         let mut length = [0; 4];
         self.look();
-        match self.read_by(&mut length, deadline)? {
+        let frame = match self.read_by(&mut length, deadline)? {
             0 => Ok(None),
             got => {
                 self.fill(&mut length[got..], Some(deadline))?;
                 self.body(length, Some(deadline)).map(Some)
             }
-        }
+        };
+        // The next one is waited for by its own rules.
+        self.socket.set_read_timeout(None)?;
+        frame
     }
 
     /// Looks for a frame for [`EAGER`], without taking anything of it.
@@ -188,6 +191,20 @@ mod tests {
         assert_eq!(here.send(&"x".repeat(FRAME_MAX), &[]).unwrap_err().kind(), ErrorKind::FileTooLarge);
         here.send(&"next", &[]).unwrap();
         assert_eq!(there.receive::<String>().unwrap().unwrap(), "next");
+    }
+
+    #[test]
+    fn the_deadline_of_one_frame_is_not_that_of_the_next() {
+        let (here, there) = pair();
+        here.send(&"one", &[]).unwrap();
+        let soon = Instant::now() + std::time::Duration::from_millis(200);
+        assert_eq!(there.receive_by::<String>(soon).unwrap().unwrap(), "one");
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            here.send(&"two", &[]).unwrap();
+        });
+        assert_eq!(there.receive::<String>().unwrap().unwrap(), "two");
+        late.join().unwrap();
     }
 
     #[test]

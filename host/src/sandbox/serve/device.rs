@@ -34,8 +34,7 @@ pub(super) fn checked(said: block::Geometry) -> Result<Geometry, String> {
     if said.size > SIZE_MAX {
         return Err(format!("it has {} bytes", said.size));
     }
-    // At least a page, so that small blocks do not make a call of each sector.
-    let maximum_io = said.maximum_io.clamp(block.max(4 << 10), MAXIMUM_IO) / block * block;
+    let maximum_io = said.maximum_io.clamp(block, MAXIMUM_IO) / block * block;
     Ok(Geometry {
         size: said.size / u64::from(block) * u64::from(block),
         block_size: block,
@@ -104,8 +103,9 @@ impl Served<'_> {
         self.told.notify_one();
     }
 
-    /// Outside: the engine's error, which is the instance's end. Inside: the plugin's, for the client.
-    fn answer<T>(&self, answered: wasmtime::Result<Result<T, types::Error>>) -> Result<T, Error> {
+    /// Outside: the engine's error, which is the instance's end, and then nothing is answered: the connection ends with the
+    /// sandbox, and the client puts its request again to the one that takes its place. Inside: the plugin's, for the client.
+    async fn answer<T>(&self, answered: wasmtime::Result<Result<T, types::Error>>) -> Result<T, Error> {
         match answered {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
@@ -114,7 +114,7 @@ impl Served<'_> {
             }
             Err(error) => {
                 self.fail(error);
-                Err(Error::new(Kind::Io, "the plugin failed"))
+                std::future::pending().await
             }
         }
     }
@@ -162,7 +162,7 @@ impl Device for Served<'_> {
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
-        let bytes = self.answer(self.calls.call_read(self.accessor, self.handle, offset, length).await)?;
+        let bytes = self.answer(self.calls.call_read(self.accessor, self.handle, offset, length).await).await?;
         if bytes.len() != length as usize {
             return Err(self.wrong("the plugin read another number of bytes than it was asked for"));
         }
@@ -170,23 +170,23 @@ impl Device for Served<'_> {
     }
 
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
-        self.answer(self.calls.call_write(self.accessor, self.handle, offset, data, durable).await)
+        self.answer(self.calls.call_write(self.accessor, self.handle, offset, data, durable).await).await
     }
 
     async fn flush(&self) -> Result<(), Error> {
-        self.answer(self.calls.call_flush(self.accessor, self.handle).await)
+        self.answer(self.calls.call_flush(self.accessor, self.handle).await).await
     }
 
     async fn discard(&self, offset: u64, length: u64) -> Result<(), Error> {
-        self.answer(self.calls.call_discard(self.accessor, self.handle, offset, length).await)
+        self.answer(self.calls.call_discard(self.accessor, self.handle, offset, length).await).await
     }
 
     async fn write_zeroes(&self, offset: u64, length: u64, keep: bool, durable: bool) -> Result<(), Error> {
-        self.answer(self.calls.call_write_zeroes(self.accessor, self.handle, offset, length, keep, durable).await)
+        self.answer(self.calls.call_write_zeroes(self.accessor, self.handle, offset, length, keep, durable).await).await
     }
 
     async fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>, Error> {
-        let said = self.answer(self.calls.call_extents(self.accessor, self.handle, offset, length).await)?;
+        let said = self.answer(self.calls.call_extents(self.accessor, self.handle, offset, length).await).await?;
         let mut left = length;
         let mut found = Vec::new();
         for extent in said {

@@ -24,7 +24,7 @@ use super::perform::is_fence;
 use super::{Lacks, Shared, watch};
 use crate::exchange::{Connect, Exchange};
 use crate::fence::Key;
-use crate::fence::acts::stand;
+use crate::fence::acts::{Stood, release, stand};
 use crate::protocol::login::Refusal;
 use crate::protocol::session::{Event as Protocol, Session};
 use crate::scsi::answer::news;
@@ -45,7 +45,7 @@ struct Found {
     connection: Connection,
     session: Session<Option<Waiter>>,
     unit: Unit,
-    changes: Option<u32>,
+    stood: Option<Stood>,
 }
 
 /// Why there is none.
@@ -94,10 +94,10 @@ async fn prove(whose: Whose<'_>, before: Option<Before<'_>>) -> Result<Found, Tr
     if before.is_some_and(|before| !unit.is_still(before.unit)) {
         return Err(Trouble::Later(Error::wrong_state(format!("another unit is there now: {}", unit.describe()))));
     }
-    let mut changes = None;
+    let mut stood = None;
     if let Some(ours) = ours {
         let standing = stand(&exchange, lun, ours, before.and_then(|before| before.changes)).await;
-        changes = standing.map_err(|error| if is_fence(&error) { Trouble::Fenced(error) } else { asked(error) })?;
+        stood = standing.map_err(|error| if is_fence(&error) { Trouble::Fenced(error) } else { asked(error) })?;
     }
     // Last: a unit that is reserved tells it only to who is registered.
     let mode = match unit::mode(&exchange, lun).await {
@@ -105,7 +105,7 @@ async fn prove(whose: Whose<'_>, before: Option<Before<'_>>) -> Result<Found, Tr
         mode => mode.map_err(asked)?,
     };
     let (connection, session) = exchange.into_parts();
-    Ok(Found { connection, session, unit: Unit { mode, ..unit }, changes })
+    Ok(Found { connection, session, unit: Unit { mode, ..unit }, stood })
 }
 
 fn trouble(refused: Connect, pool: &IscsiPool) -> Trouble {
@@ -164,7 +164,8 @@ pub(super) async fn open(
         phase: RefCell::new(Phase::Up(link)),
         unit: RefCell::new(found.unit),
         events: Events::default(),
-        changes: Cell::new(found.changes),
+        changes: Cell::new(found.stood.map(|stood| stood.changes)),
+        taken_here: found.stood.is_some_and(|stood| stood.taken),
         look_again: Cell::new(false),
         lost: RefCell::new(None),
         lacks: Cell::new(Lacks::default()),
@@ -298,7 +299,7 @@ impl Shared {
             }
         }
         drop(phase);
-        self.changes.set(found.changes);
+        self.changes.set(found.stood.map(|stood| stood.changes));
         self.learn(found.unit);
         fief_sdk::info!("a new session", volume = self.volume);
         self.ready();
@@ -317,6 +318,12 @@ impl Shared {
 
     /// Says goodbye to the target, and ends.
     pub(super) async fn close(self: &Rc<Self>) {
+        if let (Some(ours), true) = (self.ours, self.taken_here) {
+            // Where it fails, the unit stays held, and the operator sees by whom.
+            if let Err(error) = release(self, self.lun, ours).await {
+                fief_sdk::warn!("the unit is still held", volume = self.volume, cause = error.message);
+            }
+        }
         self.closing.set(true);
         if let Phase::Up(link) = &mut *self.phase.borrow_mut() {
             link.session.logout();

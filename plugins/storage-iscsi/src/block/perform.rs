@@ -145,8 +145,8 @@ impl Shared {
             return Ok(());
         }
         match stand(self, self.lun, ours, self.changes.get()).await {
-            Ok(changes) => {
-                self.changes.set(changes);
+            Ok(stood) => {
+                self.changes.set(stood.map(|stood| stood.changes));
                 self.secured.set(before + 1);
                 Ok(())
             }

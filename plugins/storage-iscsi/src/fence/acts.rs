@@ -98,12 +98,21 @@ fn alone(seen: &Seen, ours: Key) -> Result<()> {
     }
 }
 
-/// Makes a new session of a server one of the holder's, before any command of its guest. Gives how many changes the
-/// unit counts now; none where it keeps no keys.
+/// How a session stands to the unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stood {
+    /// Changes of keys that the unit counts now.
+    pub changes: u32,
+    /// Nobody held the unit before.
+    pub taken: bool,
+}
+
+/// Makes a new session of a server one of the holder's, before any command of its guest; none where the unit keeps no
+/// keys.
 ///
 /// # Errors
 /// Another holds the unit: this server is fenced.
-pub async fn stand(carrier: &impl Carrier, lun: [u8; 8], ours: Key, known: Option<u32>) -> Result<Option<u32>> {
+pub async fn stand(carrier: &impl Carrier, lun: [u8; 8], ours: Key, known: Option<u32>) -> Result<Option<Stood>> {
     let Some(seen) = look(carrier, lun).await? else { return Ok(None) };
     let standing = standing(&seen, ours, known)?;
     change(carrier, lun, Action::Register, 0, ours.number()).await?;
@@ -113,11 +122,14 @@ pub async fn stand(carrier: &impl Carrier, lun: [u8; 8], ours: Key, known: Optio
     }
     let now = look(carrier, lun).await?.unwrap_or_default();
     alone(&now, ours)?;
-    Ok(Some(now.keys.changes))
+    Ok(Some(Stood { changes: now.keys.changes, taken: standing == Standing::Lapsed }))
 }
 
 /// Lets go: all sessions of this key are put out, ours last, and with it the reservation.
-async fn release(carrier: &impl Carrier, lun: [u8; 8], ours: Key) -> Result<()> {
+///
+/// # Errors
+/// What the unit says; where the key is not there, nothing is done.
+pub async fn release(carrier: &impl Carrier, lun: [u8; 8], ours: Key) -> Result<()> {
     let Some(seen) = look(carrier, lun).await? else { return Ok(()) };
     if !seen.all().any(|number| number == ours.number()) {
         return Ok(());

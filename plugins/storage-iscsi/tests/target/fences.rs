@@ -37,6 +37,19 @@ fn a_unit_has_one_holder_until_it_lets_go() {
 }
 
 #[test]
+fn what_a_server_took_by_itself_it_lets_go_of_and_no_more() {
+    let _bed = Bed::with_disk(MIB);
+    let pool = pool(&[]);
+    let ours = holder("a", "web", 1);
+    let close = || block_on(async { open_as(&[], &ours).await.unwrap().close().await.unwrap() });
+    close();
+    assert_eq!(StorageIscsi::show(&pool, "lun1").unwrap().holder, None);
+    StorageIscsi::take(&pool, "lun1", &ours, false).unwrap();
+    close();
+    assert!(StorageIscsi::show(&pool, "lun1").unwrap().holder.is_some());
+}
+
+#[test]
 fn a_server_that_was_put_out_never_writes_again() {
     let _bed = Bed::with_disk(MIB);
     let pool = pool(&[]);

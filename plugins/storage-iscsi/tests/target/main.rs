@@ -7,4 +7,5 @@ mod control;
 mod failures;
 mod fences;
 mod login;
+mod recorded;
 mod served;

@@ -1,0 +1,90 @@
+//! What the host is told of a volume while it is open, and who waits for a change of something.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use fief_sdk::block::Event;
+use futures_channel::oneshot;
+
+/// Wakes all who wait.
+#[derive(Default)]
+pub(crate) struct Bell {
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        for waiter in self.waiting.take() {
+            let _ = waiter.send(());
+        }
+    }
+
+    /// Until the next ring. Whoever looks at something and then waits misses none: nothing runs in between.
+    pub(crate) async fn wait(&self) {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
+        let _ = receiver.await;
+    }
+}
+
+/// Events that nobody has asked for yet are few: of each kind the last counts.
+#[derive(Default)]
+pub(crate) struct Events {
+    queue: RefCell<VecDeque<Event>>,
+    degraded: RefCell<bool>,
+    bell: Bell,
+}
+
+impl Events {
+    pub(crate) fn tell(&self, event: Event) {
+        let kind = std::mem::discriminant(&event);
+        let mut queue = self.queue.borrow_mut();
+        queue.retain(|waiting| std::mem::discriminant(waiting) != kind);
+        queue.push_back(event);
+        drop(queue);
+        self.bell.ring();
+    }
+
+    /// Tells it once, until it is restored.
+    pub(crate) fn degraded(&self, why: impl Into<String>) {
+        if !self.degraded.replace(true) {
+            self.tell(Event::Degraded(why.into()));
+        }
+    }
+
+    pub(crate) fn restored(&self) {
+        if self.degraded.replace(false) {
+            self.tell(Event::Restored);
+        }
+    }
+
+    pub(crate) async fn next(&self) -> Event {
+        loop {
+            let next = self.queue.borrow_mut().pop_front();
+            match next {
+                Some(event) => return event,
+                None => self.bell.wait().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_long_outage_is_told_once() {
+        let events = Events::default();
+        events.degraded("it is frozen");
+        events.degraded("still");
+        assert_eq!(events.next().now_or_never(), Some(Event::Degraded("it is frozen".into())));
+        assert_eq!(events.next().now_or_never(), None);
+        events.restored();
+        events.restored();
+        assert_eq!(events.next().now_or_never(), Some(Event::Restored));
+        assert_eq!(events.next().now_or_never(), None);
+    }
+}

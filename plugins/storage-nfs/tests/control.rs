@@ -1,0 +1,166 @@
+//! Control calls on a real server, natively: the same code as in the sandbox.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use fief_sdk::storage::{
+    Access, Attachment, Clones, Fences, Format, Pool, Preallocation, StorageBackend, Style, VolumeSpec,
+};
+use fief_sdk::{ErrorCode, native};
+use fief_tests::ganesha::Versions;
+use storage_nfs::{Settings, StorageNfs};
+
+mod world;
+use world::{World, holder, spec};
+
+/// Verbs twice come to the same end, on either version.
+fn verbs_twice(world: &World, pool: &Pool<Settings>) {
+    let info = StorageNfs::info(pool).unwrap();
+    assert_eq!(info, StorageNfs::info(pool).unwrap());
+    assert!(info.capacity.unwrap() >= info.available.unwrap() && info.available.unwrap() > 0);
+
+    for (name, format) in [("raw", Format::Raw), ("cow", Format::Qcow2)] {
+        let made = StorageNfs::create(pool, &spec(name, 10 << 20, format)).unwrap();
+        assert_eq!((made.size, made.format), (10 << 20, format));
+        assert!(made.allocated.unwrap() < 1 << 20, "sparse");
+        assert_eq!(StorageNfs::create(pool, &spec(name, 10 << 20, format)).unwrap(), made);
+        let other = StorageNfs::create(pool, &spec(name, 11 << 20, format)).unwrap_err();
+        assert_eq!(other.code, ErrorCode::AlreadyExists);
+        for _ in 0..2 {
+            assert_eq!(StorageNfs::resize(pool, name, 12 << 20).unwrap().size, 12 << 20);
+        }
+        assert_eq!(StorageNfs::resize(pool, name, 1 << 20).unwrap_err().code, ErrorCode::Invalid);
+        assert_eq!(StorageNfs::find(pool, name).unwrap().size, 12 << 20);
+    }
+    assert_eq!(StorageNfs::all(pool).unwrap().iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["cow", "raw"]);
+    assert_eq!(world.names(), ["cow.qcow2", "raw"], "nothing else is left");
+
+    let raw = fs::File::options().write(true).open(world.server.export().join("raw")).unwrap();
+    raw.write_all_at(b"middle", 5 << 20).unwrap();
+    let twin = StorageNfs::clone(pool, "raw", None, "twin", Style::Full).unwrap();
+    assert_eq!(twin.size, 12 << 20);
+    let copy = fs::read(world.server.export().join("twin")).unwrap();
+    assert_eq!((copy.len(), &copy[5 << 20..][..6]), (12 << 20, &b"middle"[..]));
+    assert!(fs::metadata(world.server.export().join("twin")).unwrap().blocks() * 512 < 2 << 20, "holes are kept");
+    let again = StorageNfs::clone(pool, "raw", None, "twin", Style::Full).unwrap_err();
+    assert_eq!(again.code, ErrorCode::AlreadyExists);
+
+    for name in ["raw", "cow", "twin"] {
+        for _ in 0..2 {
+            StorageNfs::delete(pool, name).unwrap();
+        }
+        assert_eq!(StorageNfs::find(pool, name).unwrap_err().code, ErrorCode::NotFound);
+    }
+    assert_eq!(world.names(), [""; 0]);
+}
+
+/// One host holds a volume; generations only grow; the operator's word breaks a hold.
+fn two_hosts(world: &World, pool: &Pool<Settings>) {
+    StorageNfs::create(pool, &spec("disk", 1 << 20, Format::Raw)).unwrap();
+    assert_eq!(StorageNfs::show(pool, "disk").unwrap().holder, None);
+    for _ in 0..2 {
+        assert_eq!(StorageNfs::take(pool, "disk", &holder("a", 1), false).unwrap().holder, Some(holder("a", 1)));
+    }
+    let refused = StorageNfs::take(pool, "disk", &holder("b", 2), false).unwrap_err();
+    assert!(matches!(refused.code, ErrorCode::InUse(_)) && refused.message.contains("a.example"), "{refused:?}");
+    assert!(matches!(StorageNfs::delete(pool, "disk").unwrap_err().code, ErrorCode::InUse(_)));
+    StorageNfs::take(pool, "disk", &holder("a", 2), false).unwrap();
+    assert_eq!(StorageNfs::take(pool, "disk", &holder("a", 1), false).unwrap_err().code, ErrorCode::WrongState);
+    StorageNfs::release(pool, "disk", &holder("b", 2)).unwrap();
+    assert_eq!(StorageNfs::take(pool, "disk", &holder("b", 3), true).unwrap().holder, Some(holder("b", 3)));
+    for _ in 0..2 {
+        StorageNfs::release(pool, "disk", &holder("b", 3)).unwrap();
+    }
+    let shown = StorageNfs::show(pool, "disk").unwrap();
+    assert_eq!((shown.holder, shown.generation), (None, 3));
+    assert_eq!(world.names(), [".disk.lease", "disk"]);
+    StorageNfs::delete(pool, "disk").unwrap();
+    assert_eq!(world.names(), [""; 0]);
+}
+
+#[test]
+fn version_4_does_every_verb_twice() {
+    let world = World::new(Versions::Four);
+    let pool = world.pool(&[]);
+    verbs_twice(&world, &pool);
+    two_hosts(&world, &pool);
+    let full = VolumeSpec { preallocation: Preallocation::Full, ..spec("full", 3 << 20, Format::Raw) };
+    assert!(StorageNfs::create(&pool, &full).unwrap().allocated.unwrap() >= 3 << 20);
+}
+
+#[test]
+fn version_3_is_taken_where_a_server_has_no_more() {
+    let world = World::new(Versions::Three);
+    let pool = world.pool(&[]);
+    verbs_twice(&world, &pool);
+    two_hosts(&world, &pool);
+    let mut without = world.pool(&[]);
+    without.settings.mount_port = None;
+    assert!(StorageNfs::info(&without).unwrap_err().message.contains("mount-port"));
+}
+
+#[test]
+fn a_restart_of_the_server_keeps_its_identity_and_its_volumes() {
+    let mut world = World::new(Versions::Four);
+    fs::create_dir(world.server.export().join("inside")).unwrap();
+    let pool = world.pool(&[("directory", "inside"), ("transport", "native")]);
+    StorageNfs::create(&pool, &spec("cow", 5 << 30, Format::Qcow2)).unwrap();
+    let info = StorageNfs::info(&pool).unwrap();
+    world.server.kill();
+    assert_eq!(StorageNfs::all(&pool).unwrap_err().code, ErrorCode::Unreachable);
+    world.server.restart();
+    assert_eq!(StorageNfs::info(&pool).unwrap().identity, info.identity);
+    assert_ne!(StorageNfs::info(&world.pool(&[])).unwrap().identity, info.identity, "another folder is another pool");
+    assert_eq!(StorageNfs::resize(&pool, "cow", 6 << 30).unwrap().size, 6 << 30);
+    let Attachment::Nfs(node) = StorageNfs::attach(&pool, "cow", Access::Exclusive).unwrap() else { panic!("native") };
+    assert_eq!(
+        (node.path.as_str(), node.share, node.format),
+        ("inside/cow.qcow2", world.server.share(), Format::Qcow2)
+    );
+
+    let nowhere = world.pool(&[("directory", "elsewhere")]);
+    assert_eq!(StorageNfs::info(&nowhere).unwrap_err().code, ErrorCode::NotFound);
+    let nobody = world.pool(&[("uid", "65534"), ("gid", "65534")]);
+    assert_eq!(StorageNfs::create(&nobody, &spec("a", 512, Format::Raw)).unwrap_err().code, ErrorCode::Denied);
+}
+
+#[test]
+fn of_many_who_make_or_take_a_volume_at_once_one_has_it() {
+    let world = World::new(Versions::ThreeAndFour);
+    let race = |call: fn(&Pool<Settings>, u64) -> bool, more: &[(&str, &str)]| -> usize {
+        let address = format!("{}:{}", world.server.address(), world.server.port());
+        let mount = format!("{}:{}", world.server.address(), world.server.mount_port());
+        std::thread::scope(|scope| {
+            let racers: Vec<_> = (1..=6)
+                .map(|number| {
+                    let (pool, address, mount) = (world.pool(more), &address, &mount);
+                    scope.spawn(move || {
+                        native::grant("server", address);
+                        native::grant("mount", mount);
+                        call(&pool, number)
+                    })
+                })
+                .collect();
+            racers.into_iter().filter(|_| true).map(|racer| racer.join().unwrap()).filter(|won| *won).count()
+        })
+    };
+    for version in ["4.1", "3"] {
+        let more = &[("version", version)][..];
+        let pool = world.pool(more);
+        let created =
+            race(|pool, number| StorageNfs::create(pool, &spec("disk", number << 20, Format::Raw)).is_ok(), more);
+        assert_eq!(created, 1, "version {version}");
+        StorageNfs::take(&pool, "disk", &holder("gone", 1), false).unwrap();
+        StorageNfs::release(&pool, "disk", &holder("gone", 1)).unwrap();
+        let taken = race(
+            |pool, number| StorageNfs::take(pool, "disk", &holder(&format!("host{number}"), 1 + number), false).is_ok(),
+            more,
+        );
+        assert_eq!(taken, 1, "version {version}");
+        let holds = StorageNfs::show(&pool, "disk").unwrap().holder.unwrap();
+        StorageNfs::release(&pool, "disk", &holds).unwrap();
+        StorageNfs::delete(&pool, "disk").unwrap();
+        assert_eq!(world.names(), [""; 0]);
+    }
+}
