@@ -65,7 +65,7 @@ fn sandboxes_that_are_killed_one_after_the_other_cost_the_guest_no_write() {
         witness.goes_on(2);
         longest = longest.max(begun.elapsed());
     }
-    println!("the longest stall, with two more beats, of {KILLS}: {longest:?}");
+    assert!(longest < PATIENCE, "a stall of {longest:?}");
     assert_eq!(host.state("node1"), "running");
     witness.is_sound();
     host.fief(&["stop", "node1"]);
