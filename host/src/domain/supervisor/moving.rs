@@ -138,6 +138,7 @@ impl Loop<'_> {
 
     /// The old place is let go by its plugin, then whoever asked hears that all is done.
     fn release_old(&mut self, moving: Moving, asker: Asker) {
+        let keeper = self.served.take(&moving.disk.from);
         let (gate, name) = (self.gate.clone(), self.definition.name.clone());
         let old = moving.disk.from;
         if let Ok(run) = self.run() {
@@ -147,7 +148,13 @@ impl Loop<'_> {
             tracing::warn!(%failure, "the record still names the disk's old place");
         }
         let work = async move {
-            in_thread(move || let_go(&gate, &name, &old)).await?;
+            in_thread(move || {
+                if let Some(keeper) = keeper {
+                    keeper.close();
+                }
+                let_go(&gate, &name, &old)
+            })
+            .await?;
             Ok(JobEnd::GoOn(Answer::Done))
         };
         self.job = Some(Job::new("moved", asker, work));
