@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use fief_tests::boot_sector::{self, Then};
@@ -28,10 +28,7 @@ fn host() -> Host {
     assert!(plugin.exists(), "{} is not built; `cargo xtask test` builds it", plugin.display());
     host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
     for (name, secret) in [("ours", "secret123456"), ("theirs", "mutual123456")] {
-        let mut set = host.command(&["secret", "set", name]);
-        let mut child = set.stdin(Stdio::piped()).spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), secret.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success());
+        command::run_given(&mut host.command(&["secret", "set", name]), secret.as_bytes(), PATIENCE).expect_code(0);
     }
     host
 }
@@ -78,9 +75,9 @@ fn units_are_volumes_and_every_verb_may_come_twice() {
         host.fief(&["volume", "create", "san/lun1", "--size", "8MiB", "--format", "raw"]);
         host.fief(&["volume", "resize", "san/lun1", "8MiB"]);
     }
-    let said = host.fief_ends(&["volume", "create", "san/lun2", "--size", "8MiB", "--format", "raw"], 1);
+    let said = host.fief_ends(&["volume", "create", "san/lun2", "--size", "8MiB", "--format", "raw"], 2);
     assert!(said.stderr.contains("made on the target"), "{}", said.stderr);
-    let said = host.fief_ends(&["volume", "resize", "san/lun1", "16MiB"], 1);
+    let said = host.fief_ends(&["volume", "resize", "san/lun1", "16MiB"], 2);
     assert!(said.stderr.contains("grow on the target"), "{}", said.stderr);
     tgt.grow(target, 1, 16 * MIB);
     for _ in 0..2 {
@@ -88,7 +85,7 @@ fn units_are_volumes_and_every_verb_may_come_twice() {
     }
     let listed = host.fief(&["volume", "list"]).stdout;
     assert!(listed.contains("san/lun1") && listed.contains("16MiB"), "{listed}");
-    host.fief_ends(&["volume", "delete", "san/lun1", "--yes"], 1);
+    host.fief_ends(&["volume", "delete", "san/lun1", "--yes"], 2);
     // A target that is gone holds nobody up.
     tgt.kill();
     host.fief_ends(&["volume", "show", "san/lun1"], 8);
@@ -130,14 +127,14 @@ fn a_served_unit_keeps_every_byte_while_its_target_is_killed_frozen_and_cut() {
     let host = host();
     let mut tgt = target_of(&host);
     let target = tgt.target(TARGET);
-    tgt.disk(target, 1, 64 * MIB);
+    tgt.disk(target, 1, 24 * MIB);
     tgt.chap(target, "alice", "secret123456");
     tgt.mutual(target, "bob", "mutual123456");
     let secrets = ["user=alice", "password=ours", "mutual-user=bob", "mutual-password=theirs"];
     pool(&host, &[&secrets[..], &["header-digest=crc32c", "data-digest=crc32c"]].concat());
     let served = Served::start(&host, "san/lun1", &[]);
     let source = served.file("source");
-    noise(&source, 64 * MIB);
+    noise(&source, 24 * MIB);
     assert!(fence(&host).starts_with("reservation held by "), "{}", fence(&host));
 
     let source = source.to_string_lossy().into_owned();
@@ -157,12 +154,12 @@ fn a_served_unit_keeps_every_byte_while_its_target_is_killed_frozen_and_cut() {
     served.tool("qemu-img", &["compare", "-f", "raw", "-F", "raw", &source, "URI"]);
 
     // It grows, and what is new can be written.
-    tgt.grow(target, 1, 96 * MIB);
+    tgt.grow(target, 1, 32 * MIB);
     eventually("the new size", PATIENCE, || {
         let size = served.tool("nbdinfo", &["--size", "URI"]).stdout;
-        (size.trim() == (96 * MIB).to_string()).then_some(())
+        (size.trim() == (32 * MIB).to_string()).then_some(())
     });
-    served.tool("qemu-io", &["-f", "raw", "-c", "write -P 7 95M 1M", "-c", "flush", "-c", "read -P 7 95M 1M", "URI"]);
+    served.tool("qemu-io", &["-f", "raw", "-c", "write -P 7 31M 1M", "-c", "flush", "-c", "read -P 7 31M 1M", "URI"]);
     served.end();
     assert_eq!(fence(&host), "reservation, held by nobody");
 }
