@@ -83,12 +83,12 @@ impl Ganesha {
     }
 
     pub fn port(&self) -> u16 {
-        12049
+        2049
     }
 
     /// The port of the mount protocol (v3).
     pub fn mount_port(&self) -> u16 {
-        12050
+        20048
     }
 
     pub fn namespace(&self) -> &Namespace {

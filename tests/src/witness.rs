@@ -194,6 +194,11 @@ impl Witness {
         }
     }
 
+    /// Its disk is another file now: a raw image.
+    pub fn lies_at(&mut self, image: &Path) {
+        image.clone_into(&mut self.image);
+    }
+
     /// Hears what was said since; gives all that was heard so far.
     pub fn look(&mut self) -> &[Sighting] {
         let Ok(mut file) = File::open(&self.log) else { return &self.history };

@@ -1,9 +1,15 @@
-//! Volumes on a real NFS server.
+//! Pools on a real NFS server, through fief itself.
+#![allow(clippy::unwrap_used)]
 
+use std::fs;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use fief_tests::ganesha::Versions;
-use fief_tests::{Ganesha, Namespace, command};
+use fief_tests::host::target;
+use fief_tests::{Ganesha, Host, Namespace, Said, command, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A client that is not ours sees what the server exports.
 fn listed(namespace: &Namespace, server: &Ganesha, version: u8) -> String {
@@ -22,11 +28,139 @@ fn listed(namespace: &Namespace, server: &Ganesha, version: u8) -> String {
 fn the_server_of_these_tests_ends_and_comes_back() {
     let host = Namespace::new();
     let mut server = Ganesha::with_room(&host, Versions::ThreeAndFour, Some(16 << 20));
-    std::fs::write(server.export().join("here"), "it is").unwrap();
+    fs::write(server.export().join("here"), "it is").unwrap();
     for version in [3, 4] {
         assert!(listed(&host, &server, version).contains("here"), "v{version}");
     }
     server.kill();
     server.restart();
     assert!(listed(&host, &server, 3).contains("here"));
+}
+
+/// The plugin, and a pool `nas` on the server.
+fn pool(host: &Host, server: &Ganesha, more: &[&str]) {
+    let path = host.root().join("policy.toml");
+    let policy = fs::read_to_string(&path).unwrap();
+    let policy = policy.replace("[pools]\n", "[pools]\nnfs = \"storage-nfs\"\n");
+    let grants = r#"
+[plugins.storage-nfs]
+connections = [{ name = "server", to = "{server}:{port}" }, { name = "mount", to = "{server}:{mount-port}" }]
+"#;
+    fs::write(&path, policy + grants).unwrap();
+    let plugin = target().join("wasm32-wasip2/release/storage_nfs.wasm");
+    assert!(plugin.exists(), "{} is not built; `cargo xtask test` builds it", plugin.display());
+    host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
+    let settings: Vec<String> = server.settings().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut words = vec!["pool", "create", "nas", "--kind", "nfs"];
+    words.extend(settings.iter().map(String::as_str).chain(more.iter().copied()).flat_map(|word| ["--set", word]));
+    host.fief(&words);
+}
+
+#[test]
+fn a_pool_on_a_server_does_every_verb_twice_and_says_when_it_is_away() {
+    for (versions, more) in [(Versions::Four, "version=auto"), (Versions::Three, "version=3")] {
+        let host = Host::new();
+        let mut server = Ganesha::start(host.namespace(), versions);
+        pool(&host, &server, &[more]);
+        for _ in 0..2 {
+            host.fief(&["volume", "create", "nas/disk", "--size", "4MiB", "--format", "raw"]);
+            host.fief(&["volume", "create", "nas/cow", "--size", "1GiB", "--format", "qcow2"]);
+        }
+        host.fief_ends(&["volume", "create", "nas/disk", "--size", "5MiB", "--format", "raw"], 4);
+        for _ in 0..2 {
+            host.fief(&["volume", "resize", "nas/disk", "6MiB"]);
+            host.fief(&["volume", "resize", "nas/cow", "2GiB"]);
+        }
+        host.fief_ends(&["volume", "resize", "nas/disk", "1MiB"], 2);
+        let disk = fs::File::options().write(true).open(server.export().join("disk")).unwrap();
+        disk.write_all_at(b"twin", 1 << 20).unwrap();
+        host.fief(&["volume", "clone", "nas/disk", "nas/twin"]);
+        let twin = fs::read(server.export().join("twin")).unwrap();
+        assert!(twin.len() == 6 << 20 && twin[1 << 20..].starts_with(b"twin"));
+        let volumes = host.fief(&["volume", "list", "nas", "-o", "json"]).stdout;
+        for name in ["disk", "cow", "twin"] {
+            assert!(volumes.contains(name), "{name} is not in {volumes}");
+        }
+        let shown = host.fief(&["volume", "show", "nas/disk"]).stdout;
+        assert!(shown.contains("lease, held by nobody"), "{shown}");
+
+        server.kill();
+        host.fief_ends(&["volume", "show", "nas/disk"], 8);
+        host.fief(&["list"]);
+        server.restart();
+        for name in ["nas/disk", "nas/cow", "nas/twin"] {
+            for _ in 0..2 {
+                host.fief(&["volume", "delete", name, "--yes"]);
+            }
+        }
+        assert_eq!(fs::read_dir(server.export()).unwrap().count(), 0);
+        host.fief(&["pool", "delete", "nas"]);
+    }
+}
+
+/// A volume that is served by hand, in the host's namespace.
+struct Served<'h> {
+    host: &'h Host,
+    child: std::process::Child,
+    socket: std::path::PathBuf,
+}
+
+impl<'h> Served<'h> {
+    fn new(host: &'h Host, volume: &str) -> Self {
+        let socket = host.root().join("served.sock");
+        let mut command = host.command(&["volume", "serve", volume, "--socket", &socket.to_string_lossy()]);
+        let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        eventually("the volume is served", PATIENCE, || socket.exists().then_some(()));
+        Served { host, child, socket }
+    }
+
+    fn tool(&self, program: &str, words: &[&str]) -> Said {
+        let url = format!("nbd+unix:///?socket={}", self.socket.display());
+        let mut tool = self.host.namespace().command(program);
+        command::run(tool.args(words.iter().map(|word| word.replace("URL", &url))), PATIENCE)
+    }
+
+    fn close(mut self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// The plugin in its sandbox: what tools write is on the server, also when that dies meanwhile.
+#[test]
+fn a_volume_is_served_from_the_sandbox_while_its_server_dies_and_comes_back() {
+    for (versions, more) in [(Versions::Four, "version=4.1"), (Versions::Three, "version=3")] {
+        let host = Host::new();
+        let mut server = Ganesha::start(host.namespace(), versions);
+        pool(&host, &server, &[more]);
+        host.fief(&["volume", "create", "nas/disk", "--size", "16MiB", "--format", "raw"]);
+        let served = Served::new(&host, "nas/disk");
+        let info = served.tool("nbdinfo", &["--json", "URL"]).expect_code(0).json();
+        assert_eq!(info["exports"][0]["export-size"], 16 << 20);
+        assert!(host.fief(&["volume", "show", "nas/disk"]).stdout.contains("lease held by"));
+
+        let source = host.root().join("source");
+        let bytes: Vec<u8> = (0..16u32 << 20).map(|at| (at / 4096 + at % 251) as u8).collect();
+        fs::write(&source, &bytes).unwrap();
+        served.tool("nbdcopy", &["--flush", &source.to_string_lossy(), "URL"]).expect_code(0);
+        assert!(fs::read(server.export().join("disk")).unwrap() == bytes, "what was copied is on the server");
+
+        // Written while the server is away, and flushed when it is back.
+        let write = "for at in range(64):\n    h.pwrite(bytes([at + 1]) * 65536, at * 65536)\nh.flush()";
+        let url = format!("nbd+unix:///?socket={}", served.socket.display());
+        // Debian's own Python, whichever comes first in PATH.
+        let mut shell = host.namespace().command("/usr/bin/python3");
+        server.kill();
+        let mut shell = shell.args(["-m", "nbd", "--uri", &url, "-c", write]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        server.restart();
+        assert!(shell.wait().unwrap().success());
+        let disk = fs::read(server.export().join("disk")).unwrap();
+        for at in 0..64 {
+            assert!(disk[at * 65536..][..65536].iter().all(|byte| usize::from(*byte) == at + 1), "stretch {at}");
+        }
+        served.close();
+        assert!(host.fief(&["volume", "show", "nas/disk"]).stdout.contains("held by nobody"));
+    }
 }

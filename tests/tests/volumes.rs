@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fief_tests::{Host, command, eventually};
+use fief_tests::{Host, Witness, command, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -80,7 +80,11 @@ fn same(a: (&Path, &str), b: (&Path, &str)) {
 }
 
 fn image(host: &Host, volume: &str) -> (PathBuf, &'static str) {
-    let found = |(name, format)| (host.root().join("images").join(format!("{volume}{name}")), format);
+    image_below(&host.root().join("images"), volume)
+}
+
+fn image_below(folder: &Path, volume: &str) -> (PathBuf, &'static str) {
+    let found = |(name, format)| (folder.join(format!("{volume}{name}")), format);
     [(".qcow2", "qcow2"), (".raw", "raw"), ("", "raw")]
         .map(found)
         .into_iter()
@@ -161,6 +165,158 @@ fn what_cannot_be_taken_or_written_is_refused_and_leaves_nothing() {
     assert!(said.stderr.contains("web1, which runs") && said.stderr.contains("fief shutdown web1"), "{}", said.stderr);
     host.fief(&["stop", "web1"]);
     host.fief(&["delete", "web1", "--volumes", "--yes"]);
+    host.finish();
+}
+
+/// A second pool of files, and one whose raw volumes the plugin serves itself, both in a directory of their own.
+fn more_pools(host: &Host) {
+    let policy = host.root().join("policy.toml");
+    let text = std::fs::read_to_string(&policy).expect("the policy");
+    let path = host.root().join("more");
+    let granted =
+        format!("access = \"read-write\" }}, {{ name = \"more\", path = {path:?}, access = \"read-write\" }}]");
+    let text = text.replacen("access = \"read-write\" }]", &granted, 1);
+    std::fs::write(&policy, text).expect("the policy");
+    host.fief(&["pool", "create", "more", "--kind", "file", "--set", "directory=more"]);
+    host.fief(&["pool", "create", "served", "--kind", "file", "--set", "directory=more", "--set", "transport=served"]);
+}
+
+fn no_more_pools(host: &Host) {
+    host.fief(&["pool", "delete", "more"]);
+    host.fief(&["pool", "delete", "served"]);
+    std::fs::remove_dir(host.root().join("more")).expect("an empty folder");
+}
+
+fn image_in(host: &Host, volume: &str) -> (PathBuf, &'static str) {
+    let (pool, name) = volume.split_once('/').expect("POOL/NAME");
+    let folder = host.root().join(if pool == "default" { "images" } else { "more" });
+    image_below(&folder, name)
+}
+
+#[test]
+fn a_volume_is_copied_to_a_pool_of_any_kind() {
+    let (host, files) = (Host::new(), Files::new());
+    more_pools(&host);
+    let disk = files.disk("disk.img");
+    let qcow2 = files.converted(&disk, "disk.qcow2", "qcow2");
+    host.fief(&["volume", "import", &disk.to_string_lossy(), "default/raw"]);
+    host.fief(&["volume", "import", &qcow2, "default/qcow2"]);
+    // To images, kept in their format or in another; out of a pool that serves, into one, and from one to another.
+    for (from, to, options, becomes) in [
+        ("default/raw", "more/a", &[][..], "raw"),
+        ("default/qcow2", "more/a", &[][..], "qcow2"),
+        ("default/raw", "more/a", &["--format", "qcow2"][..], "qcow2"),
+        ("default/qcow2", "more/a", &["--format", "raw"][..], "raw"),
+        ("default/raw", "default/a", &[][..], "raw"),
+        ("default/raw", "served/a", &[][..], "raw"),
+        ("default/qcow2", "served/a", &["--format", "raw"][..], "raw"),
+    ] {
+        host.fief(&[&["volume", "copy", from, to], options].concat());
+        let (path, format) = image_in(&host, to);
+        assert_eq!(format, becomes, "{from} to {to}");
+        same((&disk, "raw"), (&path, format));
+        if to == "served/a" {
+            host.fief(&["volume", "copy", to, "default/back", "--format", "qcow2"]);
+            let (path, format) = image_in(&host, "default/back");
+            same((&disk, "raw"), (&path, format));
+            host.fief(&["volume", "copy", to, "served/twice"]);
+            let (path, format) = image_in(&host, "served/twice");
+            same((&disk, "raw"), (&path, format));
+            let out = files.text("out.vmdk");
+            host.fief(&["volume", "export", to, &out]);
+            same((&disk, "raw"), (Path::new(&out), "vmdk"));
+            std::fs::remove_file(out).expect("what was exported");
+            host.fief(&["volume", "delete", "default/back", "served/twice", "--yes"]);
+        }
+        host.fief(&["volume", "delete", to, "--yes"]);
+    }
+    // A file of another format into what is served; onto a volume that is there.
+    host.fief(&["volume", "import", &files.converted(&disk, "in.vhdx", "vhdx"), "served/a"]);
+    same((&disk, "raw"), (&image_in(&host, "served/a").0, "raw"));
+    host.fief(&["volume", "create", "served/lun", "--size", "9MiB", "--format", "raw"]);
+    let lun = image_in(&host, "served/lun").0;
+    qemu(&["qemu-io", "-f", "raw", "-c", "write -q -P 0xff 0 8M"], &lun);
+    host.fief_ends(&["volume", "copy", "default/qcow2", "served/lun"], CONFLICT);
+    host.fief_ends(&["volume", "copy", "default/qcow2", "served/lun", "--onto"], 13);
+    host.fief(&["volume", "copy", "default/qcow2", "served/lun", "--onto", "--yes"]);
+    std::fs::File::options().write(true).open(&lun).and_then(|file| file.set_len(SIZE)).expect("the image");
+    qemu(&["qemu-img", "compare", "-f", "raw", "-F", "raw", &disk.to_string_lossy()], &lun);
+
+    host.fief_ends(&["volume", "copy", "default/raw", "default/raw"], USAGE);
+    host.fief_ends(&["volume", "copy", "default/none", "more/b"], NOT_FOUND);
+    host.fief_ends(&["volume", "copy", "default/raw", "default/qcow2", "--onto", "--yes"], USAGE);
+    host.volume("served/small", "1MiB");
+    host.fief_ends(&["volume", "copy", "default/raw", "served/small", "--onto", "--yes"], CONFLICT);
+    let all = ["default/raw", "default/qcow2", "served/a", "served/lun", "served/small"];
+    host.fief(&[&["volume", "delete"], &all[..], &["--yes"]].concat());
+    no_more_pools(&host);
+    host.finish();
+}
+
+#[test]
+fn a_running_domain_is_copied_to_another_pool_and_goes_on() {
+    let host = Host::new();
+    more_pools(&host);
+    let mut witness = Witness::create(&host, "web1", &[]);
+    host.fief(&["start", "web1"]);
+    witness.goes_on(3);
+    host.fief(&["volume", "copy", "default/web1", "more/copy", "--format", "qcow2"]);
+    witness.goes_on(3);
+    witness.is_heard(1);
+    host.fief(&["stop", "web1"]);
+    host.fief(&["volume", "copy", "more/copy", "more/raw", "--format", "raw"]);
+    let copy = std::fs::read(image_in(&host, "more/raw").0).expect("the copy");
+    assert_eq!(copy[512..516], *b"fwit");
+    assert!(u32::from_le_bytes([copy[520], copy[521], copy[522], copy[523]]) > 0);
+    witness.is_sound();
+    host.fief(&["delete", "web1", "--volumes", "--yes"]);
+    host.fief(&["volume", "delete", "more/copy", "more/raw", "--yes"]);
+    no_more_pools(&host);
+    host.finish();
+}
+
+#[test]
+fn a_volume_moves_and_its_domains_have_it_there() {
+    let (host, files) = (Host::new(), Files::new());
+    more_pools(&host);
+    let disk = files.disk("disk.img");
+    host.fief(&["volume", "import", &disk.to_string_lossy(), "default/data"]);
+    let mut witness = Witness::create(&host, "web1", &["--disk", "default/data"]);
+    host.fief(&["create", "web2", "--memory", "32MiB", "--cdrom", "default/data"]);
+    let names = |domain: &str, volume: &str| {
+        let disks = host.shown(domain)["definition"]["disk"].as_array().cloned().unwrap_or_default();
+        disks.iter().any(|disk| disk["volume"] == volume)
+    };
+    let item = host.fief(&["volume", "move", "default/data", "more/data", "-o", "json"]).json()["item"].take();
+    assert_eq!(item["domains"], serde_json::json!(["web1", "web2"]));
+    assert!(names("web1", "more/data") && names("web2", "more/data") && !names("web1", "default/data"));
+    host.fief_ends(&["volume", "show", "default/data"], NOT_FOUND);
+    same((&disk, "raw"), (&image_in(&host, "more/data").0, "raw"));
+    // What it boots from; then it runs there.
+    host.fief(&["volume", "move", "default/web1", "more/system", "--keep"]);
+    host.fief(&["volume", "show", "default/web1"]);
+    witness.lies_at(&image_in(&host, "more/system").0);
+    host.fief(&["start", "web1"]);
+    witness.goes_on(2);
+    // Read by a domain that runs.
+    host.fief(&["stop", "web1"]);
+    host.fief(&["start", "web2"]);
+    let said = host.fief_ends(&["volume", "move", "more/data", "default/data"], CONFLICT);
+    assert!(said.stderr.contains("web2 runs"), "{}", said.stderr);
+    host.fief(&["stop", "web2"]);
+    // What would be lost.
+    host.volume("default/snapped", "1MiB");
+    host.fief(&["volume", "snapshot", "create", "default/snapped", "kept"]);
+    let said = host.fief_ends(&["volume", "move", "default/snapped", "more/snapped"], CONFLICT);
+    assert!(said.stderr.contains("1 snapshots"), "{}", said.stderr);
+    host.fief(&["volume", "snapshot", "delete", "default/snapped", "kept", "--yes"]);
+    host.fief(&["volume", "clone", "default/snapped", "default/linked", "--linked"]);
+    let said = host.fief_ends(&["volume", "move", "default/snapped", "more/snapped"], CONFLICT);
+    assert!(said.stderr.contains("linked clone"), "{}", said.stderr);
+    host.fief(&["delete", "web1", "--volumes", "--yes"]);
+    host.fief(&["delete", "web2", "--yes"]);
+    host.fief(&["volume", "delete", "default/linked", "default/snapped", "default/web1", "--yes"]);
+    no_more_pools(&host);
     host.finish();
 }
 

@@ -157,7 +157,21 @@ pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
 /// How much memory the guest of a running domain has now. None where that cannot be told at once: no supervisor is
 /// started, and one that is busy is not waited for.
 pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
-    let request = Request::Memory;
+    match look(layout, name, &Request::Memory)? {
+        Answer::Memory { actual } => Some(actual),
+        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Copied { .. } => None,
+    }
+}
+
+/// How far the domain's supervisor is with a copy, in bytes, and of how much. None where that cannot be told at once.
+pub fn copied(layout: &Layout, name: &DomainName) -> Option<(u64, u64)> {
+    match look(layout, name, &Request::Copied)? {
+        Answer::Copied { done, total } => Some((done, total)),
+        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } => None,
+    }
+}
+
+fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
     let stream = socket::connect_in(&layout.domain(name), "control.sock").ok()?;
     stream.set_read_timeout(request.patience()).ok()?;
     let line = serde_json::to_string(&request).ok()? + "\n";
@@ -165,8 +179,8 @@ pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
     let mut answer = String::new();
     BufReader::new(&stream).take(LINE_MAX).read_line(&mut answer).ok()?;
     match serde_json::from_str(&answer).ok()? {
-        Response::Ok { answer: Answer::Memory { actual }, .. } => Some(actual),
-        Response::Ok { .. } | Response::Failed(_) => None,
+        Response::Ok { answer, .. } => Some(answer),
+        Response::Failed(_) => None,
     }
 }
 

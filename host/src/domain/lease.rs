@@ -83,6 +83,14 @@ pub fn take(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<
     take_as(layout, volume, &Holder::Domain(domain.clone()))
 }
 
+/// The same of a volume that a command made for it, and has.
+pub fn take_over(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<()> {
+    let path = path(layout, volume);
+    release_where(&path, |holder| matches!(holder, Holder::Command(_)))
+        .context(|| format!("cannot take the lease of volume {volume}"))?;
+    take(layout, volume, domain)
+}
+
 /// Takes the volume for this command, until [`let_go`].
 ///
 /// # Errors

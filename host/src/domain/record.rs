@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
-use crate::domain::supervisor::{Changing, Copying, Saving, Storage};
+use crate::domain::supervisor::{Changing, Copying, Moving, Saving, Storage};
 use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
@@ -40,6 +40,9 @@ pub struct Record {
     pub saving: Option<Saving>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copying: Option<Copying>,
+    /// A disk is on its way to another volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
     /// Where its guest's state is, until it is restored or started afresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<PathBuf>,
@@ -149,6 +152,7 @@ impl Record {
             runs: 0,
             saving: None,
             copying: None,
+            moving: None,
             saved: None,
         }
     }
@@ -277,6 +281,7 @@ mod tests {
             runs: 0,
             saving: None,
             copying: None,
+            moving: None,
             saved: None,
         }
     }

@@ -265,6 +265,12 @@ pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result
     attach_disk(gate, &mut Vec::new(), domain, disk)
 }
 
+/// The same for a volume that a disk moves to. The command that wants this has the volume until then.
+pub(super) fn open_moved(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
+    lease::take_over(gate.layout(), &disk.volume, domain)?;
+    attach_disk(gate, &mut Vec::new(), domain, disk)
+}
+
 /// One card for a machine that runs, as at a start: its network up, and its port there.
 /// `definition` is that of the run, with the card.
 pub(super) fn open_port(gate: &Gate, definition: &DomainDefinition, card: &Card) -> Result<Port> {

@@ -12,7 +12,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::layout::Layout;
 use crate::sys::durable;
-use crate::types::{DomainName, MacAddress};
+use crate::types::{DomainName, MacAddress, VolumeRef};
 
 /// What a domain runs with, in its folder while it runs.
 const RUNNING: &str = "running.toml";
@@ -177,6 +177,26 @@ pub fn change(layout: &Layout, name: &DomainName, change: &Change) -> Result<boo
         replace_locked(layout, &before, &after)?;
     }
     Ok(after != before)
+}
+
+/// Has a domain start with another volume in the place of one. Whether it had that one.
+pub fn repoint(layout: &Layout, name: &DomainName, from: &VolumeRef, to: &VolumeRef) -> Result<bool> {
+    let _lock = durable::lock(&layout.domains().join(".lock"), PATIENCE)?;
+    let before = load(layout, name)?;
+    let after = repointed(&before, from, to);
+    if after != before {
+        replace_locked(layout, &before, &after)?;
+    }
+    Ok(after != before)
+}
+
+/// The definition with another volume in the place of one.
+pub fn repointed(before: &DomainDefinition, from: &VolumeRef, to: &VolumeRef) -> DomainDefinition {
+    let mut after = before.clone();
+    for disk in after.disks.iter_mut().filter(|disk| disk.volume == *from) {
+        disk.volume = to.clone();
+    }
+    after
 }
 
 /// Removes files that were half written by someone who was killed. The caller holds the domain's lock; where a definition

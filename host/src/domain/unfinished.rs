@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::domain::snapshot::{self, Act};
 use crate::domain::volume::export;
-use crate::domain::volume::fill::{self, Stage};
+use crate::domain::volume::fill::{self, Stage, Work};
 use crate::domain::{Record, clone};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
@@ -38,7 +38,7 @@ pub enum Intent {
     /// Of a creation, the volumes as they come to have it; else all that are to be changed.
     Snapshot { domain: DomainName, snapshot: SnapshotName, act: Act, volumes: Vec<VolumeRef> },
     /// A volume that is being filled: from a file, or from another volume.
-    Fill { target: VolumeRef, from: Option<VolumeRef>, stage: Stage },
+    Fill(Work),
     /// A volume that is being written to a file. What is done to that file is in the ledger beside this.
     Export { from: VolumeRef },
 }
@@ -50,7 +50,7 @@ impl Intent {
             Intent::Clone { name, .. } => format!("clone-{name}"),
             Intent::Import { name, .. } => format!("import-{name}"),
             Intent::Snapshot { domain, .. } => format!("snapshot-{domain}"),
-            Intent::Fill { target: VolumeRef { pool, volume }, .. } => format!("fill-{pool}={volume}"),
+            Intent::Fill(Work { target: VolumeRef { pool, volume }, .. }) => format!("fill-{pool}={volume}"),
             Intent::Export { from: VolumeRef { pool, volume } } => format!("export-{pool}={volume}"),
         }
     }
@@ -60,7 +60,7 @@ impl Intent {
             Intent::Clone { name, .. } => format!("domain {name} is being made by another `fief clone`"),
             Intent::Import { name, .. } => format!("domain {name} is being made by another `fief import`"),
             Intent::Snapshot { domain, .. } => format!("another command is about a snapshot of domain {domain}"),
-            Intent::Fill { target, .. } => format!("another command is making the volume {target}"),
+            Intent::Fill(work) => format!("another command is making the volume {}", work.target),
             Intent::Export { from } => format!("another command is exporting the volume {from}"),
         }
     }
@@ -74,7 +74,7 @@ impl Intent {
             Intent::Snapshot { domain, snapshot, act, volumes } => {
                 snapshot::settle(gate, domain, snapshot, *act, volumes)
             }
-            Intent::Fill { target, from, stage } => fill::settle(gate, target, from.as_ref(), *stage),
+            Intent::Fill(work) => fill::settle(gate, work, &folder.join(LEDGER)),
             Intent::Export { from } => export::settle(gate, from, &folder.join(LEDGER)),
         }
     }
@@ -125,7 +125,7 @@ impl Unfinished {
             Intent::Clone { volumes, .. } | Intent::Import { volumes, .. } | Intent::Snapshot { volumes, .. } => {
                 volumes.push(volume.clone());
             }
-            Intent::Fill { .. } | Intent::Export { .. } => {}
+            Intent::Fill(_) | Intent::Export { .. } => {}
         }
         self.note()
     }
@@ -133,10 +133,15 @@ impl Unfinished {
     /// How far a volume is that is being filled.
     pub fn reached(&mut self, now: Stage) -> Result<()> {
         match &mut self.intent {
-            Intent::Fill { stage, .. } => *stage = now,
+            Intent::Fill(work) => work.stage = now,
             Intent::Clone { .. } | Intent::Import { .. } | Intent::Snapshot { .. } | Intent::Export { .. } => {}
         }
         self.note()
+    }
+
+    /// Where sockets may lie that nobody else is to reach.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The ledger of what is done to files outside of pools.
@@ -161,7 +166,7 @@ impl Unfinished {
             Intent::Clone { name, uuid, .. } | Intent::Import { name, uuid, .. } => {
                 is_defined(gate.layout(), name, *uuid)?
             }
-            Intent::Snapshot { .. } | Intent::Fill { .. } | Intent::Export { .. } => false,
+            Intent::Snapshot { .. } | Intent::Fill(_) | Intent::Export { .. } => false,
         };
         match made {
             Err(failure) if !defined => Err(self.undone(gate, failure)),

@@ -24,6 +24,14 @@ struct Line<'a> {
     what: &'a Operation,
     #[serde(flatten)]
     result: Told<'a>,
+    /// Lines like this one that were left out before it (`repeats.rs`).
+    #[serde(skip_serializing_if = "is_none")]
+    left_out: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "it is what serde passes")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -36,23 +44,31 @@ enum Told<'a> {
 }
 
 pub(super) fn done(layout: &Layout, actor: &Actor, operation: &Operation, outcome: &Outcome) {
-    append(layout, Some(actor), operation, Told::Done { brought: outcome });
+    done_again(layout, actor, operation, outcome, 0);
+}
+
+pub(super) fn done_again(layout: &Layout, actor: &Actor, operation: &Operation, outcome: &Outcome, left_out: u32) {
+    append(layout, Some(actor), operation, Told::Done { brought: outcome }, left_out);
 }
 
 pub(super) fn failed(layout: &Layout, actor: &Actor, operation: &Operation, failure: &Failure) {
-    append(layout, Some(actor), operation, Told::Failed { failure });
+    failed_again(layout, actor, operation, failure, 0);
+}
+
+pub(super) fn failed_again(layout: &Layout, actor: &Actor, operation: &Operation, failure: &Failure, left_out: u32) {
+    append(layout, Some(actor), operation, Told::Failed { failure }, left_out);
 }
 
 pub(super) fn undone(layout: &Layout, operation: &Operation) {
-    append(layout, None, operation, Told::Undone);
+    append(layout, None, operation, Told::Undone, 0);
 }
 
-pub(super) fn denied(layout: &Layout, actor: &Actor, operation: &Operation, reason: &str) {
-    append(layout, Some(actor), operation, Told::Denied { reason });
+pub(super) fn denied(layout: &Layout, actor: &Actor, operation: &Operation, reason: &str, left_out: u32) {
+    append(layout, Some(actor), operation, Told::Denied { reason }, left_out);
 }
 
-fn append(layout: &Layout, actor: Option<&Actor>, operation: &Operation, result: Told<'_>) {
-    let line = Line { time: jiff::Timestamp::now().to_string(), actor, what: operation, result };
+fn append(layout: &Layout, actor: Option<&Actor>, operation: &Operation, result: Told<'_>, left_out: u32) {
+    let line = Line { time: jiff::Timestamp::now().to_string(), actor, what: operation, result, left_out };
     let written = serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut bytes| {
         bytes.push(b'\n');
         // One write to a file opened for appending: lines of two commands do not mix.
@@ -89,7 +105,7 @@ mod tests {
         done(&layout, &Actor::Operator, &operation, &Outcome::Set);
         failed(&layout, &Actor::Plugin("p".parse().unwrap()), &operation, &Failure::other("two\nlines"));
         undone(&layout, &operation);
-        denied(&layout, &Actor::Operator, &operation, "no grant");
+        denied(&layout, &Actor::Operator, &operation, "no grant", 0);
         let text = std::fs::read_to_string(layout.audit()).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let results: Vec<_> = lines.iter().map(|line| line["result"].as_str().unwrap()).collect();

@@ -83,11 +83,11 @@ fn need(operation: &Operation) -> Need<'_> {
         }
         Operation::DiskCopy { from, to } => {
             let from = match from {
-                DiskSource::File(_) => None,
+                DiskSource::File(_) | DiskSource::Served { .. } => None,
                 DiskSource::Image { image, .. } => Some((&image.plugin, &image.directory)),
             };
             let to = match to {
-                DiskTarget::File { .. } => None,
+                DiskTarget::File { .. } | DiskTarget::Served { .. } => None,
                 DiskTarget::Image { image, .. } => Some((&image.plugin, &image.directory)),
             };
             Need::Host { what: "copy a disk", about: from.into_iter().chain(to).collect() }

@@ -32,6 +32,12 @@ impl Meter {
         interrupt::check()
     }
 
+    /// Both at once, where another process does the work.
+    pub fn tell(&self, done: u64, total: u64) {
+        self.0.done.store(done, Ordering::Relaxed);
+        self.0.total.store(total, Ordering::Relaxed);
+    }
+
     /// The same, told in hundredths of a percent.
     pub fn share(&self, parts: u64) {
         let total = self.0.total.load(Ordering::Relaxed);

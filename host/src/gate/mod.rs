@@ -21,6 +21,7 @@ pub mod operation;
 mod perform;
 mod pin;
 pub mod recover;
+mod repeats;
 pub mod rollback;
 pub mod secret;
 pub mod served;
@@ -40,6 +41,7 @@ pub use meter::Meter;
 pub use operation::{Actor, Effect, Operation, Outcome};
 pub use perform::FILTER_PREFIX;
 use pin::Pins;
+use repeats::Repeats;
 pub use rollback::Care;
 
 /// Whether operations are done or only shown.
@@ -64,11 +66,20 @@ pub struct Gate {
     care: Care,
     meter: Meter,
     pins: Pins,
+    repeats: Repeats,
 }
 
 impl Gate {
     pub fn new(layout: Layout, policy: Arc<Policy>, mode: Mode) -> Self {
-        Gate { layout, policy, mode, care: Care::default(), meter: Meter::default(), pins: Pins::default() }
+        Gate {
+            layout,
+            policy,
+            mode,
+            care: Care::default(),
+            meter: Meter::default(),
+            pins: Pins::default(),
+            repeats: Repeats::default(),
+        }
     }
     /// The same, with what is known of the operator's way in.
     #[must_use]
@@ -116,7 +127,10 @@ impl Gate {
         match self.judge(actor, &operation) {
             Verdict::Allowed { .. } => {}
             Verdict::Denied { reason, hint } => {
-                audit::denied(&self.layout, actor, &operation, &reason);
+                let left_out = if operation.is_told() { self.repeats.line(&operation, "denied") } else { Some(0) };
+                if let Some(left_out) = left_out {
+                    audit::denied(&self.layout, actor, &operation, &reason, left_out);
+                }
                 return Err(Failure::denied(reason).hint(hint));
             }
         }
@@ -154,9 +168,15 @@ impl Gate {
     /// Does what leaves nothing to undo, and audits it.
     fn told(&self, actor: &Actor, operation: &Operation, descriptors: Vec<OwnedFd>) -> Result<Done> {
         let done = perform::act(self, operation, descriptors);
-        match &done {
-            Ok(done) => audit::done(&self.layout, actor, operation, &done.outcome),
-            Err(failure) => audit::failed(&self.layout, actor, operation, failure),
+        let result = if done.is_ok() { "done" } else { "failed" };
+        match (&done, self.repeats.line(operation, result)) {
+            (Ok(done), Some(left_out)) => {
+                audit::done_again(&self.layout, actor, operation, &done.outcome, left_out);
+            }
+            (Err(failure), Some(left_out)) => {
+                audit::failed_again(&self.layout, actor, operation, failure, left_out);
+            }
+            (Ok(_) | Err(_), None) => {}
         }
         done
     }
@@ -172,7 +192,7 @@ impl Gate {
     ) -> Result<()> {
         for operation in operations {
             if let Verdict::Denied { reason, hint } = self.judge(actor, operation) {
-                audit::denied(&self.layout, actor, operation, &reason);
+                audit::denied(&self.layout, actor, operation, &reason, 0);
                 return Err(Failure::denied(reason).hint(hint));
             }
         }

@@ -39,7 +39,10 @@ impl Asker<'_> {
             && let (Ok(wanted), Ok(allowed)) = (asked.fill(value), grant.to.fill(value))
             && wanted != allowed
         {
-            let message = format!("the pool {pool} is at {wanted}, and the connection {name} is granted to {allowed}");
+            // Where policy lets it go is not the plugin's to know.
+            let message = format!(
+                "the pool {pool} leads elsewhere than policy lets the connection {name} go: see fief policy check"
+            );
             return Err(refusal(ErrorCode::Denied, message));
         }
         let to = ConnectionRef::new(self.policy, self.plugin, &name, pool, self.settings);

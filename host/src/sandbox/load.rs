@@ -22,6 +22,8 @@ const OWN_MEMORY: u64 = 96 << 20;
 
 /// All that the writing thread does is call `pwrite`.
 const WRITER_STACK: usize = 128 << 10;
+/// The interface that gives a plugin streams.
+const STREAMS: &str = "fief:storage/connections@0.1.0";
 /// Longer than any sandbox lives.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -76,7 +78,8 @@ pub(super) fn load(
     let every = if request.serves { ticker::WHILE_SERVING } else { ticker::IN_A_CALL };
     let ticker = Ticker::start(&engine, every).map_err(|error| format!("the ticker does not start: {error}"))?;
     let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);
-    let runtime = runtime(writes).map_err(|error| format!("the runtime does not start: {error}"))?;
+    let streams = request.serves || component.component_type().imports(&engine).any(|(name, _)| name == STREAMS);
+    let runtime = runtime(writes, streams).map_err(|error| format!("the runtime does not start: {error}"))?;
     lockdown::shut_calls(listener.as_ref().map(AsFd::as_fd))?;
 
     let abilities = exports.abilities();
@@ -89,10 +92,15 @@ pub(super) fn load(
 }
 
 /// One thread for the plugin; where it may write files, one more for that: WASI's streams hand writes over, whatever
-/// they are told of blocking. It is made now, since none can be made later, and stays.
-fn runtime(writes: bool) -> std::io::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+/// they are told of blocking. It is made now, since none can be made later, and stays. What waits for streams holds a few
+/// descriptors: it is there where streams may be.
+fn runtime(writes: bool, streams: bool) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    if streams {
+        builder.enable_io();
+    }
+    let runtime = builder
+        .enable_time()
         .max_blocking_threads(1)
         .thread_keep_alive(FOR_EVER)
         .thread_stack_size(WRITER_STACK)

@@ -2,12 +2,12 @@
 
 use super::answer::From;
 use super::pool::Pool;
-use super::{BlockSource, Way};
+use super::{BlockSource, Side, Way};
 use crate::error::{Failure, Result};
-use crate::gate::operation::{DiskSource, DiskTarget, ImageFormat, ImageRef};
+use crate::gate::operation::{ImageFormat, ImageRef};
 use crate::gate::{Actor, Ledger, Operation, Outcome};
-use crate::sandbox::protocol::{AttachAccess, Attachment, StorageCall};
-use crate::types::{Access, GrantName, RelativePath, SnapshotName, VolumeName};
+use crate::sandbox::protocol::{Ability, AttachAccess, Attachment, StorageCall};
+use crate::types::{Access, GrantName, RelativePath, VolumeName};
 
 impl Pool {
     /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it.
@@ -55,29 +55,25 @@ impl Pool {
             .map_err(|failure| self.about("find", volume, failure))
     }
 
-    /// The volume, or a snapshot of it, as something that is copied.
-    pub fn source(&mut self, volume: &VolumeName, snapshot: Option<&SnapshotName>) -> Result<DiskSource> {
-        let (image, format) = self.copied(volume, AttachAccess::ReadOnly)?;
-        Ok(DiskSource::Image { image, format, snapshot: snapshot.cloned() })
-    }
-
-    /// A volume that was made to be copied to.
-    pub fn target(&mut self, volume: &VolumeName) -> Result<DiskTarget> {
-        self.copied(volume, AttachAccess::Exclusive).map(|(image, format)| DiskTarget::Image { image, format })
-    }
-
-    fn copied(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<(ImageRef, ImageFormat)> {
-        self.reached(volume, access)
-            .and_then(|(attachment, access)| match attachment {
-                Attachment::File { directory, path, format } => {
-                    self.granted(&directory, &path, access).map(|image| (image, format))
+    /// How this host itself comes to the bytes of a volume, to copy them.
+    ///
+    /// # Errors
+    /// `Denied` where it is no file and the plugin does not serve it.
+    pub fn side(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<Side> {
+        let found = self.reached(volume, access).and_then(|(attachment, access)| match attachment {
+            Attachment::File { directory, path, format } => {
+                self.granted(&directory, &path, access).map(|image| Side::Image { image, format })
+            }
+            // What a hypervisor would speak with itself, the plugin speaks with as well.
+            Attachment::Nfs { .. } | Attachment::Iscsi { .. } | Attachment::Nbd { .. } | Attachment::Served => {
+                if self.can(Ability::Block)? {
+                    Ok(Side::Served { plugin: self.plugin.clone() })
+                } else {
+                    Err(not_supported("a way that only a hypervisor goes"))
                 }
-                Attachment::Nfs { .. } => Err(not_supported("an NFS server")),
-                Attachment::Iscsi { .. } => Err(not_supported("an iSCSI target")),
-                Attachment::Nbd { .. } => Err(not_supported("an NBD server")),
-                Attachment::Served => Err(not_supported("the plugin's own block interface")),
-            })
-            .map_err(|failure| self.about("copy", volume, failure))
+            }
+        });
+        found.map_err(|failure| self.about("copy", volume, failure))
     }
 
     /// Tells the plugin that the volume is let go.

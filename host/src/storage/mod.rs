@@ -26,8 +26,8 @@ mod volume;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use crate::gate::operation::{ImageFormat, Preallocation};
-use crate::types::{ByteSize, Secret, VolumeName};
+use crate::gate::operation::{ImageFormat, ImageRef, Preallocation};
+use crate::types::{ByteSize, PluginId, Secret, VolumeName};
 
 pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
@@ -39,6 +39,19 @@ pub use serve::Service;
 pub struct BlockSource {
     pub way: Way,
     pub read_only: bool,
+}
+
+/// How a copy comes to the bytes of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    Image {
+        image: ImageRef,
+        format: ImageFormat,
+    },
+    /// This plugin serves them, as a raw disk.
+    Served {
+        plugin: PluginId,
+    },
 }
 
 /// How a hypervisor comes to the bytes of a disk.

@@ -3,7 +3,8 @@
 use super::VolumeSpec;
 use super::call::Changed;
 use super::pool::Pool;
-use crate::error::{Failure, Result};
+use crate::config::policy::HostInterface;
+use crate::error::{Failure, Kind, Result};
 use crate::gate::Mode;
 use crate::sandbox::protocol::{CloneStyle, StorageCall, VolumeFacts};
 use crate::types::{ByteSize, SnapshotName, VolumeName};
@@ -29,12 +30,35 @@ impl Pool {
     pub fn create_new_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce() -> Result<()>) -> Result<VolumeFacts> {
         let there = || Failure::conflict(format!("there is a volume {} already", spec.name));
         let mode = self.gate.mode();
+        if mode == Mode::Perform && !self.makes_images() {
+            // What it makes elsewhere is in no ledger of ours: it is looked for before, and written down before.
+            return match self.volume(&spec.name) {
+                Ok(_) => Err(self.about("create", &spec.name, there())),
+                Err(failure) if failure.kind == Kind::NotFound => {
+                    note()?;
+                    self.make_volume(spec, |_| Ok(()))
+                }
+                Err(failure) => Err(failure),
+            };
+        }
         self.make_volume(spec, |changed| match (changed, mode) {
             (Changed::Something, Mode::Perform) => note(),
             (Changed::Nothing, Mode::Perform) => Err(there()),
             // Nothing is written down there either.
             (Changed::Something | Changed::Nothing, Mode::DryRun) => Ok(()),
         })
+    }
+
+    /// Its volumes are images that the host makes for the plugin.
+    fn makes_images(&self) -> bool {
+        let grants = self.gate.policy().plugins.get(&self.plugin);
+        grants.is_some_and(|grants| grants.interfaces.contains(&HostInterface::Images))
+    }
+
+    /// Whether it keeps a volume in whatever format is wanted: one that its plugin serves is its bytes.
+    pub fn keeps_formats(&self) -> bool {
+        let served = self.definition.settings.get("transport").is_some_and(|way| way == "served");
+        self.makes_images() && !served
     }
 
     fn make_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce(Changed) -> Result<()>) -> Result<VolumeFacts> {

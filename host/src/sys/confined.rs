@@ -86,6 +86,14 @@ impl Confined {
         Ok(name)
     }
 
+    /// The same, by the number that the child has it under: for a socket, which no name opens.
+    pub fn hand_number(&mut self, socket: impl AsFd) -> io::Result<RawFd> {
+        let copy = rustix::io::fcntl_dupfd_cloexec(socket, FIRST_DESCRIPTOR)?;
+        let number = copy.as_raw_fd();
+        self.descriptors.push(copy);
+        Ok(number)
+    }
+
     /// Runs it to its end or its deadline. The child is always reaped, and dies with the calling thread.
     pub fn run(mut self) -> io::Result<Finished> {
         let mut child = self.start()?;

@@ -61,7 +61,7 @@ impl<W: Wire> Export<W> {
 
     pub(crate) async fn release(&self, volume: &str, holder: &Holder) -> Result<()> {
         let wanted = Record { released: true, ..Record::held(holder) };
-        let mine = |current: Option<&Record>| match current.is_some_and(|current| *current == Record::held(holder)) {
+        let mine = |current: Option<&Record>| match current.is_some_and(|current| current.is_held_by(holder)) {
             true => Ok(Decision::Write),
             false => Ok(Decision::Ours),
         };

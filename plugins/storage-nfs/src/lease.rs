@@ -60,6 +60,11 @@ impl Record {
         (!self.released).then_some(self.holder)
     }
 
+    /// In this very generation. What a host is called, for people, may change.
+    pub(crate) fn is_held_by(&self, holder: &Holder) -> bool {
+        self.is_of(holder) && self.holder.generation == holder.generation && !self.released
+    }
+
     fn is_of(&self, other: &Holder) -> bool {
         self.holder.host == other.host && self.holder.domain == other.domain
     }
@@ -92,7 +97,7 @@ pub(crate) fn still(current: Option<&Record>, holder: &Holder) -> Result<()> {
     match current {
         Some(current) if !current.is_of(holder) && !current.released => Err(taken(&current.holder)),
         Some(current) if current.holder.generation > holder.generation => Err(older(current, holder)),
-        Some(current) if Record::held(holder) == *current => Ok(()),
+        Some(current) if current.is_held_by(holder) => Ok(()),
         _ => Err(Error::wrong_state(format!(
             "domain {} has not taken the volume's lease in generation {}",
             holder.domain, holder.generation
@@ -100,7 +105,7 @@ pub(crate) fn still(current: Option<&Record>, holder: &Holder) -> Result<()> {
     }
 }
 
-pub(crate) fn taken(by: &Holder) -> Error {
+fn taken(by: &Holder) -> Error {
     Error::in_use(
         format!("domain {} on {}", by.domain, by.name),
         format!("domain {} on host {} holds the volume (generation {})", by.domain, by.name, by.generation),

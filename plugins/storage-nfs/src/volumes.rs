@@ -12,7 +12,7 @@ use crate::status::Status;
 use crate::trouble::Answer;
 use crate::types::{Attributes, Handle, Kind};
 use crate::wire::Wire;
-use crate::{fence, lease, name, qcow2};
+use crate::{name, qcow2};
 
 /// What guests see of a disk comes in sectors of 512 bytes; sizes are rounded up to them.
 const SECTOR: u64 = 512;
@@ -220,9 +220,6 @@ impl<W: Wire> Export<W> {
     pub(crate) async fn delete(&self, volume: &str) -> Result<()> {
         let doing = || format!("cannot delete volume {volume}");
         let entry = self.find(volume).await?;
-        if let Some(holder) = fence::read(&self.files, &self.folder, volume).await?.and_then(lease::Record::holder) {
-            return Err(lease::taken(&holder));
-        }
         let remove = async || -> Answer<()> {
             if let Some(entry) = &entry {
                 self.files.remove(&self.folder, &entry.file).await?;

@@ -3,6 +3,13 @@
 //! Where `act` is `honest` it reveals the one secret that it may and opens the one connection that it has, as any
 //! plugin does; its volumes are units of an iSCSI target, which it leaves to the hypervisor.
 
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use fief_sdk::block::{BlockDevice, Geometry, Holder};
 use fief_sdk::connections::Connection;
 use fief_sdk::storage::{Access, Attachment, IscsiNode, Pool, PoolInfo, StorageBackend, Volume, VolumeSpec};
 use fief_sdk::{Error, Permission, Result, SecretName, secrets};
@@ -24,7 +31,7 @@ fief_sdk::settings! {
 }
 
 fief_sdk::plugin! {
-    storage: Hostile;
+    storage: Hostile with block(Device);
     id: "hostile-reach",
     summary: "misbehaves, for a test",
     permissions: [
@@ -124,6 +131,114 @@ impl StorageBackend for Hostile {
         }))
     }
     fn detach(_: &Reached, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Behaves: a volume whose bytes a server says, over one stream that a task reads for all requests. A question is eight
+/// bytes, its place in the volume; the answer is the same eight bytes.
+struct Device {
+    stream: Rc<Connection>,
+    heard: Rc<Heard>,
+}
+
+/// What came in, and who waits for it.
+#[derive(Default)]
+struct Heard {
+    bytes: RefCell<VecDeque<u8>>,
+    ended: Cell<bool>,
+    /// Places in the order in which they were asked, since the server answers in that order.
+    asked: RefCell<VecDeque<u64>>,
+    answers: RefCell<BTreeMap<u64, [u8; 8]>>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Heard {
+    fn take(&self, more: Vec<u8>) {
+        let mut bytes = self.bytes.borrow_mut();
+        bytes.extend(more);
+        while bytes.len() >= 8 {
+            let answer: Vec<u8> = bytes.drain(..8).collect();
+            if let (Some(place), Ok(answer)) = (self.asked.borrow_mut().pop_front(), answer.try_into()) {
+                self.answers.borrow_mut().insert(place, answer);
+            }
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    async fn answer(&self, place: u64) -> Result<[u8; 8]> {
+        poll_fn(|context| match self.answers.borrow_mut().remove(&place) {
+            Some(answer) => Poll::Ready(Ok(answer)),
+            None if self.ended.get() => Poll::Ready(Err(Error::unreachable("the server has ended the stream"))),
+            None => {
+                self.waiting.borrow_mut().push(context.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+impl BlockDevice for Device {
+    type Settings = Settings;
+
+    async fn open(pool: &Reached, _: &str, _: Access, _: Option<&Holder>) -> Result<Self> {
+        if let Some(password) = &pool.settings.password {
+            let known = secrets::reveal(password)?;
+            fief_sdk::info!("the secret is known", length = known.len());
+        }
+        let stream = Rc::new(Connection::connect(&pool.settings.with).await?);
+        let heard = Rc::new(Heard::default());
+        let (reading, into) = (stream.clone(), heard.clone());
+        fief_sdk::spawn(async move {
+            loop {
+                match reading.receive(64 << 10).await {
+                    Ok(bytes) if !bytes.is_empty() => into.take(bytes),
+                    Ok(_) | Err(_) => break,
+                }
+            }
+            into.ended.set(true);
+            into.wake();
+        });
+        Ok(Device { stream, heard })
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            size: 1 << 20,
+            block_size: 512,
+            preferred_io: 4096,
+            maximum_io: 4096,
+            maximum_requests: 32,
+            can_discard: false,
+            can_write_zeroes: false,
+            can_extents: false,
+            rotational: false,
+            read_only: true,
+        }
+    }
+
+    async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.heard.asked.borrow_mut().push_back(offset);
+        self.stream.send(offset.to_be_bytes().to_vec()).await?;
+        let answer = self.heard.answer(offset).await?;
+        Ok(answer.into_iter().cycle().take(length as usize).collect())
+    }
+
+    async fn write(&self, _: u64, _: Vec<u8>, _: bool) -> Result<()> {
+        hostile::calm::unsupported()
+    }
+
+    async fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.stream.shut();
         Ok(())
     }
 }

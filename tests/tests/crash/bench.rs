@@ -89,6 +89,15 @@ impl Bench {
         said.lines().any(|line| line.trim().ends_with("extra"))
     }
 
+    /// Whether the extra volume is at its new place alone, and the domain that has it has it there.
+    pub fn has_moved(&self) -> bool {
+        let shown = self.host.shown("node2");
+        let there = shown["definition"]["disk"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|disk| disk["volume"] == "default/moved"));
+        there && !self.has_extra()
+    }
+
     /// Whether the witness is defined with the extra volume, as a `disk` or in a `cdrom` drive.
     pub fn has(&self, device: &str) -> bool {
         let shown = self.host.shown("node1");
@@ -160,7 +169,7 @@ impl Bench {
         self.fief(&["network", "stop", "lab"]);
         self.fief(&["delete", "node2", "node3", "--yes", "--if-exists"]);
         self.fief(&["delete", "node4", "node5", "--volumes", "--yes", "--if-exists"]);
-        self.fief(&["volume", "delete", "default/extra", "--yes", "--if-exists"]);
+        self.fief(&["volume", "delete", "default/extra", "default/moved", "--yes", "--if-exists"]);
         let _ = std::fs::remove_file(self.state_file());
         let _ = std::fs::remove_file(self.out_file());
         let _ = std::fs::remove_file(self.reached());

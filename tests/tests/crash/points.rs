@@ -66,8 +66,10 @@ fn cut(bench: &mut Bench, verb: Verb, point: &str, how: How, nth: u32) -> Came {
         }
         (How::Fail, _) => {
             Bench::names_the_cause(&said, point);
-            if !in_supervisor && !point.starts_with("gate.undone") && verb != Verb::NetworkStop && verb != Verb::Delete
-            {
+            // A move that has changed definitions goes on, and never back.
+            let onward = matches!(verb, Verb::NetworkStop | Verb::Delete)
+                || (verb == Verb::VolumeMove && ["fill.filled", "move.switched", "move.deleted"].contains(&point));
+            if !in_supervisor && !point.starts_with("gate.undone") && !onward {
                 bench.is_as(&before);
             }
         }

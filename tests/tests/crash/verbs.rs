@@ -17,6 +17,7 @@ pub enum Verb {
     VolumeDelete,
     VolumeImport,
     VolumeExport,
+    VolumeMove,
     Clone,
     CloneRunning,
     SnapshotCreate,
@@ -43,7 +44,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 21] = [
+    pub const ALL: [Verb; 22] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -57,6 +58,7 @@ impl Verb {
         Verb::VolumeDelete,
         Verb::VolumeImport,
         Verb::VolumeExport,
+        Verb::VolumeMove,
         Verb::Clone,
         Verb::CloneRunning,
         Verb::SnapshotCreate,
@@ -88,7 +90,8 @@ impl Verb {
                 "save" => &[Verb::Save],
                 "restore" => &[Verb::Restore],
                 "import" => &[Verb::Import],
-                "fill" => &[Verb::VolumeImport],
+                "fill" => &[Verb::VolumeImport, Verb::VolumeMove],
+                "move" => &[Verb::VolumeMove],
                 "export" => &[Verb::VolumeExport],
                 "attach" => &[Verb::Attach],
                 "detach" => &[Verb::Detach],
@@ -115,6 +118,7 @@ impl Verb {
             | Verb::VolumeDelete
             | Verb::VolumeImport
             | Verb::VolumeExport
+            | Verb::VolumeMove
             | Verb::Clone
             | Verb::SnapshotCreate
             | Verb::SnapshotDelete
@@ -140,6 +144,7 @@ impl Verb {
             Verb::VolumeDelete => &["volume", "delete", "default/extra", "--yes"],
             Verb::VolumeImport => &["volume", "import", &disk, "default/extra", "--format", "raw"],
             Verb::VolumeExport => &["volume", "export", "default/node1", &out],
+            Verb::VolumeMove => &["volume", "move", "default/extra", "default/moved"],
             Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
             Verb::Attach => &["attach", "disk", "node1", "default/extra"],
             // A disc: the guest need not agree to its going.
@@ -163,7 +168,7 @@ impl Verb {
             | Verb::VolumeExport
             | Verb::Clone
             | Verb::Import => {}
-            Verb::SnapshotCreate => SNAPPED.into_iter().for_each(|words| bench.fief(words)),
+            Verb::SnapshotCreate | Verb::VolumeMove => SNAPPED.into_iter().for_each(|words| bench.fief(words)),
             Verb::SnapshotDelete | Verb::SnapshotRevert => {
                 SNAPPED.into_iter().for_each(|words| bench.fief(words));
                 bench.fief(&["snapshot", "create", "node2", "kept"]);
@@ -202,6 +207,7 @@ impl Verb {
             Verb::VolumeCreate | Verb::VolumeImport => bench.has_extra(),
             Verb::VolumeExport => std::path::Path::new(&bench.out_file()).exists(),
             Verb::VolumeDelete => !bench.has_extra(),
+            Verb::VolumeMove => bench.has_moved(),
             Verb::Clone | Verb::CloneRunning => domain("node4"),
             Verb::Import => domain("node5"),
             Verb::Attach => bench.has("disk"),
@@ -237,6 +243,7 @@ impl Verb {
             | Verb::VolumeDelete
             | Verb::VolumeImport
             | Verb::VolumeExport
+            | Verb::VolumeMove
             | Verb::Clone
             | Verb::CloneRunning
             | Verb::SnapshotCreate

@@ -2,11 +2,12 @@
 //! host by way of a name.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fief_tests::command;
+use fief_tests::{Served, command};
 
 use crate::room::{LONG, Room, SHORT, expect, wasm};
 
@@ -135,6 +136,10 @@ fn a_plugin_that_connects_without_end_ends_its_own_call_alone() {
         expect(act, said, 12, "64 connections, then: one call opens at most 64");
         room.is_as(&before);
     }
+    // Of each call, which is a process of its own, the audit file has a few lines.
+    let audit = fs::read_to_string(room.host.root().join("audit.jsonl")).unwrap();
+    let opened = audit.lines().filter(|line| line.contains("connection-open")).count();
+    assert!((2..=20).contains(&opened), "{opened} lines");
     let dry = ["--dry-run", "volume", "create", "many/new", "--size", "1MiB"];
     let said = expect("dry run", room.run(&dry), 5, "a dry run opens no connection for a change");
     assert!(said.stdout.contains(r#""operation":"connection-open""#), "{}", said.stdout);
@@ -161,4 +166,56 @@ fn a_server_that_is_silent_or_gone_holds_up_no_more_than_a_call() {
         assert!(said.took < IN_TIME, "{act} took {:?}", said.took);
         room.is_as(&before);
     }
+}
+
+/// A server in the room's namespace that says back what it hears, and ends each stream after `most` bytes. Gives `port=N`.
+fn echo(room: &Room, most: usize) -> String {
+    let (told, port) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            room.host.namespace().enter();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            told.send(listener.local_addr().unwrap().port()).unwrap();
+            // It goes on past this scope, with the listener; the process ends it.
+            std::thread::spawn(move || {
+                for stream in listener.incoming().map_while(Result::ok) {
+                    let mut back = stream.try_clone().unwrap();
+                    // Whoever ends it meanwhile, ends it.
+                    let _ = std::io::copy(&mut stream.take(most as u64), &mut back);
+                }
+            });
+        });
+    });
+    format!("port={}", port.recv().unwrap())
+}
+
+#[test]
+fn a_served_volume_speaks_over_streams_that_it_was_handed() {
+    let room = room(SHORT, ", allow = [\"loopback\"]");
+    let port = echo(&room, 1 << 30);
+    room.pool("remote", &["server=127.0.0.1", &port, "password=own"]);
+    let served = Served::start(&room.host, "remote/disk", &["--read-only"]);
+    let copy = served.file("copy");
+    served.tool("nbdcopy", &["--requests=32", "--request-size=4096", "URI", &copy.to_string_lossy()]);
+    let bytes = fs::read(&copy).unwrap();
+    let right = |(at, eight): (usize, &[u8])| eight == (at as u64 * 8 / 4096 * 4096).to_be_bytes();
+    assert!(bytes.len() == 1 << 20 && bytes.chunks(8).enumerate().all(right), "answers went astray");
+    served.end();
+
+    // What is not granted is as far away as in a call.
+    for (with, code, words) in [("other", 5, "asks for no connection other"), ("../x", 2, "grant: ")] {
+        room.pool("sly", &["server=127.0.0.1", &port, &format!("with={with}")]);
+        let socket = room.host.root().join("socket");
+        let said = room.run(&["volume", "serve", "sly/disk", "--read-only", "--socket", &socket.to_string_lossy()]);
+        expect(with, said, code, words);
+    }
+
+    // A server that ends the stream fails the requests, and nothing else.
+    let port = echo(&room, 8 * 16);
+    room.pool("cut", &["server=127.0.0.1", &port]);
+    let served = Served::start(&room.host, "cut/disk", &["--read-only"]);
+    let said = served.tool_ends("nbdcopy", &["--requests=4", "--request-size=4096", "URI", "null:"], 1);
+    assert!(said.stderr.contains("Input/output error"), "{}", said.stderr);
+    served.tool("nbdinfo", &["--size", "URI"]);
+    served.end();
 }

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 mod commands;
 pub(crate) mod disk;
+mod gathering;
 mod life;
 mod properties;
 mod session;

@@ -19,7 +19,9 @@ pub(super) fn tell_each(context: &Context, names: &[DomainName], request: &Reque
     each(context, "domain", names, |name| match tell(context, name, request)? {
         None => Ok(told.dry),
         Some(Answer::Already) => Ok(told.already),
-        Some(Answer::Done | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. }) => Ok(told.done),
+        Some(
+            Answer::Done | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } | Answer::Copied { .. },
+        ) => Ok(told.done),
     })
 }
 

@@ -1,11 +1,13 @@
 //! `fief volume`: disks, each in a pool, written POOL/VOLUME.
 
 mod clone;
+mod copy;
 mod create;
 mod delete;
 mod export;
 mod import;
 mod list;
+mod moving;
 mod resize;
 mod serve;
 mod show;
@@ -28,6 +30,8 @@ pub(super) enum Verb {
     Resize(resize::Args),
     Serve(serve::Args),
     Clone(clone::Args),
+    Copy(copy::Args),
+    Move(moving::Args),
     Import(import::Args),
     Export(export::Args),
     Delete(delete::Args),
@@ -44,6 +48,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Resize(args) => resize::run(context, &args),
         Verb::Serve(args) => serve::run(context, &args),
         Verb::Clone(args) => clone::run(context, &args),
+        Verb::Copy(args) => copy::run(context, &args),
+        Verb::Move(args) => moving::run(context, &args),
         Verb::Import(args) => import::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
         Verb::Delete(args) => delete::run(context, &args),

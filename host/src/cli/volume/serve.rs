@@ -8,14 +8,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::Context;
+use crate::domain::{hold, lease};
 use crate::error::{Context as _, Failure, Result};
 use crate::gate::{Gate, Ledger};
 use crate::plugin::Heard;
-use crate::sandbox::protocol::{AttachAccess, Holder};
+use crate::sandbox::protocol::AttachAccess;
 use crate::storage::{Pool, Service};
-use crate::sys::process;
-use crate::types::{Span, VolumeRef};
+use crate::types::{DomainName, Span, VolumeRef};
 
+/// Who holds a volume that is served by hand, beside the names of domains.
+const BY_HAND: &str = "by-hand";
+/// The generation of an export that nobody writes to.
+const UNWRITTEN: u64 = 0;
 /// How long the plugin may take to let go of the volume.
 const CLOSE_WITHIN: Duration = Duration::from_secs(40);
 
@@ -43,18 +47,38 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
     let volume = &args.volume;
     let mut pool = Pool::open(&gate, &volume.pool)?;
-    let (access, holder) = match args.read_only {
-        true => (AttachAccess::ReadOnly, None),
-        false => {
-            super::refuse_in_use(context, volume, "serve")?;
-            (AttachAccess::Exclusive, Some(by_hand()))
-        }
-    };
-    let service = Service { volume: volume.volume.clone(), access, holder, generation: 1 };
+    if args.read_only {
+        let service = Service {
+            volume: volume.volume.clone(),
+            access: AttachAccess::ReadOnly,
+            holder: None,
+            generation: UNWRITTEN,
+        };
+        return wait(context, &gate, &mut pool, service, args);
+    }
+    super::refuse_in_use(context, volume, "serve")?;
+    lease::hold(context.layout(), volume)?;
+    let served = serve_held(context, &gate, &mut pool, args);
+    served.and(lease::let_go(context.layout(), volume))
+}
+
+/// With the volume taken, on this host and for others.
+fn serve_held(context: &Context, gate: &Gate, pool: &mut Pool, args: &Args) -> Result<()> {
+    let volume = &args.volume;
+    let hand: DomainName = BY_HAND.parse().map_err(|error| Failure::other("a name is none").because(error))?;
+    let holder = hold::take(gate, pool, volume, &hand)?;
+    let generation = holder.generation;
+    let service =
+        Service { volume: volume.volume.clone(), access: AttachAccess::Exclusive, holder: Some(holder), generation };
+    let served = wait(context, gate, pool, service, args);
+    served.and(hold::release(gate, pool, volume, &hand))
+}
+
+fn wait(context: &Context, gate: &Gate, pool: &mut Pool, service: Service, args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context(|| String::from("cannot wait for signals"))?;
     let name = SocketName(&args.socket);
-    runtime.block_on(serve(context, &gate, &mut pool, service, name, args.timeout.0))
+    runtime.block_on(serve(context, gate, pool, service, name, args.timeout.0))
 }
 
 async fn serve(
@@ -109,10 +133,4 @@ impl Drop for SocketName<'_> {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.0);
     }
-}
-
-/// Nobody else's attachment: a domain that comes later has a higher generation.
-fn by_hand() -> Holder {
-    let here = process::this();
-    Holder { host: String::new(), name: String::from("by hand"), domain: format!("serve-{}", here.pid), generation: 1 }
 }

@@ -68,6 +68,14 @@ pub enum Request {
     Copy {
         disks: Vec<DiskTo>,
     },
+    /// One of its disks to another volume that was made for it, which it then has in the place of the first. At most
+    /// `speed` bytes a second; 0: as fast as it goes. Given up where the asker goes away before that.
+    Move {
+        disk: DiskTo,
+        speed: u64,
+    },
+    /// How far a copy or a move is.
+    Copied,
     /// A snapshot inside each of these disks, all at one moment.
     SnapshotCreate {
         snapshot: SnapshotName,
@@ -91,7 +99,7 @@ impl Request {
     /// What the state machine is asked; none where every state answers.
     pub fn admission(&self) -> Option<state::Request> {
         match self {
-            Request::Status | Request::Memory => None,
+            Request::Status | Request::Memory | Request::Copied => None,
             Request::Stop => Some(state::Request::Stop),
             Request::Shutdown { .. } => Some(state::Request::Shutdown),
             Request::Console => Some(state::Request::Console),
@@ -102,9 +110,10 @@ impl Request {
             Request::Screenshot => Some(state::Request::Look),
             Request::Save { .. } => Some(state::Request::Save),
             Request::Change { .. } => Some(state::Request::Change),
-            Request::Copy { .. } | Request::SnapshotCreate { .. } | Request::SnapshotDelete { .. } => {
-                Some(state::Request::Copy)
-            }
+            Request::Copy { .. }
+            | Request::Move { .. }
+            | Request::SnapshotCreate { .. }
+            | Request::SnapshotDelete { .. } => Some(state::Request::Copy),
         }
     }
 
@@ -115,9 +124,10 @@ impl Request {
                 timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE)
             }
             Request::Change { timeout_ms, .. } => Some(Duration::from_millis(*timeout_ms) + CHANGE_PATIENCE),
-            Request::Memory => Some(LOOK_PATIENCE),
+            Request::Memory | Request::Copied => Some(LOOK_PATIENCE),
             Request::Save { .. }
             | Request::Copy { .. }
+            | Request::Move { .. }
             | Request::SnapshotCreate { .. }
             | Request::SnapshotDelete { .. } => None,
             Request::Status
@@ -149,6 +159,11 @@ pub enum Answer {
     },
     Memory {
         actual: ByteSize,
+    },
+    /// In bytes.
+    Copied {
+        done: u64,
+        total: u64,
     },
 }
 

@@ -17,6 +17,8 @@ pub enum JobEnd {
     GoOn(Answer),
     /// The guest's state is in a file, and it must not go on here.
     Saved,
+    /// A disk that moves is at its new place too; the guest writes to both.
+    Mirrored,
     /// A step of a change is done, and the next one is due.
     Changed(Stage),
 }

@@ -19,6 +19,7 @@ mod ending;
 mod filters;
 mod heard;
 mod job;
+mod moving;
 mod pause;
 mod request;
 mod run;
@@ -29,6 +30,7 @@ mod watch;
 
 pub use change::Changing;
 pub use copying::Copying;
+pub use moving::Moving;
 pub use run::{Purpose, Report, run};
 pub use saving::Saving;
 pub use storage::{Storage, Trouble};

@@ -48,6 +48,8 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Change { .. }
                     | Request::Memory
                     | Request::Copy { .. }
+                    | Request::Move { .. }
+                    | Request::Copied
                     | Request::SnapshotCreate { .. }
                     | Request::SnapshotDelete { .. }
                     | Request::Screenshot => asker.respond(Response::Failed(

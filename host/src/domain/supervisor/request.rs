@@ -88,6 +88,15 @@ impl Loop<'_> {
                 self.copy(disks, asker, &connected.monitor);
                 Ok(None)
             }
+            Request::Move { disk, speed } => {
+                self.begin_move(disk, speed, asker, &connected.monitor);
+                Ok(None)
+            }
+            Request::Copied => {
+                let copied = connected.monitor.copied().await;
+                self.answer(asker, copied.map(|(done, total)| Answer::Copied { done, total }));
+                Ok(None)
+            }
             Request::SnapshotCreate { snapshot, volumes } => {
                 self.snapshot(snapshot, &volumes, asker, &connected.monitor);
                 Ok(None)
@@ -131,7 +140,10 @@ impl Loop<'_> {
             }
         }
         match (&self.job, request) {
-            (None, _) | (Some(_), Request::Status | Request::Memory | Request::Stop | Request::Console) => Ok(()),
+            (None, _)
+            | (Some(_), Request::Status | Request::Memory | Request::Copied | Request::Stop | Request::Console) => {
+                Ok(())
+            }
             (
                 Some(job),
                 Request::Shutdown { .. }
@@ -142,6 +154,7 @@ impl Loop<'_> {
                 | Request::Save { .. }
                 | Request::Change { .. }
                 | Request::Copy { .. }
+                | Request::Move { .. }
                 | Request::SnapshotCreate { .. }
                 | Request::SnapshotDelete { .. }
                 | Request::Screenshot,
@@ -243,6 +256,10 @@ impl Loop<'_> {
                 self.go_on(stage, job.asker, connected).await;
                 Ok(None)
             }
+            Ok(super::job::JobEnd::Mirrored) => {
+                self.mirrored(job.asker, connected).await;
+                Ok(None)
+            }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
                 fault::point("save.named")?;
@@ -255,6 +272,7 @@ impl Loop<'_> {
             Err(failure) => {
                 self.record.saving = None;
                 self.record.copying = None;
+                self.move_given_up();
                 // One that still says so makes the next supervisor clear up what is not there: no reason to end a guest.
                 if let Err(failure) = self.record.save(self.layout) {
                     tracing::warn!(%failure, doing = job.doing, "the record does not say that this was given up");

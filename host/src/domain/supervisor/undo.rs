@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::moving::finish_definition;
 use super::run::Life;
 use crate::domain::record::{End, EndReason, Run};
 use crate::domain::state::{Happening, State, step};
@@ -48,6 +49,10 @@ impl Life<'_> {
             tracing::error!(domain = %name, %failure, "a step could not be undone");
         }
         self.record.copying = None;
+        // Both volumes held the same when it was switched: it starts with the new one.
+        if let Some(moving) = self.record.moving.take().filter(|moving| moving.switched) {
+            finish_definition(self.gate.layout(), &name, &moving)?;
+        }
         // A save that was under way has come about if its file stands, whoever was killed meanwhile.
         let saved = self.record.saving.take().and_then(|saving| {
             let stands = saving.stands();

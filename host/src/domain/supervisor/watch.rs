@@ -171,6 +171,7 @@ impl Loop<'_> {
                     self.let_go(connected).await?;
                 }
                 self.settle_copying(connected).await?;
+                self.settle_moving(connected).await?;
                 self.settle_change(connected).await?;
                 self.settle_storage(connected).await?;
                 let mut happening = self.settle_saving(connected).await?;

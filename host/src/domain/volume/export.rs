@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fill;
+use super::ends::Ends;
+use super::refuse_written;
+use crate::domain::lease;
 use crate::domain::unfinished::{Intent, Unfinished};
-use crate::domain::{lease, users_of_volume};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
-use crate::gate::operation::{DiskSource, DiskTarget};
+use crate::gate::operation::DiskTarget;
 use crate::gate::{Gate, Ledger, Mode};
 use crate::storage::Pool;
 use crate::types::{DiskFormat, SnapshotName, VolumeRef};
@@ -16,7 +17,7 @@ use crate::types::{DiskFormat, SnapshotName, VolumeRef};
 #[derive(Debug)]
 pub struct Export {
     from: VolumeRef,
-    source: DiskSource,
+    snapshot: Option<SnapshotName>,
     path: PathBuf,
     format: DiskFormat,
 }
@@ -33,10 +34,8 @@ impl Export {
     ) -> Result<Export> {
         let path = new_file(file)?;
         refuse_written(gate, from)?;
-        let mut pool = Pool::open(gate, &from.pool)?;
-        pool.volume(&from.volume)?;
-        let source = pool.source(&from.volume, snapshot)?;
-        Ok(Export { from: from.clone(), source, path, format })
+        Pool::open(gate, &from.pool)?.volume(&from.volume)?;
+        Ok(Export { from: from.clone(), snapshot: snapshot.cloned(), path, format })
     }
 
     pub fn path(&self) -> &Path {
@@ -47,10 +46,13 @@ impl Export {
     pub fn perform(&self, gate: &Gate) -> Result<()> {
         let to = DiskTarget::File { path: self.path.clone(), format: self.format };
         if gate.mode() == Mode::DryRun {
-            return fill::copy(gate, &mut Ledger::volatile(), self.source.clone(), to);
+            let mut ledger = Ledger::volatile();
+            let mut ends = Ends::new(gate, &mut ledger, gate.layout().root());
+            let source = ends.source(&self.from, self.snapshot.as_ref())?;
+            return ends.copy(source, to);
         }
-        let mut unfinished = Unfinished::begin(gate, Intent::Export { from: self.from.clone() })?;
-        let done = self.steps(gate, &mut unfinished, to);
+        let unfinished = Unfinished::begin(gate, Intent::Export { from: self.from.clone() })?;
+        let done = self.steps(gate, &unfinished, to);
         match done {
             Ok(()) => {
                 if let Err(failure) =
@@ -68,11 +70,14 @@ impl Export {
         }
     }
 
-    fn steps(&self, gate: &Gate, unfinished: &mut Unfinished, to: DiskTarget) -> Result<()> {
+    fn steps(&self, gate: &Gate, unfinished: &Unfinished, to: DiskTarget) -> Result<()> {
         lease::hold(gate.layout(), &self.from)?;
         fault::point("export.begun")?;
         let mut ledger = Ledger::open(&unfinished.ledger_path())?;
-        fill::copy(gate, &mut ledger, self.source.clone(), to)?;
+        let mut ends = Ends::new(gate, &mut ledger, unfinished.folder());
+        let source = ends.source(&self.from, self.snapshot.as_ref())?;
+        ends.copy(source, to)?;
+        ends.close()?;
         fault::point("export.copied")?;
         match gate.seal(&mut ledger) {
             // It stands, under a second name still.
@@ -103,19 +108,6 @@ fn new_file(file: &Path) -> Result<PathBuf> {
         Err(error) => Err(error).context(|| format!("cannot look at {}", path.display())),
         Ok(_) => Err(Failure::conflict(format!("{} is there already, and is not written over", path.display()))
             .hint("name another file, or remove that one")),
-    }
-}
-
-/// # Errors
-/// `Conflict` where a running domain writes to the volume: a copy would be of no one moment.
-pub(super) fn refuse_written(gate: &Gate, volume: &VolumeRef) -> Result<()> {
-    lease::refuse_held(gate.layout(), volume)?;
-    match users_of_volume(gate.layout(), volume)?.first() {
-        None => Ok(()),
-        Some(user) => {
-            Err(Failure::conflict(format!("cannot copy volume {volume}: it is a disk of {user}, which runs"))
-                .hint(format!("`fief shutdown {user}` first; or `fief clone {user} NAME`, which copies it as it runs")))
-        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::fill;
+use super::fill::{self, Source, Stage, Work};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
-use crate::gate::operation::{DiskSource, ForeignImage, ImageFacts, ImageFormat, Preallocation};
+use crate::gate::operation::{ForeignImage, ImageFacts, ImageFormat, Preallocation};
 use crate::sandbox::protocol::VolumeFacts;
 use crate::storage::{Pool, VolumeSpec, detect_foreign, inspect_foreign};
 use crate::types::{DiskFormat, VolumeRef};
@@ -42,7 +42,8 @@ impl Import {
         };
         let source = ForeignImage { path, format, part: None, checksum: None };
         let facts = inspect_foreign(gate, &source)?;
-        match Pool::open(gate, &target.pool)?.volume(&target.volume) {
+        let mut pool = Pool::open(gate, &target.pool)?;
+        match pool.volume(&target.volume) {
             Err(failure) if failure.kind == Kind::NotFound => {}
             Err(failure) => return Err(failure),
             Ok(_) => {
@@ -50,7 +51,9 @@ impl Import {
                     .hint("choose another name, or delete that volume"));
             }
         }
-        let format = wanted.unwrap_or(facts.format);
+        // Where it is no image, a volume is its bytes.
+        let usual = if pool.keeps_formats() { facts.format } else { ImageFormat::Raw };
+        let format = wanted.unwrap_or(usual);
         Ok(Import { target: target.clone(), source, facts, format })
     }
 
@@ -66,8 +69,15 @@ impl Import {
             format: self.format,
             preallocation: Preallocation::Sparse,
         };
-        let source = DiskSource::File(self.source.clone());
-        fill::make(gate, &self.target, &spec, None, &source).map_err(|failure| {
+        let work = Work {
+            target: self.target.clone(),
+            from: None,
+            onto: false,
+            moves: None,
+            running: None,
+            stage: Stage::Begun,
+        };
+        fill::make(gate, work, &spec, &Source::File(self.source.clone())).map_err(|failure| {
             failure.while_doing(format!("cannot import {} as {}", self.source.path.display(), self.target))
         })
     }

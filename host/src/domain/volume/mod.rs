@@ -1,17 +1,47 @@
 //! Volumes that come from elsewhere, and go elsewhere.
 //!
 //! ```text
-//!   import   file ─▸ volume          export   volume ─▸ file
+//!   import   file ─▸ volume        copy   volume ─▸ volume of any pool
+//!   export   volume ─▸ file        move   the same; then definitions change, and the source goes
 //!
-//!   fill.rs   intent ─▸ held ─▸ the plugin makes the volume, noted ─▸ the gate copies ═▸ noted ─▸ let go ─▸ intent gone
-//!                └────── any failure, ^C, or killed: the volume goes ──────┘
+//!   fill.rs   intent ─▸ held ─▸ the plugin makes the volume, noted ─▸ copied ═▸ noted ─▸ (move: switched ─▸ source gone)
+//!                └────── any failure, ^C, or killed: the volume goes ──────┘  └── killed: the next command goes on ──┘
 //! ```
 //! While a volume is copied, from or to, no domain that writes to it starts, and no other command changes it: this command
-//! has its lease (`lease.rs`).
+//! has its lease (`lease.rs`), and for other hosts the fence of what it writes to (`hold.rs`).
 
+pub mod copy;
+mod ends;
 pub mod export;
 pub mod fill;
 pub mod import;
+mod moving;
 
+pub use copy::{Copy, Wanted};
 pub use export::Export;
 pub use import::Import;
+
+use crate::domain::{lease, users_of_volume};
+use crate::error::{Failure, Result};
+use crate::gate::Gate;
+use crate::types::{DomainName, VolumeRef};
+
+/// Who holds a volume that is copied to, as other hosts see it.
+fn hold_as() -> Result<DomainName> {
+    "volume-copy".parse().map_err(|invalid| Failure::other("a copy has no name").because(invalid))
+}
+
+/// # Errors
+/// `Conflict` where a running domain writes to the volume: a copy would be of no one moment.
+fn refuse_written(gate: &Gate, volume: &VolumeRef) -> Result<()> {
+    lease::refuse_held(gate.layout(), volume)?;
+    match users_of_volume(gate.layout(), volume)?.first() {
+        None => Ok(()),
+        Some(user) => Err(Failure::conflict(format!(
+            "cannot copy volume {volume}: it is a disk of {user}, which runs"
+        ))
+        .hint(format!(
+            "`fief shutdown {user}` first; or `fief volume copy`, which copies it as it runs to another pool"
+        ))),
+    }
+}

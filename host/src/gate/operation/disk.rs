@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{ImageFormat, ImageRef};
-use crate::types::{Checksum, DiskFormat, SnapshotName};
+use crate::types::{ByteSize, Checksum, DiskFormat, PluginId, SnapshotName, VolumeRef};
 
 /// A disk of another host, in a file or on a block device of this one that the operator named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,13 @@ pub enum DiskSource {
         format: ImageFormat,
         snapshot: Option<SnapshotName>,
     },
+    /// A volume that its plugin serves: what speaks NBD with it comes as a descriptor, before that of a target.
+    Served {
+        plugin: PluginId,
+        volume: VolumeRef,
+        export: String,
+        size: ByteSize,
+    },
 }
 
 /// What is written.
@@ -49,4 +56,6 @@ pub enum DiskTarget {
     Image { image: ImageRef, format: ImageFormat },
     /// A file of the operator's that is not there yet, absolute.
     File { path: PathBuf, format: DiskFormat },
+    /// A volume that its plugin serves, as above. `blank`: it reads as zeroes, so that these need not be written.
+    Served { plugin: PluginId, volume: VolumeRef, export: String, blank: bool },
 }

@@ -35,8 +35,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
-        | Operation::DiskCopy { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
+        Operation::DiskCopy { from, to } => image::copy_disk(gate, from, to, descriptors),
         // The plugin does it; see `Gate::through`.
         Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
         Operation::LinkList { .. }

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::net::Shutdown;
@@ -22,6 +23,9 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 /// Most bytes of one `receive`: a buffer of that size is kept for each stream that is read.
 const RECEIVE_MAX: usize = 256 << 10;
+
+/// How long a plain `read` waits: less than a whole call may take, so that the plugin can still say what went wrong.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// An open stream.
 pub struct Stream(Arc<Shared>);
@@ -45,6 +49,11 @@ fn broken(error: std::io::Error) -> Error {
         message: format!("the connection failed: {error}"),
         retry: Retry::AfterMs(1_000),
     }
+}
+
+fn silent() -> Error {
+    let message = format!("the server has said nothing for {} s", SILENCE.as_secs());
+    Error { code: ErrorCode::Timeout, message, retry: Retry::AfterMs(1_000) }
 }
 
 /// A stream out of the host's answer, taken into this runtime.
@@ -102,7 +111,9 @@ impl HostConnection for Room {
         }
     }
     async fn read(&mut self, stream: Resource<Stream>, maximum: u32) -> Answer<Vec<u8>> {
-        Ok(self.stream(&stream)?.receive(maximum).await)
+        let stream = self.stream(&stream)?;
+        let read = tokio::time::timeout(SILENCE, stream.receive(maximum)).await;
+        Ok(read.unwrap_or_else(|_| Err(silent())))
     }
     async fn write(&mut self, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
         Ok(self.stream(&stream)?.send(&data).await)

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::lock::Mutex;
 
 use super::{DEPTH, Served};
-use crate::export::Export;
+use crate::export::{Export, is_away};
 use crate::files::Files;
 use crate::gate::Gate;
 use crate::kept::Kept;
@@ -25,7 +25,7 @@ use crate::v4::session::Held;
 use crate::wire::events::Events;
 use crate::wire::fresh::Fresh;
 use crate::wire::many::{Greeting, Many};
-use crate::wire::random;
+use crate::wire::{Wire, random};
 use crate::{fence, lease, v3};
 
 pub(super) async fn open(
@@ -51,8 +51,14 @@ async fn take_up(
     wire: Many,
     events: Rc<Events>,
 ) -> Result<Rc<Served>> {
-    let mount = async || Ok(Fresh::new(Connection::connect(MOUNT).await?));
-    let export = Export::open(settings, wire.clone(), mount, owner(volume, holder), DEPTH).await?;
+    let owner = owner(volume, holder);
+    let export = loop {
+        let mount = async || Ok(Fresh::new(Connection::connect(MOUNT).await?));
+        match Export::open(settings, wire.clone(), mount, owner.clone(), DEPTH).await {
+            Err(error) if is_away(&error) => wire.wait(1_000).await?,
+            other => break other?,
+        }
+    };
     let entry = export.existing(volume).await?;
     if entry.format != Format::Raw {
         return Err(Error::unsupported(format!("volume {volume} is qcow2, which this plugin does not serve")));

@@ -54,6 +54,12 @@ impl<'a> Results<'a> {
         Ok(Results { from, status, left })
     }
 
+    /// Whose results come next, if there are more.
+    pub fn upcoming(&self) -> Option<u32> {
+        let mut ahead = self.from;
+        if self.left == 0 { None } else { ahead.u32().ok() }
+    }
+
     /// The results of the next operation, which must be this one and have succeeded.
     pub fn next(&mut self, number: u32) -> Found<&mut Decoder<'a>> {
         if self.left == 0 {

@@ -46,7 +46,7 @@ impl Wire for Fresh {
             if bytes.is_empty() {
                 return Err(Error::unreachable("the server closed the connection"));
             }
-            self.records.borrow_mut().push(&bytes);
+            self.records.borrow_mut().give(bytes);
         }
     }
 

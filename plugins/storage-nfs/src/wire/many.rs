@@ -187,7 +187,7 @@ impl Many {
                 Ok(bytes) if bytes.is_empty() => return "it was closed".into(),
                 Ok(bytes) => {
                     link.heard.set(self.seconds());
-                    stream.records.borrow_mut().push(&bytes);
+                    stream.records.borrow_mut().give(bytes);
                 }
                 Err(error) => return error.message,
             }

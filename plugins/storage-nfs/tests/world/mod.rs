@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test is a program of its own and uses a part.
 
 pub mod proxy;
+pub mod walk;
 
 use std::fs;
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Gid, SeekFrom, Uid};
 use rustix::io::Errno;
@@ -13,7 +14,8 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ImageFormat;
 use crate::gate::perform::directory;
 use crate::gate::{Gate, Meter};
-use crate::types::{DiskFormat, RelativePath, SnapshotName};
+use crate::sys::confined::Confined;
+use crate::types::{ByteSize, DiskFormat, RelativePath, SnapshotName};
 
 /// Bytes that one call copies.
 const STEP: u64 = 64 << 20;
@@ -41,32 +43,71 @@ pub(super) fn copy(
     let snapshot = snapshot.map(|name| snapshot::find(&layers[0], name)).transpose()?;
     create::build(&target, format, |file| {
         let to = To { file, format: format.into(), owner: target.owner, name: target.path.as_str() };
-        all(gate, &layers, snapshot.as_ref(), &to)
+        all(gate, &layers, snapshot.as_ref(), &Sink::File(to))
     })
 }
 
+/// What a tool writes to.
+pub(super) enum Sink<'a> {
+    File(To<'a>),
+    /// A raw disk that is there, by a connection to what serves it.
+    Served {
+        socket: &'a OwnedFd,
+        export: &'a str,
+        blank: bool,
+        name: &'a str,
+    },
+}
+
+/// Runs `qemu-img` as `user` from what `hand` hands it to the sink.
+pub(super) fn tool_run(
+    gate: &Gate,
+    user: Option<u32>,
+    size: ByteSize,
+    to: &Sink<'_>,
+    doing: &str,
+    hand: impl FnOnce(&mut Confined) -> Result<String>,
+) -> Result<()> {
+    match to {
+        Sink::File(to) => {
+            let mut run = tool::convert(gate, user, to.format, size);
+            let from = hand(&mut run)?;
+            let word = run.hand(to.file).context(|| "cannot copy a descriptor".into())?;
+            run.argument(from).argument(word);
+            lent(to, user, || tool::run(gate, run, doing))
+        }
+        Sink::Served { socket, export, blank, .. } => {
+            let mut run = tool::convert_onto(gate, user, *blank, size);
+            let from = hand(&mut run)?;
+            let word = tool::hand_served(&mut run, socket, export, true)?;
+            run.argument(from).argument(word);
+            tool::run(gate, run, doing)
+        }
+    }
+}
+
 /// Copies all that a guest sees in a chain of images, or in a snapshot inside of the top one.
-pub(super) fn all(gate: &Gate, layers: &[Layer], snapshot: Option<&qcow2::Snapshot>, to: &To<'_>) -> Result<()> {
-    match (layers, snapshot, to.format) {
-        ([only], None, DiskFormat::Raw) if only.format == ImageFormat::Raw => copy_raw(gate.meter(), only, to),
+pub(super) fn all(gate: &Gate, layers: &[Layer], snapshot: Option<&qcow2::Snapshot>, to: &Sink<'_>) -> Result<()> {
+    match (layers, snapshot, to) {
+        ([only], None, Sink::File(to)) if only.format == ImageFormat::Raw && to.format == DiskFormat::Raw => {
+            copy_raw(gate.meter(), only, to)
+        }
         _ => convert(gate, layers, snapshot, to),
     }
 }
 
-fn saying(layers: &[Layer], to: &To<'_>) -> String {
-    format!("cannot copy the image {} to {}", layers[0].place.path, to.name)
-}
-
-fn convert(gate: &Gate, layers: &[Layer], snapshot: Option<&qcow2::Snapshot>, to: &To<'_>) -> Result<()> {
-    let user = layers[0].place.owner;
-    let mut run = tool::convert(gate, user, to.format, layers[0].facts()?.virtual_size);
-    if let Some(snapshot) = snapshot {
-        run.argument("-l").argument(format!("snapshot.id={},snapshot.name={}", snapshot.id, snapshot.name));
-    }
-    let from = tool::hand(&mut run, layers, false)?;
-    let word = run.hand(to.file).context(|| "cannot copy a descriptor".into())?;
-    run.argument(from).argument(word);
-    lent(to, user, || tool::run(gate, run, &saying(layers, to)))
+fn convert(gate: &Gate, layers: &[Layer], snapshot: Option<&qcow2::Snapshot>, to: &Sink<'_>) -> Result<()> {
+    let name = match to {
+        Sink::File(to) => to.name,
+        Sink::Served { name, .. } => name,
+    };
+    let saying = format!("cannot copy the image {} to {name}", layers[0].place.path);
+    tool_run(gate, layers[0].place.owner, layers[0].facts()?.virtual_size, to, &saying, |run| {
+        if let Some(snapshot) = snapshot {
+            run.argument("-l").argument(format!("snapshot.id={},snapshot.name={}", snapshot.id, snapshot.name));
+        }
+        tool::hand(run, layers, false)
+    })
 }
 
 /// Has the file belong to `user` while `act` writes to it.

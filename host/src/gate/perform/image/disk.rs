@@ -1,32 +1,113 @@
-//! Copies of whole disks: out of a file of the operator's, into one, or from the image of one volume to that of another.
+//! Copies of whole disks, as a guest sees them.
+//!
+//! ```text
+//!   a file of the operator's ┐                              ┌ an image that was made for it
+//!   an image, or a snapshot  ├─▸ its bytes, or `qemu-img` ─▸┤ a new file of the operator's
+//!   what a plugin serves     ┘                              └ what a plugin serves
+//! ```
+//! `qemu-img` has a plugin's user, and open files and connections only.
 
-use super::copy::{self, To};
-use super::foreign;
-use super::open::{self, Layer};
-use super::place::{self, Place};
-use super::{Done, Outcome, create, qcow2, snapshot};
-use crate::error::{Context, Failure, Result};
-use crate::gate::Gate;
-use crate::gate::operation::{DiskSource, DiskTarget, ImageFormat, ImageRef};
-use crate::types::{ByteSize, DiskFormat, SnapshotName};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-pub(super) fn copy(gate: &Gate, from: &DiskSource, to: &DiskTarget) -> Result<Done> {
+use super::copy::{self, Sink, To};
+use super::foreign;
+use super::open::{self, Layer};
+use super::place::{self, Place};
+use super::{Done, Outcome, create, qcow2, snapshot, tool};
+use crate::error::{Context, Failure, Result};
+use crate::gate::Gate;
+use crate::gate::identity::plugin_uid;
+use crate::gate::operation::{DiskSource, DiskTarget, ForeignImage, ImageFormat, ImageRef};
+use crate::types::{ByteSize, DiskFormat, SnapshotName, VolumeRef};
+
+pub(in crate::gate::perform) fn copy(
+    gate: &Gate,
+    from: &DiskSource,
+    to: &DiskTarget,
+    served: Vec<OwnedFd>,
+) -> Result<Done> {
+    let mut served = served.into_iter();
+    let mut socket = || served.next().ok_or_else(|| Failure::other("a served volume came without its connection"));
+    let from = match from {
+        DiskSource::File(source) => From::File(source),
+        DiskSource::Image { image, format, snapshot } => {
+            From::Chain(Chain::open(gate, image, *format, snapshot.as_ref())?)
+        }
+        DiskSource::Served { plugin, volume, export, size } => {
+            let user = plugin_uid(gate.layout(), gate.policy(), plugin)?;
+            From::Served(Served { socket: socket()?, export, volume, size: *size, user })
+        }
+    };
     match (from, to) {
-        (DiskSource::File(source), DiskTarget::Image { image, format }) => {
+        (From::File(source), DiskTarget::Image { image, format }) => {
             foreign::fill(gate, Place::find(gate, image)?, *format, source)
         }
-        (DiskSource::Image { image, format, snapshot }, DiskTarget::Image { image: target, format: wanted }) => {
-            let source = Chain::open(gate, image, *format, snapshot.as_ref())?;
-            source.into_image(gate, Place::find(gate, target)?, *wanted)
-        }
-        (DiskSource::Image { image, format, snapshot }, DiskTarget::File { path, format: wanted }) => {
-            Chain::open(gate, image, *format, snapshot.as_ref())?.into_file(gate, path, *wanted)
-        }
-        (DiskSource::File(source), DiskTarget::File { .. }) => {
+        (From::File(source), DiskTarget::File { .. }) => {
             Err(Failure::usage(format!("{} is no volume", source.path.display()))
                 .hint("`qemu-img convert` turns one file into another"))
+        }
+        (From::File(source), DiskTarget::Served { plugin, volume, export, blank }) => {
+            let user = plugin_uid(gate.layout(), gate.policy(), plugin)?;
+            let (name, socket) = (volume.to_string(), socket()?);
+            let sink = Sink::Served { socket: &socket, export, blank: *blank, name: &name };
+            foreign::pour(gate, source, user, &sink)
+        }
+        (from, DiskTarget::Image { image, format }) => into_image(gate, &from, Place::find(gate, image)?, *format),
+        (from, DiskTarget::File { path, format }) => into_file(gate, &from, path, *format),
+        (from, DiskTarget::Served { volume, export, blank, .. }) => {
+            let (name, socket) = (volume.to_string(), socket()?);
+            let size = from.size();
+            from.write(gate, &Sink::Served { socket: &socket, export, blank: *blank, name: &name })?;
+            Ok(Done { outcome: Outcome::DiskCopied { size, allocated: size }, descriptors: Vec::new() })
+        }
+    }
+}
+
+/// What is read, open.
+enum From<'a> {
+    File(&'a ForeignImage),
+    Chain(Chain),
+    Served(Served<'a>),
+}
+
+struct Served<'a> {
+    socket: OwnedFd,
+    export: &'a str,
+    volume: &'a VolumeRef,
+    size: ByteSize,
+    /// Of its plugin: whoever reads it needs no more rights than that one.
+    user: Option<u32>,
+}
+
+impl From<'_> {
+    fn size(&self) -> ByteSize {
+        match self {
+            From::File(_) => ByteSize::from_bytes(0),
+            From::Chain(chain) => chain.size,
+            From::Served(served) => served.size,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            From::File(source) => source.path.display().to_string(),
+            From::Chain(chain) => chain.layers[0].place.path.to_string(),
+            From::Served(served) => served.volume.to_string(),
+        }
+    }
+
+    fn write(&self, gate: &Gate, to: &Sink<'_>) -> Result<()> {
+        match self {
+            From::File(source) => Err(Failure::other(format!("{} is copied elsewhere", source.path.display()))),
+            From::Chain(chain) => copy::all(gate, &chain.layers, chain.snapshot.as_ref(), to),
+            From::Served(served) => {
+                let saying = format!("cannot copy the volume {}", served.volume);
+                copy::tool_run(gate, served.user, served.size, to, &saying, |run| {
+                    tool::hand_served(run, &served.socket, served.export, false)
+                })
+            }
         }
     }
 }
@@ -34,7 +115,7 @@ pub(super) fn copy(gate: &Gate, from: &DiskSource, to: &DiskTarget) -> Result<Do
 /// Takes a file back that was made. What was written into an image goes with that image.
 pub(super) fn undo(to: &DiskTarget, outcome: Option<&Outcome>) -> Result<()> {
     match to {
-        DiskTarget::Image { .. } => Ok(()),
+        DiskTarget::Image { .. } | DiskTarget::Served { .. } => Ok(()),
         DiskTarget::File { path, .. } => create::undo(&Place::of_operator(path)?, outcome),
     }
 }
@@ -42,7 +123,7 @@ pub(super) fn undo(to: &DiskTarget, outcome: Option<&Outcome>) -> Result<()> {
 /// Lets go of a new file's first name.
 pub(super) fn seal(to: &DiskTarget, outcome: Option<&Outcome>) -> Result<()> {
     match to {
-        DiskTarget::Image { .. } => Ok(()),
+        DiskTarget::Image { .. } | DiskTarget::Served { .. } => Ok(()),
         DiskTarget::File { path, .. } => create::seal(&Place::of_operator(path)?, outcome),
     }
 }
@@ -61,45 +142,45 @@ impl Chain {
         let size = layers[0].facts()?.virtual_size;
         Ok(Chain { layers, snapshot, size })
     }
+}
 
-    fn into_image(self, gate: &Gate, place: Place, format: ImageFormat) -> Result<Done> {
-        let name = place.path.to_string();
-        let saying = format!("cannot copy the image {} to {name}", self.layers[0].place.path);
-        let target = place.open(true)?;
-        for layer in &self.layers {
+fn into_image(gate: &Gate, from: &From<'_>, place: Place, format: ImageFormat) -> Result<Done> {
+    let name = place.path.to_string();
+    let saying = format!("cannot copy {} to {name}", from.name());
+    let target = place.open(true)?;
+    if let From::Chain(chain) = from {
+        for layer in &chain.layers {
             let (a, b) = (layer.file.metadata(), target.metadata());
             let (a, b) = (a.context(|| saying.clone())?, b.context(|| saying.clone())?);
             if (a.dev(), a.ino()) == (b.dev(), b.ino()) {
                 return Err(Failure::denied(saying).because(std::io::Error::other("it would be copied onto itself")));
             }
         }
-        let to = To { file: &target, format: format.into(), owner: place.owner, name: &name };
-        copy::all(gate, &self.layers, self.snapshot.as_ref(), &to)?;
-        place::remember_format(&target, format);
-        target.sync_all().map_err(|error| place::refuse(error, &saying))?;
-        copied(place, format, self.size, &saying)
     }
+    let to = To { file: &target, format: format.into(), owner: place.owner, name: &name };
+    from.write(gate, &Sink::File(to))?;
+    place::remember_format(&target, format);
+    target.sync_all().map_err(|error| place::refuse(error, &saying))?;
+    copied(place, format, from.size(), &saying)
+}
 
-    fn into_file(self, gate: &Gate, path: &Path, format: DiskFormat) -> Result<Done> {
-        let place = Place::of_operator(path)?;
-        place.must_be_free()?;
-        let name = path.display().to_string();
-        let fill = |file: &std::fs::File| {
-            let to = To { file, format, owner: place.owner, name: &name };
-            copy::all(gate, &self.layers, self.snapshot.as_ref(), &to)?;
-            foreign::finish(file, format, &place.leaf)
-                .map_err(|error| place::refuse(error, "its name cannot be written"))
-        };
-        create::whole(&place, fill, |file| {
-            Ok(Outcome::DiskFile {
-                path: path.to_owned(),
-                device: file.dev(),
-                inode: file.ino(),
-                size: self.size,
-                allocated: ByteSize::from_bytes(file.blocks().saturating_mul(512)),
-            })
+fn into_file(gate: &Gate, from: &From<'_>, path: &Path, format: DiskFormat) -> Result<Done> {
+    let place = Place::of_operator(path)?;
+    place.must_be_free()?;
+    let (name, size) = (path.display().to_string(), from.size());
+    let fill = |file: &std::fs::File| {
+        from.write(gate, &Sink::File(To { file, format, owner: place.owner, name: &name }))?;
+        foreign::finish(file, format, &place.leaf).map_err(|error| place::refuse(error, "its name cannot be written"))
+    };
+    create::whole(&place, fill, |file| {
+        Ok(Outcome::DiskFile {
+            path: path.to_owned(),
+            device: file.dev(),
+            inode: file.ino(),
+            size,
+            allocated: ByteSize::from_bytes(file.blocks().saturating_mul(512)),
         })
-    }
+    })
 }
 
 /// What the image holds that a disk of this size was copied to.

@@ -53,10 +53,11 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         Operation::IdentityReset { image, name } => identity::reset(gate, Place::find(gate, image)?, name),
         Operation::ForeignInspect { source } => foreign::inspect(source),
         Operation::ForeignDetect { path } => foreign::detect(path),
-        Operation::DiskCopy { from, to } => disk::copy(gate, from, to),
         other => Err(stray(other)),
     }
 }
+
+pub(super) use disk::copy as copy_disk;
 
 pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
     // What changed nothing has nothing to undo.

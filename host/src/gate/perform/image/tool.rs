@@ -2,6 +2,7 @@
 //! image as JSON, so that it follows no name that stands in one.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -26,20 +27,35 @@ pub(super) fn qemu_img(gate: &Gate, user: Option<u32>, bytes: ByteSize) -> Confi
     tool
 }
 
-/// A conversion to `format` of a disk of so many bytes, which tells the gate's meter how far it is. What it reads and
+/// A conversion of a disk of so many bytes into a new file, which tells the gate's meter how far it is. What it reads and
 /// what it writes are the caller's to add, in this order.
 pub(super) fn convert(gate: &Gate, user: Option<u32>, format: DiskFormat, bytes: ByteSize) -> Confined {
-    let mut tool = qemu_img(gate, user, bytes);
     let (name, options) = match format {
         DiskFormat::Raw | DiskFormat::Qcow2 | DiskFormat::Vmdk | DiskFormat::Vdi => (format.as_str(), None),
         DiskFormat::Vhdx => (format.as_str(), Some("subformat=dynamic")),
         // Else the size is rounded to what cylinders, heads and sectors can tell.
         DiskFormat::Vhd => ("vpc", Some("subformat=dynamic,force_size=on")),
     };
-    tool.argument("convert").argument("-p").argument("-O").argument(name);
+    let mut tool = converting(gate, user, name, bytes);
     if let Some(options) = options {
         tool.argument("-o").argument(options);
     }
+    tool
+}
+
+/// The same into a disk that is there. It is flushed at the end; where it is `blank`, zeroes are not written.
+pub(super) fn convert_onto(gate: &Gate, user: Option<u32>, blank: bool, bytes: ByteSize) -> Confined {
+    let mut tool = converting(gate, user, "raw", bytes);
+    tool.argument("-n").argument("-t").argument("writeback");
+    if blank {
+        tool.argument("--target-is-zero");
+    }
+    tool
+}
+
+fn converting(gate: &Gate, user: Option<u32>, format: &str, bytes: ByteSize) -> Confined {
+    let mut tool = qemu_img(gate, user, bytes);
+    tool.argument("convert").argument("-p").argument("-O").argument(format);
     let meter = gate.meter().clone();
     meter.begin(bytes.bytes());
     tool.hearing(move |said| {
@@ -48,6 +64,22 @@ pub(super) fn convert(gate: &Gate, user: Option<u32>, format: DiskFormat, bytes:
         }
     });
     tool
+}
+
+/// Hands over a connection to what serves a raw disk, and gives the word by which the tool speaks with it.
+pub(super) fn hand_served(tool: &mut Confined, served: &OwnedFd, export: &str, write: bool) -> Result<String> {
+    let number = tool.hand_number(served).context(|| "cannot copy a descriptor".into())?;
+    let node = json!({
+        "driver": "raw",
+        "read-only": !write,
+        "file": {
+            "driver": "nbd",
+            "server": { "type": "fd", "str": number.to_string() },
+            "export": export,
+            "read-only": !write,
+        },
+    });
+    Ok(format!("json:{node}"))
 }
 
 /// The last of `    (12.34/100%)\r`, in hundredths of a percent.

@@ -86,6 +86,33 @@ pub(in crate::hypervisor::qemu) fn nodes(seat: usize, plan: &DiskPlan) -> Result
     }
 }
 
+/// A node of the disk in a place under the name that follows from another one of the top node.
+pub(in crate::hypervisor::qemu) fn renamed(mut of: Value, seat: usize, top: &str) -> Value {
+    let usual = node(seat);
+    if let Value::Object(fields) = &mut of {
+        for key in ["node-name", "file", "backing"] {
+            if let Some(Value::String(name)) = fields.get_mut(key)
+                && let Some(rest) = name.strip_prefix(&usual)
+            {
+                *name = format!("{top}{rest}");
+            }
+        }
+    }
+    of
+}
+
+/// The two names that the top node of a disk may have: it gets the other one when it is moved.
+pub(in crate::hypervisor::qemu) fn top_nodes(seat: usize) -> [String; 2] {
+    [node(seat), format!("{}-moved", node(seat))]
+}
+
+/// Whether a node is that top node, or below it.
+pub(in crate::hypervisor::qemu) fn is_under(name: &str, seat: usize, top: &str) -> bool {
+    let [usual, moved] = top_nodes(seat);
+    let under = |top: &str| name.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    if top == usual { under(&usual) && !under(&moved) } else { under(top) }
+}
+
 /// What speaks with a server, and the image format on top of it. Over a server that knows no formats there is a `raw`
 /// node all the same: what is below it can be exchanged while the guest runs.
 fn over(seat: usize, client: Value, format: ImageFormat, read_only: bool) -> Vec<Value> {

@@ -38,8 +38,9 @@ commands! {
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
     "blockdev-mirror" BlockdevMirror {
         job_id: String, device: String, target: String, sync: &'static str, copy_mode: &'static str,
-        filter_node_name: String, auto_dismiss: bool
+        filter_node_name: String, auto_dismiss: bool, speed: u64
     } -> IgnoredAny;
+    "block-job-complete" BlockJobComplete { device: String } -> IgnoredAny;
     "block-job-cancel" BlockJobCancel { device: String, force: bool } -> IgnoredAny;
     "query-jobs" QueryJobs {} -> Vec<Job>;
     "job-dismiss" JobDismiss { id: String } -> IgnoredAny;
@@ -115,7 +116,14 @@ pub(super) struct FdInSet {
 pub(super) struct Drive {
     pub(super) qdev: Option<String>,
     pub(super) tray_open: Option<bool>,
-    pub(super) inserted: Option<IgnoredAny>,
+    pub(super) inserted: Option<Inserted>,
+}
+
+/// `BlockDeviceInfo`: the top node.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Inserted {
+    pub(super) node_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,12 +135,17 @@ pub(super) struct Node {
 
 /// `JobInfo` (qapi/job.json).
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct Job {
     pub(super) id: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) status: JobStatus,
     pub(super) error: Option<String>,
+    #[serde(default)]
+    pub(super) current_progress: u64,
+    #[serde(default)]
+    pub(super) total_progress: u64,
 }
 
 /// How far a job is (`JobStatus`); those on the way are one.

@@ -17,7 +17,6 @@ use super::Monitor;
 use super::command::{self, JobStatus};
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::ImageFormat;
-use crate::hypervisor::qemu::arguments::disk_node;
 
 /// Between two looks at how far QEMU is.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -63,7 +62,7 @@ impl Monitor {
             jobs.push(disk);
         }
         for disk in jobs {
-            let source = disk_node(disk);
+            let source = self.top_node(disk).await?;
             let mirror = command::BlockdevMirror {
                 job_id: job(disk),
                 filter_node_name: format!("{source}-copied"),
@@ -72,6 +71,7 @@ impl Monitor {
                 sync: "full",
                 copy_mode: "write-blocking",
                 auto_dismiss: false,
+                speed: 0,
             };
             self.execute(&mirror, None).await?;
         }
@@ -148,18 +148,19 @@ impl Monitor {
 
     /// A snapshot inside the image of each of these disks, all at one moment, or of none.
     pub async fn snapshot_disks(&self, disks: &[usize], name: &str) -> Result<()> {
-        let of = |disk: &usize| {
-            json!({
-                "type": "blockdev-snapshot-internal-sync", "data": {"device": disk_node(*disk), "name": name},
-            })
-        };
-        let actions = disks.iter().map(of).collect();
+        let mut actions = Vec::with_capacity(disks.len());
+        for disk in disks {
+            let device = self.top_node(*disk).await?;
+            actions.push(json!({
+                "type": "blockdev-snapshot-internal-sync", "data": {"device": device, "name": name},
+            }));
+        }
         self.execute_within(&command::Transaction { actions }, None, SNAPSHOT_WITHIN).await.map(drop)
     }
 
     /// Deletes the snapshot inside one disk's image; one that is not there is deleted.
     pub async fn delete_snapshot(&self, disk: usize, name: &str) -> Result<()> {
-        let delete = command::SnapshotDelete { device: disk_node(disk), name: name.to_owned() };
+        let delete = command::SnapshotDelete { device: self.top_node(disk).await?, name: name.to_owned() };
         match self.execute_within(&delete, None, SNAPSHOT_WITHIN).await {
             Err(failure) if failure.causes.iter().any(|cause| cause.contains("does not exist")) => Ok(()),
             other => other.map(drop),

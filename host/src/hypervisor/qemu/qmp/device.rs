@@ -188,12 +188,23 @@ impl Monitor {
         all.into_iter().find(named).ok_or_else(|| Failure::other(format!("the machine has no drive {id}")))
     }
 
+    /// The node that a disk's device stands on: the first, or that of a place to which it was moved.
+    pub(super) async fn top_node(&self, place: usize) -> Result<String> {
+        let inserted = self.drive(place).await?.inserted;
+        inserted.and_then(|inserted| inserted.node_name).ok_or_else(|| Failure::other("there is nothing in that drive"))
+    }
+
     async fn add_nodes(&self, place: usize, source: BlockSource) -> Result<DiskPlan> {
+        self.add_nodes_as(place, source, &arguments::disk_node(place)).await
+    }
+
+    /// The same with another name for the top node, and for those below it names that follow from that.
+    pub(super) async fn add_nodes_as(&self, place: usize, source: BlockSource, top: &str) -> Result<DiskPlan> {
         let way = match source.way {
             Way::Files(images) => {
                 let mut chain = Vec::with_capacity(images.len());
                 for (format, descriptor) in images {
-                    let opaque = arguments::disk_node(place);
+                    let opaque = top.to_owned();
                     let descriptor: OwnedFd = descriptor;
                     let set = self.execute(&command::AddNamedFd { opaque }, Some(descriptor)).await?.fdset_id;
                     let set =
@@ -216,18 +227,35 @@ impl Monitor {
         };
         let plan = DiskPlan { way, read_only: source.read_only, secret: None };
         for node in arguments::disk_nodes(place, &plan)? {
+            let node = arguments::renamed(node, place, top);
             // One that speaks with a server answers once that has greeted it.
             self.execute_within(&command::BlockdevAdd { node }, None, OPENED_WITHIN).await?;
         }
         Ok(plan)
     }
 
+    pub(super) async fn forget_sets(&self, which: impl Fn(&str) -> bool) -> Result<()> {
+        for set in self.execute(&command::QueryFdsets {}, None).await? {
+            if set.fds.iter().any(|fd| fd.opaque.as_deref().is_some_and(&which)) {
+                self.execute(&command::RemoveFd { fdset_id: set.fdset_id }, None).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn forget_nodes(&self, place: usize) -> Result<()> {
+        self.forget_nodes_where(|name| arguments::disk_of_node(name) == Some(place)).await?;
+        // Most disks have none.
+        let _ = self.execute(&command::ObjectDel { id: arguments::disk_secret_id(place) }, None).await;
+        self.forget_sets(|opaque| arguments::disk_of_node(opaque) == Some(place)).await
+    }
+
+    pub(super) async fn forget_nodes_where(&self, which: impl Fn(&str) -> bool) -> Result<()> {
         let until = Instant::now() + FREED_WITHIN;
         loop {
             let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
             let names = all.into_iter().filter_map(|node| node.node_name);
-            let ours: Vec<String> = names.filter(|name| arguments::disk_of_node(name) == Some(place)).collect();
+            let ours: Vec<String> = names.filter(|name| which(name)).collect();
             let (before, mut failed) = (ours.len(), None);
             let mut gone = 0;
             for node_name in ours {
@@ -242,14 +270,6 @@ impl Monitor {
                 Some(_) if gone == 0 => tokio::time::sleep(LOOK_EVERY).await,
                 None if before == gone => break,
                 Some(_) | None => {}
-            }
-        }
-        // Most disks have none.
-        let _ = self.execute(&command::ObjectDel { id: arguments::disk_secret_id(place) }, None).await;
-        let node = arguments::disk_node(place);
-        for set in self.execute(&command::QueryFdsets {}, None).await? {
-            if set.fds.iter().any(|fd| fd.opaque.as_ref() == Some(&node)) {
-                self.execute(&command::RemoveFd { fdset_id: set.fdset_id }, None).await?;
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::types::ByteSize;
 impl Monitor {
     /// `block_resize`: an image that QEMU has open is made larger, or was by others, and its guest is told.
     pub async fn grow(&self, place: usize, size: ByteSize) -> Result<()> {
-        let resize = command::BlockResize { node_name: arguments::disk_node(place), size: size.bytes() };
+        let resize = command::BlockResize { node_name: self.top_node(place).await?, size: size.bytes() };
         self.execute_within(&resize, None, super::device::OPENED_WITHIN).await.map(drop)
     }
 

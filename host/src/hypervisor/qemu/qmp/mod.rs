@@ -13,6 +13,7 @@ mod connection;
 pub mod copy;
 mod device;
 mod grow;
+pub mod moving;
 mod state;
 mod wire;
 

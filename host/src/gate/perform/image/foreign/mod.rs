@@ -27,9 +27,10 @@ use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
 use super::aside::Aside;
+use super::copy::{Sink, To};
 use super::place::{self, Place};
 use super::qcow2;
-use super::{Done, Outcome, copy, disk, tool};
+use super::{Done, Outcome, copy, disk};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::{ForeignImage, ImageFacts, ImageFormat};
 use crate::gate::perform::directory;
@@ -240,6 +241,30 @@ fn convert(
     format: ImageFormat,
     size: ByteSize,
 ) -> Result<()> {
+    let sink = Sink::File(To { file: target, format: format.into(), owner: place.owner, name: place.path.as_str() });
+    convert_to(gate, place, image, source, &sink, size)
+}
+
+/// Copies the disk to what a plugin serves, whose user is `user`. It is staged in the root, where only fief writes.
+pub(super) fn pour(gate: &Gate, image: &ForeignImage, user: Option<u32>, to: &Sink<'_>) -> Result<Done> {
+    let source = open(image)?;
+    let size = facts(image, &source)?.virtual_size;
+    let mut staging = Place::of_operator(&gate.layout().root().join("staged"))?;
+    staging.owner = user;
+    convert_to(gate, &staging, image, &source, to, size)
+        .map_err(|failure| failure.while_doing(format!("cannot copy the disk {}", image.path.display())))?;
+    Ok(Done { outcome: Outcome::DiskCopied { size, allocated: size }, descriptors: Vec::new() })
+}
+
+/// By way of a file without a name at `place`.
+fn convert_to(
+    gate: &Gate,
+    place: &Place,
+    image: &ForeignImage,
+    source: &Source,
+    to: &Sink<'_>,
+    size: ByteSize,
+) -> Result<()> {
     let staged = staged(gate, place, image, source)?;
     // What was looked at may have changed since; what is staged cannot.
     if capacity(image, &staged)? != size.bytes() {
@@ -248,11 +273,10 @@ fn convert(
     if image.format == DiskFormat::Vmdk {
         vmdk::stands_alone(&staged.part()).map_err(|unfit| refused(image, unfit.to_string()))?;
     }
-    let mut run = tool::convert(gate, place.owner, format.into(), size);
-    let from = run.hand(&staged.file).context(|| "cannot copy a descriptor".into())?;
-    let to = run.hand(target).context(|| "cannot copy a descriptor".into())?;
-    run.argument(format!("json:{}", node(image.format, &from))).argument(to);
-    tool::run(gate, run, "its format cannot be converted")
+    copy::tool_run(gate, place.owner, size, to, "its format cannot be converted", |run| {
+        let from = run.hand(&staged.file).context(|| "cannot copy a descriptor".into())?;
+        Ok(format!("json:{}", node(image.format, &from)))
+    })
 }
 
 /// A disk that stands alone, as QEMU opens it: no other file is looked for, whatever the disk says.
