@@ -102,6 +102,15 @@ pub fn take(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainNam
     Ok(ours)
 }
 
+/// The holder of an attachment that is under way; none where the domain does not have it.
+pub fn current(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<Option<Holder>> {
+    let kept = kept(layout, volume)?;
+    match &kept.domain {
+        Some(last) if last == domain => holder(layout, domain.as_str(), kept.generation).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
 /// Who has it, in our own words where the storage says so.
 fn refused(pool: &mut Pool, volume: &VolumeRef, ours: &Holder, failure: Failure) -> Failure {
     let fence = pool.fence(&volume.volume);

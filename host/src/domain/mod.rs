@@ -23,6 +23,7 @@ pub mod clone;
 pub mod hold;
 pub mod host_id;
 pub mod import;
+pub mod keeper;
 pub mod lease;
 pub mod pending;
 mod pools;

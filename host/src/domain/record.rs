@@ -71,6 +71,9 @@ pub struct Run {
     /// A device that is on its way in or out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changing: Option<Changing>,
+    /// Its hypervisor has a way to disks that plugins serve.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub serves: bool,
     /// What is amiss with its disks.
     #[serde(default, skip_serializing_if = "Storage::is_well")]
     pub storage: Storage,
@@ -85,6 +88,11 @@ pub struct CardRecord {
     pub mac: Option<MacAddress>,
     /// None for a user-mode card.
     pub tap: Option<InterfaceName>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
 }
 
 /// How a run ended.
@@ -105,6 +113,8 @@ pub enum EndReason {
     Crashed,
     HypervisorGone,
     Stopped,
+    /// Another host took a disk over.
+    Fenced,
     /// Into a file; `fief restore` takes it up again.
     Saved,
     StartFailed,
@@ -119,6 +129,7 @@ impl EndReason {
             EndReason::Crashed => "crashed",
             EndReason::HypervisorGone => "hypervisor-gone",
             EndReason::Stopped => "stopped",
+            EndReason::Fenced => "fenced",
             EndReason::Saved => "saved",
             EndReason::StartFailed => "start-failed",
             EndReason::HostRebooted => "host-rebooted",
@@ -275,6 +286,7 @@ mod tests {
                 held: false,
                 places: None,
                 changing: None,
+                serves: false,
                 storage: Storage::default(),
             }),
             last_end: None,

@@ -183,6 +183,8 @@ pub enum Happening {
     /// The hypervisor process is gone, with no word before.
     HypervisorGone,
     StopAsked,
+    /// Another host holds one of its disks: what the guest writes goes nowhere any more.
+    Fenced,
     /// Its state is whole in a file.
     Saved,
     Paused,
@@ -192,7 +194,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    pub const ALL: [Happening; 12] = [
+    pub const ALL: [Happening; 13] = [
         Happening::Launched,
         Happening::LaunchFailed,
         Happening::PoweredOff,
@@ -201,6 +203,7 @@ impl Happening {
         Happening::Crashed,
         Happening::HypervisorGone,
         Happening::StopAsked,
+        Happening::Fenced,
         Happening::Saved,
         Happening::Paused,
         Happening::Resumed,
@@ -250,9 +253,10 @@ const fn backoff(restarts: u32) -> Duration {
 pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, Task) {
     match (state, happening) {
         (State::Starting, Happening::Launched) => (State::Running, Task::LetGo),
-        (State::Starting, Happening::LaunchFailed | Happening::HypervisorGone | Happening::StopAsked) => {
-            (State::Stopping, Task::TearDown)
-        }
+        (
+            State::Starting,
+            Happening::LaunchFailed | Happening::HypervisorGone | Happening::StopAsked | Happening::Fenced,
+        ) => (State::Stopping, Task::TearDown),
         (State::Running | State::Paused, Happening::Saved) => (State::Stopping, Task::TearDown),
 
         (State::Running | State::Paused, Happening::PoweredOff) => ended(rules.on_poweroff, rules),
@@ -275,7 +279,9 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
         (State::Paused, Happening::Resumed) => (State::Running, Task::Nothing),
 
         (State::Preserved, Happening::HypervisorGone) => (State::Stopping, Task::TearDown),
-        (State::Running | State::Paused | State::Preserved, Happening::StopAsked) => (State::Stopping, Task::TearDown),
+        (State::Running | State::Paused | State::Preserved, Happening::StopAsked | Happening::Fenced) => {
+            (State::Stopping, Task::TearDown)
+        }
 
         (State::Stopping, Happening::Undone) => (State::Off, Task::End),
 
@@ -291,6 +297,7 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
         | (State::Preserved, Happening::Resumed | Happening::Undone | Happening::Saved)
         | (State::Stopping, Happening::Launched | Happening::LaunchFailed | Happening::PoweredOff)
         | (State::Stopping, Happening::Rebooted | Happening::Crashed | Happening::HypervisorGone)
+        | (State::Stopping, Happening::Fenced)
         | (State::Stopping, Happening::StopAsked | Happening::Saved | Happening::Paused | Happening::Resumed) => {
             (state, Task::Nothing)
         }

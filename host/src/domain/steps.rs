@@ -6,6 +6,7 @@
 //! | its fence taken, where other hosts reach it too | the fence is released |
 //! | volumes attached, through their storage plugins | `detach` is told to the plugin |
 //! | networks up, cards plugged, through their network plugins | (networks stay up: they are not the domain's) |
+//! | a socket and a sandbox for each disk that a plugin serves | their ledgers (keeper.rs) |
 //! | a tap for each card | ledger |
 //! | the hypervisor, its guest not let go | ledger |
 //!
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::change::{Change, disc};
+use crate::domain::keeper::{self, Keeper, Tell};
 use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
 use crate::domain::{hold, lease, store};
@@ -43,6 +45,7 @@ pub struct Launched {
     pub accelerator: ChosenAccelerator,
     pub warning: Option<String>,
     pub cards: Vec<CardRecord>,
+    pub keepers: Vec<Keeper>,
 }
 
 /// The volumes that a domain uses, each with whether it writes to it.
@@ -51,7 +54,7 @@ pub fn volumes(definition: &DomainDefinition) -> impl Iterator<Item = (&VolumeRe
 }
 
 /// Starts the hypervisor of a domain, its guest not yet let go. After an error the caller calls [`tear_down`].
-/// With `incoming`, it waits for a state.
+/// With `incoming`, it waits for a state. `tell` hears of disks that plugins serve; none in a dry run.
 pub fn launch(
     gate: &Gate,
     ledger: &mut Ledger,
@@ -59,6 +62,7 @@ pub fn launch(
     places: &Places,
     id: u32,
     incoming: bool,
+    tell: Option<&Tell>,
 ) -> Result<Launched> {
     let layout = gate.layout();
     if gate.mode() == Mode::Perform {
@@ -80,6 +84,7 @@ pub fn launch(
     })
     .zip_results()?;
     let (accelerator, warning) = accelerator;
+    let keepers = serve_disks(gate, definition, places, id, &disks, tell)?;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
     fault::point("start.tapped")?;
     let (definition, places) = (definition.clone(), places.clone());
@@ -93,11 +98,43 @@ pub fn launch(
     let start = Operation::HypervisorStart { domain, id, command: prepared.command };
     let done = gate.perform(&Actor::Operator, ledger, start, prepared.descriptors)?;
     fault::point("start.spawned")?;
+    if !keepers.is_empty() {
+        fault::point("serve.attached")?;
+    }
     let hypervisor = match done.outcome {
         Outcome::Process { process } => Some(process),
         _ => None,
     };
-    Ok(Launched { hypervisor, accelerator, warning, cards })
+    Ok(Launched { hypervisor, accelerator, warning, cards, keepers })
+}
+
+/// Those that a plugin serves, all at the same time; none in a dry run, where nobody is told of them.
+fn serve_disks(
+    gate: &Gate,
+    definition: &DomainDefinition,
+    places: &Places,
+    id: u32,
+    sources: &[BlockSource],
+    tell: Option<&Tell>,
+) -> Result<Vec<Keeper>> {
+    let Some(tell) = tell else { return Ok(Vec::new()) };
+    let mut disks = Vec::new();
+    for (disk, source) in definition.disks.iter().zip(sources) {
+        if let Way::Served(_) = source.way {
+            let (domain, volume) = (definition.name.clone(), disk.volume.clone());
+            let place = places.disk(&disk.volume)?;
+            disks.push(keeper::Disk { domain, id, place, volume, writes: !source.read_only });
+        }
+    }
+    std::thread::scope(|scope| {
+        let all: Vec<_> = disks.into_iter().map(|disk| scope.spawn(|| Keeper::start(gate, disk, tell))).collect();
+        // Each is waited for, whatever became of the others.
+        let all: Vec<Result<Keeper>> = all
+            .into_iter()
+            .map(|started| started.join().map_err(|_| Failure::other("a step of the start panicked")).flatten())
+            .collect();
+        all.into_iter().collect()
+    })
 }
 
 /// A folder for what a dry run opens; it goes with it.
@@ -336,6 +373,8 @@ fn placeholder() -> Result<OwnedFd> {
 /// them all; none means that nothing is left.
 pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &[VolumeRef]) -> Vec<Failure> {
     let mut failures = gate.undo(ledger).err().unwrap_or_default();
+    // Not before the hypervisor, which has them write what it still holds.
+    failures.extend(keeper::clear(gate, name));
     let_go(gate, name, volumes);
     for volume in volumes {
         if let Err(failure) = lease::release(gate.layout(), volume, name) {

@@ -322,6 +322,15 @@ pub enum Operation {
     },
 
     // ---- served volumes (perform/serving.rs)
+    /// The socket at which a disk is served to a domain's hypervisor, and to nobody else.
+    ServedListen {
+        domain: DomainName,
+        id: u32,
+        /// The disk's place.
+        disk: usize,
+        volume: VolumeRef,
+        writes: bool,
+    },
     /// A sandbox that is to serve a volume, and nothing told to it yet. Its control socket comes back as a descriptor.
     ServingStart {
         plugin: PluginId,

@@ -85,6 +85,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
+        | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }
@@ -177,6 +178,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
+        | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }

@@ -2,7 +2,7 @@
 
 use super::answer::From;
 use super::pool::Pool;
-use super::{BlockSource, Side, Way};
+use super::{BlockSource, Served, Side, Way};
 use crate::error::{Failure, Result};
 use crate::gate::operation::{ImageFormat, ImageRef};
 use crate::gate::{Actor, Ledger, Operation, Outcome};
@@ -25,7 +25,7 @@ impl Pool {
                 Attachment::Nbd { address, export } => {
                     self.nbd(&address, &export).map(|disk| opened(Way::Nbd(disk), access))
                 }
-                Attachment::Served => Err(not_supported("the plugin's own block interface")),
+                Attachment::Served => self.served(volume, access),
             })
             .map_err(|failure| self.about("attach", volume, failure))
     }
@@ -100,6 +100,20 @@ impl Pool {
                 ));
         }
         Ok(ImageRef { plugin: self.plugin.clone(), directory, path })
+    }
+
+    /// The disk is what the plugin's `block` interface shows: an image within would not be able to grow.
+    fn served(&mut self, volume: &VolumeName, access: Access) -> Result<BlockSource> {
+        let facts =
+            self.query(StorageCall::Find { name: volume.to_string() }, |from, answer| from.volume(answer, volume))?;
+        match facts.format {
+            ImageFormat::Raw => Ok(BlockSource {
+                way: Way::Served(Served { volume: volume.clone(), generation: 0 }),
+                read_only: access == Access::ReadOnly,
+            }),
+            ImageFormat::Qcow2 => Err(Failure::usage("it is a qcow2 image, which cannot be served by a plugin")
+                .hint("use a raw volume, or give the pool transport = \"native\"")),
+        }
     }
 
     fn file(&self, directory: &str, path: &str, format: ImageFormat, access: Access) -> Result<BlockSource> {

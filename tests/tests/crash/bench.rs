@@ -98,6 +98,20 @@ impl Bench {
         there && !self.has_extra()
     }
 
+    /// Whether the witness has its disk at another place.
+    pub fn system_has_moved(&self) -> bool {
+        self.host.shown("node1")["definition"]["disk"][0]["volume"] == "default/moved"
+    }
+
+    /// Has the witness looked for where its disk is.
+    fn follow(&mut self) {
+        let volume = if self.system_has_moved() { "moved" } else { "node1" };
+        let at = |ending: &str| self.host.root().join("images").join(format!("{volume}{ending}"));
+        if let Some(image) = ["", ".raw", ".img"].map(at).into_iter().find(|path| path.exists()) {
+            self.witness.lies_at(&image);
+        }
+    }
+
     /// Whether the witness is defined with the extra volume, as a `disk` or in a `cdrom` drive.
     pub fn has(&self, device: &str) -> bool {
         let shown = self.host.shown("node1");
@@ -136,6 +150,7 @@ impl Bench {
         self.fief(&["volume", "list", "default"]);
         assert!(!self.host.root().join("pools/default/ledger.jsonl").exists(), "the pool's ledger is open");
         self.fief(&["recover"]);
+        self.follow();
         match self.host.state("node1").as_str() {
             "off" => {}
             "running" => self.witness.goes_on(1),
@@ -153,6 +168,7 @@ impl Bench {
         if !verb.is_over(self) {
             command::run(&mut self.command(verb), PATIENCE).expect_code(0);
         }
+        self.follow();
         verb.came_about(self);
         self.clear();
     }
@@ -160,6 +176,10 @@ impl Bench {
     #[track_caller]
     pub fn clear(&mut self) {
         self.fief(&["stop", "node1"]);
+        if self.system_has_moved() {
+            self.fief(&["volume", "move", "default/moved", "default/node1"]);
+            self.follow();
+        }
         if self.has("disk") {
             self.fief(&["detach", "disk", "node1", "default/extra"]);
         }

@@ -18,6 +18,7 @@ pub enum Verb {
     VolumeImport,
     VolumeExport,
     VolumeMove,
+    VolumeMoveRunning,
     Clone,
     CloneRunning,
     SnapshotCreate,
@@ -44,7 +45,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 22] = [
+    pub const ALL: [Verb; 23] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -59,6 +60,7 @@ impl Verb {
         Verb::VolumeImport,
         Verb::VolumeExport,
         Verb::VolumeMove,
+        Verb::VolumeMoveRunning,
         Verb::Clone,
         Verb::CloneRunning,
         Verb::SnapshotCreate,
@@ -79,6 +81,9 @@ impl Verb {
             "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete, Verb::VolumeExport],
             "fence.numbered" | "fence.taken" => &[Verb::Start],
             "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],
+            "move.recorded" | "move.mirrored" | "move.still" | "move.noted" | "move.defined" | "move.handed-over" => {
+                &[Verb::VolumeMoveRunning]
+            }
             "snapshot.deleting" => &[Verb::SnapshotDelete],
             "snapshot.reverting" => &[Verb::SnapshotRevert],
             _ => match point.split('.').next().unwrap_or_default() {
@@ -106,7 +111,9 @@ impl Verb {
 
     pub fn place(self) -> Place {
         match self {
-            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::Attach | Verb::Detach => Place::Supervisor,
+            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::VolumeMoveRunning | Verb::Attach | Verb::Detach => {
+                Place::Supervisor
+            }
             Verb::Create
             | Verb::Delete
             | Verb::Rename
@@ -145,6 +152,7 @@ impl Verb {
             Verb::VolumeImport => &["volume", "import", &disk, "default/extra", "--format", "raw"],
             Verb::VolumeExport => &["volume", "export", "default/node1", &out],
             Verb::VolumeMove => &["volume", "move", "default/extra", "default/moved"],
+            Verb::VolumeMoveRunning => &["volume", "move", "default/node1", "default/moved"],
             Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
             Verb::Attach => &["attach", "disk", "node1", "default/extra"],
             // A disc: the guest need not agree to its going.
@@ -174,7 +182,7 @@ impl Verb {
                 bench.fief(&["snapshot", "create", "node2", "kept"]);
             }
             Verb::Delete | Verb::Rename => bench.fief(&["create", "node2", "--memory", "32MiB"]),
-            Verb::Stop | Verb::Save | Verb::CloneRunning => bench.start(armed),
+            Verb::Stop | Verb::Save | Verb::CloneRunning | Verb::VolumeMoveRunning => bench.start(armed),
             Verb::Attach => {
                 bench.fief(&["volume", "create", "default/extra", "--size", "1MiB"]);
                 bench.start(armed);
@@ -208,6 +216,7 @@ impl Verb {
             Verb::VolumeExport => std::path::Path::new(&bench.out_file()).exists(),
             Verb::VolumeDelete => !bench.has_extra(),
             Verb::VolumeMove => bench.has_moved(),
+            Verb::VolumeMoveRunning => bench.system_has_moved(),
             Verb::Clone | Verb::CloneRunning => domain("node4"),
             Verb::Import => domain("node5"),
             Verb::Attach => bench.has("disk"),
@@ -244,6 +253,7 @@ impl Verb {
             | Verb::VolumeImport
             | Verb::VolumeExport
             | Verb::VolumeMove
+            | Verb::VolumeMoveRunning
             | Verb::Clone
             | Verb::CloneRunning
             | Verb::SnapshotCreate

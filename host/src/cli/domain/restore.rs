@@ -63,7 +63,8 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
         context.confirm(&loses)?;
     }
     if context.mode() == Mode::DryRun {
-        return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true).map(drop);
+        return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true, None)
+            .map(drop);
     }
     let layout = context.layout();
     let prepared = plan.prepare(layout)?;

@@ -86,5 +86,5 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
 /// Prints what a start would do.
 pub(super) fn dry_run(context: &Context, definition: &DomainDefinition) -> Result<()> {
     let gate = context.gate()?;
-    steps::launch(&gate, &mut Ledger::volatile(), definition, &Places::new(definition), 0, false).map(|_| ())
+    steps::launch(&gate, &mut Ledger::volatile(), definition, &Places::new(definition), 0, false, None).map(|_| ())
 }

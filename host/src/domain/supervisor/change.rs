@@ -25,6 +25,7 @@ use super::saving::in_thread;
 use super::watch::Loop;
 use crate::config::domain::{BootDevice, Card};
 use crate::domain::change::{Change, disc_to_eject, disc_to_replace};
+use crate::domain::keeper::Keeper;
 use crate::domain::{lease, steps, store};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
@@ -68,7 +69,8 @@ type Work = Pin<Box<dyn Future<Output = Result<JobEnd>>>>;
 /// What stands behind a device.
 #[derive(Debug)]
 pub enum Source {
-    Disk(BlockSource),
+    /// And who keeps it served, where a plugin does that.
+    Disk(BlockSource, Option<Keeper>),
     Card(Port),
 }
 
@@ -123,7 +125,7 @@ impl Loop<'_> {
             Stage::Opened(source) => self.opened(source, connected).await,
             Stage::Ejected(old, source) => match self.ejected(&old) {
                 Ok(()) => {
-                    self.plug(Source::Disk(source), &connected.monitor).await.map(|()| Some(old)).map(Next::LetGo)
+                    self.plug(Source::Disk(source, None), &connected.monitor).await.map(|()| Some(old)).map(Next::LetGo)
                 }
                 Err(failure) => Err(failure),
             },
@@ -142,11 +144,14 @@ impl Loop<'_> {
         }
     }
 
-    async fn opened(&mut self, source: Source, connected: &Connected) -> Result<Next> {
+    async fn opened(&mut self, mut source: Source, connected: &Connected) -> Result<Next> {
+        if let Source::Disk(_, keeper) = &mut source {
+            self.served.keepers.extend(keeper.take());
+        }
         fault::point("attach.opened")?;
         let Changing { change, place, .. } = self.expect_changing()?;
         match (&change, source) {
-            (Change::Insert { .. }, Source::Disk(source)) if let Some(old) = disc_to_replace(self.definition)? => {
+            (Change::Insert { .. }, Source::Disk(source, _)) if let Some(old) = disc_to_replace(self.definition)? => {
                 let monitor = connected.monitor.clone();
                 Ok(Next::Job(Box::pin(async move {
                     monitor.eject(place, false, EJECTED_WITHIN).await?;
@@ -159,7 +164,7 @@ impl Loop<'_> {
                 let because = "its hypervisor was started without the host's network, which this card needs".to_owned();
                 self.later(&change, because)
             }
-            (Change::AttachDisk { .. } | Change::Insert { .. }, Source::Disk(source))
+            (Change::AttachDisk { .. } | Change::Insert { .. }, Source::Disk(source, _))
                 if source.way.needs_host_network() && !self.has_host_network() =>
             {
                 Err(Failure::conflict("its hypervisor was started without the host's network, which this disk needs")
@@ -184,11 +189,11 @@ impl Loop<'_> {
     async fn plug(&mut self, source: Source, monitor: &Monitor) -> Result<()> {
         let Changing { change, place, .. } = self.expect_changing()?;
         match (&change, source) {
-            (Change::AttachDisk { disk }, Source::Disk(source)) => {
+            (Change::AttachDisk { disk }, Source::Disk(source, _)) => {
                 fault::point("attach.wired")?;
                 monitor.plug_disk(place, disk, source, self.definition.on_storage_error).await?;
             }
-            (Change::Insert { .. }, Source::Disk(source)) => monitor.insert(place, source).await?,
+            (Change::Insert { .. }, Source::Disk(source, _)) => monitor.insert(place, source).await?,
             (Change::AttachCard { card }, Source::Card(port)) => {
                 let source = self.wire(card, port)?;
                 fault::point("attach.wired")?;
@@ -293,11 +298,14 @@ impl Loop<'_> {
             self.answer(asker, outcome);
             return;
         };
-        let (gate, domain) = (self.gate.clone(), self.definition.name.clone());
+        let (gate, domain, keeper) = (self.gate.clone(), self.definition.name.clone(), self.served.take(&volume));
         let work = async move {
             in_thread({
                 let volume = volume.clone();
                 move || {
+                    if let Some(keeper) = keeper {
+                        keeper.close();
+                    }
                     steps::let_go(&gate, &domain, &[volume]);
                     Ok(())
                 }

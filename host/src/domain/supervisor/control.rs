@@ -85,6 +85,11 @@ pub enum Request {
         snapshot: SnapshotName,
         volumes: Vec<VolumeRef>,
     },
+    /// Makes one of its disks larger; its guest is told.
+    Resize {
+        volume: VolumeRef,
+        size: ByteSize,
+    },
 }
 
 /// A disk, and the volume that it goes to.
@@ -109,7 +114,7 @@ impl Request {
             Request::Reboot { .. } => Some(state::Request::Reboot),
             Request::Screenshot => Some(state::Request::Look),
             Request::Save { .. } => Some(state::Request::Save),
-            Request::Change { .. } => Some(state::Request::Change),
+            Request::Change { .. } | Request::Resize { .. } => Some(state::Request::Change),
             Request::Copy { .. }
             | Request::Move { .. }
             | Request::SnapshotCreate { .. }
@@ -124,6 +129,7 @@ impl Request {
                 timeout_ms.map(|ms| Duration::from_millis(ms) + ANSWER_PATIENCE)
             }
             Request::Change { timeout_ms, .. } => Some(Duration::from_millis(*timeout_ms) + CHANGE_PATIENCE),
+            Request::Resize { .. } => Some(CHANGE_PATIENCE),
             Request::Memory | Request::Copied => Some(LOOK_PATIENCE),
             Request::Save { .. }
             | Request::Copy { .. }

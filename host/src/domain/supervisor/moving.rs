@@ -77,14 +77,16 @@ impl Loop<'_> {
     }
 
     /// The mirror is whole: the domain has its disk at the new place from now on.
-    pub(super) async fn mirrored(&mut self, asker: Asker, connected: &Connected) {
+    ///
+    /// # Errors
+    /// Where it can go neither back nor on here: the next supervisor finishes it, as after a death.
+    pub(super) async fn mirrored(&mut self, asker: Asker, connected: &Connected) -> Result<()> {
         let done = self.switch(&connected.monitor).await;
         match (done, self.record.moving.as_ref().is_some_and(|moving| moving.switched)) {
             (Ok(moving), _) => self.release_old(moving, asker),
-            // What is left to do, the next supervisor does; the guest is not to stand still for that.
             (Err(failure), true) => {
-                tracing::error!(%failure, "a move is not finished");
-                self.answer(asker, Err(failure));
+                self.answer(asker, Err(failure.clone()));
+                return Err(failure.while_doing("a move is not finished"));
             }
             (Err(failure), false) => {
                 let cleared = self.take_back(&connected.monitor).await;
@@ -95,6 +97,7 @@ impl Loop<'_> {
                 self.answer(asker, Err(failure));
             }
         }
+        Ok(())
     }
 
     async fn switch(&mut self, monitor: &Monitor) -> Result<Moving> {
@@ -135,6 +138,7 @@ impl Loop<'_> {
 
     /// The old place is let go by its plugin, then whoever asked hears that all is done.
     fn release_old(&mut self, moving: Moving, asker: Asker) {
+        let keeper = self.served.take(&moving.disk.from);
         let (gate, name) = (self.gate.clone(), self.definition.name.clone());
         let old = moving.disk.from;
         if let Ok(run) = self.run() {
@@ -144,7 +148,13 @@ impl Loop<'_> {
             tracing::warn!(%failure, "the record still names the disk's old place");
         }
         let work = async move {
-            in_thread(move || let_go(&gate, &name, &old)).await?;
+            in_thread(move || {
+                if let Some(keeper) = keeper {
+                    keeper.close();
+                }
+                let_go(&gate, &name, &old)
+            })
+            .await?;
             Ok(JobEnd::GoOn(Answer::Done))
         };
         self.job = Some(Job::new("moved", asker, work));

@@ -52,6 +52,7 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Copied
                     | Request::SnapshotCreate { .. }
                     | Request::SnapshotDelete { .. }
+                    | Request::Resize { .. }
                     | Request::Screenshot => asker.respond(Response::Failed(
                         Failure::conflict("the domain is about to start again").hint("try again in a moment"),
                     )),

@@ -105,6 +105,10 @@ impl Loop<'_> {
                 self.delete_snapshot(snapshot, &volumes, asker, &connected.monitor);
                 Ok(None)
             }
+            Request::Resize { volume, size } => {
+                self.resize(volume, size, asker, &connected.monitor);
+                Ok(None)
+            }
             Request::Screenshot => {
                 let picture = picture(&connected.monitor, &self.folder()).await;
                 self.answer(asker, picture.map(|name| Answer::File { name }));
@@ -157,6 +161,7 @@ impl Loop<'_> {
                 | Request::Move { .. }
                 | Request::SnapshotCreate { .. }
                 | Request::SnapshotDelete { .. }
+                | Request::Resize { .. }
                 | Request::Screenshot,
             ) => Err(Response::Failed(
                 Failure::conflict(format!("domain {name} is being {}", job.doing))
@@ -256,10 +261,7 @@ impl Loop<'_> {
                 self.go_on(stage, job.asker, connected).await;
                 Ok(None)
             }
-            Ok(super::job::JobEnd::Mirrored) => {
-                self.mirrored(job.asker, connected).await;
-                Ok(None)
-            }
+            Ok(super::job::JobEnd::Mirrored) => self.mirrored(job.asker, connected).await.map(|()| None),
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
                 fault::point("save.named")?;

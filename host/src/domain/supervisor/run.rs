@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
+use super::served::Served;
 use super::watch::{self, Entry, Held};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
-use crate::domain::{run_id, steps, store};
+use crate::domain::{keeper, run_id, steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
@@ -185,6 +186,7 @@ impl Life<'_> {
             held: false,
             places: Some(places.clone()),
             changing: None,
+            serves: true,
             storage: super::Storage::default(),
         });
         self.record.memory = self.definition.memory;
@@ -193,16 +195,28 @@ impl Life<'_> {
         if let Err(failure) = recorded.and_then(|()| fault::point("start.recorded")) {
             return Err(self.failed(failure));
         }
-        let launched = match steps::launch(self.gate, &mut self.ledger, &self.definition, &places, id, state.is_some())
-        {
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        let launched = match steps::launch(
+            self.gate,
+            &mut self.ledger,
+            &self.definition,
+            &places,
+            id,
+            state.is_some(),
+            Some(&tell),
+        ) {
             Ok(launched) => launched,
             Err(failure) => return Err(self.failed(failure)),
         };
+        let served = Served { keepers: launched.keepers, tell, told };
         let watcher = watch::Watcher::new(self.gate, &self.definition, launched.hypervisor);
         let connected = watcher.connect().and_then(|watcher| fault::point("start.connected").map(|()| watcher));
         let mut watcher = match connected {
             Ok(watcher) => watcher,
-            Err(failure) => return Err(self.failed(failure)),
+            Err(failure) => {
+                drop(served);
+                return Err(self.failed(failure));
+            }
         };
         let (next, _) = step(State::Starting, Happening::Launched, self.rules());
         let mut entry = Entry::Fresh;
@@ -213,6 +227,7 @@ impl Life<'_> {
             }
             let received = watcher.receive(opened).and_then(|()| fault::point("restore.received"));
             if let Err(failure) = received {
+                drop(served);
                 return Err(self.failed(failure));
             }
         }
@@ -236,14 +251,14 @@ impl Life<'_> {
             false => Ok(()),
         });
         if let Err(failure) = recorded {
-            drop(watcher);
+            drop((watcher, served));
             (self.record.runs, self.record.saved) = fitting;
             return Err(self.failed(failure));
         }
         tracing::info!(domain = %name, id, "running");
         let rules = self.rules();
         let begun = Instant::now();
-        let ending = watcher.run(self.held(), rules, entry, || report(Report::Running { id, warning }));
+        let ending = watcher.run(self.held(), served, rules, entry, || report(Report::Running { id, warning }));
         self.settle(begun);
         match ending {
             Ok(ending) => Ok(ending),
@@ -279,8 +294,11 @@ impl Life<'_> {
         tracing::warn!(domain = %self.record.name, id, "taking up a running guest");
         let watcher = watch::Watcher::new(self.gate, &self.definition, hypervisor).connect()?;
         self.record.save(layout)?;
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        let keepers = keeper::take_over(self.gate, &self.name(), &tell)?;
+        let served = Served { keepers, tell, told };
         let rules = self.rules();
-        watcher.run(self.held(), rules, Entry::Adopted, || report(Report::Running { id, warning }))
+        watcher.run(self.held(), served, rules, Entry::Adopted, || report(Report::Running { id, warning }))
     }
 
     /// A start after an earlier run of this supervisor's; `askers` wait for its outcome.

@@ -152,6 +152,25 @@ impl Loop<'_> {
         }
     }
 
+    /// A disk waits for storage that does not answer; the guest may not have noticed yet.
+    pub(super) fn storage_degraded(&mut self, volume: VolumeRef, why: String) {
+        let Ok(run) = self.run() else { return };
+        if run.storage.note(Some(volume.clone()), why.clone()) {
+            tracing::warn!(%volume, why, "its storage does not answer");
+            self.note_storage();
+        }
+    }
+
+    /// A disk's storage answers again: a guest that waits for it need not wait longer.
+    pub(super) fn storage_restored(&mut self, volume: &VolumeRef) {
+        tracing::info!(%volume, "its storage answers");
+        let waits = self.record.run.as_ref().is_some_and(|run| run.storage.waits);
+        match self.retry {
+            Some(retry) if waits && !retry.tried => self.retry = Some(Retry { at: Instant::now(), ..retry }),
+            Some(_) | None => self.forget_trouble(volume),
+        }
+    }
+
     /// Somebody paused the guest, or lets it go on: from here on it does as it is told.
     pub(super) fn storage_is_left_to(&mut self, pauses: bool) {
         let Ok(run) = self.run() else { return };
@@ -182,6 +201,15 @@ impl Loop<'_> {
             self.note_storage();
         }
         Ok(())
+    }
+
+    fn forget_trouble(&mut self, volume: &VolumeRef) {
+        let Ok(run) = self.run() else { return };
+        let before = run.storage.troubles.len();
+        run.storage.troubles.retain(|trouble| trouble.volume.as_ref() != Some(volume));
+        if run.storage.troubles.len() != before {
+            self.note_storage();
+        }
     }
 
     fn storage_is_well(&mut self) {

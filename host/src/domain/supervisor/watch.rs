@@ -11,13 +11,14 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
-use super::connect::{self, Connected, LAST_WORDS};
+use super::connect::{self, Connected};
 use super::control::{self, Asked, Asker, CLIENTS_MAX, Response};
-use super::ending::{Askers, Ending};
+use super::ending::Ending;
 use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
 use super::request::Patience;
+use super::served::Served;
 use super::storage::{self, Retry};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{EndReason, Record};
@@ -28,10 +29,7 @@ use crate::gate::operation::ProcessId;
 use crate::gate::{Gate, Ledger};
 use crate::hypervisor::{Device, Event};
 use crate::layout::Layout;
-use crate::sys::process;
 
-/// How long the hypervisor has to end by itself once it was told to, before it is killed.
-const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 /// The longest wait that a timer is set to where none was asked for.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -78,7 +76,14 @@ impl<'a> Watcher<'a> {
     }
 
     /// Watches the guest until it is over, having let it go first where it is a fresh one.
-    pub fn run(mut self, held: Held<'_>, rules: Rules, entry: Entry, ready: impl FnOnce()) -> Result<Ending> {
+    pub fn run(
+        mut self,
+        held: Held<'_>,
+        served: Served,
+        rules: Rules,
+        entry: Entry,
+        ready: impl FnOnce(),
+    ) -> Result<Ending> {
         let (Some(runtime), Some(connected)) = (self.runtime.take(), self.connected.take()) else {
             return Err(Failure::other("the supervisor's loop was not connected"));
         };
@@ -95,6 +100,7 @@ impl<'a> Watcher<'a> {
             start_again: false,
             job: None,
             retry: None,
+            served,
             hypervisor: self.hypervisor,
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
         };
@@ -102,6 +108,8 @@ impl<'a> Watcher<'a> {
         if ending.left_running {
             // Whoever asked asks the next supervisor.
             run.askers.clear();
+        } else {
+            run.served.close();
         }
         ending.askers.connections = Some((runtime, run.clients));
         Ok(ending)
@@ -134,6 +142,8 @@ pub(super) struct Loop<'a> {
     pub(super) job: Option<Job>,
     /// The guest waits for its storage.
     pub(super) retry: Option<Retry>,
+    /// Disks that plugins serve.
+    pub(super) served: Served,
     pub(super) hypervisor: Option<ProcessId>,
     /// Places for commands that are being served.
     clients: Arc<Semaphore>,
@@ -268,6 +278,7 @@ impl Loop<'_> {
                     self.retry_storage(&connected).await;
                     None
                 }
+                Some(told) = self.served.told.recv() => self.served_told(told, &connected),
                 () = until(self.patience.as_ref()) => {
                     if let Some(ending) = self.out_of_patience(&mut connected).await? {
                         return Ok(ending);
@@ -334,71 +345,6 @@ impl Loop<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// A guest that powers off because it was asked to for a new start does not end the domain.
-    fn meant(&self, happening: Happening) -> Happening {
-        match happening {
-            Happening::PoweredOff if self.start_again => Happening::PoweredOffToStart,
-            other => other,
-        }
-    }
-
-    fn ending(&mut self, happening: Happening, exit_code: Option<i32>) -> Ending {
-        let reason = match happening {
-            Happening::PoweredOff | Happening::PoweredOffToStart => EndReason::PoweredOff,
-            Happening::Rebooted => EndReason::Rebooted,
-            Happening::Crashed => EndReason::Crashed,
-            Happening::HypervisorGone => EndReason::HypervisorGone,
-            Happening::Saved => EndReason::Saved,
-            Happening::StopAsked
-            | Happening::Launched
-            | Happening::LaunchFailed
-            | Happening::Paused
-            | Happening::Resumed
-            | Happening::Undone => EndReason::Stopped,
-        };
-        let askers = Askers { waiting: std::mem::take(&mut self.askers), connections: None };
-        Ending { exit_code, askers, ..Ending::new(reason, happening) }
-    }
-
-    /// Tells the hypervisor to end, so that it writes out what it holds; the ledger's undo kills one that does not.
-    async fn quit(&mut self, connected: &mut Connected) -> Option<i32> {
-        // One that is ending already may not answer.
-        let _ = tokio::time::timeout(QUIT_PATIENCE, connected.monitor.quit()).await;
-        match tokio::time::timeout(QUIT_PATIENCE, connected.exit.readable()).await {
-            Ok(Ok(_)) => self.hypervisor.and_then(process::exit_code),
-            Ok(Err(_)) | Err(_) => None,
-        }
-    }
-
-    /// The hypervisor process ended. What it said just before may still be on its way.
-    async fn gone(&mut self, mut connected: Connected) -> Result<Ending> {
-        let exit_code = self.hypervisor.and_then(process::exit_code);
-        let mut happening = Happening::HypervisorGone;
-        while let Ok(Some(event)) = tokio::time::timeout(LAST_WORDS, connected.events.recv()).await {
-            if let Some(last @ (Happening::PoweredOff | Happening::Crashed | Happening::Rebooted)) = heard(&event) {
-                happening = last;
-            }
-        }
-        connected.last_said().await;
-        // isa-debug-exit ends the hypervisor with (value << 1) | 1: always odd.
-        if self.definition.debug_exit
-            && happening == Happening::HypervisorGone
-            && exit_code.is_some_and(|code| code & 1 == 1)
-        {
-            happening = Happening::PoweredOff;
-        }
-        if !self.askers.is_empty() && happening == Happening::HypervisorGone {
-            happening = Happening::StopAsked;
-        }
-        let mut happening = self.meant(happening);
-        let (_, task) = step(self.record.state, happening, self.rules);
-        // A hypervisor that is gone cannot be kept.
-        if let Task::Keep | Task::Nothing = task {
-            happening = Happening::HypervisorGone;
-        }
-        Ok(self.ending(happening, exit_code))
     }
 }
 

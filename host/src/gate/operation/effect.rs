@@ -41,6 +41,7 @@ impl Operation {
             | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
+            | Operation::ServedListen { .. }
             | Operation::ServingStart { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,
             Operation::ImageCreate { .. }

@@ -6,6 +6,7 @@ mod directory;
 mod firewall;
 mod image;
 pub(super) mod link;
+mod listen;
 mod process;
 mod secret;
 mod serving;
@@ -47,6 +48,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
+        Operation::ServedListen { .. } => listen::act(gate, operation),
         Operation::ServingStart { .. } => serving::act(gate, operation),
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
@@ -98,6 +100,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
+        Operation::ServedListen { .. } => listen::undo(gate, operation),
         Operation::ServingStart { .. } => serving::undo(operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
     }
@@ -132,6 +135,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
+        | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }
@@ -187,6 +191,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
+        | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }

@@ -24,7 +24,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// Address space beyond twice the guest's memory: translated code (1 GiB), stacks and heaps of threads, libraries.
 const ADDRESS_SPACE_EXTRA: u64 = 16 << 30;
 /// Users are given out by the domain's number within this many.
-const USERS: u32 = 65_536;
+pub(super) const USERS: u32 = 65_536;
 /// The probe's user is the last of them.
 const PROBE_USER: u32 = USERS - 1;
 /// Marks the process as one domain's, for a fief that died before it could note the number.
@@ -32,7 +32,7 @@ const MARK: &str = "FIEF_DOMAIN=";
 /// Sockets that a start leaves in the domain's folder.
 const SOCKETS: [&str; 2] = ["qmp.sock", "serial.sock"];
 /// And the folder of those that its disks are served at; `hypervisor::qemu` says the same.
-const SERVED_FOLDER: &str = "served";
+pub(super) const SERVED_FOLDER: &str = "served";
 /// What is kept of a probe's output, in bytes.
 const SAID_MAX: usize = 16 << 10;
 
@@ -131,7 +131,7 @@ fn run(
 }
 
 /// The user id for number `user`. Never root, and never 2^32 − 1, which setresuid(2) takes as "leave it as it is".
-fn own_user(gate: &Gate, user: u32) -> Result<u32> {
+pub(super) fn own_user(gate: &Gate, user: u32) -> Result<u32> {
     let base = gate.policy().host.uid_base;
     base.checked_add(user).filter(|id| *id != 0 && *id != u32::MAX).ok_or_else(|| {
         Failure::usage(format!("uid-base {base} leaves no room for a user of the domain's own"))

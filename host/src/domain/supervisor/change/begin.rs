@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::plan::{place, why_later};
 use super::{Changing, Source, Stage, Work};
+use crate::config::domain::Disk;
 use crate::domain::change::{Change, Settings, disc};
+use crate::domain::keeper::{self, Keeper, Tell};
 use crate::domain::supervisor::connect::Connected;
 use crate::domain::supervisor::control::Answer;
 use crate::domain::supervisor::job::JobEnd;
@@ -13,7 +15,10 @@ use crate::domain::supervisor::watch::Loop;
 use crate::domain::{steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
+use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
+use crate::storage::{BlockSource, Way};
+use crate::types::DomainName;
 
 impl Loop<'_> {
     /// Settings that a running machine can take are its own before they are written down.
@@ -107,13 +112,25 @@ impl Loop<'_> {
             run.volumes.push(disk.volume.clone());
         }
         self.record.save(self.layout)?;
+        let serves = Serves {
+            id: self.record.run.as_ref().map_or(0, |run| run.id),
+            place,
+            has_way: self.record.run.as_ref().is_some_and(|run| run.serves),
+            taken: self.served.is_at(place),
+            tell: self.served.tell.clone(),
+        };
         let (gate, name, monitor) = (self.gate.clone(), self.definition.name.clone(), connected.monitor.clone());
         Ok(match changing.change.clone() {
             Change::AttachDisk { .. } | Change::Insert { .. } => Box::pin(async move {
                 fault::point("attach.noted")?;
                 let disk = comes.ok_or_else(|| Failure::other("nothing is to be attached"))?;
-                let source = in_thread(move || steps::open_disk(&gate, &name, &disk)).await?;
-                Ok(JobEnd::Changed(Stage::Opened(Source::Disk(source))))
+                let (source, keeper) = in_thread(move || {
+                    let source = steps::open_disk(&gate, &name, &disk)?;
+                    let keeper = serves.serve(&gate, &source, &disk, &name)?;
+                    Ok((source, keeper))
+                })
+                .await?;
+                Ok(JobEnd::Changed(Stage::Opened(Source::Disk(source, keeper))))
             }),
             Change::AttachCard { card } => Box::pin(async move {
                 fault::point("attach.noted")?;
@@ -132,5 +149,38 @@ impl Loop<'_> {
             }),
             Change::Set { .. } => return Err(Failure::other("a setting is no device")),
         })
+    }
+}
+
+/// What a disk that comes to a running machine needs where a plugin serves it.
+struct Serves {
+    id: u32,
+    place: usize,
+    /// The machine has a way to disks that are served.
+    has_way: bool,
+    /// One is served in that place already.
+    taken: bool,
+    tell: Tell,
+}
+
+impl Serves {
+    fn serve(self, gate: &Gate, source: &BlockSource, disk: &Disk, domain: &DomainName) -> Result<Option<Keeper>> {
+        match source.way {
+            Way::Files(_) | Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => return Ok(None),
+            Way::Served(_) => {}
+        }
+        if !self.has_way {
+            return Err(Failure::conflict(
+                "it was started by an earlier fief, and has no way to a disk that is served",
+            )
+            .hint("stop the domain, attach the disk and start it"));
+        }
+        if self.taken {
+            return Err(Failure::conflict("the disc in that drive is served, and so is this one")
+                .hint(format!("`fief detach cdrom {domain}` first")));
+        }
+        let (domain, volume) = (domain.clone(), disk.volume.clone());
+        let disk = keeper::Disk { domain, id: self.id, place: self.place, volume, writes: !source.read_only };
+        Keeper::start(gate, disk, &self.tell).map(Some)
     }
 }

@@ -76,7 +76,7 @@ impl Loop<'_> {
         if let Some(changing) = self.changing().cloned() {
             tracing::warn!(?changing, "a change was cut off");
             if let Some(volume) = self.settle(&changing, &monitor).await? {
-                steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(&volume));
+                self.let_volume_go(&volume);
                 self.has_let_go(&volume)?;
             }
         }
@@ -95,10 +95,18 @@ impl Loop<'_> {
     pub(super) async fn settle_failed(&mut self, connected: &Connected) -> Result<()> {
         let Some(changing) = self.changing().filter(|changing| changing.comes()).cloned() else { return Ok(()) };
         if let Some(volume) = self.settle(&changing, &connected.monitor).await? {
-            steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(&volume));
+            self.let_volume_go(&volume);
             self.has_let_go(&volume)?;
         }
         Ok(())
+    }
+
+    /// At once, and not as a job.
+    fn let_volume_go(&mut self, volume: &VolumeRef) {
+        if let Some(keeper) = self.served.take(volume) {
+            keeper.close();
+        }
+        steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(volume));
     }
 
     async fn settle(&mut self, changing: &Changing, monitor: &Monitor) -> Result<Option<VolumeRef>> {
@@ -110,7 +118,7 @@ impl Loop<'_> {
                 // The disc before was still to come out: then the new one is not in.
                 if !there {
                     self.ejected(&old)?;
-                    steps::let_go(self.gate, &self.definition.name, std::slice::from_ref(&old));
+                    self.let_volume_go(&old);
                     lease::release(self.layout, &old, &self.definition.name)?;
                     self.run()?.volumes.retain(|other| *other != old);
                 }

@@ -131,6 +131,7 @@ pub(super) struct Inserted {
 pub(super) struct Node {
     pub(super) node_name: Option<String>,
     pub(super) ro: bool,
+    pub(super) drv: String,
 }
 
 /// `JobInfo` (qapi/job.json).

@@ -14,7 +14,31 @@ use crate::hypervisor::qemu::arguments;
 use crate::storage::Served;
 use crate::types::ByteSize;
 
+/// Who has the bytes of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// A file, here or on a server: QEMU makes it larger itself.
+    ByItself,
+    /// A unit of an iSCSI target.
+    Target,
+    /// A server of NBD.
+    Server,
+}
+
 impl Monitor {
+    /// `query-named-block-nodes`: how QEMU comes to the disk in that place.
+    pub async fn reached(&self, place: usize) -> Result<Reached> {
+        let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
+        let clients = arguments::served_nodes(place);
+        let node = all.iter().find(|node| node.node_name.as_ref().is_some_and(|name| clients.contains(name)));
+        match node.map(|node| node.drv.as_str()) {
+            Some("nbd") => Ok(Reached::Server),
+            Some("iscsi") => Ok(Reached::Target),
+            Some(_) => Ok(Reached::ByItself),
+            None => Err(Failure::other("the machine has no such disk")),
+        }
+    }
+
     /// `block_resize`: an image that QEMU has open is made larger, or was by others, and its guest is told.
     pub async fn grow(&self, place: usize, size: ByteSize) -> Result<()> {
         let resize = command::BlockResize { node_name: self.top_node(place).await?, size: size.bytes() };

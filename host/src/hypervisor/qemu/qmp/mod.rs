@@ -26,6 +26,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 pub use command::{RunState, Version};
+pub use grow::Reached;
 
 use super::{QMP_SOCKET, last_words};
 use crate::error::{Context, Failure, Kind, Result};

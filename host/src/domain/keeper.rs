@@ -1,0 +1,439 @@
+//! Who keeps a disk served: a thread of the supervisor's for each, with the listening socket and a ledger of its own
+//! (`served-N.jsonl`), so that a sandbox that ends is replaced whatever else the supervisor is about.
+//!
+//! ```text
+//!   listen ─▸ serve ─▸ { events are passed on } ─▸ it ended ─▸ at once, or 0.2, 0.4 … 5 s later ─▸ serve
+//!                └─ close: it lets go of the volume, and all is undone
+//!                └─ leave: the sandbox serves on, the next supervisor takes it over
+//! ```
+//!
+//! The socket stays while sandboxes come and go: what a hypervisor asks meanwhile waits there, and is answered by the next.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::domain::hold;
+use crate::error::{Context, Failure, Result};
+use crate::fault;
+use crate::gate::{Actor, Gate, Ledger, Operation};
+use crate::plugin::{Heard, Serving};
+use crate::sandbox::protocol::AttachAccess;
+use crate::storage::{Pool, Service};
+use crate::types::{ByteSize, DomainName, VolumeRef};
+
+/// How long storage may take to answer before a disk counts as one that cannot be served.
+const OPENED_WITHIN: Duration = Duration::from_secs(30);
+/// A sandbox that lived this long does not keep dying: it is replaced at once.
+const LIVED: Duration = Duration::from_millis(100);
+/// So many may die at once before there is a wait.
+const QUICK_DEATHS: u32 = 3;
+/// The first wait, and the longest, before one that dies at once is replaced again.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long it may take to let go of a volume.
+pub const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is heard of a served disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    Resized(ByteSize),
+    /// Another host holds it; who.
+    Fenced(String),
+    /// Requests wait, and why.
+    Degraded(String),
+    Restored,
+}
+
+#[derive(Debug)]
+pub struct Told {
+    pub volume: VolumeRef,
+    pub news: News,
+}
+
+/// Where news go.
+pub type Tell = UnboundedSender<Told>;
+
+/// What is to be served, and to whom.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    pub domain: DomainName,
+    /// Of the run.
+    pub id: u32,
+    pub place: usize,
+    pub volume: VolumeRef,
+    pub writes: bool,
+}
+
+/// Dropped, it leaves what it has done to its ledger, and starts nothing more.
+#[derive(Debug)]
+pub struct Keeper {
+    pub volume: VolumeRef,
+    pub place: usize,
+    commands: mpsc::Sender<Command>,
+    over: Arc<AtomicBool>,
+    ended: mpsc::Receiver<()>,
+}
+
+/// Has another sandbox take the place of one, which sees the volume as it is now.
+#[derive(Debug)]
+pub struct Renewal(mpsc::Sender<Command>);
+
+impl Renewal {
+    pub fn ask(&self) {
+        // A keeper that has ended has nothing to renew.
+        let _ = self.0.send(Command::Renew);
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Heard(u64, Heard),
+    Renew,
+    Close,
+    Leave,
+}
+
+fn file(folder: &Path, place: usize) -> PathBuf {
+    folder.join(format!("served-{place}.jsonl"))
+}
+
+impl Keeper {
+    /// Listens, and waits until the disk is served.
+    ///
+    /// # Errors
+    /// Where its first sandbox does not come to serve it; then nothing is left.
+    pub fn start(gate: &Gate, disk: Disk, tell: &Tell) -> Result<Keeper> {
+        let (ready, first) = mpsc::channel();
+        let keeper = Keeper::begin(gate, disk, tell, Some(ready))?;
+        match first.recv() {
+            Ok(served) => served?,
+            Err(_) => return Err(Failure::other("whoever was to keep a disk served died")),
+        }
+        fault::point("serve.started")?;
+        Ok(keeper)
+    }
+
+    /// In place of a supervisor that is gone: its sandbox is ended and another one started, which is not waited for.
+    fn take_over(gate: &Gate, disk: Disk, tell: &Tell) -> Result<Keeper> {
+        Keeper::begin(gate, disk, tell, None)
+    }
+
+    fn begin(gate: &Gate, disk: Disk, tell: &Tell, ready: Option<mpsc::Sender<Result<()>>>) -> Result<Keeper> {
+        let path = file(&gate.layout().domain(&disk.domain), disk.place);
+        let mut ledger = Ledger::open(&path)?;
+        let Disk { domain, id, place, volume, writes } = disk.clone();
+        let listen = Operation::ServedListen { domain, id, disk: place, volume: volume.clone(), writes };
+        let mut done = gate.perform(&Actor::Operator, &mut ledger, listen, Vec::new())?;
+        let listener = done.descriptors.pop().ok_or_else(|| Failure::other("a socket that listens is missing"))?;
+        // Not before: what a hypervisor asks whose sandbox ends must find a socket to wait at.
+        gate.undo_where(&mut ledger, is_sandbox).map_err(first_of)?;
+        let (commands, heard) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let keeping = Keeping {
+            gate: gate.clone(),
+            disk,
+            listener,
+            ledger,
+            tell: tell.clone(),
+            commands: commands.clone(),
+            heard,
+            over: over.clone(),
+            number: 0,
+            size: None,
+            end,
+        };
+        if let Err(failure) = fault::point("serve.listening") {
+            let mut keeping = keeping;
+            keeping.clear();
+            return Err(failure);
+        }
+        std::thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || keeping.run(ready))
+            .context(|| "cannot keep a disk served".to_owned())?;
+        Ok(Keeper { volume, place, commands, over, ended })
+    }
+
+    /// Has the sandbox let go of the volume, and takes away what there is; waits for that, but not for long.
+    pub fn close(self) {
+        close(vec![self]);
+    }
+
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.commands.clone())
+    }
+
+    fn ask_to_close(&self) {
+        self.over.store(true, Ordering::Release);
+        // One that has ended needs no word.
+        let _ = self.commands.send(Command::Close);
+    }
+}
+
+/// Several at the same time. What does not let go is left to the ledgers.
+pub fn close(keepers: Vec<Keeper>) {
+    keepers.iter().for_each(Keeper::ask_to_close);
+    let until = Instant::now() + CLOSED_WITHIN + Duration::from_secs(1);
+    for keeper in &keepers {
+        if keeper.ended.recv_timeout(until.saturating_duration_since(Instant::now()))
+            == Err(mpsc::RecvTimeoutError::Timeout)
+        {
+            tracing::warn!(volume = %keeper.volume, "the sandbox that serves it does not let go, and is ended");
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        let _ = self.commands.send(Command::Leave);
+    }
+}
+
+/// What is served to a running domain by an earlier supervisor's sandboxes, taken over.
+pub fn take_over(gate: &Gate, domain: &DomainName, tell: &Tell) -> Result<Vec<Keeper>> {
+    let mut keepers = Vec::new();
+    for path in files(&gate.layout().domain(domain))? {
+        let ledger = Ledger::open(&path)?;
+        let served = ledger.entries().iter().find_map(|entry| match &entry.operation {
+            Operation::ServedListen { domain, id, disk, volume, writes } => {
+                Some(Disk { domain: domain.clone(), id: *id, place: *disk, volume: volume.clone(), writes: *writes })
+            }
+            _ => None,
+        });
+        drop(ledger);
+        if let Some(disk) = served {
+            keepers.push(Keeper::take_over(gate, disk, tell)?);
+        }
+    }
+    Ok(keepers)
+}
+
+/// Takes away what keepers left: of a supervisor that was killed, of a start that failed. Goes on past failures.
+pub fn clear(gate: &Gate, domain: &DomainName) -> Vec<Failure> {
+    let undone = |path: PathBuf| -> Result<()> {
+        let mut ledger = Ledger::open(&path)?;
+        gate.undo(&mut ledger).map_err(first_of)
+    };
+    match files(&gate.layout().domain(domain)) {
+        Ok(files) => files.into_iter().filter_map(|path| undone(path).err()).collect(),
+        Err(failure) => vec![failure],
+    }
+}
+
+fn is_sandbox(operation: &Operation) -> bool {
+    matches!(operation, Operation::ServingStart { .. })
+}
+
+fn first_of(failures: Vec<Failure>) -> Failure {
+    failures.into_iter().next().unwrap_or_else(|| Failure::other("what served a disk could not be undone"))
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let saying = || format!("cannot list {}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.context(saying)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.context(saying)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("served-") && name.ends_with(".jsonl") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// How a while of serving ended.
+enum Over {
+    /// The sandbox ended, after it had served for so long.
+    Ended(Duration, String),
+    Closed,
+    Left,
+}
+
+/// The thread's own.
+struct Keeping {
+    gate: Gate,
+    disk: Disk,
+    listener: OwnedFd,
+    ledger: Ledger,
+    tell: Tell,
+    commands: mpsc::Sender<Command>,
+    heard: mpsc::Receiver<Command>,
+    over: Arc<AtomicBool>,
+    /// Of the sandbox: what one says that is gone already counts no more.
+    number: u64,
+    size: Option<u64>,
+    /// Closed with this.
+    end: mpsc::Sender<()>,
+}
+
+impl Keeping {
+    fn run(mut self, mut ready: Option<mpsc::Sender<Result<()>>>) {
+        let (mut quick, mut degraded) = (0, false);
+        loop {
+            self.number += 1;
+            match self.serve() {
+                Ok(serving) => {
+                    if let Some(ready) = ready.take() {
+                        // Whoever waits may have been ended.
+                        let _ = ready.send(Ok(()));
+                    }
+                    if std::mem::take(&mut degraded) {
+                        self.say(News::Restored);
+                    }
+                    self.sized(serving.geometry().size);
+                    match self.listen(&serving) {
+                        Over::Ended(lived, why) => {
+                            tracing::warn!(volume = %self.disk.volume, why, "the sandbox that serves it ended");
+                            quick = if lived >= LIVED { 0 } else { quick + 1 };
+                        }
+                        Over::Closed => {
+                            if let Err(failure) = serving.close(CLOSED_WITHIN) {
+                                tracing::warn!(volume = %self.disk.volume, %failure, "it is ended");
+                            }
+                            self.clear();
+                            return;
+                        }
+                        Over::Left => return,
+                    }
+                }
+                Err(failure) => {
+                    if let Some(ready) = ready.take() {
+                        self.clear();
+                        let _ = ready.send(Err(failure));
+                        return;
+                    }
+                    if !self.over.load(Ordering::Acquire) {
+                        degraded = true;
+                        self.say(News::Degraded(failure.to_string()));
+                    }
+                    quick += 1;
+                }
+            }
+            if let Err(failures) = self.gate.undo_where(&mut self.ledger, is_sandbox) {
+                tracing::error!(volume = %self.disk.volume, failure = %first_of(failures), "a sandbox is left");
+            }
+            if self.rest(wait(quick)) {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self) -> Result<Serving> {
+        let Disk { domain, volume, writes, .. } = &self.disk;
+        let holder = match writes {
+            true => hold::current(self.gate.layout(), volume, domain)?,
+            false => None,
+        };
+        let service = Service {
+            volume: volume.volume.clone(),
+            access: if *writes { AttachAccess::Exclusive } else { AttachAccess::ReadOnly },
+            generation: holder.as_ref().map_or(0, |holder| holder.generation),
+            holder,
+        };
+        let listener = self.listener.try_clone().context(|| "cannot hand a socket to a sandbox".to_owned())?;
+        let (number, commands) = (self.number, self.commands.clone());
+        let heard = move |heard| {
+            // Whoever listened may have left.
+            let _ = commands.send(Command::Heard(number, heard));
+        };
+        let mut pool = Pool::open(&self.gate, &volume.pool)?;
+        pool.serve(&mut self.ledger, service, listener, OPENED_WITHIN, heard)
+    }
+
+    fn listen(&mut self, serving: &Serving) -> Over {
+        let begun = Instant::now();
+        loop {
+            match self.heard.recv() {
+                Ok(Command::Heard(number, heard)) if number == self.number => match heard {
+                    Heard::Resized(geometry) => self.sized(geometry.size),
+                    Heard::Fenced(by) => self.say(News::Fenced(by)),
+                    Heard::Degraded(why) => self.say(News::Degraded(why)),
+                    Heard::Restored => self.say(News::Restored),
+                    Heard::Ended(result) => {
+                        let why = result.err().map_or_else(|| "it was asked to".to_owned(), |f| f.to_string());
+                        return Over::Ended(begun.elapsed(), why);
+                    }
+                },
+                Ok(Command::Heard(..)) => {}
+                // One that does not hear is ended as one that has died.
+                Ok(Command::Renew) => match serving.hand_over() {
+                    Ok(()) => {}
+                    Err(failure) => return Over::Ended(begun.elapsed(), failure.to_string()),
+                },
+                Ok(Command::Close) => return Over::Closed,
+                Ok(Command::Leave) | Err(mpsc::RecvError) => return Over::Left,
+            }
+        }
+    }
+
+    /// Waits before the next sandbox; whether there is to be none.
+    fn rest(&mut self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            match self.heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Command::Heard(..) | Command::Renew) => {}
+                Ok(Command::Close) => {
+                    self.clear();
+                    return true;
+                }
+                Ok(Command::Leave) | Err(mpsc::RecvTimeoutError::Disconnected) => return true,
+                Err(mpsc::RecvTimeoutError::Timeout) => return self.over.load(Ordering::Acquire),
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Err(failures) = self.gate.undo(&mut self.ledger) {
+            tracing::error!(volume = %self.disk.volume, failure = %first_of(failures), "what served it is left");
+        }
+    }
+
+    fn sized(&mut self, size: u64) {
+        if self.size.replace(size).is_some_and(|before| before != size) {
+            self.say(News::Resized(ByteSize::from_bytes(size)));
+        }
+    }
+
+    fn say(&self, news: News) {
+        let _ = self.tell.send(Told { volume: self.disk.volume.clone(), news });
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        let _ = self.end.send(());
+    }
+}
+
+/// How long to wait before the next sandbox, after so many that did not live. Pure.
+fn wait(quick: u32) -> Duration {
+    match quick.saturating_sub(QUICK_DEATHS) {
+        0 => Duration::ZERO,
+        more => (FIRST_WAIT * 2_u32.saturating_pow((more - 1).min(10))).min(LONGEST_WAIT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_served_is_replaced_at_once_and_one_that_keeps_dying_later_and_later() {
+        let waits: Vec<u128> = (0..10).map(|quick| wait(quick).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 200, 400, 800, 1600, 3200, 5000]);
+        assert_eq!(wait(u32::MAX), LONGEST_WAIT);
+    }
+}
