@@ -4,7 +4,7 @@
 //!   ROOT/policy.toml
 //!        audit.jsonl
 //!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
-//!                         running.toml control.sock qmp.sock serial.sock vnc.sock   (while it runs)
+//!                         running.toml served/ served-N.jsonl control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!                .unfinished/     what a command has begun and not ended (domain/unfinished.rs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock identity leases/ holds/
 //!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json

@@ -13,7 +13,7 @@ use crate::bed::{Bed, MIB, event, message, open, pattern, soon, wait};
 const CHUNK: u32 = 128 << 10;
 
 /// Writes round and round, four at a time, until `stop`; gives how many were answered.
-async fn write_until(disk: &Disk, stop: &Cell<bool>) -> u64 {
+pub async fn write_until(disk: &Disk, stop: &Cell<bool>) -> u64 {
     let mut round = 0;
     while !stop.get() {
         let spots = (0..4).map(|spot| (round * 4 + spot) % 256 * u64::from(CHUNK));
@@ -26,7 +26,7 @@ async fn write_until(disk: &Disk, stop: &Cell<bool>) -> u64 {
     round * 4
 }
 
-async fn verify(disk: &Disk, written: u64) {
+pub async fn verify(disk: &Disk, written: u64) {
     for spot in 0..written.min(256) {
         let spot = spot * u64::from(CHUNK);
         let read = soon("a read", disk.read(spot, CHUNK)).await.unwrap();

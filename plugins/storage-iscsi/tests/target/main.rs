@@ -9,3 +9,4 @@ mod fences;
 mod login;
 mod recorded;
 mod served;
+mod wire;
