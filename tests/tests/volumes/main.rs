@@ -1,6 +1,8 @@
 //! Volumes that come from files, go to files and to other pools: what a guest sees stays the same, holes stay holes, and
 //! what fails, is broken off or killed leaves nothing.
 
+mod running;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -255,28 +257,6 @@ fn a_volume_is_copied_to_a_pool_of_any_kind() {
 }
 
 #[test]
-fn a_running_domain_is_copied_to_another_pool_and_goes_on() {
-    let host = Host::new();
-    more_pools(&host);
-    let mut witness = Witness::create(&host, "web1", &[]);
-    host.fief(&["start", "web1"]);
-    witness.goes_on(3);
-    host.fief(&["volume", "copy", "default/web1", "more/copy", "--format", "qcow2"]);
-    witness.goes_on(3);
-    witness.is_heard(1);
-    host.fief(&["stop", "web1"]);
-    host.fief(&["volume", "copy", "more/copy", "more/raw", "--format", "raw"]);
-    let copy = std::fs::read(image_in(&host, "more/raw").0).expect("the copy");
-    assert_eq!(copy[512..516], *b"fwit");
-    assert!(u32::from_le_bytes([copy[520], copy[521], copy[522], copy[523]]) > 0);
-    witness.is_sound();
-    host.fief(&["delete", "web1", "--volumes", "--yes"]);
-    host.fief(&["volume", "delete", "more/copy", "more/raw", "--yes"]);
-    no_more_pools(&host);
-    host.finish();
-}
-
-#[test]
 fn a_volume_moves_and_its_domains_have_it_there() {
     let (host, files) = (Host::new(), Files::new());
     more_pools(&host);
@@ -317,99 +297,6 @@ fn a_volume_moves_and_its_domains_have_it_there() {
     host.fief(&["delete", "web1", "--volumes", "--yes"]);
     host.fief(&["delete", "web2", "--yes"]);
     host.fief(&["volume", "delete", "default/linked", "default/snapped", "default/web1", "--yes"]);
-    no_more_pools(&host);
-    host.finish();
-}
-
-#[test]
-fn the_disk_of_a_running_domain_moves_while_its_guest_goes_on() {
-    let host = Host::new();
-    more_pools(&host);
-    let mut witness = Witness::create(&host, "web1", &[]);
-    host.fief(&["start", "web1"]);
-    witness.goes_on(3);
-    let hypervisor = host.hypervisor("web1");
-    let boots_from = |volume: &str| {
-        let shown = host.shown("web1");
-        assert_eq!(shown["definition"]["disk"][0]["volume"], volume, "{shown}");
-    };
-    // There, back, and there again under another name: the machine's nodes are exchanged each time.
-    for (from, to) in [("default/web1", "more/web1"), ("more/web1", "default/back"), ("default/back", "more/again")] {
-        host.fief(&["volume", "move", from, to]);
-        host.fief_ends(&["volume", "show", from], NOT_FOUND);
-        witness.lies_at(&image_in(&host, to).0);
-        witness.goes_on(3);
-        witness.is_heard(2);
-        witness.is_sound();
-        boots_from(to);
-        assert_eq!(host.hypervisor("web1"), hypervisor);
-    }
-    // What else is done to that disk finds it.
-    host.fief(&["clone", "web1", "web2"]);
-    let said = host.fief_ends(&["volume", "delete", "more/again", "--yes"], CONFLICT);
-    assert!(said.stderr.contains("web1, which runs"), "{}", said.stderr);
-    // One that cannot be: it stays where it is, and nothing is left.
-    let before = host.census();
-    let mut served = host.command(&["volume", "move", "more/again", "served/x"]);
-    let said = command::run(&mut served, Duration::from_secs(90));
-    assert!(matches!(said.code, Some(CONFLICT | DENIED)), "{}", said.stderr);
-    host.settles_to(&before);
-    witness.goes_on(2);
-    boots_from("more/again");
-    // It starts from there.
-    host.fief(&["stop", "web1"]);
-    host.fief(&["start", "web1"]);
-    witness.goes_on(2);
-    witness.is_sound();
-    host.fief(&["stop", "web1"]);
-    host.fief(&["delete", "web1", "web2", "--volumes", "--yes"]);
-    no_more_pools(&host);
-    host.finish();
-}
-
-#[test]
-fn a_running_move_that_is_broken_off_or_killed_loses_nothing() {
-    let host = Host::new();
-    more_pools(&host);
-    let mut witness = Witness::create(&host, "web1", &[]);
-    host.fief(&["start", "web1"]);
-    witness.goes_on(2);
-    let hypervisor = host.hypervisor("web1");
-    let record = host.root().join("domains/web1/record.json");
-    let is_moving = || std::fs::read_to_string(&record).is_ok_and(|text| text.contains("\"moving\""));
-    for who in ["^C", "command", "supervisor"] {
-        let before = host.census();
-        // So slow that it is under way for a while.
-        let mut moving = host.command(&["volume", "move", "default/web1", "more/web1", "--bandwidth", "64KiB"]);
-        let mut child = moving.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("fief");
-        eventually("the disk is on its way", Duration::from_secs(60), || is_moving().then_some(()));
-        let signal = if who == "^C" { Signal::INT } else { Signal::KILL };
-        let target = match who {
-            "supervisor" => {
-                Pid::from_raw(i32::try_from(host.supervisor("web1")).expect("a number")).expect("a process")
-            }
-            _ => Pid::from_child(&child),
-        };
-        kill_process(target, signal).expect("a process of this test");
-        let code = child.wait().expect("a child of this test").code();
-        host.fief(&["volume", "list", "default"]);
-        assert_eq!(host.hypervisor("web1"), hypervisor, "{who}");
-        if who == "supervisor" && code == Some(0) {
-            // The next supervisor was asked again, and did it.
-            witness.lies_at(&image_in(&host, "more/web1").0);
-            host.fief(&["volume", "move", "more/web1", "default/web1"]);
-            witness.lies_at(&image_in(&host, "default/web1").0);
-        }
-        witness.goes_on(3);
-        witness.is_sound();
-        if who == "supervisor" {
-            assert_eq!(std::fs::read_dir(host.root().join("more")).expect("the folder").count(), 0);
-        } else {
-            host.settles_to(&before);
-        }
-    }
-    host.fief(&["stop", "web1"]);
-    host.fief(&["delete", "web1", "--volumes", "--yes"]);
     no_more_pools(&host);
     host.finish();
 }
