@@ -18,6 +18,11 @@ pub fn start_time(pid: u32) -> Option<u64> {
     if matches!(state, "Z" | "X") { None } else { started(&stat) }
 }
 
+/// As [`start_time`], of one that may have ended and waits to be collected.
+pub fn began(pid: u32) -> Option<u64> {
+    started(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// The fields from the third on. The name, field 2, may hold blanks and parentheses; what follows its last `)` does not.
 fn fields(stat: &str) -> Option<std::str::SplitAsciiWhitespace<'_>> {
     Some(stat.rsplit_once(')')?.1.split_ascii_whitespace())

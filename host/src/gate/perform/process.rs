@@ -126,7 +126,7 @@ fn run(
     })
     .map_err(|error| refused(&command.program, error))?;
     // Even if it has ended by now: until it is collected, its number and start time stay.
-    let start_time = process::start_time(pid).ok_or_else(|| Failure::other(format!("process {pid} is gone")))?;
+    let start_time = process::began(pid).ok_or_else(|| Failure::other(format!("process {pid} is gone")))?;
     Ok(ProcessId { pid, start_time })
 }
 

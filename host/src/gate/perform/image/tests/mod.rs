@@ -118,7 +118,7 @@ impl Host {
     /// Does `operation` as a fief that dies before it can record what came of it.
     fn die_after(&mut self, operation: &Operation) -> Result<(), Failure> {
         self.ledger.intend(&Actor::Operator, operation).unwrap();
-        super::act(&self.gate, operation).map(|_| ())
+        crate::gate::perform::act(&self.gate, operation, Vec::new()).map(|_| ())
     }
 
     /// As a fief that dies before it begins.
