@@ -123,6 +123,35 @@ fn a_guest_boots_by_the_hypervisors_own_client_and_on_one_host_at_a_time() {
 }
 
 #[test]
+fn a_guest_writes_to_a_served_unit_and_goes_on_when_the_target_comes_back() {
+    let host = host();
+    let mut tgt = target_of(&host);
+    let target = tgt.target(TARGET);
+    tgt.disk(target, 1, 64 * MIB);
+    pool(&host, &["transport=served"]);
+    host.create_guest("node1", &["--disk", "san/lun1"], "fief.mode=count");
+    host.fief(&["start", "node1"]);
+    let guest = Guest::of(&host, "node1");
+    guest.says("fief-guest: disk /dev/vda 64 MiB mounted, boot 1");
+    let (place, _) = guest.says_after(0, "fief-guest: beat 2");
+    tgt.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    tgt.revive();
+    let (place, _) = guest.says_after(place, "fief-guest: beat");
+    tgt.freeze();
+    std::thread::sleep(Duration::from_secs(2));
+    tgt.thaw();
+    guest.says_after(place, "fief-guest: beat");
+    drop(guest);
+    host.fief(&["stop", "node1"]);
+    assert_eq!(fence(&host), "reservation, held by nobody");
+    let before = host.fief(&["logs", "node1"]).stdout.len();
+    host.fief(&["start", "node1"]);
+    Guest::of(&host, "node1").says_after(before, "mounted, boot 2");
+    host.fief(&["stop", "node1"]);
+}
+
+#[test]
 fn a_served_unit_keeps_every_byte_while_its_target_is_killed_frozen_and_cut() {
     let host = host();
     let mut tgt = target_of(&host);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fief_tests::ganesha::Versions;
 use fief_tests::host::target;
-use fief_tests::{Ganesha, Host, Namespace, Said, command, eventually};
+use fief_tests::{Ganesha, Guest, Host, Namespace, Said, command, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -87,6 +87,8 @@ fn a_pool_on_a_server_does_every_verb_twice_and_says_when_it_is_away() {
         server.kill();
         host.fief_ends(&["volume", "show", "nas/disk"], 8);
         host.fief(&["list"]);
+        let pools = host.fief(&["pool", "list"]).stdout;
+        assert!(pools.lines().any(|line| line.starts_with("nas ") && line.contains("unreachable")), "{pools}");
         server.restart();
         for name in ["nas/disk", "nas/cow", "nas/twin"] {
             for _ in 0..2 {
@@ -163,4 +165,57 @@ fn a_volume_is_served_from_the_sandbox_while_its_server_dies_and_comes_back() {
         served.close();
         assert!(host.fief(&["volume", "show", "nas/disk"]).stdout.contains("held by nobody"));
     }
+}
+
+/// Waits until the guest has written twice more.
+fn goes_on(host: &Host, name: &str) {
+    let said = host.fief(&["logs", name]).stdout;
+    let guest = Guest::of(host, name);
+    let (place, _) = guest.says_after(said.len(), "fief-guest: beat");
+    guest.says_after(place, "fief-guest: beat");
+}
+
+#[test]
+fn a_guest_writes_to_its_disk_by_either_way_and_goes_on_when_the_server_comes_back() {
+    let host = Host::new();
+    let mut server = Ganesha::start(host.namespace(), Versions::ThreeAndFour);
+    pool(&host, &server, &["transport=served"]);
+    let settings: Vec<String> = server.settings().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut words = vec!["pool", "create", "near", "--kind", "nfs", "--set", "transport=native"];
+    words.extend(settings.iter().flat_map(|word| ["--set", word.as_str()]));
+    host.fief(&words);
+    let guests = [("served", "nas/one"), ("native", "near/two")];
+    for (name, volume) in guests {
+        host.fief(&["volume", "create", volume, "--size", "64MiB", "--format", "raw"]);
+        host.create_guest(name, &["--disk", volume], "fief.mode=count");
+        host.fief(&["start", name]);
+    }
+    for (name, _) in guests {
+        let guest = Guest::of(&host, name);
+        guest.says("fief-guest: disk /dev/vda 64 MiB mounted, boot 1");
+        guest.says("fief-guest: beat 2");
+    }
+    server.freeze();
+    std::thread::sleep(Duration::from_secs(2));
+    host.fief(&["list"]);
+    server.thaw();
+    guests.iter().for_each(|(name, _)| goes_on(&host, name));
+    server.kill();
+    server.restart();
+    guests.iter().for_each(|(name, _)| goes_on(&host, name));
+    // What it wrote is there at the next start.
+    for (name, _) in guests {
+        host.fief(&["stop", name]);
+    }
+    for (name, volume) in guests {
+        let before = host.fief(&["logs", name]).stdout.len();
+        host.fief(&["start", name]);
+        Guest::of(&host, name).says_after(before, "mounted, boot 2");
+        host.fief(&["stop", name]);
+        host.fief(&["delete", name, "--yes"]);
+        host.fief(&["volume", "delete", volume, "--yes"]);
+    }
+    assert_eq!(fs::read_dir(server.export()).unwrap().count(), 0);
+    host.fief(&["pool", "delete", "nas"]);
+    host.fief(&["pool", "delete", "near"]);
 }

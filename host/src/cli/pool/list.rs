@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::ask::{self, State};
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::config::pool::PoolDefinition;
 use crate::error::Result;
 use crate::storage::{Pool, PoolInfo};
-use crate::types::{ByteSize, PluginId};
+use crate::types::{ByteSize, PluginId, PoolName};
 
-/// List the pools; -o wide asks each plugin for the room that is left
+/// List the pools, and whether their storage answers; -o wide shows the room that is left
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -17,28 +18,33 @@ pub(super) struct PoolRow {
     pub definition: PoolDefinition,
     /// None where policy names no plugin for the kind.
     pub plugin: Option<PluginId>,
-    /// None where the plugin was not asked, or did not answer.
-    pub info: Option<PoolInfo>,
+    /// None where no plugin could be asked.
+    pub state: Option<State>,
 }
 
 pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let gate = context.gate()?;
+    let pools = Pool::all(&gate)?;
+    let plugin = |definition: &PoolDefinition| gate.policy().pools.get(&definition.kind).cloned();
+    let names: Vec<PoolName> =
+        pools.iter().filter(|pool| plugin(pool).is_some()).map(|pool| pool.name.clone()).collect();
+    let mut states = ask::states(&gate, &names).into_iter();
     let mut rows = Vec::new();
-    for definition in Pool::all(&gate)? {
-        let plugin = gate.policy().pools.get(&definition.kind).cloned();
-        // A plugin that fails shows as `?`; `pool check` says why.
-        let info = match context.wide() {
-            true => Pool::open(&gate, &definition.name).and_then(|mut pool| pool.info()).ok(),
-            false => None,
-        };
-        rows.push(PoolRow { definition, plugin, info });
+    for definition in pools {
+        let plugin = plugin(&definition);
+        let state = plugin.as_ref().and_then(|_| states.next());
+        rows.push(PoolRow { definition, plugin, state });
     }
     context.list(&rows)
 }
 
 impl PoolRow {
+    pub(super) fn info(&self) -> Option<&PoolInfo> {
+        self.state.as_ref().and_then(State::info)
+    }
+
     fn room(&self, of: impl Fn(&PoolInfo) -> Option<ByteSize>) -> Cell {
-        self.info.as_ref().map_or(Cell::Unknown, |info| Cell::size(of(info).map(ByteSize::bytes)))
+        self.info().map_or(Cell::Unknown, |info| Cell::size(of(info).map(ByteSize::bytes)))
     }
 }
 
@@ -48,6 +54,7 @@ impl Row for PoolRow {
         Column::left("NAME"),
         Column::left("KIND"),
         Column::left("PLUGIN"),
+        Column::left("STATE"),
         Column::right("CAPACITY").wide(),
         Column::right("AVAILABLE").wide(),
     ];
@@ -59,6 +66,7 @@ impl Row for PoolRow {
             self.definition.name.as_str().into(),
             self.definition.kind.as_str().into(),
             Cell::optional(self.plugin.as_ref().map(PluginId::as_str)),
+            Cell::optional(self.state.as_ref().map(State::word)),
             self.room(|info| info.capacity),
             self.room(|info| info.available),
         ]
@@ -70,7 +78,10 @@ impl Row for PoolRow {
             "settings": self.definition.settings,
             "plugin": self.plugin,
         });
-        if let Some(info) = &self.info {
+        if let Some(state) = &self.state {
+            value["state"] = json!(state.word());
+        }
+        if let Some(info) = self.info() {
             value["identity"] = json!(info.identity);
             value["capacity"] = json!(info.capacity.map(ByteSize::bytes));
             value["available"] = json!(info.available.map(ByteSize::bytes));
@@ -101,18 +112,24 @@ mod tests {
             PoolRow {
                 definition: definition("default", "file"),
                 plugin: "storage-file".parse().ok(),
-                info: Some(info),
+                state: Some(State::Answers(info)),
             },
-            PoolRow { definition: definition("other", "tape"), plugin: None, info: None },
+            PoolRow {
+                definition: definition("away", "nfs"),
+                plugin: "storage-nfs".parse().ok(),
+                state: Some(State::Unreachable),
+            },
+            PoolRow { definition: definition("other", "tape"), plugin: None, state: None },
         ]
     }
 
     #[test]
     fn a_pool_without_a_plugin_and_one_that_does_not_answer_are_still_listed() {
         insta::assert_snapshot!(listing(&rows(), Format::Wide, None).unwrap(), @r"
-        NAME     KIND  PLUGIN        CAPACITY  AVAILABLE
-        default  file  storage-file      2GiB          -
-        other    tape  -                    ?          ?
+        NAME     KIND  PLUGIN        STATE        CAPACITY  AVAILABLE
+        default  file  storage-file  ok               2GiB          -
+        away     nfs   storage-nfs   unreachable         ?          ?
+        other    tape  -             -                   ?          ?
         ");
     }
 }

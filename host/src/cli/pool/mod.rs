@@ -1,5 +1,6 @@
 //! `fief pool`: places where volumes live.
 
+mod ask;
 mod check;
 mod create;
 mod delete;

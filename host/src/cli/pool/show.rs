@@ -1,5 +1,6 @@
 //! `fief pool show`
 
+use super::ask::State;
 use super::list::PoolRow;
 use crate::cli::Context;
 use crate::cli::output::failure::warn;
@@ -25,7 +26,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if let Err(failure) = &info {
         warn(&format!("the plugin of pool {} does not answer: {failure}", args.name), context.format());
     }
-    let row = PoolRow { definition, plugin, info: info.ok() };
+    let row = PoolRow { definition, plugin, state: Some(State::of(info)) };
     context.show(&Shown { kind: "pool", name: row.name(), json: row.json(), text: text(&row) })
 }
 
@@ -35,7 +36,7 @@ fn text(row: &PoolRow) -> String {
     if let Some(plugin) = &row.plugin {
         out.push_str(&format!("# served by {plugin}\n"));
     }
-    if let Some(info) = &row.info {
+    if let Some(info) = row.info() {
         let size = |size: Option<ByteSize>| size.map_or_else(|| "?".to_owned(), ByteSize::human);
         out.push_str(&format!("# capacity {}, available {}\n", size(info.capacity), size(info.available)));
         out.push_str(&format!("# identity {}\n", printable(&info.identity)));
@@ -63,7 +64,11 @@ mod tests {
             available: Some(ByteSize::from_mib(512)),
             reachable_from_peers: false,
         };
-        let row = PoolRow { definition: definition.clone(), plugin: "storage-file".parse().ok(), info: Some(info) };
+        let row = PoolRow {
+            definition: definition.clone(),
+            plugin: "storage-file".parse().ok(),
+            state: Some(State::Answers(info)),
+        };
         let text = text(&row);
         insta::assert_snapshot!(text, @r#"
         # served by storage-file

@@ -55,8 +55,8 @@ impl Storage {
     /// `default/node1: Input/output error, since …`, for each.
     pub fn words(&self) -> Option<String> {
         let words = self.troubles.iter().map(|Trouble { volume, why, since }| match volume {
-            Some(volume) => format!("{volume}: {why}, since {since}"),
-            None => format!("a disk: {why}, since {since}"),
+            Some(volume) => format!("{volume}: {why}, since {since:.0}"),
+            None => format!("a disk: {why}, since {since:.0}"),
         });
         let words: Vec<String> = words.collect();
         (!words.is_empty()).then(|| words.join("; "))
