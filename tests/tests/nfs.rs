@@ -92,7 +92,7 @@ fn a_pool_on_a_server_does_every_verb_twice_and_says_when_it_is_away() {
         server.restart();
         for name in ["nas/disk", "nas/cow", "nas/twin"] {
             for _ in 0..2 {
-                host.fief(&["volume", "delete", name, "--yes"]);
+                host.fief(&["volume", "delete", name, "--yes", "--if-exists"]);
             }
         }
         assert_eq!(fs::read_dir(server.export()).unwrap().count(), 0);
