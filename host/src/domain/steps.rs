@@ -386,6 +386,14 @@ pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &
             failures.push(failure);
         }
     }
+    // Made before there is a hypervisor with which it would go.
+    let served = gate.layout().domain(name).join(qemu::SERVED_FOLDER);
+    match std::fs::remove_dir(&served) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            failures.push(Failure::other(format!("cannot remove {}", served.display())).because(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
     failures
 }
 
