@@ -67,7 +67,9 @@ fn pairs(
             done.0.push(load.run(&ours.device, ours.servers)?);
             done.1.push(load.run(&theirs.device, theirs.servers)?);
         }
-        rows.push(Row::new(words, load, (&done.0, &done.1), bars));
+        let row = Row::new(words, load, (&done.0, &done.1), bars);
+        print!("{}", row.line());
+        rows.push(row);
     }
     Ok(rows)
 }
@@ -106,7 +108,7 @@ fn files(fief: &Fief, memory: &Path, root: &Path) -> Result<Vec<Row>> {
         "--set",
         "transport=served",
     ])?;
-    fief.quietly(&["volume", "create", "served/file", "--size", &SIZE.to_string(), "--format", "raw"])?;
+    fief.quietly(&["volume", "create", "served/file", "--size", &format!("{}MiB", SIZE >> 20), "--format", "raw"])?;
     let (ours, theirs) = (memory.join("file"), memory.join("nbdkit.img"));
     filled(&ours)?;
     filled(&theirs)?;
@@ -133,7 +135,7 @@ fn nfs(fief: &Fief, memory: &Path, root: &Path) -> Result<Vec<Row>> {
     std::fs::create_dir(&export)?;
     let _servers = servers::ganesha(&export, root)?;
     fief.pool("nfs", &["server=127.0.0.1", &format!("share={}", export.display()), "transport=served"])?;
-    fief.quietly(&["volume", "create", "nfs/ours", "--size", &SIZE.to_string(), "--format", "raw"])?;
+    fief.quietly(&["volume", "create", "nfs/ours", "--size", &format!("{}MiB", SIZE >> 20), "--format", "raw"])?;
     filled(&export.join("ours"))?;
     filled(&export.join("theirs"))?;
     let peer = format!("nfs://127.0.0.1{}/theirs", export.display());

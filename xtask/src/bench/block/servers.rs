@@ -69,7 +69,7 @@ pub(super) fn native(directory: &Path, volume: &str, socket: &Path, root: &Path)
 /// A folder in memory.
 pub(super) fn memory(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    quietly(command("mount", ["-t", "tmpfs", "-o", "size=3g", "tmpfs"]).arg(folder))
+    quietly(command("mount", ["-t", "tmpfs", "-o", "size=6g", "tmpfs"]).arg(folder))
 }
 
 /// An address that is no loopback: nfs-ganesha does not begin where there is none (getaddrinfo(3), AI_ADDRCONFIG).
