@@ -35,6 +35,7 @@ mod reservations;
 pub mod restore;
 mod run_id;
 pub mod saved;
+mod scratch;
 pub mod snapshot;
 pub mod state;
 pub mod steps;

@@ -13,10 +13,8 @@
 //! Disks and cards do not wait for one another: each side is a plugin's process to start.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -25,6 +23,7 @@ use crate::domain::change::{Change, disc};
 use crate::domain::keeper::{self, Keeper, Tell};
 use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
+use crate::domain::scratch::Scratch;
 use crate::domain::{hold, lease, store};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -135,25 +134,6 @@ fn serve_disks(
             .collect();
         all.into_iter().collect()
     })
-}
-
-/// A folder for what a dry run opens; it goes with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("fief-dry-run-{}", std::process::id()));
-        DirBuilder::new().mode(0o700).create(&path).context(|| format!("cannot make {}", path.display()))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove what a dry run made");
-        }
-    }
 }
 
 /// Both, or the first error.
