@@ -65,7 +65,7 @@ fn run(bench: &Bench, verb: Verb, injection: &Injection, log: &Path) -> (command
             strace.args(&words[1..]).args(["-p", &supervisor.to_string()]);
             let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             watching = Some(child);
-            eventually("strace watches", Duration::from_secs(20), || traced(supervisor).then_some(()));
+            eventually("strace watches", Duration::from_secs(60), || traced(supervisor).then_some(()));
             command::run(&mut inner, PATIENCE)
         }
         Place::Command => {
