@@ -1,16 +1,18 @@
 //! Taking, moving on and letting go of the lease beside a volume, so that of several who try, one has it.
 //!
 //! ```text
-//!   no record      a new one gets the name by a hard link, which is refused where there is one by now
-//!   a record, v4   lock it ▸ look that it is still the one of that name ▸ decide ▸ rename a new one over it ▸ unlock
-//!   a record, v3   there are no locks: rename it away, which one succeeds in ▸ look that it is the one that was
-//!                  decided on ▸ link a new one in its place
+//!   .VOLUME.lease/00000007    the highest number counts; a number is never given twice
+//!
+//!   look ▸ decide on N, the highest ▸ write another under a hidden name ▸ link it to N + 1, refused where there is one
+//!        ▸ look again: N is still there, and nothing is above N + 1 ▸ it is ours ▸ remove those below, the lowest first
 //! ```
-//! The server lets go of a lock whose client has died, so a crash in the middle holds nobody up for longer than its lease
-//! time.
+//! Records are never changed, and removed in the order of their numbers. So N that is still there, after the link to N + 1,
+//! says that N + 1 had not been there before, and was not missed by one who slept between looking and linking. The folder
+//! comes into being with its first record inside: a rename of it is refused where there is one that is not empty, and the
+//! highest is never removed. All of this is done by calls that both versions have, so that hosts may speak either.
 
 use fief_sdk::block::Holder;
-use fief_sdk::{Error, Result};
+use fief_sdk::{Error, ErrorCode, Result};
 
 use crate::export::Export;
 use crate::files::{Files, temporary};
@@ -18,38 +20,89 @@ use crate::lease::{self, Decision, Record};
 use crate::name;
 use crate::status::Status;
 use crate::trouble::{Answer, Trouble};
-use crate::types::Handle;
-use crate::wire::Wire;
+use crate::types::{Entry, Handle, Kind};
+use crate::wire::{Wire, random};
 
 /// How often someone else may come first before this is given up, with a pause in between, in milliseconds.
 const TRIES: u32 = 40;
 const PAUSE: u32 = 250;
+/// How often a folder is looked at that changes at every look.
+const LOOKS: u32 = 10;
+/// Seconds after which a hidden record is left over from a crash, by the server's own clock.
+const LEFT_OVER: i64 = 3600;
 
-/// The record beside a volume, if there is one.
+/// The record that counts.
+struct Current {
+    leases: Handle,
+    number: u64,
+    record: Result<Record>,
+}
+
+/// The record of a volume that counts, if there is one.
 pub(crate) async fn read<W: Wire>(files: &Files<W>, folder: &Handle, volume: &str) -> Result<Option<Record>> {
-    let name = name::lease(volume);
-    let doing = || format!("cannot read the lease {name}");
-    let found = async || -> Answer<Option<Vec<u8>>> {
-        match files.lookup(folder, &name).await? {
-            None => Ok(None),
-            Some((file, _)) => match files.head(&file, lease::MOST).await {
-                // Replaced between the two.
-                Err(Trouble::Status(Status::STALE)) => Ok(None),
-                other => other.map(Some),
-            },
-        }
-    };
-    match found().await.map_err(|trouble| trouble.error(doing()))? {
+    let doing = || format!("cannot read the lease of volume {volume}");
+    match current(files, folder, volume).await.map_err(|trouble| trouble.error(doing()))? {
         None => Ok(None),
-        Some(bytes) => Record::decode(&bytes).map(Some).map_err(|error| error.while_doing(doing())),
+        Some(current) => current.record.map(Some).map_err(|error| error.while_doing(doing())),
     }
 }
 
-/// What came of one try.
-enum Tried {
-    Done(Record),
-    /// Someone else was there first: look again.
-    Again,
+async fn current<W: Wire>(files: &Files<W>, folder: &Handle, volume: &str) -> Answer<Option<Current>> {
+    let mut empty = false;
+    for look in 0..LOOKS {
+        if look > 0 {
+            files.wait(PAUSE / 5).await?;
+        }
+        let Some((leases, about)) = files.lookup(folder, &name::leases(volume)).await? else { return Ok(None) };
+        if about.kind != Kind::Folder {
+            return Err(Error::corrupt(format!("{} is no folder of leases", name::leases(volume))).into());
+        }
+        let listed = match files.list(&leases).await {
+            // Removed between the two.
+            Err(Trouble::Status(Status::STALE)) => continue,
+            other => numbers(&other?).max(),
+        };
+        empty = listed.is_none();
+        let Some(listed) = listed else { continue };
+        if let Some(current) = highest(files, leases, listed).await? {
+            return Ok(Some(current));
+        }
+    }
+    match empty {
+        // Nobody but an operator empties it.
+        true => Ok(None),
+        false => Err(busy(volume).into()),
+    }
+}
+
+/// The highest record from a number on that a listing showed; none where that was removed meanwhile.
+///
+/// A listing is not of one moment, and may miss what changes meanwhile. So the names are asked for themselves, and a second
+/// listing must know of nothing above.
+async fn highest<W: Wire>(files: &Files<W>, leases: Handle, listed: u64) -> Answer<Option<Current>> {
+    let mut found = None;
+    let mut next = listed;
+    while let Some((file, _)) = files.lookup(&leases, &name::record(next)).await? {
+        found = Some((next, file));
+        next += 1;
+    }
+    let Some((number, file)) = found else { return Ok(None) };
+    let bytes = match files.head(&file, lease::MOST).await {
+        Err(Trouble::Status(Status::STALE)) => return Ok(None),
+        other => other?,
+    };
+    if numbers(&files.list(&leases).await?).any(|listed| listed > number) {
+        return Ok(None);
+    }
+    Ok(Some(Current { leases, number, record: Record::decode(&bytes) }))
+}
+
+fn numbers(listed: &[Entry]) -> impl Iterator<Item = u64> {
+    listed.iter().filter_map(|file| name::number(&file.name))
+}
+
+fn busy(volume: &str) -> Error {
+    Error::in_use("another host", format!("others take the lease of volume {volume} all the time; try again"))
 }
 
 impl<W: Wire> Export<W> {
@@ -68,7 +121,7 @@ impl<W: Wire> Export<W> {
         self.move_on(volume, &wanted, false, mine).await.map(|_| ())
     }
 
-    /// Writes `wanted` where `decide` says so of the record as it is at that moment.
+    /// Puts `wanted` after the record that counts, where `decide` says so of that one.
     async fn move_on(
         &self,
         volume: &str,
@@ -78,101 +131,100 @@ impl<W: Wire> Export<W> {
     ) -> Result<Record> {
         let doing = || format!("cannot write the lease of volume {volume}");
         for _ in 0..TRIES {
-            let current = match read(&self.files, &self.folder, volume).await {
+            let current = current(&self.files, &self.folder, volume).await.map_err(|trouble| trouble.error(doing()))?;
+            let record = match current.as_ref().map(|current| &current.record) {
+                None => None,
+                Some(Ok(record)) => Some(record),
                 // What cannot be read is nobody's, where the operator says so.
-                Err(error) if force && error.code == fief_sdk::ErrorCode::Corrupt => None,
-                other => other?,
+                Some(Err(error)) if force && error.code == ErrorCode::Corrupt => None,
+                Some(Err(error)) => return Err(error.clone().while_doing(doing())),
             };
-            if decide(current.as_ref())? == Decision::Ours {
-                return Ok(current.unwrap_or_else(|| wanted.clone()));
+            if decide(record)? == Decision::Ours {
+                return Ok(record.unwrap_or(wanted).clone());
             }
-            match self.try_once(volume, current.as_ref(), wanted).await {
-                Ok(Tried::Done(record)) => return Ok(record),
-                Ok(Tried::Again) => {}
+            if !self.limits.links {
+                return Err(Error::unsupported(
+                    "the server's file system has no hard links, with which leases are taken",
+                ));
+            }
+            let put = match &current {
+                None => self.put_first(volume, wanted).await,
+                Some(current) => self.put_after(current, wanted).await,
+            };
+            match put {
+                Ok(true) => return Ok(wanted.clone()),
+                // The folder was removed meanwhile, or what was hidden in it.
+                Ok(false) | Err(Trouble::Status(Status::NOENT | Status::STALE)) => {}
                 Err(trouble) => return Err(trouble.error(doing())),
             }
             self.files.wait(PAUSE).await.map_err(|trouble| trouble.error(doing()))?;
+            // Its leases go with a volume, and are not made anew for one that is gone.
+            self.existing(volume).await?;
         }
-        Err(Error::in_use("another host", format!("others take the lease of volume {volume} all the time; try again")))
+        Err(busy(volume))
     }
 
-    async fn try_once(&self, volume: &str, current: Option<&Record>, wanted: &Record) -> Answer<Tried> {
+    /// Whether the folder came into being with this record as its first.
+    async fn put_first(&self, volume: &str, wanted: &Record) -> Answer<bool> {
         let hidden = temporary(volume, "lease-new");
-        let new = self.files.create(&self.folder, &hidden).await?;
-        let tried = match self.files.write_all(&new, 0, &wanted.encode()).await {
-            Err(trouble) => Err(trouble),
-            Ok(()) => match (&self.files, self.files.lookup(&self.folder, &name::lease(volume)).await) {
-                (_, Err(trouble)) => Err(trouble),
-                (_, Ok(None)) => self.put_first(volume, &new.file).await,
-                (Files::V4(_), Ok(Some(_))) => self.put_over_locked(volume, current, &hidden).await,
-                (Files::V3(_), Ok(Some(_))) => self.put_in_place(volume, current, &new.file).await,
-            },
-        };
-        let closed = self.files.close(new).await;
-        self.files.remove(&self.folder, &hidden).await?;
-        let done = tried?;
-        closed?;
-        Ok(if done { Tried::Done(wanted.clone()) } else { Tried::Again })
-    }
-
-    async fn put_first(&self, volume: &str, new: &Handle) -> Answer<bool> {
-        if !self.limits.links {
-            return Err(
-                Error::unsupported("the server's file system has no hard links, with which leases are taken").into()
-            );
-        }
-        match self.files.link(new, &self.folder, &name::lease(volume)).await {
-            Err(trouble) if trouble.is(Status::EXIST) => Ok(false),
+        self.files.create_folder(&self.folder, &hidden).await?;
+        let Some((leases, _)) = self.files.lookup(&self.folder, &hidden).await? else { return Ok(false) };
+        self.write_record(&leases, &name::record(1), wanted).await?;
+        match self.files.rename(&self.folder, &hidden, &name::leases(volume)).await {
+            Err(Trouble::Status(Status::EXIST | Status::NOTEMPTY)) => {
+                self.files.remove_folder(&self.folder, &hidden).await.map(|()| false)
+            }
             other => other.map(|()| true),
         }
     }
 
-    async fn put_over_locked(&self, volume: &str, expected: Option<&Record>, hidden: &str) -> Answer<bool> {
-        let name = name::lease(volume);
-        let (old, about) = match self.files.open(&self.folder, &name, true).await {
-            Err(trouble) if trouble.is(Status::NOENT) => return Ok(false),
-            other => other?,
+    /// Whether `wanted` is now the record that counts, and is the first to come after `current`.
+    async fn put_after(&self, current: &Current, wanted: &Record) -> Answer<bool> {
+        let (leases, number) = (&current.leases, current.number + 1);
+        let hidden = name::new_record(random());
+        let file = self.write_record(leases, &hidden, wanted).await?;
+        let linked = match self.files.link(&file, leases, &name::record(number)).await {
+            Err(trouble) if trouble.is(Status::EXIST) => Ok(false),
+            other => other.map(|()| true),
         };
-        let lock = match self.files.lock(&old).await {
-            Err(trouble) if trouble.is(Status::DENIED) => {
-                self.files.close(old).await?;
-                return Ok(false);
-            }
-            other => other?,
-        };
-        let change = async || -> Answer<bool> {
-            // Its name may have gone to another file before the lock was ours.
-            let named = self.files.lookup(&self.folder, &name).await?;
-            if named.is_none_or(|(_, named)| named.id != about.id) {
-                return Ok(false);
-            }
-            let bytes = self.files.read(&old, 0, lease::MOST).await?.0;
-            if Record::decode(&bytes).ok().as_ref() != expected {
-                return Ok(false);
-            }
-            self.files.rename(&self.folder, hidden, &name).await.map(|()| true)
-        };
-        let changed = change().await;
-        self.files.unlock(&old, lock).await?;
-        self.files.close(old).await?;
-        changed
+        // Before it counts as ours: a call to link that was sent twice, and comes late, finds nothing to link any more.
+        self.files.remove(leases, &hidden).await?;
+        if !linked? {
+            return Ok(false);
+        }
+        // One that does not stand is below another, and is removed with those below by whoever has that.
+        let before = self.files.lookup(leases, &name::record(current.number)).await?;
+        let listed = self.files.list(leases).await?;
+        let stands = before.is_some() && numbers(&listed).all(|listed| listed <= number);
+        if stands && let Err(trouble) = self.tidy(leases, &listed, number).await {
+            fief_sdk::warn!("old leases are left", cause = trouble.error("cannot remove them").message);
+        }
+        Ok(stands)
     }
 
-    async fn put_in_place(&self, volume: &str, expected: Option<&Record>, new: &Handle) -> Answer<bool> {
-        let name = name::lease(volume);
-        let away = temporary(volume, "lease-new");
-        match self.files.rename(&self.folder, &name, &away).await {
-            Err(trouble) if trouble.is(Status::NOENT) => return Ok(false),
-            other => other?,
+    async fn write_record(&self, leases: &Handle, name: &str, record: &Record) -> Answer<Handle> {
+        let new = self.files.create(leases, name).await?;
+        let file = new.file.clone();
+        let written = self.files.write_all(&new, 0, &record.encode()).await;
+        self.files.close(new).await.and(written).map(|()| file)
+    }
+
+    /// Removes the records below one that is ours, in their order and as far as it goes, and what crashes have left.
+    async fn tidy(&self, leases: &Handle, listed: &[Entry], ours: u64) -> Answer<()> {
+        let mut below: Vec<u64> = numbers(listed).filter(|listed| *listed < ours).collect();
+        below.sort_unstable();
+        for number in below {
+            self.files.remove(leases, &name::record(number)).await?;
         }
-        let Some((old, _)) = self.files.lookup(&self.folder, &away).await? else { return Ok(false) };
-        let bytes = self.files.head(&old, lease::MOST).await?;
-        let as_expected = Record::decode(&bytes).ok().as_ref() == expected;
-        let put = self.files.link(if as_expected { new } else { &old }, &self.folder, &name).await;
-        self.files.remove(&self.folder, &away).await?;
-        match put {
-            Err(trouble) if trouble.is(Status::EXIST) => Ok(false),
-            other => other.map(|()| as_expected),
+        let written = |file: &Entry| file.attributes.map(|about| about.modified);
+        let now = listed.iter().find(|file| name::number(&file.name) == Some(ours)).and_then(written);
+        for file in listed.iter().filter(|file| name::is_new_record(&file.name)) {
+            if let (Some(now), Some(then)) = (now, written(file))
+                && now.saturating_sub(then) > LEFT_OVER
+            {
+                self.files.remove(leases, &file.name).await?;
+            }
         }
+        Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Limits {
 
 /// Most names of a folder that are looked at.
 const MOST_NAMES: usize = 100_000;
+/// How often a folder is listed that changes meanwhile.
+const LISTINGS: u32 = 20;
 
 impl<W: Wire> Files<W> {
     fn wire(&self) -> &W {
@@ -94,7 +96,19 @@ impl<W: Wire> Files<W> {
         })
     }
 
+    /// All names of a folder. A server may trip over one that goes meanwhile, or not know any more where it was: from the
+    /// beginning then.
     pub(crate) async fn list(&self, folder: &Handle) -> Answer<Vec<Entry>> {
+        for _ in 1..LISTINGS {
+            match self.list_once(folder).await {
+                Err(Trouble::Status(Status::NOENT | Status::BAD_COOKIE | Status::NOT_SAME)) => self.wait(50).await?,
+                other => return other,
+            }
+        }
+        self.list_once(folder).await
+    }
+
+    async fn list_once(&self, folder: &Handle) -> Answer<Vec<Entry>> {
         let (mut all, mut cookie, mut verifier) = (Vec::new(), 0, Verifier::default());
         loop {
             let page = match self {
@@ -200,7 +214,27 @@ impl<W: Wire> Files<W> {
         found(removed).map(|_| ())
     }
 
-    /// Over what has the new name.
+    pub(crate) async fn create_folder(&self, folder: &Handle, name: &str) -> Answer<()> {
+        match self {
+            Files::V3(client) => client.create_folder(folder, name).await,
+            Files::V4(session) => session.create_folder(folder, name).await,
+        }
+    }
+
+    /// A folder with the files in it, if it is there.
+    pub(crate) async fn remove_folder(&self, folder: &Handle, name: &str) -> Answer<()> {
+        let Some((inside, _)) = self.lookup(folder, name).await? else { return Ok(()) };
+        for file in self.list(&inside).await?.iter().filter(|file| file.name != "." && file.name != "..") {
+            self.remove(&inside, &file.name).await?;
+        }
+        let removed = match self {
+            Files::V3(client) => client.remove_folder(folder, name).await,
+            Files::V4(session) => session.remove(folder, name).await,
+        };
+        found(removed).map(|_| ())
+    }
+
+    /// Over what has the new name; a folder over no other that has anything in it.
     pub(crate) async fn rename(&self, folder: &Handle, from: &str, to: &str) -> Answer<()> {
         match self {
             Files::V3(client) => client.rename(folder, from, to).await,
@@ -221,21 +255,6 @@ impl<W: Wire> Files<W> {
                 _ => Err(trouble),
             },
             other => other,
-        }
-    }
-
-    /// Locks all of an open file; none where this version has no locks.
-    pub(crate) async fn lock(&self, opened: &Opened) -> Answer<Option<StateId>> {
-        match self {
-            Files::V3(_) => Ok(None),
-            Files::V4(session) => session.lock(&opened.file, opened.state).await.map(Some),
-        }
-    }
-
-    pub(crate) async fn unlock(&self, opened: &Opened, lock: Option<StateId>) -> Answer<()> {
-        match (self, lock) {
-            (Files::V4(session), Some(lock)) => session.unlock(&opened.file, lock).await,
-            _ => Ok(()),
         }
     }
 

@@ -13,9 +13,11 @@ impl Status {
     pub const FBIG: Status = Status(27);
     pub const NOSPC: Status = Status(28);
     pub const ROFS: Status = Status(30);
+    pub const NOTEMPTY: Status = Status(66);
     pub const DQUOT: Status = Status(69);
     pub const STALE: Status = Status(70);
     pub const BADHANDLE: Status = Status(10001);
+    pub const BAD_COOKIE: Status = Status(10003);
     pub const NOTSUPP: Status = Status(10004);
     /// `NFS3ERR_JUKEBOX` and `NFS4ERR_DELAY`: later.
     pub const DELAY: Status = Status(10008);
@@ -30,6 +32,7 @@ impl Status {
     pub const STALE_CLIENTID: Status = Status(10022);
     pub const STALE_STATEID: Status = Status(10023);
     pub const BAD_STATEID: Status = Status(10025);
+    pub const NOT_SAME: Status = Status(10027);
     pub const NO_GRACE: Status = Status(10033);
     pub const RECLAIM_BAD: Status = Status(10034);
     pub const RECLAIM_CONFLICT: Status = Status(10035);

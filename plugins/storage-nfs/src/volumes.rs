@@ -9,7 +9,7 @@ use fief_sdk::{Error, Result};
 use crate::export::Export;
 use crate::files::{Opened, temporary};
 use crate::status::Status;
-use crate::trouble::Answer;
+use crate::trouble::{Answer, found};
 use crate::types::{Attributes, Handle, Kind};
 use crate::wire::Wire;
 use crate::{name, qcow2};
@@ -194,13 +194,16 @@ impl<W: Wire> Export<W> {
         if done.is_ok() && self.limits.links {
             done = self.files.link(&new.file, &self.folder, file).await;
         }
-        let began = self.files.attributes(&new.file).await;
+        let began = if done.is_ok() { self.files.attributes(&new.file).await.ok() } else { None };
         let closed = self.files.close(new).await;
         if done.is_err() || self.limits.links {
             self.files.remove(&self.folder, &hidden).await?;
         }
-        if let Ok(began) = began {
-            self.sweep(volume, Some(began.modified)).await?;
+        if let Some(began) = began
+            && let Err(trouble) = self.sweep(volume, Some(began.modified)).await
+        {
+            // It is there, whatever else is.
+            fief_sdk::warn!("leftovers were not looked for", cause = trouble.error("cannot list the folder").message);
         }
         done.and(closed)
     }
@@ -211,7 +214,10 @@ impl<W: Wire> Export<W> {
             let modified = file.attributes.map(|about| about.modified);
             let old = now.is_none_or(|now| modified.is_some_and(|then| now.saturating_sub(then) > LEFT_OVER));
             if old && name::is_left_of(volume, &file.name) {
-                self.files.remove(&self.folder, &file.name).await?;
+                match file.attributes.map(|about| about.kind) {
+                    Some(Kind::Folder) => self.files.remove_folder(&self.folder, &file.name).await?,
+                    Some(Kind::File | Kind::Other) | None => self.files.remove(&self.folder, &file.name).await?,
+                }
             }
         }
         Ok(())
@@ -224,7 +230,9 @@ impl<W: Wire> Export<W> {
             if let Some(entry) = &entry {
                 self.files.remove(&self.folder, &entry.file).await?;
             }
-            self.files.remove(&self.folder, &name::lease(volume)).await?;
+            // In one step out of the way: a folder of leases never lies there empty, for someone else's to take its place.
+            let away = temporary(volume, "lease-new");
+            found(self.files.rename(&self.folder, &name::leases(volume), &away).await)?;
             self.sweep(volume, None).await
         };
         remove().await.map_err(|trouble| trouble.error(doing()))

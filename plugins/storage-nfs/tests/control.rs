@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use fief_sdk::storage::{
     Access, Attachment, Clones, Fences, Format, Pool, Preallocation, StorageBackend, Style, VolumeSpec,
 };
-use fief_sdk::{ErrorCode, native};
+use fief_sdk::{ErrorCode, Result, native};
 use fief_tests::ganesha::Versions;
 use storage_nfs::{Settings, StorageNfs};
 
@@ -74,6 +74,8 @@ fn two_hosts(world: &World, pool: &Pool<Settings>) {
     let shown = StorageNfs::show(pool, "disk").unwrap();
     assert_eq!((shown.holder, shown.generation), (None, 3));
     assert_eq!(world.names(), [".disk.lease", "disk"]);
+    let records = fs::read_dir(world.server.export().join(".disk.lease")).unwrap();
+    assert_eq!(records.count(), 1, "the one that counts");
     StorageNfs::delete(pool, "disk").unwrap();
     assert_eq!(world.names(), [""; 0]);
 }
@@ -124,41 +126,56 @@ fn a_restart_of_the_server_keeps_its_identity_and_its_volumes() {
     assert_eq!(StorageNfs::create(&nobody, &spec("a", 512, Format::Raw)).unwrap_err().code, ErrorCode::Denied);
 }
 
+/// What each of six gets who do the same at once, speaking `versions` in turn.
+fn race<T: Send>(
+    world: &World,
+    versions: [&str; 2],
+    call: impl Fn(&Pool<Settings>, u64) -> Result<T> + Sync,
+) -> Vec<Result<T>> {
+    let address = format!("{}:{}", world.server.address(), world.server.port());
+    let mount = format!("{}:{}", world.server.address(), world.server.mount_port());
+    std::thread::scope(|scope| {
+        let racers: Vec<_> = (1..=6)
+            .map(|number| {
+                let pool = world.pool(&[("version", versions[number % 2])]);
+                let (address, mount, call) = (&address, &mount, &call);
+                scope.spawn(move || {
+                    native::grant("server", address);
+                    native::grant("mount", mount);
+                    call(&pool, number as u64)
+                })
+            })
+            .collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    })
+}
+
+/// One has it, and all others are told why they have not.
+#[track_caller]
+fn one_won<T: std::fmt::Debug>(versions: [&str; 2], got: &[Result<T>], lost: fn(&ErrorCode) -> bool) {
+    let won = got.iter().filter(|got| got.is_ok()).count();
+    let told = got.iter().filter_map(|got| got.as_ref().err()).all(|error| lost(&error.code));
+    assert!(won == 1 && told, "versions {versions:?}: {won} won: {got:#?}");
+}
+
 #[test]
 fn of_many_who_make_or_take_a_volume_at_once_one_has_it() {
     let world = World::new(Versions::ThreeAndFour);
-    let race = |call: fn(&Pool<Settings>, u64) -> bool, more: &[(&str, &str)]| -> usize {
-        let address = format!("{}:{}", world.server.address(), world.server.port());
-        let mount = format!("{}:{}", world.server.address(), world.server.mount_port());
-        std::thread::scope(|scope| {
-            let racers: Vec<_> = (1..=6)
-                .map(|number| {
-                    let (pool, address, mount) = (world.pool(more), &address, &mount);
-                    scope.spawn(move || {
-                        native::grant("server", address);
-                        native::grant("mount", mount);
-                        call(&pool, number)
-                    })
-                })
-                .collect();
-            racers.into_iter().filter(|_| true).map(|racer| racer.join().unwrap()).filter(|won| *won).count()
-        })
-    };
-    for version in ["4.1", "3"] {
-        let more = &[("version", version)][..];
-        let pool = world.pool(more);
-        let created =
-            race(|pool, number| StorageNfs::create(pool, &spec("disk", number << 20, Format::Raw)).is_ok(), more);
-        assert_eq!(created, 1, "version {version}");
-        StorageNfs::take(&pool, "disk", &holder("gone", 1), false).unwrap();
-        StorageNfs::release(&pool, "disk", &holder("gone", 1)).unwrap();
-        let taken = race(
-            |pool, number| StorageNfs::take(pool, "disk", &holder(&format!("host{number}"), 1 + number), false).is_ok(),
-            more,
-        );
-        assert_eq!(taken, 1, "version {version}");
-        let holds = StorageNfs::show(&pool, "disk").unwrap().holder.unwrap();
-        StorageNfs::release(&pool, "disk", &holds).unwrap();
+    let pool = world.pool(&[]);
+    for versions in [["4.1", "4.1"], ["3", "3"], ["3", "4.1"]] {
+        let made =
+            race(&world, versions, |pool, number| StorageNfs::create(pool, &spec("disk", number << 20, Format::Raw)));
+        one_won(versions, &made, |code| *code == ErrorCode::AlreadyExists);
+        // The first lease of a volume, and one after another's.
+        for generation in [1, 2] {
+            let taken = race(&world, versions, |pool, number| {
+                StorageNfs::take(pool, "disk", &holder(&format!("host{number}"), 10 * generation + number), false)
+            });
+            one_won(versions, &taken, |code| matches!(code, ErrorCode::InUse(_) | ErrorCode::WrongState));
+            let holds = StorageNfs::show(&pool, "disk").unwrap().holder.unwrap();
+            assert!(taken.iter().flatten().all(|won| won.holder.as_ref() == Some(&holds)), "{taken:#?}\n{holds:#?}");
+            StorageNfs::release(&pool, "disk", &holds).unwrap();
+        }
         StorageNfs::delete(&pool, "disk").unwrap();
         assert_eq!(world.names(), [""; 0]);
     }

@@ -52,7 +52,9 @@ fn exchange(versions: Versions) -> Vec<Heard> {
     StorageNfs::release(&pool, "disk", &holder("a", 2)).unwrap();
     StorageNfs::clone(&pool, "disk", None, "twin", Style::Full).unwrap();
     StorageNfs::all(&pool).unwrap();
-    StorageNfs::delete(&pool, "cow").unwrap();
+    for volume in ["cow", "disk"] {
+        StorageNfs::delete(&pool, volume).unwrap();
+    }
     [proxy.heard(), mount.heard()].concat()
 }
 
@@ -108,15 +110,23 @@ fn what_servers_said_is_understood() {
         let (good, seen) = understood(&saved(name));
         assert!(good > 60, "{name}: {good}");
         if versions == Versions::Three {
-            for procedure in [1, 2, 3, 6, 7, 8, 12, 14, 15, 17, 18, 19, 21] {
+            for procedure in [1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15, 17, 18, 19, 21] {
                 assert!(seen.contains(&procedure), "{procedure}");
             }
         }
     }
     let v4: Vec<u8> = saved("v4").into_iter().flat_map(|heard| heard.answers).collect();
-    for number in
-        [op::OPEN, op::LOCK, op::LINK, op::RENAME, op::SEEK, op::DEALLOCATE, op::READDIR, op::RECLAIM_COMPLETE]
-    {
+    for number in [
+        op::CREATE,
+        op::OPEN,
+        op::LOCK,
+        op::LINK,
+        op::RENAME,
+        op::SEEK,
+        op::DEALLOCATE,
+        op::READDIR,
+        op::RECLAIM_COMPLETE,
+    ] {
         assert!(v4.windows(8).any(|window| window == [number.to_be_bytes(), [0; 4]].concat()), "{number}");
     }
 }

@@ -14,7 +14,9 @@ pub const LOOKUP: Procedure = nfs(3);
 pub const READ: Procedure = nfs(6);
 pub const WRITE: Procedure = nfs(7);
 pub const CREATE: Procedure = nfs(8);
+pub const MKDIR: Procedure = nfs(9);
 pub const REMOVE: Procedure = nfs(12);
+pub const RMDIR: Procedure = nfs(13);
 pub const RENAME: Procedure = nfs(14);
 pub const LINK: Procedure = nfs(15);
 pub const READDIRPLUS: Procedure = nfs(17);
@@ -26,6 +28,8 @@ pub const MOUNT: Procedure = Procedure { program: MOUNT_PROGRAM, version: 3, num
 
 /// A file that the owner alone reads and writes: it holds a guest's disk.
 const MODE: u32 = 0o600;
+/// The same of a folder.
+const FOLDER_MODE: u32 = 0o700;
 /// `FSF3_LINK` of FSINFO (3.3.19).
 const HAS_LINKS: u32 = 1;
 
@@ -35,16 +39,18 @@ pub fn at(into: &mut Encoder, folder: &Handle, name: &str) {
     into.opaque(name.as_bytes());
 }
 
-/// `sattr3` with a size, and a mode where the file is new.
-fn settable(into: &mut Encoder, new: bool, size: u64) {
-    into.boolean(new);
-    if new {
-        into.u32(MODE);
+/// `sattr3` with what is given.
+fn settable(into: &mut Encoder, mode: Option<u32>, size: Option<u64>) {
+    into.boolean(mode.is_some());
+    if let Some(mode) = mode {
+        into.u32(mode);
     }
     into.boolean(false); // owner
     into.boolean(false); // group
-    into.boolean(true);
-    into.u64(size);
+    into.boolean(size.is_some());
+    if let Some(size) = size {
+        into.u64(size);
+    }
     into.u32(0); // times are the server's
     into.u32(0);
 }
@@ -53,12 +59,18 @@ fn settable(into: &mut Encoder, new: bool, size: u64) {
 pub fn create(into: &mut Encoder, folder: &Handle, name: &str, size: u64) {
     at(into, folder, name);
     into.u32(1);
-    settable(into, true, size);
+    settable(into, Some(MODE), Some(size));
+}
+
+/// Refused where there is such a name.
+pub fn create_folder(into: &mut Encoder, folder: &Handle, name: &str) {
+    at(into, folder, name);
+    settable(into, Some(FOLDER_MODE), None);
 }
 
 pub fn set_size(into: &mut Encoder, file: &Handle, size: u64) {
     file.encode(into);
-    settable(into, false, size);
+    settable(into, None, Some(size));
     into.boolean(false); // no guard
 }
 

@@ -100,6 +100,14 @@ impl<W: Wire> Client<W> {
         }
     }
 
+    pub(crate) async fn create_folder(&self, folder: &Handle, name: &str) -> Answer<()> {
+        self.call(calls::MKDIR, 0, |call| calls::create_folder(call, folder, name), nothing).await
+    }
+
+    pub(crate) async fn remove_folder(&self, folder: &Handle, name: &str) -> Answer<()> {
+        self.call(calls::RMDIR, 0, |call| calls::at(call, folder, name), nothing).await
+    }
+
     pub(crate) async fn set_size(&self, file: &Handle, size: u64) -> Answer<()> {
         self.call(calls::SETATTR, 0, |call| calls::set_size(call, file, size), nothing).await
     }

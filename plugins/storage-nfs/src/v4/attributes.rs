@@ -27,7 +27,9 @@ pub const OF_SPACE: &[u32] = &[SPACE_AVAIL, SPACE_TOTAL];
 pub const OF_SERVER: &[u32] = &[LINK_SUPPORT, LEASE_TIME, MAXREAD, MAXWRITE];
 
 /// Owner alone: it holds a guest's disk.
-const PRIVATE: u32 = 0o600;
+pub const PRIVATE: u32 = 0o600;
+/// The same of a folder.
+pub const PRIVATE_FOLDER: u32 = 0o700;
 /// Longest list of values that is looked at: the above take far less.
 const MOST: usize = 4096;
 
@@ -42,17 +44,17 @@ pub fn bitmap(into: &mut Encoder, wanted: &[u32]) {
     words.iter().for_each(|word| into.u32(*word));
 }
 
-/// `fattr4` of a new file, or of one that changes its size.
-pub fn settable(into: &mut Encoder, new: bool, size: Option<u64>) {
+/// `fattr4` of what is new, or of a file that changes its size.
+pub fn settable(into: &mut Encoder, mode: Option<u32>, size: Option<u64>) {
     let mut values = Encoder::default();
     let mut which = Vec::new();
     if let Some(size) = size {
         which.push(SIZE);
         values.u64(size);
     }
-    if new {
+    if let Some(mode) = mode {
         which.push(MODE);
-        values.u32(PRIVATE);
+        values.u32(mode);
     }
     bitmap(into, &which);
     into.opaque(&values.into_bytes());

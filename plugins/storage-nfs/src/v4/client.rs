@@ -299,6 +299,23 @@ impl<W: Wire> Session<W> {
         .await
     }
 
+    pub(crate) async fn create_folder(&self, folder: &Handle, name: &str) -> Answer<()> {
+        self.call(
+            true,
+            false,
+            0,
+            |call, _| {
+                call.put(folder);
+                call.create_folder(name);
+            },
+            |results| {
+                results.done(&[op::PUTFH])?;
+                results.folder_created()
+            },
+        )
+        .await
+    }
+
     pub(crate) async fn remove(&self, folder: &Handle, name: &str) -> Answer<()> {
         self.call(
             true,

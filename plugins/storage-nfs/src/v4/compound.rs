@@ -1,6 +1,6 @@
 //! A COMPOUND and its operations (RFC 8881, 16.2 and 18; RFC 7862, 15), as they go out.
 
-use super::attributes::{bitmap, settable};
+use super::attributes::{PRIVATE, PRIVATE_FOLDER, bitmap, settable};
 use crate::rpc::{self, Identity, NFS_PROGRAM, Procedure};
 use crate::types::{Handle, Stable, Verifier};
 use crate::xdr::Encoder;
@@ -11,6 +11,7 @@ const COMPOUND: Procedure = Procedure { program: NFS_PROGRAM, version: 4, number
 pub mod op {
     pub const CLOSE: u32 = 4;
     pub const COMMIT: u32 = 5;
+    pub const CREATE: u32 = 6;
     pub const GETATTR: u32 = 9;
     pub const GETFH: u32 = 10;
     pub const LINK: u32 = 11;
@@ -141,6 +142,14 @@ impl Compound {
         self.named(op::LOOKUP, name);
     }
 
+    /// A new folder; refused where there is such a name.
+    pub fn create_folder(&mut self, name: &str) {
+        let into = self.op(op::CREATE);
+        into.u32(2); // NF4DIR
+        into.opaque(name.as_bytes());
+        settable(into, Some(PRIVATE_FOLDER), None);
+    }
+
     pub fn remove(&mut self, name: &str) {
         self.named(op::REMOVE, name);
     }
@@ -162,7 +171,7 @@ impl Compound {
     }
 
     pub fn set_size(&mut self, state: StateId, size: u64) {
-        settable(self.state(op::SETATTR, state), false, Some(size));
+        settable(self.state(op::SETATTR, state), None, Some(size));
     }
 
     /// `bytes` bounds the answer.
@@ -208,7 +217,7 @@ impl Compound {
         into.boolean(create);
         if create {
             into.u32(1);
-            settable(into, true, None);
+            settable(into, Some(PRIVATE), None);
         }
         match claim {
             Claim::Name(name) => {

@@ -100,7 +100,14 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
-    /// REMOVE and LINK: how the folder changed is not of interest.
+    pub fn folder_created(&mut self) -> Found<()> {
+        let from = self.next(op::CREATE)?;
+        change(from)?;
+        skip_bitmap(from)?;
+        Ok(())
+    }
+
+    /// REMOVE, LINK and RENAME: how the folder changed is not of interest.
     pub fn changed(&mut self, number: u32) -> Found<()> {
         let from = self.next(number)?;
         change(from)?;
@@ -283,11 +290,12 @@ mod tests {
         fn no_answer_is_too_strange(number in 0u32..80, bytes in any::<Vec<u8>>()) {
             let head = answer(0, &[1, number, 0]);
             let bytes = [head, bytes].concat();
-            let each: [fn(&mut Results<'_>) -> bool; 12] = [
+            let each: [fn(&mut Results<'_>) -> bool; 13] = [
                 |r| r.handle().is_ok(), |r| r.attributes().is_ok(), |r| r.size_set().is_ok(),
                 |r| r.changed(op::RENAME).is_ok(), |r| r.page().is_ok(), |r| r.data(64).is_ok(),
                 |r| r.written(64).is_ok(), |r| r.opened().is_ok(), |r| r.copied().is_ok(),
                 |r| r.exchanged().is_ok(), |r| r.session_created().is_ok(), |r| r.sequenced(&[0; 16], 1, 1).is_ok(),
+                |r| r.folder_created().is_ok(),
             ];
             for read in each {
                 read(&mut Results::open(Decoder::new(&bytes)).unwrap());
