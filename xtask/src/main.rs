@@ -42,7 +42,8 @@ cargo xtask COMMAND
                                 look for inputs that a parser does not bear, in each target of tests/fuzz or in one; or
                                 run one input
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
-  bench [life|copies|block]     measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
+  bench [life|copies|block|block-file|block-nfs|block-iscsi [--quick]]
+                                measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
                                 and docs/PERFORMANCE-VOLUMES.md (block); the other parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
   ci                            check, then test, then crash, then fuzz for a short while
@@ -69,9 +70,11 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["fuzz", rest @ ..] => fuzz::run(&fuzz::Scope::parse(rest)?)?,
         ["check"] => check::run(check::Deny::Yes)?,
         ["check", "--no-deny"] => check::run(check::Deny::No)?,
-        ["bench"] => bench::run(bench::Part::All)?,
-        ["bench", "--inside", part] => bench::inside(bench::Part::parse(part)?)?,
-        ["bench", part] => bench::run(bench::Part::parse(part)?)?,
+        ["bench"] => bench::run(bench::Part::All, bench::Pace::Full)?,
+        ["bench", "--inside", part] => bench::inside(bench::Part::parse(part)?, bench::Pace::Full)?,
+        ["bench", "--inside", part, "--quick"] => bench::inside(bench::Part::parse(part)?, bench::Pace::Quick)?,
+        ["bench", part] => bench::run(bench::Part::parse(part)?, bench::Pace::Full)?,
+        ["bench", part, "--quick"] => bench::run(bench::Part::parse(part)?, bench::Pace::Quick)?,
         ["setup"] => setup::all(Purpose::Test)?,
         ["setup", "--for", purpose] => setup::all(Purpose::parse(purpose)?)?,
         ["ci"] => {
