@@ -42,8 +42,8 @@ cargo xtask COMMAND
                                 look for inputs that a parser does not bear, in each target of tests/fuzz or in one; or
                                 run one input
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
-  bench [life|copies]           measure against QEMU by hand and libvirt; writes docs/PERFORMANCE.md; one part of it is
-                                printed only
+  bench [life|copies|block]     measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
+                                and docs/PERFORMANCE-VOLUMES.md (block); the other parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
   ci                            check, then test, then crash, then fuzz for a short while
 ";

@@ -9,12 +9,13 @@ mod fief;
 mod figure;
 mod hand;
 mod libvirt;
+mod report;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::command::{self, Doing, Result, capture, command, is_root, remove_tree};
+use crate::command::{self, Doing, Result, command, is_root, remove_tree};
 use crate::setup::{self, Purpose};
 use crate::{build, place};
 use fief::Fief;
@@ -29,13 +30,13 @@ const MANY: usize = 1_000;
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Everything; written to docs/PERFORMANCE.md.
+    /// Everything; written to docs/PERFORMANCE.md, but for what [`Part::Block`] is.
     All,
     /// Starts and stops, listings, calls: beside libvirt.
     Life,
     /// Saved memory and copied disks.
     Copies,
-    /// Volumes that plugins serve.
+    /// Volumes that plugins serve; written to docs/PERFORMANCE-VOLUMES.md.
     Block,
 }
 
@@ -90,21 +91,22 @@ pub(crate) fn inside(part: Part) -> Result<()> {
     let (figures, volumes) = measured?;
     block::unmount(&root)?;
     remove_tree(&root)?;
-    if part != Part::All {
-        figures.iter().for_each(|figure| print!("{}", figure.row()));
-        print!("{}", block::table(&volumes));
-        return Ok(());
+    match part {
+        Part::All => {
+            report::write("PERFORMANCE.md", &report::life(&figures)?)?;
+            report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?)
+        }
+        Part::Block => report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?),
+        Part::Life | Part::Copies => {
+            figures.iter().for_each(|figure| print!("{}", figure.row()));
+            Ok(())
+        }
     }
-    let report = report(&figures, &volumes)?;
-    let file = place::workspace().join("docs/PERFORMANCE.md");
-    fs::create_dir_all(place::workspace().join("docs"))?;
-    fs::write(&file, &report).doing(|| format!("cannot write {}", file.display()))?;
-    println!("\n{report}\nwritten to {}", file.display());
-    Ok(())
 }
 
-fn parts(part: Part, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, Vec<block::Row>)> {
-    let (mut figures, mut volumes) = (Vec::new(), Vec::new());
+/// What part measured: figures of single works, and those of volumes.
+fn parts(part: Part, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, block::Measured)> {
+    let (mut figures, mut volumes) = (Vec::new(), block::Measured::default());
     if matches!(part, Part::All | Part::Life) {
         figures.extend(life(fief, root)?);
     }
@@ -112,9 +114,7 @@ fn parts(part: Part, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, Vec<block
         figures.extend(copies::measure(fief, root)?);
     }
     if matches!(part, Part::All | Part::Block) {
-        let (rows, more) = block::measure(fief, root)?;
-        volumes = rows;
-        figures.extend(more);
+        volumes = block::measure(fief, root)?;
     }
     Ok((figures, volumes))
 }
@@ -240,49 +240,6 @@ fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-/// `docs/PERFORMANCE.md`.
-fn report(figures: &[Figure], volumes: &[block::Row]) -> Result<String> {
-    let first = |program: &str, words: &[&str]| -> Result<String> {
-        Ok(capture(&mut command(program, words))?.lines().next().unwrap_or_default().trim().to_owned())
-    };
-    let processors = fs::read_to_string("/proc/cpuinfo")?;
-    let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    let count = std::thread::available_parallelism()?;
-    let rows: String = figures.iter().map(Figure::row).collect();
-    Ok(format!(
-        "# Performance\n\n\
-         Written by `cargo xtask bench` on {date}. Do not edit it: run that command.\n\n\
-         Each figure is the median of {ROUNDS} rounds; in a round, fief and its peer take turns, on the same machine, with the\n\
-         same QEMU and the same small guest (64 MiB, one disk, software emulation). The guest of \"by hand\" has the very\n\
-         arguments that fief gives its own. libvirt runs without cgroups, security drivers and its log daemon, which makes it\n\
-         quicker than it usually is. Saved states are of a guest with 512 MiB that has filled them; what peers copy is\n\
-         synced too, as fief's is; these take {copies} rounds.\n\n\
-         - machine: {count} × {model}, Linux {kernel}\n\
-         - {qemu}\n\
-         - libvirt {libvirt}\n\
-         - {fief}, {rustc}\n\n\
-         | work | beside | fief | peer | figure | aim | |\n\
-         | --- | --- | --: | --: | --: | --: | --- |\n\
-         {rows}\n\
-         ## Volumes that plugins serve\n\n\
-         Operations a second, more is better: the median of {served} rounds, with the data in memory. Where both sides are\n\
-         NBD servers the client is fio; beside a driver of QEMU's it is `qemu-img bench`, which reaches fief's volume by\n\
-         QEMU's NBD driver as a guest's QEMU does. CPU is that of client and servers for each operation; in the rows of\n\
-         NFS and iSCSI without the far server's.\n\n\
-         {volumes}",
-        served = block::ROUNDS,
-        volumes = block::table(volumes),
-        copies = copies::ROUNDS,
-        date = first("date", &["--utc", "+%Y-%m-%d"])?,
-        kernel = first("uname", &["-r"])?,
-        qemu = first("qemu-system-x86_64", &["--version"])?,
-        libvirt = first("virsh", &["--version"])?,
-        fief = first(&place::fief("release").to_string_lossy(), &["--version"])?,
-        rustc = first("rustc", &["--version"])?,
-    ))
 }
 
 /// A process of ours that names `part` among its words.

@@ -9,7 +9,7 @@ use fief_sdk::{Error, spawn};
 use futures_channel::oneshot;
 
 use super::Shared;
-use crate::protocol::session::{Answer, Command, Session};
+use crate::protocol::session::{Answer, Command, Left, Session};
 
 /// How a command ended, with the command itself, to be sent again if need be.
 pub(super) type Outcome = Result<(Command, Answer), Error>;
@@ -18,7 +18,7 @@ pub(super) type Waiter = oneshot::Sender<Outcome>;
 pub(super) enum Phase {
     Up(Link),
     /// Commands that wait for a session.
-    Down(VecDeque<(Waiter, Command)>),
+    Down(VecDeque<Left<Waiter>>),
     /// For ever, and why.
     Ended(Error),
 }
@@ -30,11 +30,19 @@ pub(super) struct Link {
     sending: bool,
     /// Bytes came since the watch last looked.
     pub(super) heard: bool,
+    /// Why this side ended it.
+    pub(super) left: Option<&'static str>,
 }
 
 impl Link {
     pub(super) fn new(connection: Connection, session: Session<Option<Waiter>>) -> Self {
-        Link { connection: Rc::new(connection), session, sending: false, heard: true }
+        Link { connection: Rc::new(connection), session, sending: false, heard: true, left: None }
+    }
+
+    /// Ends the session; what had no answer waits for the next one.
+    pub(super) fn leave(&mut self, why: &'static str) {
+        self.left = Some(why);
+        self.connection.shut();
     }
 }
 
@@ -61,7 +69,7 @@ impl Shared {
     pub(super) fn submit(&self, waiter: Waiter, command: Command) {
         match &mut *self.phase.borrow_mut() {
             Phase::Up(link) => link.session.submit(Some(waiter), command),
-            Phase::Down(waiting) => waiting.push_back((waiter, command)),
+            Phase::Down(waiting) => waiting.push_back(Left { who: waiter, command, suspect: false }),
             Phase::Ended(error) => {
                 // Whoever gave up has no use for it.
                 let _ = waiter.send(Err(error.clone()));

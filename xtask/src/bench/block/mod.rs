@@ -35,7 +35,15 @@ pub(super) fn table(rows: &[Row]) -> String {
     )
 }
 
-pub(super) fn measure(fief: &Fief, root: &Path) -> Result<(Vec<Row>, Vec<super::Figure>)> {
+/// What was measured of volumes.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    pub(super) rows: Vec<Row>,
+    /// The stall of a client whose server is killed, and the memory of a server.
+    pub(super) figures: Vec<super::Figure>,
+}
+
+pub(super) fn measure(fief: &Fief, root: &Path) -> Result<Measured> {
     let folder = root.join("memory");
     servers::memory(&folder)?;
     servers::address()?;
@@ -43,7 +51,7 @@ pub(super) fn measure(fief: &Fief, root: &Path) -> Result<(Vec<Row>, Vec<super::
     rows.extend(nfs(fief, &folder, root)?);
     rows.extend(iscsi(fief, &folder, root)?);
     let figures = served::killed_and_weighed(fief, &folder)?;
-    Ok((rows, figures))
+    Ok(Measured { rows, figures })
 }
 
 /// Both sides, with the processes whose work counts.

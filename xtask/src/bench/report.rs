@@ -1,0 +1,86 @@
+//! The pages of figures: what was measured, how, and on what.
+
+use std::fs;
+
+use super::figure::Figure;
+use super::{ROUNDS, block, copies};
+use crate::command::{Doing, Result, capture, command};
+use crate::place;
+
+pub(super) fn write(name: &str, page: &str) -> Result<()> {
+    let file = place::workspace().join("docs").join(name);
+    fs::write(&file, page).doing(|| format!("cannot write {}", file.display()))?;
+    println!("\n{page}\nwritten to {}", file.display());
+    Ok(())
+}
+
+/// `docs/PERFORMANCE.md`.
+pub(super) fn life(figures: &[Figure]) -> Result<String> {
+    Ok(format!(
+        "# Performance\n\n\
+         Written by `cargo xtask bench` on {date}. Do not edit it: run that command. Volumes that plugins serve have\n\
+         [a page of their own](PERFORMANCE-VOLUMES.md).\n\n\
+         Each figure is the median of {ROUNDS} rounds; in a round, fief and its peer take turns, on the same machine, with the\n\
+         same QEMU and the same small guest (64 MiB, one disk, software emulation). The guest of \"by hand\" has the very\n\
+         arguments that fief gives its own. libvirt runs without cgroups, security drivers and its log daemon, which makes it\n\
+         quicker than it usually is. Saved states are of a guest with 512 MiB that has filled them; what peers copy is\n\
+         synced too, as fief's is; these take {copies} rounds.\n\n\
+         {machine}\
+         - libvirt {libvirt}\n\n\
+         {figures}",
+        copies = copies::ROUNDS,
+        date = today()?,
+        machine = machine()?,
+        libvirt = first("virsh", &["--version"])?,
+        figures = table(figures),
+    ))
+}
+
+/// `docs/PERFORMANCE-VOLUMES.md`.
+pub(super) fn volumes(measured: &block::Measured) -> Result<String> {
+    Ok(format!(
+        "# Performance of volumes that plugins serve\n\n\
+         Written by `cargo xtask bench block` on {date}. Do not edit it: run that command.\n\n\
+         Operations a second, more is better: the median of {rounds} rounds, with the data in memory; in a round, fief and\n\
+         its peer take turns. Where both sides are NBD servers the client is fio; beside a driver of QEMU's it is\n\
+         `qemu-img bench`, which reaches fief's volume by QEMU's NBD driver as a guest's QEMU does. CPU is that of client\n\
+         and servers for each operation; in the rows of NFS and iSCSI without the far server's. What bounds the rows that\n\
+         miss their aim is in [decisions](decisions/).\n\n\
+         {machine}\n\
+         {rows}\n\
+         {figures}",
+        rounds = block::ROUNDS,
+        date = today()?,
+        machine = machine()?,
+        rows = block::table(&measured.rows),
+        figures = table(&measured.figures),
+    ))
+}
+
+fn table(figures: &[Figure]) -> String {
+    let rows: String = figures.iter().map(Figure::row).collect();
+    format!("| work | beside | fief | peer | figure | aim | |\n| --- | --- | --: | --: | --: | --: | --- |\n{rows}")
+}
+
+fn machine() -> Result<String> {
+    let processors = fs::read_to_string("/proc/cpuinfo")?;
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let model = model.trim_start_matches(['\t', ' ', ':']);
+    Ok(format!(
+        "- machine: {count} × {model}, Linux {kernel}\n- {qemu}\n- {fief}, {rustc}\n",
+        count = std::thread::available_parallelism()?,
+        kernel = first("uname", &["-r"])?,
+        qemu = first("qemu-system-x86_64", &["--version"])?,
+        fief = first(&place::fief("release").to_string_lossy(), &["--version"])?,
+        rustc = first("rustc", &["--version"])?,
+    ))
+}
+
+fn today() -> Result<String> {
+    first("date", &["--utc", "+%Y-%m-%d"])
+}
+
+/// The first line of what a program says.
+fn first(program: &str, words: &[&str]) -> Result<String> {
+    Ok(capture(&mut command(program, words))?.lines().next().unwrap_or_default().trim().to_owned())
+}
