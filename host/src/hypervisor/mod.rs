@@ -81,6 +81,11 @@ pub enum Event {
         disk: Option<usize>,
         why: String,
     },
+    /// A disk failed, and the guest was told: it runs on.
+    ToldOfError {
+        disk: Option<usize>,
+        why: String,
+    },
     Paused,
     Resumed,
     /// A device is gone: the guest let it go.
