@@ -81,6 +81,19 @@ const TARGET: &str = "iqn.2024-01.test:disk1";
 const ISCSI: &[(&str, &str)] = &[("server", "192.0.2.8"), ("port", "3260"), ("target", TARGET), ("password", "san")];
 
 #[test]
+fn a_target_that_has_to_prove_itself_is_not_left_to_a_client_that_does_not_ask() {
+    for key in ["mutual-user", "mutual-password"] {
+        let settings = [ISCSI, &[(key, "san")]].concat();
+        let failure = attached(&settings, &iscsi("192.0.2.8", TARGET, 1, (None, None))).unwrap_err();
+        assert_eq!(failure.kind, Kind::Denied);
+        assert!(
+            failure.to_string().contains(key) && failure.hint.iter().any(|hint| hint.contains("served")),
+            "{failure:?}"
+        );
+    }
+}
+
+#[test]
 fn an_iscsi_target_is_the_pools_own_and_its_password_too() {
     let login = (Some("alice"), Some("san"));
     let source = attached(ISCSI, &iscsi("192.0.2.8:3260", TARGET, 1, login)).unwrap();
