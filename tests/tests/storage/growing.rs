@@ -47,11 +47,20 @@ fn a_guest_sees_its_unit_grow() {
     let host = Host::new();
     let mut tgt = iscsi_portal(host.namespace());
     let target = tgt.target(TARGET);
-    tgt.disk(target, 1, 8 * MIB);
+    for lun in [1, 2] {
+        tgt.disk(target, lun, 8 * MIB);
+    }
     iscsi_plugin(&host);
     iscsi_pool(&host, "san", &tgt, TARGET, &["transport=served"]);
+    iscsi_pool(&host, "near", &tgt, TARGET, &["transport=native"]);
     // Served, it is told without a word of ours.
     let guest = guest_on(&host, "one", "san/lun1");
     tgt.grow(target, 1, 16 * MIB);
+    sees_it(&host, &guest);
+    let guest = guest_on(&host, "two", "near/lun2");
+    tgt.grow(target, 2, 16 * MIB);
+    for _ in 0..2 {
+        host.fief(&["volume", "resize", "near/lun2", "16MiB"]);
+    }
     sees_it(&host, &guest);
 }

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use fief_tests::Host;
 use fief_tests::pools::{iscsi_plugin, iscsi_pool, iscsi_portal};
+use fief_tests::{Host, eventually};
 
-use crate::trouble::{OnError, Subject, passes};
+use crate::trouble::{OnError, PATIENCE, Subject, passes, waits};
 
 const TARGET: &str = "iqn.2026-01.test:trouble";
 const GUESTS: [(&str, &str, u32, OnError); 4] = [
@@ -56,4 +56,41 @@ fn guests_on_iscsi_outlive_all_that_a_target_does_to_them() {
         host.fief(&["stop", name]);
     }
     subjects.iter_mut().for_each(|subject| subject.witness.is_sound());
+}
+
+#[test]
+fn a_guest_that_is_paused_by_hand_in_trouble_waits_for_a_hand() {
+    let host = Host::new();
+    let mut tgt = iscsi_portal(host.namespace());
+    let target = tgt.target(TARGET);
+    let image = tgt.disk(target, 1, 1 << 20);
+    tgt.unit(target, 1, "removable=1");
+    iscsi_plugin(&host);
+    iscsi_pool(&host, "san", &tgt, TARGET, &["transport=served"]);
+    let mut subject = Subject::start(&host, "node1", "san/lun1", &image, OnError::Pause);
+    tgt.offline(target, 1);
+    eventually("it stands still", PATIENCE, || waits(&host, "node1").then_some(()));
+    for _ in 0..2 {
+        host.fief(&["pause", "node1"]);
+    }
+    let listed = host.listed("node1");
+    assert_eq!((&listed["state"], &listed["storage"]["waits"]), (&"paused".into(), &false.into()), "{listed}");
+    tgt.online(target, 1);
+    // Longer than fief's own first waits, in which it would have been let go on.
+    let before = subject.witness.on_disk();
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!((subject.witness.on_disk(), host.state("node1")), (before, "paused".to_owned()));
+    for _ in 0..2 {
+        host.fief(&["resume", "node1"]);
+    }
+    subject.witness.goes_on(3);
+    // Let go on while its storage is in trouble still, it stands still again, and goes on by itself.
+    tgt.offline(target, 1);
+    eventually("it stands still", PATIENCE, || waits(&host, "node1").then_some(()));
+    host.fief(&["resume", "node1"]);
+    eventually("it stands still again", PATIENCE, || waits(&host, "node1").then_some(()));
+    tgt.online(target, 1);
+    subject.witness.goes_on_within(3, PATIENCE);
+    subject.witness.is_sound();
+    host.fief(&["stop", "node1"]);
 }

@@ -13,7 +13,7 @@ use fief_tests::witness::{Kind, Temper};
 use fief_tests::{Host, Witness, eventually};
 
 /// Until trouble is noticed, or over: the longest wait of fief's own between two tries is 30 s.
-const PATIENCE: Duration = Duration::from_secs(150);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// What becomes of requests that fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
