@@ -8,6 +8,7 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
 use super::call;
 use super::interface::{self, Preopens};
+use super::lent::Lent;
 use super::limits::{Budget, Spent, cpu_time};
 use super::log::Log;
 use super::protocol::wire::Wire;
@@ -122,6 +123,7 @@ impl Plugin {
             log: log.clone(),
             host: Host::Call(host.clone()),
             directories: self.directories.clone(),
+            lent: Lent::default(),
         };
         let mut store = self.store(room);
         let result = {

@@ -14,6 +14,7 @@ mod compile;
 mod engine;
 mod instance;
 mod interface;
+mod lent;
 mod limits;
 mod load;
 mod lockdown;

@@ -90,6 +90,12 @@ struct Side<'a> {
     servers: &'a [u32],
 }
 
+impl<'a> Side<'a> {
+    fn of(socket: &Path, servers: &'a [u32]) -> Self {
+        Side { device: Device::Fio(uri(socket)), servers }
+    }
+}
+
 /// A file of random-looking bytes, all of it written. One that is there stays whose it is.
 fn filled(path: &Path) -> Result<()> {
     let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
@@ -138,20 +144,12 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    /// A local file through the plugin, beside nbdkit, then beside the same code without a sandbox.
+    /// A local file through the plugin: lent, then called for, beside nbdkit; then beside the same code without a sandbox.
     fn files(self) -> Result<Vec<Row>> {
         let Bench { fief, memory, root, pace: _ } = self;
-        fief.quietly(&[
-            "pool",
-            "create",
-            "served",
-            "--kind",
-            "file",
-            "--set",
-            "directory=memory",
-            "--set",
-            "transport=served",
-        ])?;
+        let settings = ["--kind", "file", "--set", "directory=memory", "--set", "transport=served"];
+        fief.quietly(&[&["pool", "create", "served"], &settings[..]].concat())?;
+        fief.quietly(&[&["pool", "create", "called"], &settings[..], &["--set", "lend=false"]].concat())?;
         fief.quietly(&["volume", "create", "served/file", "--size", &format!("{}MiB", SIZE >> 20), "--format", "raw"])?;
         let (ours, theirs) = (memory.join("file"), memory.join("nbdkit.img"));
         filled(&ours)?;
@@ -159,16 +157,20 @@ impl Bench<'_> {
         let sockets = [root.join("nbdkit.sock"), root.join("native.sock")];
         let nbdkit = servers::nbdkit(&theirs, &sockets[0], root)?;
         let native = servers::native(memory, "nbdkit.img", &sockets[1], root)?;
-        let served = Served::start(fief, "served/file", root)?;
-        let processes = served.processes()?;
-        let side = |socket: &Path, servers| Side { device: Device::Fio(uri(socket)), servers };
-        let ours = side(&served.socket, &processes);
         let theirs = [[nbdkit.id()], [native.id()]];
-        let words = ("a file through a plugin", "`nbdkit file`");
-        let mut rows = self.pairs(words, 32, &ours, &side(&sockets[0], &theirs[0]), &FILE)?;
-        let words = ("the same", "the plugin's code, native");
-        rows.extend(self.pairs(words, 32, &ours, &side(&sockets[1], &theirs[1]), &NATIVE)?);
-        drop(served);
+        let mut rows = Vec::new();
+        // The same file in two pools: one whose plugin lends it to the host, one whose plugin is called each time.
+        let lent = (("a file through a plugin, lent", "`nbdkit file`"), 0, &FILE);
+        let called = (("a file through a plugin, each request a call", "`nbdkit file`"), 0, &FILE);
+        let native = (("the same", "the plugin's code, native"), 1, &NATIVE);
+        for (volume, pairs) in [("served/file", &[lent][..]), ("called/file", &[called, native])] {
+            let served = Served::start(fief, volume, root)?;
+            let processes = served.processes()?;
+            let ours = Side::of(&served.socket, &processes);
+            for (words, peer, bars) in pairs {
+                rows.extend(self.pairs(*words, 32, &ours, &Side::of(&sockets[*peer], &theirs[*peer]), bars)?);
+            }
+        }
         std::fs::remove_file(memory.join("nbdkit.img"))?;
         Ok(rows)
     }
