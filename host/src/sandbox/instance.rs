@@ -24,6 +24,7 @@ pub(super) struct Plugin {
     pub(super) preopens: Preopens,
     pub(super) directories: Directories,
     pub(super) limits: Limits,
+    pub(super) silence: Duration,
     pub(super) ticker: Ticker,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -122,6 +123,7 @@ impl Plugin {
             log: log.clone(),
             host: Host::Call(host.clone()),
             directories: self.directories.clone(),
+            silence: self.silence,
         };
         let mut store = self.store(room);
         let result = {

@@ -22,6 +22,9 @@ pub(super) struct Room {
     pub(super) log: Log,
     pub(super) host: Host,
     pub(super) directories: Directories,
+    /// How long a plain `read` of a stream waits: less than a whole call may take, so that the plugin can still say what
+    /// went wrong.
+    pub(super) silence: Duration,
 }
 
 /// The granted directories by name, for `files`.

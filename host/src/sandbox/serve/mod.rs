@@ -94,7 +94,8 @@ impl Plugin {
         table.set_max_capacity(self.limits.handles as usize);
         let host = Host::Serving(desk.clone());
         let directories = self.directories.clone();
-        let room = Room { budget: Budget::new(&self.limits), table, wasi, log: log.clone(), host, directories };
+        let (budget, silence) = (Budget::new(&self.limits), self.silence);
+        let room = Room { budget, table, wasi, log: log.clone(), host, directories, silence };
         let turns = Arc::new(AtomicU64::new(0));
         let mut store = self.long_store(room, turns.clone());
         let _ticking = self.ticker.tick();
