@@ -25,6 +25,7 @@ pub(super) struct Plugin {
     pub(super) preopens: Preopens,
     pub(super) directories: Directories,
     pub(super) limits: Limits,
+    pub(super) silence: Duration,
     pub(super) ticker: Ticker,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -124,6 +125,7 @@ impl Plugin {
             host: Host::Call(host.clone()),
             directories: self.directories.clone(),
             lent: Lent::default(),
+            silence: self.silence,
         };
         let mut store = self.store(room);
         let result = {

@@ -25,6 +25,9 @@ pub(super) struct Room {
     pub(super) directories: Directories,
     /// Of the volume that is served.
     pub(super) lent: Lent,
+    /// How long a plain `read` of a stream waits: less than a whole call may take, so that the plugin can still say what
+    /// went wrong.
+    pub(super) silence: Duration,
 }
 
 /// The granted directories by name, for `files`.

@@ -171,7 +171,7 @@ impl Pool {
         }
     }
 
-    fn setting(&mut self, key: &str) -> Result<Option<String>> {
+    pub(super) fn setting(&mut self, key: &str) -> Result<Option<String>> {
         Ok(self.settings()?.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
     }
 }

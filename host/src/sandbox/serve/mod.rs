@@ -96,8 +96,8 @@ impl Plugin {
         table.set_max_capacity(self.limits.handles as usize);
         let host = Host::Serving(desk.clone());
         let directories = self.directories.clone();
-        let (budget, lent) = (Budget::new(&self.limits), Lent::default());
-        let room = Room { budget, table, wasi, log: log.clone(), host, directories, lent };
+        let (budget, lent, silence) = (Budget::new(&self.limits), Lent::default(), self.silence);
+        let room = Room { budget, table, wasi, log: log.clone(), host, directories, lent, silence };
         let turns = Arc::new(AtomicU64::new(0));
         let mut store = self.long_store(room, turns.clone());
         let _ticking = self.ticker.tick();
