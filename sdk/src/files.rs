@@ -74,6 +74,22 @@ impl File {
         self.0.zero(offset, length)
     }
 
+    /// Within [`block`](crate::block): from now on the host itself reads and writes, at `offset` of this file, the volume's
+    /// bytes from `at` on, `length` of them, where it would have called
+    /// [`read`](crate::block::BlockDevice::read) or [`write`](crate::block::BlockDevice::write). That is several times as
+    /// fast, and right where a volume lies in a file as it is.
+    ///
+    /// A write that is `durable`, and all else, is still called for;
+    /// [`flush`](crate::block::BlockDevice::flush) covers what the host wrote. It ends, at once, when this file is dropped:
+    /// drop it before anything moves, and before telling that another host holds the volume.
+    ///
+    /// # Errors
+    /// `unsupported` outside of `block`, and in native tests; `invalid` where some of the bytes are lent already;
+    /// `exhausted` where too many parts are.
+    pub fn lend(&self, at: u64, offset: u64, length: u64) -> Result<()> {
+        self.0.lend(at, offset, length)
+    }
+
     /// What lies there: contiguous, from `offset`; may cover less than `length`.
     ///
     /// # Errors

@@ -30,6 +30,15 @@ pub enum Versions {
     Three,
 }
 
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exported {
+    ToWrite,
+    ToRead,
+    /// The server has no exports.
+    Nothing,
+}
+
 #[derive(Debug)]
 pub struct Ganesha {
     // Dropped in this order: the processes are ended first, by hand.
@@ -40,6 +49,7 @@ pub struct Ganesha {
     versions: Versions,
     mounted: bool,
     squashed: bool,
+    exported: Exported,
 }
 
 impl Ganesha {
@@ -66,7 +76,8 @@ impl Ganesha {
         for folder in ["export", "recovery", "run"] {
             fs::create_dir(lab.path().join(folder)).expect("a folder of the server's");
         }
-        let mut server = Ganesha { server: None, namespace, lab, address, versions, mounted: false, squashed: false };
+        let (server, mounted, squashed, exported) = (None, false, false, Exported::ToWrite);
+        let mut server = Ganesha { server, namespace, lab, address, versions, mounted, squashed, exported };
         if let Some(room) = room {
             let mut mount = Command::new("mount");
             mount.args(["-t", "tmpfs", "-o", &format!("size={room}"), "tmpfs"]).arg(server.export());
@@ -168,6 +179,11 @@ impl Ganesha {
         self.server.iter().for_each(|child| signal(child, Signal::CONT));
     }
 
+    /// From the next [`Ganesha::restart`] on, this is exported.
+    pub fn export_as(&mut self, exported: Exported) {
+        self.exported = exported;
+    }
+
     /// From the next [`Ganesha::restart`] on, root's writes are those of nobody.
     pub fn squash(&mut self, squashed: bool) {
         self.squashed = squashed;
@@ -187,20 +203,30 @@ impl Ganesha {
             Versions::Three => "3",
         };
         let squash = if self.squashed { "All_Squash" } else { "No_Root_Squash" };
+        let export = |access: &str| {
+            format!(
+                "EXPORT {{ Export_Id = 77; Path = {path}; Pseudo = {path}; Access_Type = {access}; Squash = {squash};
+  SecType = sys; Protocols = {versions}; Transports = TCP; FSAL {{ Name = VFS; }} }}",
+                path = self.export().display(),
+            )
+        };
+        let export = match self.exported {
+            Exported::ToWrite => export("RW"),
+            Exported::ToRead => export("RO"),
+            Exported::Nothing => String::new(),
+        };
         format!(
             "NFS_CORE_PARAM {{ Bind_addr = {address}; NFS_Port = {port}; MNT_Port = {mount}; NLM_Port = 12051;
   Rquota_Port = 12052; Protocols = {versions}; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }}
 NFSV4 {{ Grace_Period = 6; Lease_Lifetime = 6; Minor_Versions = 0,1,2; RecoveryRoot = {recovery};
   Only_Numeric_Owners = true; }}
-EXPORT {{ Export_Id = 77; Path = {path}; Pseudo = {path}; Access_Type = RW; Squash = {squash};
-  SecType = sys; Protocols = {versions}; Transports = TCP; FSAL {{ Name = VFS; }} }}
+{export}
 LOG {{ Default_Log_Level = EVENT; }}
 ",
             address = self.address,
             port = self.port(),
             mount = self.mount_port(),
             recovery = self.lab.path().join("recovery").display(),
-            path = self.export().display(),
         )
     }
 }

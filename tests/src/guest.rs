@@ -32,6 +32,14 @@ pub fn debian() -> PathBuf {
     made("debian.img")
 }
 
+/// A disk with fio on it, and all that it needs: `/ld.so --library-path /lib /fio`.
+///
+/// # Panics
+/// Where it is not there: `cargo xtask storage` makes it.
+pub fn fio() -> PathBuf {
+    made("fio.img")
+}
+
 /// Size of [`debian`], as `volume create` takes it.
 pub const DEBIAN_SIZE: &str = "648MiB";
 

@@ -184,6 +184,28 @@ impl Host {
         pid.unwrap_or_else(|| panic!("{domain} has no {role}: {shown}"))
     }
 
+    /// The sandbox that serves the disk of a domain in a place, from the ledger of who keeps it served; where it lives.
+    pub fn sandbox(&self, domain: &str, place: usize) -> Option<u32> {
+        let ledger = self.root().join("domains").join(domain).join(format!("served-{place}.jsonl"));
+        let ledger = fs::read_to_string(ledger).ok()?;
+        let mut starts: Vec<(u64, Option<u64>)> = Vec::new();
+        for line in ledger.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+            let id = line["id"].as_u64()?;
+            match line["line"].as_str()? {
+                "intent" if line["what"]["operation"] == "serving-start" => starts.push((id, None)),
+                "outcome" => {
+                    if let Some(start) = starts.iter_mut().find(|start| start.0 == id) {
+                        start.1 = line["what"]["process"]["pid"].as_u64();
+                    }
+                }
+                "gone" => starts.retain(|start| start.0 != id),
+                _ => {}
+            }
+        }
+        let pid = u32::try_from(starts.last()?.1?).ok()?;
+        fs::exists(format!("/proc/{pid}/fd")).is_ok_and(|there| there).then_some(pid)
+    }
+
     /// Processes of this host whose words hold `part`.
     pub fn processes(&self, part: &str) -> Vec<u32> {
         let all = census::processes(self.root(), &self.namespace);

@@ -8,6 +8,7 @@
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Ganesha  a real NFS server in a namespace of its own
+//!   pools    fief's pools on those two
 //!   Census   what of a host is on the machine: processes, links, rules, mounts, sockets, files, locks
 //! ```
 //! A test ends with [`Host::finish`], which takes the census again and shows what was left.
@@ -20,6 +21,7 @@ pub mod ganesha;
 pub mod guest;
 pub mod host;
 pub mod namespace;
+pub mod pools;
 pub mod served;
 pub mod terminal;
 pub mod tgt;

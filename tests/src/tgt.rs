@@ -170,6 +170,41 @@ impl Tgt {
         self.tell(&format!("--op delete --mode logicalunit --tid {} --lun {lun}", target.0));
     }
 
+    /// Takes a target away with all that is known of it; its sessions end.
+    #[track_caller]
+    pub fn withdraw(&self, target: Target) {
+        self.ask(&["--op", "delete", "--mode", "target", "--tid", &target.0.to_string(), "--force"]).expect_code(0);
+    }
+
+    /// Makes a target that was withdrawn again as it was told to be.
+    #[track_caller]
+    pub fn restore(&self, target: Target) {
+        let number = target.0.to_string();
+        let of_target = |words: &&Vec<String>| words.windows(2).any(|pair| pair[0] == "--tid" && pair[1] == number);
+        for words in self.told.iter().filter(of_target) {
+            self.ask(&words.iter().map(String::as_str).collect::<Vec<_>>()).expect_code(0);
+        }
+    }
+
+    /// No initiator may log in any more; sessions that are there go on.
+    #[track_caller]
+    pub fn forbid(&mut self, target: Target) {
+        self.tell(&format!("--op unbind --mode target --tid {} -I ALL", target.0));
+    }
+
+    /// Every initiator may.
+    #[track_caller]
+    pub fn allow(&mut self, target: Target) {
+        self.tell(&format!("--op bind --mode target --tid {} -I ALL", target.0));
+    }
+
+    /// Whoever is let in by this user's secret is so no more.
+    #[track_caller]
+    pub fn forget(&mut self, target: Target, user: &str) {
+        self.tell(&format!("--op unbind --mode account --tid {} --user {user}", target.0));
+        self.tell(&format!("--op delete --mode account --user {user}"));
+    }
+
     /// Only who knows this secret (12 to 16 bytes) may log in.
     #[track_caller]
     pub fn chap(&mut self, target: Target, user: &str, secret: &str) {

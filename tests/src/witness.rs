@@ -8,6 +8,7 @@
 //!   beat:  32 pages hold the counter ─▸ counter += 1 ─▸ pages ─▸ sector 1 ─▸ say "fief-witness w RUN COUNTER"
 //!          (t: a page held another; e: the disk said no)
 //! ```
+//! A patient one that the disk says no to says so and tries the same write again, until the disk takes it.
 //!
 //! A line is said once the write has returned. SeaBIOS knows no flush, so QEMU gives its guest a disk without a
 //! write cache: a write that returned is one that was flushed.
@@ -159,12 +160,20 @@ const BEATS: Duration = Duration::from_secs(60);
 /// Of its disk, as `volume create` takes it.
 const SIZE: &str = "1MiB";
 
+/// What a witness does when its disk fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temper {
+    StandsStill,
+    TriesAgain,
+}
+
 /// A witness on a host, and all that was heard of it.
 pub struct Witness {
     host: String,
     name: String,
     log: PathBuf,
     image: PathBuf,
+    temper: Temper,
     read: u64,
     rest: String,
     begun: Instant,
@@ -180,18 +189,36 @@ impl Witness {
         let volume = format!("default/{name}");
         let image = host.volume_with(&volume, SIZE, &sector);
         std::fs::remove_file(&sector).expect("the sector's file");
-        let fixed = ["create", name, "--memory", "32MiB", "--accelerator", "tcg", "--disk", &volume];
+        Witness::define(host, name, &volume, &image, Temper::StandsStill, options)
+    }
+
+    /// Makes the domain NAME on a volume that is there, raw, in this file.
+    #[track_caller]
+    pub fn on(host: &Host, name: &str, volume: &str, image: &Path, temper: Temper, options: &[&str]) -> Witness {
+        let mut file = File::options().write(true).open(image).expect("an image");
+        file.write_all(&sector(temper)).and_then(|()| file.sync_all()).expect("room for the witness");
+        Witness::define(host, name, volume, image, temper, options)
+    }
+
+    #[track_caller]
+    fn define(host: &Host, name: &str, volume: &str, image: &Path, temper: Temper, options: &[&str]) -> Witness {
+        let fixed = ["create", name, "--memory", "32MiB", "--accelerator", "tcg", "--disk", volume];
         host.fief(&[&fixed[..], options].concat());
         Witness {
             host: host.namespace().name().to_owned(),
             name: name.to_owned(),
             log: host.root().join("domains").join(name).join("console.log"),
-            image,
+            image: image.to_owned(),
+            temper,
             read: 0,
             rest: String::new(),
             begun: Instant::now(),
             history: Vec::new(),
         }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its disk is another file now: a raw image.
@@ -234,9 +261,15 @@ impl Witness {
     /// Waits until it has written `more` times from now on, whoever watches over it.
     #[track_caller]
     pub fn goes_on(&self, more: u32) {
+        self.goes_on_within(more, BEATS);
+    }
+
+    /// The same, where it may take longer.
+    #[track_caller]
+    pub fn goes_on_within(&self, more: u32, deadline: Duration) {
         let from = self.on_disk();
         let what = format!("{} writes {more} times more than {from:?}", self.name);
-        eventually(&what, BEATS, || (self.on_disk().counter >= from.counter + more).then_some(()));
+        eventually(&what, deadline, || (self.on_disk().counter >= from.counter + more).then_some(()));
     }
 
     /// Waits until its console was heard `more` times from now on.
@@ -253,7 +286,11 @@ impl Witness {
     pub fn is_sound(&mut self) {
         // The disk is read after the log, so that it can only be further on.
         self.look();
-        if let Err(violation) = check(&self.history, Some(self.on_disk())) {
+        let mut history = self.history.clone();
+        if self.temper == Temper::TriesAgain {
+            history.retain(|seen| seen.kind != Kind::Failed);
+        }
+        if let Err(violation) = check(&history, Some(self.on_disk())) {
             let last = &self.history[self.history.len().saturating_sub(10)..];
             panic!("{}: {violation}\nits last words: {last:#?}", self.name);
         }
@@ -262,12 +299,35 @@ impl Witness {
 
 /// A disk that starts with it.
 pub fn write(path: &Path) {
+    let mut file = File::create(path).expect("a file for the witness");
+    file.write_all(&sector(Temper::StandsStill)).expect("room for the witness");
+    file.set_len(1 << 20).expect("room for the witness");
+}
+
+/// Its first sector.
+fn sector(temper: Temper) -> [u8; 512] {
     let mut sector = [0; 512];
     sector[..CODE.len()].copy_from_slice(CODE);
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
-    let mut file = File::create(path).expect("a file for the witness");
-    file.write_all(&sector).expect("room for the witness");
-    file.set_len(1 << 20).expect("room for the witness");
+    if temper == Temper::TriesAgain {
+        let find = |code: &[u8]| CODE.windows(code.len()).position(|part| part == code).expect("a part of the code");
+        // "mov al,'e'; jmp bad" of `disk`, which begins 13 bytes before; `line`.
+        let failed = find(&[0xb0, 0x65, 0xeb, 0x01]);
+        let (disk, line, more) = (failed - 13, find(&[0x50, 0xbe]), CODE.len());
+        // A displacement counts from the byte after it.
+        let to = |target: usize, after: usize| {
+            u16::try_from((target + 0x1_0000 - after) & 0xffff).expect("16 bits").to_le_bytes()
+        };
+        let mut put = |at: usize, code: &[u8]| sector[at..at + code.len()].copy_from_slice(code);
+        let jump = to(more, failed + 3);
+        put(failed, &[0xe9, jump[0], jump[1], 0x90]); // jmp more; nop
+        let (call, again) = (to(line, more + 5), to(disk, more + 16));
+        // mov al,'e'; call line; hlt
+        put(more, &[0xb0, 0x65, 0xe8, call[0], call[1], 0xf4]);
+        // mov byte [packet+2],1; mov ah,0x43; jmp disk: a write that failed left there how many sectors it wrote.
+        put(more + 6, &[0xc6, 0x06, 0x24, 0x7d, 1, 0xb4, 0x43, 0xe9, again[0], again[1]]);
+    }
+    sector
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn a_running_guest_gets_and_loses_disks_cards_discs_and_memory() {
     let place = host.fief(&["logs", "node1"]).stdout.len();
     twice(
         &host,
-        &["detach", "disk", "node1", "default/data"],
+        &["detach", "disk", "node1", "default/data", "--force"],
         "does not have disk default/data any more",
         "does not have",
     );
@@ -180,6 +180,14 @@ fn a_guest_that_does_not_let_go_keeps_what_it_has_and_a_stop_takes_it() {
     kill_supervisor(&host, "node1");
     assert_eq!(host.shown("node1")["definition"]["disk"][1]["volume"], "default/data");
     host.fief_ends(&["attach", "disk", "node2", "default/data"], CONFLICT);
+    // By force it has an empty disk in its place, and the volume is free.
+    assert!(holds(&host, "node1", "data"));
+    for _ in 0..2 {
+        let force = ["detach", "disk", "node1", "default/data", "--force", "--timeout", "1s"];
+        let said = host.fief_ends(&force, TIMED_OUT);
+        assert!(said.stderr.contains("cut off from its volume, which is free"), "{}", said.stderr);
+        assert!(!holds(&host, "node1", "data"));
+    }
     // What cannot be plugged waits.
     let sata = ["attach", "disk", "node2", "default/data", "--bus", "sata"];
     host.fief(&["stop", "node1"]);

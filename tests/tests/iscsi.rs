@@ -93,6 +93,53 @@ fn units_are_volumes_and_every_verb_may_come_twice() {
     host.fief(&["list"]);
 }
 
+/// The pool leaves the way open: what is installed decides, at each start, and what the guest got is what was said.
+#[test]
+fn the_way_to_a_volume_is_picked_by_what_is_installed() {
+    let host = host();
+    let mut tgt = target_of(&host);
+    let target = tgt.target(TARGET);
+    boot_sector::write(&tgt.disk(target, 1, MIB), "hello from a unit", Then::Halt);
+    pool(&host, &[]);
+    host.fief(&["create", "node1", "--memory", "32MiB", "--accelerator", "tcg", "--disk", "san/lun1"]);
+    let goes = |way: &str, why: &str, fence: &str| {
+        let shown = host.fief(&["volume", "show", "san/lun1"]).stdout;
+        let told = format!("{way}, because {why}");
+        assert!(shown.contains(&told), "no {told:?} in {shown}");
+        let json = host.fief(&["volume", "show", "san/lun1", "-o", "json"]).json();
+        assert_eq!(json["item"]["transport"]["way"], way, "{json}");
+        let pool = host.fief(&["pool", "show", "san"]).stdout;
+        assert!(pool.contains(&format!("# transport {told}")), "{pool}");
+        let before = command::run(&mut host.command(&["logs", "node1"]), PATIENCE).stdout.len();
+        host.fief(&["start", "node1"]);
+        Guest::of(&host, "node1").says_after(before, "hello from a unit");
+        let holds = host.fief(&["volume", "show", "san/lun1"]).stdout;
+        assert!(holds.contains(&format!("{fence} held by")), "{holds}");
+        host.fief(&["stop", "node1"]);
+    };
+    goes("native", "QEMU has its libiscsi driver", "registration");
+    // A QEMU without that driver.
+    let qemu = host.root().join("qemu-without");
+    let script = "#!/bin/sh\ncase \"$*\" in *'\"driver\":\"iscsi\"'*) \
+                  echo \"qemu: -blockdev {}: Unknown driver 'iscsi'\" >&2; exit 1;; esac\n\
+                  exec qemu-system-x86_64 \"$@\"\n";
+    fs::write(&qemu, script).unwrap();
+    command::run(Command::new("chmod").arg("755").arg(&qemu), PATIENCE).expect_code(0);
+    let path = host.root().join("policy.toml");
+    let policy = fs::read_to_string(&path).unwrap();
+    fs::write(&path, hides(&policy, &qemu)).unwrap();
+    goes("served", "this QEMU has no iscsi client (Unknown driver 'iscsi')", "reservation");
+}
+
+/// The policy with another QEMU.
+fn hides(policy: &str, qemu: &Path) -> String {
+    let line = format!("qemu = {:?}\n", qemu.display().to_string());
+    match policy.contains("[host]\n") {
+        true => policy.replace("[host]\n", &format!("[host]\n{line}")),
+        false => format!("{policy}\n[host]\n{line}"),
+    }
+}
+
 #[test]
 fn a_guest_boots_by_the_hypervisors_own_client_and_on_one_host_at_a_time() {
     let (one, two) = (host(), host());

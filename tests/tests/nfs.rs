@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::process::Stdio;
 use std::time::Duration;
 
+use fief_tests::boot_sector::{self, Then};
 use fief_tests::ganesha::Versions;
 use fief_tests::host::target;
-use fief_tests::{Ganesha, Guest, Host, Namespace, Said, command, eventually};
+use fief_tests::{Ganesha, Guest, Host, Namespace, Said, Tgt, Witness, command, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -111,7 +113,7 @@ impl<'h> Served<'h> {
     fn new(host: &'h Host, volume: &str) -> Self {
         let socket = host.root().join("served.sock");
         let mut command = host.command(&["volume", "serve", volume, "--socket", &socket.to_string_lossy()]);
-        let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
         eventually("the volume is served", PATIENCE, || socket.exists().then_some(()));
         Served { host, child, socket }
     }
@@ -218,4 +220,153 @@ fn a_guest_writes_to_its_disk_by_either_way_and_goes_on_when_the_server_comes_ba
     assert_eq!(fs::read_dir(server.export()).unwrap().count(), 0);
     host.fief(&["pool", "delete", "nas"]);
     host.fief(&["pool", "delete", "near"]);
+}
+
+/// A server that stands still is waited for by those alone who want something of it, and not for long by those who look.
+#[test]
+fn a_server_that_is_frozen_holds_up_no_other_pool_and_no_other_domain() {
+    let host = Host::new();
+    let server = Ganesha::start(host.namespace(), Versions::Four);
+    pool(&host, &server, &["version=4.1"]);
+    host.fief(&["volume", "create", "nas/disk", "--size", "1MiB", "--format", "raw"]);
+    boot_sector::write(&server.export().join("disk"), "it runs on the server", Then::Halt);
+    host.fief(&["volume", "create", "default/disk", "--size", "1MiB", "--format", "raw"]);
+    for (name, volume) in [("far", "nas/disk"), ("near", "default/disk")] {
+        host.fief(&["create", name, "--memory", "32MiB", "--accelerator", "tcg", "--disk", volume]);
+    }
+    let shown = host.fief(&["volume", "show", "nas/disk"]).stdout;
+    assert!(shown.contains("served, because QEMU's own client speaks NFS 3 alone"), "{shown}");
+    host.fief(&["start", "far"]);
+    Guest::of(&host, "far").says("it runs on the server");
+
+    server.freeze();
+    let said = host.fief_ends(&["volume", "list", "nas"], 9);
+    assert!(said.stderr.contains("said nothing for 3 s"), "{}", said.stderr);
+    for (words, code) in
+        [(&["volume", "list", "nas"][..], 8), (&["volume", "show", "nas/disk"], 8), (&["pool", "show", "nas"], 0)]
+    {
+        let said = host.fief_ends(words, code);
+        assert!(said.stderr.contains("did not answer") && said.stderr.contains("s ago"), "{}", said.stderr);
+    }
+    let all = host.fief_ends(&["volume", "list"], 10);
+    assert!(all.stdout.contains("default/disk"), "{}", all.stdout);
+    let pools = host.fief(&["pool", "list"]).stdout;
+    assert!(pools.lines().any(|line| line.starts_with("nas ") && line.contains("unreachable")), "{pools}");
+    host.fief(&["list"]);
+    host.fief(&["show", "far"]);
+    host.fief(&["start", "near"]);
+    host.fief(&["stop", "near"]);
+    host.fief(&["delete", "near", "--yes"]);
+    // What is on the server goes as well, and what it keeps there is left for later.
+    host.fief(&["stop", "far"]);
+    assert_eq!(host.state("far"), "off");
+    server.thaw();
+    host.fief(&["volume", "unlock", "nas/disk"]);
+    host.fief(&["start", "far"]);
+    host.fief(&["stop", "far"]);
+    host.fief(&["delete", "far", "--yes"]);
+    host.fief(&["volume", "delete", "nas/disk", "--yes"]);
+    host.fief(&["pool", "delete", "nas"]);
+}
+
+const TARGET: &str = "iqn.2026-01.test:moves";
+
+/// A pool `san` on a target beside this host.
+fn target_of(host: &Host) -> (Tgt, std::path::PathBuf) {
+    let path = host.root().join("policy.toml");
+    let policy = fs::read_to_string(&path).unwrap().replace("[pools]\n", "[pools]\niscsi = \"storage-iscsi\"\n");
+    let grant = "\n[plugins.storage-iscsi]\n\
+                 connections = [{ name = \"portal\", to = \"{portal}:{port}\", allow = [\"this-host\"] }]\n";
+    fs::write(&path, policy + grant).unwrap();
+    let plugin = target().join("wasm32-wasip2/release/storage_iscsi.wasm");
+    host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
+    let address = "10.9.7.1";
+    host.namespace().ip("link add portal type veth peer name portal-peer");
+    host.namespace().ip(&format!("address add {address}/32 dev portal"));
+    host.namespace().ip("link set portal up");
+    let mut tgt = Tgt::start(host.namespace(), address);
+    let target = tgt.target(TARGET);
+    let unit = tgt.disk(target, 1, 1 << 20);
+    let settings = [format!("portal={address}"), format!("target={TARGET}"), "transport=served".to_owned()];
+    let mut words = vec!["pool", "create", "san", "--kind", "iscsi"];
+    words.extend(settings.iter().flat_map(|word| ["--set", word.as_str()]));
+    host.fief(&words);
+    (tgt, unit)
+}
+
+/// One without room.
+fn a_new_place_that_fails_is_left(host: &Host, server: &Ganesha, witness: &mut Witness) {
+    let nothing_is_left = || {
+        // What a command could not take back the next one does.
+        host.fief(&["volume", "list", "default"]);
+        let left = fs::read_dir(server.export()).unwrap().flatten().map(|entry| entry.file_name());
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("web1")).collect();
+        assert!(left.iter().all(|name| name.to_string_lossy().contains("lease")), "{left:?}");
+        assert_eq!(host.shown("web1")["definition"]["disk"][0]["volume"], "default/web1");
+    };
+    let filler = server.export().join("filler");
+    let full = fs::write(&filler, vec![1; 32 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let mut moving = host.command(&["volume", "move", "default/web1", "nas/web1"]);
+    let said = command::run(&mut moving, PATIENCE);
+    assert!(said.code.is_some_and(|code| code != 0), "{}", said.stderr);
+    fs::remove_file(filler).unwrap();
+    witness.goes_on(2);
+    nothing_is_left();
+    witness.is_sound();
+}
+
+/// From a file to NFS, to iSCSI and back to NFS, while the guest writes; and from a server that is frozen by force.
+#[test]
+fn the_disk_of_a_running_domain_moves_between_servers_and_is_taken_from_one_that_is_dead() {
+    let host = Host::new();
+    let mut server = Ganesha::with_room(host.namespace(), Versions::Four, Some(16 << 20));
+    pool(&host, &server, &["version=4.1", "transport=served"]);
+    let (_tgt, unit) = target_of(&host);
+    let mut witness = Witness::create(&host, "web1", &[]);
+    host.fief(&["start", "web1"]);
+    witness.goes_on(3);
+    let hypervisor = host.hypervisor("web1");
+    a_new_place_that_fails_is_left(&host, &server, &mut witness);
+
+    let ways: [(&str, &str, std::path::PathBuf, &[&str]); 3] = [
+        ("default/web1", "nas/web1", server.export().join("web1"), &[]),
+        ("nas/web1", "san/lun1", unit, &["--onto", "--yes"]),
+        ("san/lun1", "nas/back", server.export().join("back"), &["--keep"]),
+    ];
+    for (from, to, image, more) in ways {
+        host.fief(&[&["volume", "move", from, to], more].concat());
+        witness.lies_at(&image);
+        witness.goes_on(3);
+        witness.is_sound();
+        assert_eq!(host.shown("web1")["definition"]["disk"][0]["volume"], to);
+        assert_eq!(host.hypervisor("web1"), hypervisor);
+        assert!(host.fief(&["volume", "show", to]).stdout.contains("held by"), "{to}");
+    }
+    // What it left is nobody's.
+    let left = host.fief(&["volume", "show", "san/lun1"]).stdout;
+    assert!(left.contains("held by nobody"), "{left}");
+    // A server that restarts meanwhile is waited for.
+    server.kill();
+    server.restart();
+    witness.goes_on(3);
+    witness.is_sound();
+
+    // The server is frozen with writes under way: the guest does not let go (it knows nothing of that), its volume is.
+    server.freeze();
+    std::thread::sleep(Duration::from_secs(1));
+    let said = host.fief_ends(&["detach", "disk", "web1", "nas/back", "--force", "--timeout", "2s"], 9);
+    assert!(said.stderr.contains("cut off from its volume, which is free"), "{}", said.stderr);
+    // What it had under way failed at once, and it was told: this disk began as a file, whose errors are reported.
+    Guest::of(&host, "web1").says("fief-witness e");
+    assert_eq!(host.state("web1"), "running");
+    server.thaw();
+    host.fief(&["volume", "unlock", "nas/back"]);
+    let free = host.fief(&["volume", "show", "nas/back"]).stdout;
+    assert!(free.contains("held by nobody"), "{free}");
+    host.fief(&["stop", "web1"]);
+    host.fief(&["delete", "web1", "--yes"]);
+    host.fief(&["volume", "delete", "nas/back", "--yes"]);
+    host.fief(&["pool", "delete", "nas"]);
+    host.fief(&["pool", "delete", "san"]);
 }

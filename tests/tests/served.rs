@@ -12,7 +12,13 @@ use fief_tests::{Host, Served, command, kill};
 const OWN_MEMORY: u64 = 24 << 20;
 
 fn host() -> Host {
+    host_that(true)
+}
+
+/// Whose plugin lends its files, or is called for each request.
+fn host_that(lends: bool) -> Host {
     let host = Host::new();
+    let lend = format!("lend={lends}");
     host.fief(&[
         "pool",
         "create",
@@ -23,6 +29,8 @@ fn host() -> Host {
         "directory=images",
         "--set",
         "transport=served",
+        "--set",
+        &lend,
     ]);
     host.fief(&["volume", "create", "served/disk", "--size", "32MiB", "--format", "raw"]);
     host
@@ -35,7 +43,15 @@ fn undo(host: &Host) {
 
 #[test]
 fn a_file_that_its_plugin_serves_is_for_every_tool_what_it_is_on_disk() {
-    let host = host();
+    what_is_served_is_what_is_on_disk(host());
+}
+
+#[test]
+fn so_is_one_of_which_each_request_is_a_call() {
+    what_is_served_is_what_is_on_disk(host_that(false));
+}
+
+fn what_is_served_is_what_is_on_disk(host: Host) {
     let image = host.root().join("images/disk");
     let served = Served::start(&host, "served/disk", &[]);
 

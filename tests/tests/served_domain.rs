@@ -29,24 +29,8 @@ fn signal(process: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(process).unwrap()).unwrap(), signal).unwrap();
 }
 
-/// The sandbox that serves the witness's disk, from the ledger of who keeps it served.
 fn sandbox(host: &Host) -> Option<u32> {
-    let ledger = fs::read_to_string(host.root().join("domains/node1/served-0.jsonl")).ok()?;
-    let mut starts: Vec<(u64, Option<u64>)> = Vec::new();
-    for line in ledger.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
-        let id = line["id"].as_u64()?;
-        match line["line"].as_str()? {
-            "intent" if line["what"]["operation"] == "serving-start" => starts.push((id, None)),
-            "outcome" => {
-                if let Some(start) = starts.iter_mut().find(|start| start.0 == id) {
-                    start.1 = line["what"]["process"]["pid"].as_u64();
-                }
-            }
-            "gone" => starts.retain(|start| start.0 != id),
-            _ => {}
-        }
-    }
-    u32::try_from(starts.last()?.1?).ok().filter(|pid| fs::exists(format!("/proc/{pid}/fd")).is_ok_and(|there| there))
+    host.sandbox("node1", 0)
 }
 
 fn another_sandbox(host: &Host, than: u32) -> u32 {

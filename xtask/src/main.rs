@@ -1,10 +1,10 @@
 //! `cargo xtask`: what is done with the tree around the compiler. No dependencies, so that it is there in a second.
 //!
 //! ```text
-//!   main ─▸ demo  test  crash  fuzz  bench  ci   what a person asks for
-//!            └▸ setup  build  guest          what those need: packages, binaries, something to boot
-//!                └▸ command  place           running programs; where things lie
-//!   check                                    the tree's own rules
+//!   main ─▸ demo  test  crash  storage  fuzz  bench  ci   what a person asks for
+//!            └▸ setup  build  guest                    what those need: packages, binaries, something to boot
+//!                └▸ command  place                     running programs; where things lie
+//!   check                                              the tree's own rules
 //! ```
 
 // Its words are its output.
@@ -20,6 +20,7 @@ mod fuzz;
 mod guest;
 mod place;
 mod setup;
+mod storage;
 mod test;
 
 use std::process::ExitCode;
@@ -38,14 +39,17 @@ cargo xtask COMMAND
   crash [--all] [--seed N] [--seconds N] [NAME]
                                 kill and fail each verb at each of its fault points, and at sampled system calls; --all
                                 samples nothing, NAME picks the cases that have it in their names
+  storage [FILTER]              a whole Debian boots from, and verifies what it writes to, NFS and iSCSI by either way,
+                                while what serves it is killed; slow failures of storage
   fuzz [NAME] [--seconds N] [--input FILE]
                                 look for inputs that a parser does not bear, in each target of tests/fuzz or in one; or
                                 run one input
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
-  bench [life|copies|block]     measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
+  bench [life|copies|block|block-file|block-nfs|block-iscsi [--quick]]
+                                measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
                                 and docs/PERFORMANCE-VOLUMES.md (block); the other parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then crash, then fuzz for a short while
+  ci                            check, then test, then crash, then storage, then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -66,18 +70,23 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["demo", "--keep"] => demo::run(demo::After::Keep)?,
         ["test", rest @ ..] => test::run(&test::Selection::parse(rest)?)?,
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
+        ["storage"] => storage::run(None)?,
+        ["storage", filter] if !filter.starts_with('-') => storage::run(Some(filter))?,
         ["fuzz", rest @ ..] => fuzz::run(&fuzz::Scope::parse(rest)?)?,
         ["check"] => check::run(check::Deny::Yes)?,
         ["check", "--no-deny"] => check::run(check::Deny::No)?,
-        ["bench"] => bench::run(bench::Part::All)?,
-        ["bench", "--inside", part] => bench::inside(bench::Part::parse(part)?)?,
-        ["bench", part] => bench::run(bench::Part::parse(part)?)?,
+        ["bench"] => bench::run(bench::Part::All, bench::Pace::Full)?,
+        ["bench", "--inside", part] => bench::inside(bench::Part::parse(part)?, bench::Pace::Full)?,
+        ["bench", "--inside", part, "--quick"] => bench::inside(bench::Part::parse(part)?, bench::Pace::Quick)?,
+        ["bench", part] => bench::run(bench::Part::parse(part)?, bench::Pace::Full)?,
+        ["bench", part, "--quick"] => bench::run(bench::Part::parse(part)?, bench::Pace::Quick)?,
         ["setup"] => setup::all(Purpose::Test)?,
         ["setup", "--for", purpose] => setup::all(Purpose::parse(purpose)?)?,
         ["ci"] => {
             check::run(check::Deny::Yes)?;
             test::run(&test::Selection::parse(&[])?)?;
             crash::run(&crash::Scope::parse(&[])?)?;
+            storage::run(None)?;
             fuzz::run(&fuzz::Scope::parse(&["--seconds", "20"])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),

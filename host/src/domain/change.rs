@@ -15,6 +15,9 @@ pub enum Change {
     },
     DetachDisk {
         volume: VolumeRef,
+        /// Whatever its storage and its guest do.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     AttachCard {
         card: Card,
@@ -71,6 +74,14 @@ pub enum Starts {
 }
 
 impl Change {
+    /// Whether what is lost by both is the same, by force or not.
+    pub fn loses_as(&self, other: &Change) -> bool {
+        match (self, other) {
+            (Change::DetachDisk { volume, .. }, Change::DetachDisk { volume: other, .. }) => volume == other,
+            (this, other) => this == other,
+        }
+    }
+
     /// The definition with the change; the same one where it is so already.
     ///
     /// # Errors
@@ -83,7 +94,7 @@ impl Change {
                 Some(_) => return Err(otherwise(before, &disk.volume)),
                 None => after.disks.push(disk.clone()),
             },
-            Change::DetachDisk { volume } => {
+            Change::DetachDisk { volume, force: _ } => {
                 if before.disks.iter().any(|disk| disk.volume == *volume && disk.device == DiskDevice::Cdrom) {
                     return Err(Failure::conflict(format!(
                         "volume {volume} is a disc in a CD-ROM drive of {}",
@@ -240,7 +251,7 @@ mod tests {
     fn each_change_twice_is_the_change_once_and_its_opposite_undoes_it() {
         let before = definition("empty-drives = 1\n[[disk]]\nvolume = \"p/a\"\n");
         let pairs = [
-            (Change::AttachDisk { disk: disk("b") }, Change::DetachDisk { volume: volume("b") }),
+            (Change::AttachDisk { disk: disk("b") }, Change::DetachDisk { volume: volume("b"), force: false }),
             (Change::AttachCard { card: card(7) }, Change::DetachCard { mac: card(7).mac }),
             (Change::Insert { volume: volume("iso") }, Change::Eject { volume: None, force: false }),
         ];
@@ -276,7 +287,7 @@ mod tests {
         let kind = |change: Change| change.apply(&before).unwrap_err().kind;
         assert_eq!(kind(Change::AttachDisk { disk: Disk { read_only: true, ..disk("a") } }), Kind::Conflict);
         assert_eq!(kind(Change::Insert { volume: volume("a") }), Kind::Conflict);
-        assert_eq!(kind(Change::DetachDisk { volume: volume("cd") }), Kind::Conflict);
+        assert_eq!(kind(Change::DetachDisk { volume: volume("cd"), force: false }), Kind::Conflict);
         let settings = Settings { memory: Some(ByteSize::from_mib(4096)), vcpus: Some(2), ..Settings::default() };
         assert_eq!(kind(Change::Set { settings }), Kind::Usage, "more than max-memory");
     }

@@ -143,18 +143,25 @@ pub fn release(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &Domain
 /// # Errors
 /// `Conflict` where another host has the volume: what is done to it would be done below a guest.
 pub fn refuse_elsewhere(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, what: &str) -> Result<()> {
-    let here = host_id::this(gate.layout())?.id.to_string();
     match pool.fence(&volume.volume)? {
-        Some(Fence { holder: Some(other), .. }) if other.host != here => {
-            Err(Failure::conflict(format!("cannot {what} volume {volume}: it is held by {}", words(&other))).hint(
-                format!(
-                    "stop domain {} there; where that host is off for good: `fief volume unlock {volume} --force`",
-                    other.domain
-                ),
-            ))
-        }
+        Some(Fence { holder: Some(other), .. }) if !runs_here(gate.layout(), volume, &other)? => Err(
+            Failure::conflict(format!("cannot {what} volume {volume}: it is held by {}", words(&other))).hint(format!(
+                "stop domain {} there; where that host is off for good: `fief volume unlock {volume} --force`",
+                other.domain
+            )),
+        ),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether the holder is a domain of this host. Storage that has room for no more than a number names no host: there it is
+/// one that runs here with the generation that is held, since whoever takes it after that has a newer one.
+fn runs_here(layout: &Layout, volume: &VolumeRef, holder: &Holder) -> Result<bool> {
+    if holder.host == host_id::this(layout)?.id.to_string() {
+        return Ok(true);
+    }
+    let kept = kept(layout, volume)?;
+    Ok(kept.held && kept.generation == holder.generation && !lease::users_of_volume(layout, volume)?.is_empty())
 }
 
 /// What became of an unlocking.

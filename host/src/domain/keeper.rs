@@ -56,6 +56,8 @@ pub struct Disk {
     /// Of the run.
     pub id: u32,
     pub place: usize,
+    /// It moved there while its domain ran.
+    pub moved: bool,
     pub volume: VolumeRef,
     pub writes: bool,
 }
@@ -89,8 +91,8 @@ enum Command {
     Leave,
 }
 
-fn file(folder: &Path, place: usize) -> PathBuf {
-    folder.join(format!("served-{place}.jsonl"))
+fn file(folder: &Path, disk: &Disk) -> PathBuf {
+    folder.join(format!("served-{}{}.jsonl", disk.place, if disk.moved { "-moved" } else { "" }))
 }
 
 impl Keeper {
@@ -115,10 +117,10 @@ impl Keeper {
     }
 
     fn begin(gate: &Gate, disk: Disk, tell: &Tell, ready: Option<mpsc::Sender<Result<()>>>) -> Result<Keeper> {
-        let path = file(&gate.layout().domain(&disk.domain), disk.place);
+        let path = file(&gate.layout().domain(&disk.domain), &disk);
         let mut ledger = Ledger::open(&path)?;
-        let Disk { domain, id, place, volume, writes } = disk.clone();
-        let listen = Operation::ServedListen { domain, id, disk: place, volume: volume.clone(), writes };
+        let Disk { domain, id, place, moved, volume, writes } = disk.clone();
+        let listen = Operation::ServedListen { domain, id, disk: place, moved, volume: volume.clone(), writes };
         let mut done = gate.perform(&Actor::Operator, &mut ledger, listen, Vec::new())?;
         let listener = done.descriptors.pop().ok_or_else(|| Failure::other("a socket that listens is missing"))?;
         // Not before: what a hypervisor asks whose sandbox ends must find a socket to wait at.
@@ -193,9 +195,14 @@ pub fn take_over(gate: &Gate, domain: &DomainName, tell: &Tell) -> Result<Vec<Ke
     for path in files(&gate.layout().domain(domain))? {
         let ledger = Ledger::open(&path)?;
         let served = ledger.entries().iter().find_map(|entry| match &entry.operation {
-            Operation::ServedListen { domain, id, disk, volume, writes } => {
-                Some(Disk { domain: domain.clone(), id: *id, place: *disk, volume: volume.clone(), writes: *writes })
-            }
+            Operation::ServedListen { domain, id, disk, moved, volume, writes } => Some(Disk {
+                domain: domain.clone(),
+                id: *id,
+                place: *disk,
+                moved: *moved,
+                volume: volume.clone(),
+                writes: *writes,
+            }),
             _ => None,
         });
         drop(ledger);

@@ -41,6 +41,7 @@ pub mod state;
 pub mod steps;
 pub mod store;
 pub mod supervisor;
+pub mod transport;
 pub mod unfinished;
 pub mod volume;
 

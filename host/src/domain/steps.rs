@@ -6,6 +6,7 @@
 //! | its fence taken, where other hosts reach it too | the fence is released |
 //! | volumes attached, through their storage plugins | `detach` is told to the plugin |
 //! | networks up, cards plugged, through their network plugins | (networks stay up: they are not the domain's) |
+//! | the folder of sockets at which disks are served | ledger |
 //! | a socket and a sandbox for each disk that a plugin serves | their ledgers (keeper.rs) |
 //! | a tap for each card | ledger |
 //! | the hypervisor, its guest not let go | ledger |
@@ -24,7 +25,8 @@ use crate::domain::keeper::{self, Keeper, Tell};
 use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
 use crate::domain::scratch::Scratch;
-use crate::domain::{hold, lease, store};
+use crate::domain::transport::Goer;
+use crate::domain::{hold, lease, store, transport};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::operation::ProcessId;
@@ -83,11 +85,16 @@ pub fn launch(
     })
     .zip_results()?;
     let (accelerator, warning) = accelerator;
+    let folder = Operation::ServedFolder { domain: definition.name.clone() };
+    let served = match gate.perform(&Actor::Operator, ledger, folder, Vec::new())?.descriptors.pop() {
+        Some(folder) => folder,
+        None => placeholder()?,
+    };
     let keepers = serve_disks(gate, definition, places, id, &disks, tell)?;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
     fault::point("start.tapped")?;
     let (definition, places) = (definition.clone(), places.clone());
-    let launch = Launch { definition, places, id, accelerator, disks, cards: wired, incoming };
+    let launch = Launch { definition, places, id, accelerator, disks, served, cards: wired, incoming };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
     let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
     let folder = scratch.as_ref().map_or_else(|| layout.domain(&launch.definition.name), |scratch| scratch.0.clone());
@@ -122,7 +129,7 @@ fn serve_disks(
         if let Way::Served(_) = source.way {
             let (domain, volume) = (definition.name.clone(), disk.volume.clone());
             let place = places.disk(&disk.volume)?;
-            disks.push(keeper::Disk { domain, id, place, volume, writes: !source.read_only });
+            disks.push(keeper::Disk { domain, id, place, moved: false, volume, writes: !source.read_only });
         }
     }
     std::thread::scope(|scope| {
@@ -149,10 +156,16 @@ impl<A, B> ZipResults<A, B> for (Result<A>, Result<B>) {
 fn attach_disks(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<BlockSource>> {
     // One sandbox a pool, however many disks it has for this domain.
     let mut pools: Vec<Pool> = Vec::new();
-    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, &definition.name, disk)).collect()
+    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, &definition.name, disk, Goer::New)).collect()
 }
 
-fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
+fn attach_disk(
+    gate: &Gate,
+    pools: &mut Vec<Pool>,
+    domain: &DomainName,
+    disk: &Disk,
+    goer: Goer,
+) -> Result<BlockSource> {
     let VolumeRef { pool, volume } = &disk.volume;
     let saying = |failure: Failure| failure.while_doing(format!("cannot attach volume {}", disk.volume));
     let at = match pools.iter().position(|open| open.definition().name == *pool) {
@@ -165,11 +178,18 @@ fn attach_disk(gate: &Gate, pools: &mut Vec<Pool>, domain: &DomainName, disk: &D
     let access = if disk.read_only { AttachAccess::ReadOnly } else { AttachAccess::Exclusive };
     let pool = &mut pools[at];
     pool.same_storage().map_err(saying)?;
+    let picked = transport::pick(gate, pool, volume, goer).map_err(saying)?.filter(|picked| picked.open);
+    if let Some(picked) = &picked {
+        tracing::info!(volume = %disk.volume, "{}", picked.words());
+    }
     let generation = match (gate.mode(), disk.read_only) {
         (Mode::Perform, false) => hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation,
         (Mode::Perform | Mode::DryRun, _) => 0,
     };
-    let mut source = pool.attach(volume, access).map_err(saying)?;
+    let mut source = pool.attach(volume, access).map_err(|mut failure| {
+        failure.causes.extend(picked.map(|picked| format!("it is to be {}", picked.words())));
+        saying(failure)
+    })?;
     if let Way::Served(served) = &mut source.way {
         served.generation = generation;
     }
@@ -275,17 +295,17 @@ pub(super) fn wire(
 }
 
 /// One disk for a machine that runs, as at a start: its lease, then the way to its volume. Undone by [`let_go`].
-pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
+pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk, goer: Goer) -> Result<BlockSource> {
     if gate.mode() == Mode::Perform && !disk.read_only {
         lease::take(gate.layout(), &disk.volume, domain)?;
     }
-    attach_disk(gate, &mut Vec::new(), domain, disk)
+    attach_disk(gate, &mut Vec::new(), domain, disk, goer)
 }
 
 /// The same for a volume that a disk moves to. The command that wants this has the volume until then.
-pub(super) fn open_moved(gate: &Gate, domain: &DomainName, disk: &Disk) -> Result<BlockSource> {
+pub(super) fn open_moved(gate: &Gate, domain: &DomainName, disk: &Disk, goer: Goer) -> Result<BlockSource> {
     lease::take_over(gate.layout(), &disk.volume, domain)?;
-    attach_disk(gate, &mut Vec::new(), domain, disk)
+    attach_disk(gate, &mut Vec::new(), domain, disk, goer)
 }
 
 /// One card for a machine that runs, as at a start: its network up, and its port there.
@@ -298,8 +318,8 @@ pub(super) fn open_port(gate: &Gate, definition: &DomainDefinition, card: &Card)
 /// Shows what plugging a device in would do; unplugging does nothing of its own but what was done then, undone.
 pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> Result<()> {
     match change {
-        Change::AttachDisk { disk } => open_disk(gate, domain, disk).map(drop),
-        Change::Insert { volume } => open_disk(gate, domain, &disc(volume)).map(drop),
+        Change::AttachDisk { disk } => open_disk(gate, domain, disk, Goer::New).map(drop),
+        Change::Insert { volume } => open_disk(gate, domain, &disc(volume), Goer::New).map(drop),
         Change::AttachCard { card } => {
             let port = open_port(gate, &store::load(gate.layout(), domain)?, card)?;
             let id = Record::load(gate.layout(), domain)?.run.map_or(0, |run| run.id);
@@ -344,7 +364,7 @@ pub(super) fn let_go(gate: &Gate, domain: &DomainName, volumes: &[VolumeRef]) {
     }
 }
 
-/// Stands where a dry run has no tap.
+/// Stands where a dry run has no tap and no folder.
 fn placeholder() -> Result<OwnedFd> {
     File::open("/dev/null").map(OwnedFd::from).context(|| "cannot open /dev/null".to_owned())
 }
@@ -365,14 +385,6 @@ pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &
         if let Err(failure) = remove(gate.layout(), name, socket) {
             failures.push(failure);
         }
-    }
-    // Made before there is a hypervisor with which it would go.
-    let served = gate.layout().domain(name).join(qemu::SERVED_FOLDER);
-    match std::fs::remove_dir(&served) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            failures.push(Failure::other(format!("cannot remove {}", served.display())).because(error));
-        }
-        Ok(()) | Err(_) => {}
     }
     failures
 }

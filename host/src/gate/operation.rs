@@ -108,6 +108,8 @@ impl ConnectionRef {
 pub enum Purpose {
     /// A call that only asks.
     Ask,
+    /// The same, for somebody who looks: it has to be quick.
+    Look,
     /// A call that changes something on the other side, or a volume that is served.
     Change,
 }
@@ -322,12 +324,19 @@ pub enum Operation {
     },
 
     // ---- served volumes (perform/serving.rs)
+    /// The folder of those sockets, for the domain's hypervisor alone; it comes back as a descriptor.
+    ServedFolder {
+        domain: DomainName,
+    },
     /// The socket at which a disk is served to a domain's hypervisor, and to nobody else.
     ServedListen {
         domain: DomainName,
         id: u32,
         /// The disk's place.
         disk: usize,
+        /// It was moved there while its domain ran, and has another name.
+        #[serde(default)]
+        moved: bool,
         volume: VolumeRef,
         writes: bool,
     },

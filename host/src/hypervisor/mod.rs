@@ -46,6 +46,8 @@ pub struct Launch {
     pub id: u32,
     pub accelerator: ChosenAccelerator,
     pub disks: Vec<BlockSource>,
+    /// The folder of the sockets at which disks are served to it, now or later.
+    pub served: OwnedFd,
     pub cards: Vec<CardSource>,
     /// It waits for a state that comes in, and does not begin at its firmware.
     pub incoming: bool,
@@ -78,6 +80,11 @@ pub enum Event {
     Panicked,
     /// The hypervisor stopped the guest on its own: a disk failed, in that place where it is known, and why.
     StoppedOnError {
+        disk: Option<usize>,
+        why: String,
+    },
+    /// A disk failed, and the guest was told: it runs on.
+    ToldOfError {
         disk: Option<usize>,
         why: String,
     },

@@ -9,6 +9,7 @@ mod hearing;
 mod log;
 pub mod manifest;
 pub mod package;
+mod patience;
 mod pending;
 pub mod permission;
 pub mod process;
@@ -23,6 +24,7 @@ mod world;
 
 pub use manifest::Manifest;
 pub use package::{Installed, installed};
+pub use patience::Patience;
 pub use permission::{Effective, effective};
 pub use serving::{Heard, Order, Serving};
 pub use session::{Session, Subject};

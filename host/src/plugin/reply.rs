@@ -85,6 +85,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::LinkList { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
+        | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
@@ -178,6 +179,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::DhcpServe { .. }
         | Operation::TapCreate { .. }
         | Operation::HypervisorProbe { .. }
+        | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }

@@ -18,7 +18,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::plugin::hearing::{Hearing, Sender};
 use crate::plugin::session::open_directories;
-use crate::plugin::{cache, effective, failure, package};
+use crate::plugin::{Patience, cache, effective, failure, package};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{
     Ability, AttachAccess, FromSandbox, Geometry, Holder, Serve, Settings, Tell, ToSandbox,
@@ -164,6 +164,7 @@ fn started(
         interfaces: effective.interfaces.clone(),
         directories: directories.iter().map(|(preopen, _)| preopen.clone()).collect(),
         limits: grants.limits.clone(),
+        silence_ms: Patience::Work.silence_ms(),
     };
     let begun = |ledger: &mut Ledger, again: bool| -> Result<(ProcessId, Wire)> {
         let code = cache::open(gate.layout(), installed.digest, uid, again)?;

@@ -19,7 +19,7 @@ use crate::gate::{Actor, Gate, Ledger, Mode, Operation, judge};
 use crate::plugin::process::Process;
 use crate::plugin::reach::Asker;
 use crate::plugin::reply::Next;
-use crate::plugin::{Effective, Installed, ask, cache, effective, failure, log, package, reply, shape};
+use crate::plugin::{Effective, Installed, Patience, ask, cache, effective, failure, log, package, reply, shape};
 use crate::sandbox::protocol::{
     Ability, Ask, Call, CallError, ErrorCode, FromSandbox, PluginError, Preopen, Reply, Return, Settings, ToSandbox,
 };
@@ -48,6 +48,7 @@ pub struct Session {
     installed: Installed,
     effective: Effective,
     limits: Limits,
+    patience: Patience,
     abilities: Vec<Ability>,
     process: Option<Process>,
 }
@@ -61,14 +62,20 @@ impl Session {
     /// `NotFound` where it is not installed, `Denied` where its digest is not the pinned one or it asks for more
     /// than was granted, `PluginFault` where it does not load.
     pub fn start(gate: &Gate, plugin: &PluginId) -> Result<Session> {
+        Session::begin(gate, plugin, Patience::Work)
+    }
+
+    /// The same; `patience` says how long a server may say nothing.
+    pub fn begin(gate: &Gate, plugin: &PluginId, patience: Patience) -> Result<Session> {
         let installed = package::installed(gate.layout(), plugin)?;
         package::pinned(gate, plugin, installed.digest)?;
         let none = PluginGrants::default();
         let grants = gate.policy().plugins.get(plugin).unwrap_or(&none);
         let effective = effective(&installed.manifest, grants)?;
         let limits = grants.limits.clone();
+        let gate = gate.clone();
         let mut session =
-            Session { gate: gate.clone(), installed, effective, limits, abilities: Vec::new(), process: None };
+            Session { gate, installed, effective, limits, patience, abilities: Vec::new(), process: None };
         session.process = Some(session.ready()?);
         Ok(session)
     }
@@ -101,7 +108,7 @@ impl Session {
         let settings = match &call {
             Call::Storage { settings, .. } | Call::Network { settings, .. } => settings.clone(),
         };
-        let purpose = shape::purpose(&call);
+        let purpose = self.patience.purpose(shape::purpose(&call));
         let mut turn = Turn {
             session: self,
             ledger,
@@ -139,7 +146,8 @@ impl Session {
             return Ok(process);
         }
         let directories = open_directories(&self.gate, &self.installed.manifest.id, &self.effective)?;
-        let (process, abilities) = load(&self.gate, &self.installed, &self.effective, &self.limits, &directories)?;
+        let (process, abilities) =
+            load(&self.gate, &self.installed, &self.effective, (&self.limits, self.patience), &directories)?;
         self.abilities = abilities;
         Ok(process)
     }
@@ -300,7 +308,7 @@ pub(super) fn try_load(gate: &Gate, installed: &Installed) -> Result<()> {
         Permission::Directory { .. } | Permission::Connect { .. } | Permission::Secret { .. } => None,
     });
     let all = Effective { interfaces: asked.collect(), ..Effective::default() };
-    load(gate, installed, &all, &Limits::default(), &[]).map(|_| ())
+    load(gate, installed, &all, (&Limits::default(), Patience::Work), &[]).map(|_| ())
 }
 
 /// The directories that the plugin has, opened by the gate.
@@ -334,7 +342,7 @@ fn load(
     gate: &Gate,
     installed: &Installed,
     effective: &Effective,
-    limits: &Limits,
+    (limits, patience): (&Limits, Patience),
     directories: &[(Preopen, OwnedFd)],
 ) -> Result<(Process, Vec<Ability>)> {
     let id = &installed.manifest.id;
@@ -349,6 +357,7 @@ fn load(
             interfaces: effective.interfaces.clone(),
             directories: directories.iter().map(|(preopen, _)| preopen.clone()).collect(),
             limits: limits.clone(),
+            silence_ms: patience.silence_ms(),
         };
         let descriptors: Vec<_> =
             std::iter::once(code.as_fd()).chain(directories.iter().map(|(_, fd)| fd.as_fd())).collect();

@@ -8,6 +8,7 @@ use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
 use super::call;
 use super::interface::{self, Preopens};
+use super::lent::Lent;
 use super::limits::{Budget, Spent, cpu_time};
 use super::log::Log;
 use super::protocol::wire::Wire;
@@ -24,6 +25,7 @@ pub(super) struct Plugin {
     pub(super) preopens: Preopens,
     pub(super) directories: Directories,
     pub(super) limits: Limits,
+    pub(super) silence: Duration,
     pub(super) ticker: Ticker,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -122,6 +124,8 @@ impl Plugin {
             log: log.clone(),
             host: Host::Call(host.clone()),
             directories: self.directories.clone(),
+            lent: Lent::default(),
+            silence: self.silence,
         };
         let mut store = self.store(room);
         let result = {

@@ -34,6 +34,8 @@ pub(super) struct Request {
     pub(super) interfaces: Vec<HostInterface>,
     pub(super) directories: Vec<Preopen>,
     pub(super) limits: Limits,
+    /// How long a plain `read` of a stream waits.
+    pub(super) silence: Duration,
 }
 
 /// The plugin, and the socket on which its volume is to be served.
@@ -42,7 +44,7 @@ pub(super) struct Request {
 /// Why the plugin does not load.
 pub(super) fn load(
     wire: &Wire,
-    request: Request,
+    mut request: Request,
     descriptors: Vec<OwnedFd>,
 ) -> Result<(Plugin, Option<OwnedFd>), String> {
     let mut descriptors = descriptors.into_iter();
@@ -86,10 +88,11 @@ pub(super) fn load(
     lockdown::shut_calls(listener.as_ref().map(AsFd::as_fd))?;
 
     let abilities = exports.abilities();
-    let directories = request.directories.into_iter().zip(handed);
+    let directories = std::mem::take(&mut request.directories).into_iter().zip(handed);
     let directories = directories.map(|(preopen, descriptor)| (preopen.name, (descriptor, preopen.access))).collect();
     let directories = Arc::new(directories);
-    let plugin = Plugin { engine, pre, exports, preopens, directories, limits: request.limits, ticker, runtime };
+    let Request { limits, silence, .. } = request;
+    let plugin = Plugin { engine, pre, exports, preopens, directories, limits, silence, ticker, runtime };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok((plugin, listener))
 }

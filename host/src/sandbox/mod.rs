@@ -14,6 +14,7 @@ mod compile;
 mod engine;
 mod instance;
 mod interface;
+mod lent;
 mod limits;
 mod load;
 mod lockdown;
@@ -29,6 +30,7 @@ pub use engine::settings;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::wire::Wire;
 use protocol::{CallError, FromSandbox, ToSandbox};
@@ -66,8 +68,9 @@ fn live(wire: &Arc<Wire>) -> Result<(), String> {
     };
     match first {
         ToSandbox::Compile { limits } => compile::compile(wire, &limits, descriptors),
-        ToSandbox::Load { plugin: _, kind, serves, interfaces, directories, limits } => {
-            let request = load::Request { kind, serves, interfaces, directories, limits };
+        ToSandbox::Load { plugin: _, kind, serves, interfaces, directories, limits, silence_ms } => {
+            let silence = Duration::from_millis(silence_ms.into());
+            let request = load::Request { kind, serves, interfaces, directories, limits, silence };
             match load::load(wire, request, descriptors)? {
                 (plugin, None) => plugin.answer_calls(wire).map_err(gone),
                 (plugin, Some(listener)) => match wire.receive::<ToSandbox>().map_err(gone)? {

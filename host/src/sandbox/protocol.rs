@@ -46,6 +46,8 @@ pub enum ToSandbox {
         interfaces: Vec<HostInterface>,
         directories: Vec<Preopen>,
         limits: Limits,
+        /// How long a plain `read` of a stream waits, in milliseconds.
+        silence_ms: u32,
     },
     /// Compile the component (descriptor 0) and write the result to descriptor 1, then end.
     Compile {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::lent::Lent;
 use super::limits::{Budget, Spent};
 use super::log::Log;
 use super::protocol::wire::Wire;
@@ -22,6 +23,11 @@ pub(super) struct Room {
     pub(super) log: Log,
     pub(super) host: Host,
     pub(super) directories: Directories,
+    /// Of the volume that is served.
+    pub(super) lent: Lent,
+    /// How long a plain `read` of a stream waits: less than a whole call may take, so that the plugin can still say what
+    /// went wrong.
+    pub(super) silence: Duration,
 }
 
 /// The granted directories by name, for `files`.

@@ -2,7 +2,7 @@
 
 use super::answer::From;
 use super::pool::Pool;
-use super::{BlockSource, Served, Side, Way};
+use super::{BlockSource, Served, Side, Transport, Way};
 use crate::error::{Failure, Result};
 use crate::gate::operation::{ImageFormat, ImageRef};
 use crate::gate::{Actor, Ledger, Operation, Outcome};
@@ -10,7 +10,8 @@ use crate::sandbox::protocol::{Ability, AttachAccess, Attachment, StorageCall};
 use crate::types::{Access, GrantName, RelativePath, VolumeName};
 
 impl Pool {
-    /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it.
+    /// Asks the plugin how the volume is reached, checks the answer against policy, and opens it. Where the pool leaves
+    /// the way open, it is chosen before ([`Pool::choose`]).
     pub fn attach(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<BlockSource> {
         self.reached(volume, access)
             .and_then(|(attachment, access)| match attachment {
@@ -60,6 +61,10 @@ impl Pool {
     /// # Errors
     /// `Denied` where it is no file and the plugin does not serve it.
     pub fn side(&mut self, volume: &VolumeName, access: AttachAccess) -> Result<Side> {
+        // Whatever way a guest goes, a copy goes through the plugin.
+        if self.can(Ability::Block)? {
+            self.choose(volume, Transport::Served);
+        }
         let found = self.reached(volume, access).and_then(|(attachment, access)| match attachment {
             Attachment::File { directory, path, format } => {
                 self.granted(&directory, &path, access).map(|image| Side::Image { image, format })

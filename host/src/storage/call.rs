@@ -1,12 +1,13 @@
 //! Calls into a pool's plugin. A question must change nothing; a change is done as a whole or not at all.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::From;
 use super::pool::Pool;
+use super::transport;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger, Mode};
-use crate::plugin::{Session, Subject};
+use crate::plugin::{Patience, Session, Subject};
 use crate::sandbox::protocol::{Ability, Call, Return, StorageCall};
 use crate::sys::durable::{self, Lock};
 use crate::types::{PluginId, PoolName};
@@ -90,7 +91,7 @@ impl Pool {
 
     /// Whether the plugin exports an optional interface.
     pub(super) fn can(&mut self, ability: Ability) -> Result<bool> {
-        Ok(match started(&self.gate, &self.plugin, &mut self.backend)? {
+        Ok(match started(&self.gate, &self.plugin, self.patience, &mut self.backend)? {
             Backend::Session(session) => session.abilities().contains(&ability),
             #[cfg(test)]
             Backend::Scripted(_) => true,
@@ -98,14 +99,18 @@ impl Pool {
     }
 
     pub(super) fn call(&mut self, ledger: &mut Ledger, function: StorageCall) -> Result<Return> {
-        let settings = self.settings()?;
+        let settings = self.settings_for(transport::subject(&function))?;
         let name = self.definition.name.clone();
         let call = Call::Storage { pool: name.as_str().to_owned(), settings, function };
-        let answer = match started(&self.gate, &self.plugin, &mut self.backend)? {
+        self.recall()?;
+        let backend = started(&self.gate, &self.plugin, self.patience, &mut self.backend)?;
+        let begun = Instant::now();
+        let answer = match backend {
             Backend::Session(session) => session.call(ledger, &Subject::Pool(name), call),
             #[cfg(test)]
             Backend::Scripted(script) => script(&self.gate, ledger, call),
         };
+        self.remember(answer.as_ref().err(), begun.elapsed());
         // A sandbox that was at fault may be gone or broken: the next call gets a new one.
         if answer.as_ref().is_err_and(|failure| failure.kind == Kind::PluginFault)
             && matches!(self.backend, Some(Backend::Session(_)))
@@ -131,10 +136,15 @@ pub(super) fn settle(gate: &Gate, name: &PoolName) {
     }
 }
 
-fn started<'a>(gate: &Gate, plugin: &PluginId, backend: &'a mut Option<Backend>) -> Result<&'a mut Backend> {
+fn started<'a>(
+    gate: &Gate,
+    plugin: &PluginId,
+    patience: Patience,
+    backend: &'a mut Option<Backend>,
+) -> Result<&'a mut Backend> {
     Ok(match backend {
         Some(backend) => backend,
-        None => backend.insert(Backend::Session(Box::new(Session::start(gate, plugin)?))),
+        None => backend.insert(Backend::Session(Box::new(Session::begin(gate, plugin, patience)?))),
     })
 }
 

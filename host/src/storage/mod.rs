@@ -5,12 +5,15 @@
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
 //!   import.rs    volumes out of disks of other hosts                    fence.rs    who may write to a volume
+//!   transport.rs which way a guest goes, where the pool leaves that open
 //!   native.rs    servers that the hypervisor's own clients speak with     secret.rs   secrets, as pools name them
+//!   away.rs      storage that did not answer a moment ago
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
 
 mod answer;
 mod attach;
+mod away;
 mod call;
 mod fence;
 mod identity;
@@ -21,6 +24,7 @@ mod recover;
 mod secret;
 mod serve;
 mod snapshot;
+mod transport;
 mod volume;
 
 use std::net::SocketAddr;
@@ -33,6 +37,7 @@ pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
 pub use secret::pools_naming;
 pub use serve::Service;
+pub use transport::{Client, Said, Transport};
 
 /// What the hypervisor opens for one disk.
 #[derive(Debug)]

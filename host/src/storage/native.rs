@@ -2,7 +2,7 @@
 //! and the pool's settings say too, and hands over an address that was looked up and checked here, never a name.
 //!
 //! What is held against the settings goes by their keys: `share` (or `export`) and `target`; `uid` and `gid` are taken
-//! from there.
+//! from there, and with `mutual-user` or `mutual-password` no target is reached.
 
 use std::net::SocketAddr;
 
@@ -19,6 +19,8 @@ use crate::types::{Endpoint, GrantName, Host, RelativePath};
 /// IANA's ports of NFS (RFC 8881, section 2.9.1) and of iSCSI (RFC 7143, section 4.2.7.3).
 const NFS_PORT: u16 = 2049;
 const ISCSI_PORT: u16 = 3260;
+/// With either a target has to prove who it is.
+const MUTUAL: [&str; 2] = ["mutual-user", "mutual-password"];
 /// Longest iSCSI name, in bytes (RFC 7143, section 4.2.7.1).
 const ISCSI_NAME_MAX: usize = 223;
 /// Largest number of a unit that a single level of addressing has (SAM-5, section 4.7.7.1).
@@ -87,6 +89,16 @@ impl Pool {
         let said = self.setting("target")?;
         if said.as_deref().is_some_and(|said| said != target) {
             return Err(elsewhere("target", target, said.as_deref()));
+        }
+        // It would take any target's word for who it is. A pool that says more than that is never reached that way, whatever
+        // its plugin answers.
+        for key in MUTUAL {
+            if self.setting(key)?.is_some() {
+                return Err(Failure::denied(format!(
+                    "the pool has {key}: its target is to prove who it is, which the hypervisor's own client does not ask for"
+                ))
+                .hint("give the pool transport = \"served\""));
+            }
         }
         let portal = self.granted_address(&endpoint)?.to_string();
         let login = match login {
@@ -159,7 +171,7 @@ impl Pool {
         }
     }
 
-    fn setting(&mut self, key: &str) -> Result<Option<String>> {
+    pub(super) fn setting(&mut self, key: &str) -> Result<Option<String>> {
         Ok(self.settings()?.into_iter().find(|(name, _)| name == key).map(|(_, value)| value))
     }
 }

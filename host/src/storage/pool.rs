@@ -1,19 +1,20 @@
 //! A pool by its name: `pool.toml` and the plugin that policy says serves its kind.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 
-use super::PoolInfo;
 use super::call::{self, Backend};
+use super::{PoolInfo, Transport};
 use crate::config::policy::PluginGrants;
 use crate::config::pool::PoolDefinition;
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::plugin::manifest::SettingKind;
-use crate::plugin::{self, Manifest, settings};
+use crate::plugin::{self, Manifest, Patience, settings};
 use crate::sandbox::protocol::{PluginKind, Settings, StorageCall};
 use crate::sys::durable;
-use crate::types::{GrantName, PluginId, PoolName};
+use crate::types::{GrantName, PluginId, PoolName, VolumeName};
 
 /// How alike two words are (Jaro-Winkler, 0 to 1) before one is offered for the other.
 const ALIKE: f64 = 0.7;
@@ -27,6 +28,9 @@ pub struct Pool {
     pub(super) plugin: PluginId,
     /// Checked against the plugin's schema; found out with the first call.
     pub(super) settings: Option<Settings>,
+    /// The ways to volumes that were chosen, where the settings leave that open.
+    pub(super) chosen: BTreeMap<VolumeName, Transport>,
+    pub(super) patience: Patience,
     pub(super) backend: Option<Backend>,
 }
 
@@ -105,7 +109,8 @@ impl Pool {
                 None => format!("write under [pools] in policy.toml: {} = \"PLUGIN\"", definition.kind),
             })
         })?;
-        Ok(Pool { gate: gate.clone(), definition, plugin, settings: None, backend: None })
+        let (gate, patience) = (gate.clone(), Patience::Work);
+        Ok(Pool { gate, definition, plugin, settings: None, chosen: BTreeMap::new(), patience, backend: None })
     }
 
     /// Settings as the plugin sees them.

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::Transport;
 use super::pool::Pool;
 use crate::error::Result;
 use crate::gate::Ledger;
@@ -31,10 +32,11 @@ impl Pool {
         patience: Duration,
         heard: impl Fn(Heard) + Send + 'static,
     ) -> Result<Serving> {
+        self.choose(&service.volume, Transport::Served);
         let order = Order {
             plugin: self.plugin.clone(),
             pool: self.definition.name.clone(),
-            settings: self.settings()?,
+            settings: self.settings_for(Some(service.volume.as_str()))?,
             volume: service.volume,
             access: service.access,
             holder: service.holder,

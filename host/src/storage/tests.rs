@@ -3,6 +3,7 @@
 mod importing;
 mod native;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use crate::error::{Failure, Kind, Result};
 use crate::gate::operation::ImageRef;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation};
 use crate::layout::Layout;
-use crate::plugin::Manifest;
 use crate::plugin::manifest::{SettingKind, SettingSchema};
+use crate::plugin::{Manifest, Patience};
 use crate::sandbox::protocol::{AttachAccess, Attachment, Call, PluginKind, Return, StorageCall, VolumeFacts};
 use crate::types::{Access, PoolName};
 
@@ -102,6 +103,8 @@ fn scripted(gate: &Gate, script: Script) -> Pool {
         definition: definition(),
         plugin: "storage-file".parse().unwrap(),
         settings: Some(vec![("directory".into(), "images".into())]),
+        chosen: BTreeMap::new(),
+        patience: Patience::Work,
         backend: Some(Backend::Scripted(script)),
     }
 }

@@ -48,6 +48,9 @@ fief_sdk::settings! {
         /// How domains reach a volume: `native`, the file itself, which is fastest; `served`, raw volumes through this
         /// plugin, as any other plugin serves its own.
         transport: Transport = "native",
+        /// Whether the host itself moves the bytes of a served volume between its file and the guest. Otherwise each
+        /// request is a call of this plugin, which is slower and for trying out.
+        lend: bool = "true",
     }
 }
 

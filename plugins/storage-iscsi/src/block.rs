@@ -69,8 +69,12 @@ struct Shared {
     lacks: Cell<Lacks>,
     /// The host was told that calls wait.
     away: Cell<bool>,
-    /// The unit was not ready for so long that the guest was told.
+    /// The unit was not ready, or did not answer, for so long that the guest was told.
     given_up: Cell<bool>,
+    /// The target had no such unit: what is there next has to be looked at before anything of the guest's goes to it.
+    unknown: Cell<bool>,
+    /// Somebody asks the unit what it is now.
+    looking: Cell<bool>,
     /// How often the unit was found to be ours; one asks at a time.
     secured: Cell<u64>,
     securing: Mutex<()>,
@@ -122,11 +126,7 @@ impl BlockDevice for Disk {
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
         let (block, blocks) = self.0.blocks(offset, length.into())?;
-        let data = self.0.perform(command::read(self.0.lun, block, blocks, length), "cannot read").await?;
-        match data.len() == length as usize {
-            true => Ok(data),
-            false => Err(Error::io(format!("cannot read: the target sent {} of {length} bytes", data.len()))),
-        }
+        self.0.perform(command::read(self.0.lun, block, blocks, length), "cannot read").await
     }
 
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<()> {

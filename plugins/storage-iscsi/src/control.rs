@@ -190,8 +190,9 @@ impl StorageBackend for StorageIscsi {
             Access::Exclusive | Access::Handover => {}
         }
         match pool.settings.transport {
-            Transport::Served | Transport::Auto => Ok(Attachment::Served),
-            Transport::Native => native(pool, number),
+            Transport::Served => Ok(Attachment::Served),
+            // The host asks whether that way is open: its own choice comes back as one of the other two.
+            Transport::Native | Transport::Auto => native(pool, number),
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::stream::Stream;
 const TRIES: u32 = 40;
 /// Between two tries of a unit that is busy or not ready, in milliseconds.
 const PAUSE: u32 = 100;
+/// How often a command may be given up before it is an error: what it names may hang for ever.
+pub const MOST_HUNG: u32 = 3;
 
 /// Carries out commands one at a time.
 #[allow(async_fn_in_trait)]
@@ -29,6 +31,7 @@ pub trait Carrier {
     /// `in-use`: another's reservation is in the way. `unsupported`: the unit has no such command, or not in this form.
     async fn carry(&self, mut command: Command, what: &str) -> Result<Vec<u8>> {
         let mut last = None;
+        let mut hung = 0;
         for _ in 0..TRIES {
             let (back, answer) = self.once(command).await?;
             command = back;
@@ -40,6 +43,8 @@ pub trait Carrier {
                     last = Some(sense);
                     self.pause(PAUSE).await;
                 }
+                Verdict::Hung if hung + 1 == MOST_HUNG => return Err(given_up(what)),
+                Verdict::Hung => hung += 1,
                 Verdict::Fenced => return Err(reserved(what)),
                 Verdict::Failed(error) => return Err(error),
             }
@@ -54,6 +59,11 @@ pub trait Carrier {
 /// A conflict with a reservation.
 pub fn reserved(what: &str) -> Error {
     Error::in_use("another initiator", format!("{what}: another initiator reserved the unit"))
+}
+
+/// A command that had no answer, again and again.
+pub fn given_up(what: &str) -> Error {
+    Error::timeout(format!("{what}: the target takes the command and never answers it"))
 }
 
 /// `W` is who waits for commands of the session once it is given away ([`Exchange::into_parts`]).
@@ -131,12 +141,7 @@ impl<S: Stream, W> Exchange<S, W> {
         self.session.borrow_mut().logout();
         let goodbye = self.until(|event| match event {
             Event::LoggedOut => Some(()),
-            Event::Answered { .. }
-            | Event::Pong
-            | Event::Sense(_)
-            | Event::LogoutWanted
-            | Event::Text(_)
-            | Event::Managed(_) => None,
+            Event::Answered { .. } | Event::Pong | Event::Sense(_) | Event::LogoutWanted | Event::Text(_) => None,
         });
         let _ = goodbye.await;
     }
@@ -147,12 +152,7 @@ impl<S: Stream, W> Carrier for Exchange<S, W> {
         self.session.borrow_mut().submit(None, command);
         self.until(|event| match event {
             Event::Answered { command, answer, .. } => Some((command, answer)),
-            Event::Pong
-            | Event::Sense(_)
-            | Event::LogoutWanted
-            | Event::LoggedOut
-            | Event::Text(_)
-            | Event::Managed(_) => None,
+            Event::Pong | Event::Sense(_) | Event::LogoutWanted | Event::LoggedOut | Event::Text(_) => None,
         })
         .await
     }
@@ -173,12 +173,7 @@ pub async fn discover<S: Stream>(pool: &IscsiPool, isid: [u8; 6]) -> Result<Vec<
     let pairs = exchange
         .until(|event| match event {
             Event::Text(pairs) => Some(pairs),
-            Event::Answered { .. }
-            | Event::Pong
-            | Event::Sense(_)
-            | Event::LogoutWanted
-            | Event::LoggedOut
-            | Event::Managed(_) => None,
+            Event::Answered { .. } | Event::Pong | Event::Sense(_) | Event::LogoutWanted | Event::LoggedOut => None,
         })
         .await?;
     exchange.close().await;

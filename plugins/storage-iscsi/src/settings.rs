@@ -36,6 +36,8 @@ fief_sdk::settings! {
         transport: Transport = "auto",
         /// Whether every write waits for stable storage, for targets that may lose their cache without a word.
         durable_writes: bool = "false",
+        /// Seconds, 1 to 3600, after which a read or write without an answer is aborted and sent again.
+        command_timeout: Seconds = "30",
     }
 }
 
@@ -51,6 +53,17 @@ impl Value for DigestWish {
             "crc32c" => Ok(DigestWish(Wish::Require)),
             _ => Err(format!("{text:?} is no digest; none, prefer-crc32c and crc32c are")),
         }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub u32);
+
+impl Value for Seconds {
+    const KIND: SettingKind = SettingKind::Integer;
+    fn parse(text: &str) -> Result<Self, String> {
+        let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+        seconds.map(Seconds).ok_or_else(|| format!("{text:?} is no number of seconds from 1 to 3600"))
     }
 }
 

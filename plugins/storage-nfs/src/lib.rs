@@ -108,8 +108,14 @@ impl StorageBackend for StorageNfs {
                      raw volume"
                 )));
             }
-            (Transport::Served | Transport::Auto, Format::Raw) => true,
-            (Transport::Native, Format::Raw | Format::Qcow2) | (Transport::Auto, Format::Qcow2) => false,
+            // The host asks which way is sure: its own choice comes back as one of the other two.
+            (Transport::Auto, Format::Raw) if settings.version != Version::Three => {
+                return Err(Error::unsupported(
+                    "QEMU's own client speaks NFS 3 alone, and the pool's version is not 3".to_owned(),
+                ));
+            }
+            (Transport::Served, Format::Raw) => true,
+            (Transport::Native, Format::Raw | Format::Qcow2) | (Transport::Auto, Format::Raw | Format::Qcow2) => false,
         };
         if served {
             return Ok(Attachment::Served);

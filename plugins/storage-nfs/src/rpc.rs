@@ -41,14 +41,13 @@ pub fn call(xid: u32, procedure: Procedure, identity: Identity, room: usize) -> 
     call.u32(procedure.program);
     call.u32(procedure.version);
     call.u32(procedure.number);
-    let mut body = Encoder::default();
-    body.u32(0); // an arbitrary stamp
-    body.opaque(b"fief");
-    body.u32(identity.uid);
-    body.u32(identity.gid);
-    body.u32(0); // no further groups
     call.u32(AUTH_SYS);
-    call.opaque(&body.into_bytes());
+    call.u32(24); // bytes of what follows of it
+    call.u32(0); // an arbitrary stamp
+    call.opaque(b"fief");
+    call.u32(identity.uid);
+    call.u32(identity.gid);
+    call.u32(0); // no further groups
     call.u32(AUTH_NONE);
     call.opaque(&[]);
     call
@@ -108,26 +107,34 @@ pub fn results(record: &[u8]) -> Decoded<Result<Decoder<'_>, Refused>> {
     }
 }
 
-/// Cuts what comes in a stream into records (RFC 5531, 11).
+/// Cuts what comes in a stream into records (RFC 5531, 11). Each byte is copied once, into the record that it is of.
 #[derive(Debug)]
 pub struct Records {
-    /// What has come and is not yet of a record.
+    /// What has come.
     buffer: Vec<u8>,
-    /// Of `buffer`, what was handed out already.
+    /// Of `buffer`, what was taken already.
     start: usize,
-    /// The record's fragments so far, where it has several.
+    /// What has come of the record.
     record: Vec<u8>,
+    /// Its fragment that is under way.
+    fragment: Option<Fragment>,
     fragments: usize,
     /// Longest record, in bytes.
     most: usize,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Fragment {
+    missing: usize,
+    last: bool,
+}
+
 impl Records {
     pub fn new(most: usize) -> Self {
-        Records { buffer: Vec::new(), start: 0, record: Vec::new(), fragments: 0, most }
+        Records { buffer: Vec::new(), start: 0, record: Vec::new(), fragment: None, fragments: 0, most }
     }
 
-    /// The same, without a copy where nothing else waits.
+    /// More of the stream; without a copy where nothing else waits.
     pub fn give(&mut self, bytes: Vec<u8>) {
         match self.start == self.buffer.len() {
             true => (self.buffer, self.start) = (bytes, 0),
@@ -148,27 +155,34 @@ impl Records {
     pub fn take(&mut self) -> Decoded<Option<Vec<u8>>> {
         loop {
             let mut rest = Decoder::new(self.buffer.get(self.start..).unwrap_or_default());
-            let Ok(mark) = rest.u32() else { return Ok(None) };
-            let length = (mark & !LAST) as usize;
-            self.fragments += 1;
-            if self.record.len() + length > self.most || self.fragments > MOST_FRAGMENTS {
-                return Err(Malformed("a record that is too long"));
-            }
-            let Some(fragment) = rest.rest().get(..length) else {
-                self.fragments -= 1;
-                return Ok(None);
+            let fragment = match self.fragment {
+                Some(fragment) => fragment,
+                None => {
+                    let Ok(mark) = rest.u32() else { return Ok(None) };
+                    let missing = (mark & !LAST) as usize;
+                    self.start += 4;
+                    self.fragments += 1;
+                    if self.record.len() + missing > self.most || self.fragments > MOST_FRAGMENTS {
+                        return Err(Malformed("a record that is too long"));
+                    }
+                    self.record.reserve_exact(missing);
+                    Fragment { missing, last: mark & LAST != 0 }
+                }
             };
-            self.start += 4 + length;
-            if mark & LAST == 0 {
-                self.record.extend_from_slice(fragment);
-                continue;
+            let rest = rest.rest();
+            let part = &rest[..fragment.missing.min(rest.len())];
+            self.record.extend_from_slice(part);
+            self.start += part.len();
+            let missing = fragment.missing - part.len();
+            if missing > 0 {
+                self.fragment = Some(Fragment { missing, ..fragment });
+                return Ok(None);
             }
-            self.fragments = 0;
-            if self.record.is_empty() {
-                return Ok(Some(fragment.to_vec()));
+            self.fragment = None;
+            if fragment.last {
+                self.fragments = 0;
+                return Ok(Some(std::mem::take(&mut self.record)));
             }
-            self.record.extend_from_slice(fragment);
-            return Ok(Some(std::mem::take(&mut self.record)));
         }
     }
 }

@@ -76,6 +76,34 @@ impl Written {
     }
 }
 
+/// Where in a record the data of a read lies: large, and handed on in the record's own memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes of the record from its beginning on.
+    rest: usize,
+    length: usize,
+}
+
+impl Place {
+    /// At most `asked` bytes that come next, with their length in front.
+    pub fn decode(from: &mut Decoder<'_>, asked: u32) -> Decoded<Self> {
+        let rest = from.rest().len().saturating_sub(4);
+        Ok(Place { rest, length: from.opaque(asked as usize)?.len() })
+    }
+
+    pub fn length(self) -> usize {
+        self.length
+    }
+
+    /// The data, out of the record in which this place was found.
+    pub fn cut(self, mut record: Vec<u8>) -> Vec<u8> {
+        let start = record.len().saturating_sub(self.rest);
+        record.truncate(start + self.length);
+        record.drain(..start.min(record.len()));
+        record
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,

@@ -64,6 +64,11 @@ impl File {
         })
     }
 
+    /// There is no host here that could.
+    pub fn lend(&self, _at: u64, _offset: u64, _length: u64) -> Result<()> {
+        Err(Error::unsupported("a test serves all of a volume itself"))
+    }
+
     /// One extent a call: data, or the hole that is there.
     pub fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         let end = offset.saturating_add(length).min(self.size()?);

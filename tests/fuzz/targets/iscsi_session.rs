@@ -53,6 +53,8 @@ fuzz_target!(|bytes: &[u8]| {
                 pages(&answer.data);
             }
         });
+        // Commands that are overdue, and what the target says to their aborts.
+        let _ = session.second(|_| u32::from(choice) % 8);
         sent += session.output().len();
         if fed.is_err() {
             break;

@@ -15,7 +15,6 @@ use tempfile::TempDir;
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const CONFLICT: i32 = 4;
-const DENIED: i32 = 5;
 
 const SIZE: u64 = 8 << 20;
 /// Where data lies: at the start, in the middle of nowhere and of a sector, at the very end.

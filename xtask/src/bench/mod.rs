@@ -37,8 +37,10 @@ pub(crate) enum Part {
     /// Saved memory and copied disks.
     Copies,
     /// Volumes that plugins serve; written to docs/PERFORMANCE-VOLUMES.md.
-    Block,
+    Block(block::Volumes),
 }
+
+pub(crate) use block::Pace;
 
 impl Part {
     pub(crate) fn parse(word: &str) -> Result<Self> {
@@ -46,8 +48,14 @@ impl Part {
             "all" => Ok(Part::All),
             "life" => Ok(Part::Life),
             "copies" => Ok(Part::Copies),
-            "block" => Ok(Part::Block),
-            other => Err(format!("{other:?} is no part of the bench; life, copies and block are").into()),
+            "block" => Ok(Part::Block(block::Volumes::All)),
+            "block-file" => Ok(Part::Block(block::Volumes::File)),
+            "block-nfs" => Ok(Part::Block(block::Volumes::Nfs)),
+            "block-iscsi" => Ok(Part::Block(block::Volumes::Iscsi)),
+            other => Err(format!(
+                "{other:?} is no part of the bench; life, copies, block, block-file, block-nfs and block-iscsi are"
+            )
+            .into()),
         }
     }
 
@@ -56,13 +64,16 @@ impl Part {
             Part::All => "all",
             Part::Life => "life",
             Part::Copies => "copies",
-            Part::Block => "block",
+            Part::Block(block::Volumes::All) => "block",
+            Part::Block(block::Volumes::File) => "block-file",
+            Part::Block(block::Volumes::Nfs) => "block-nfs",
+            Part::Block(block::Volumes::Iscsi) => "block-iscsi",
         }
     }
 }
 
 /// Prepares, then runs [`inside`] in namespaces of its own.
-pub(crate) fn run(part: Part) -> Result<()> {
+pub(crate) fn run(part: Part, pace: Pace) -> Result<()> {
     if !is_root() {
         return Err("the bench starts libvirt's daemon in namespaces of its own, which needs root".into());
     }
@@ -77,35 +88,44 @@ pub(crate) fn run(part: Part) -> Result<()> {
     command::run(native.args(["--example", "serve_native"]).current_dir(place::workspace()))?;
     build::plugins()?;
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
-    command::run(unshare.arg(std::env::current_exe()?).args(["bench", "--inside", part.word()]))
+    unshare.arg(std::env::current_exe()?).args(["bench", "--inside", part.word()]);
+    match pace {
+        Pace::Full => {}
+        Pace::Quick => drop(unshare.arg("--quick")),
+    }
+    command::run(&mut unshare)
 }
 
-pub(crate) fn inside(part: Part) -> Result<()> {
+pub(crate) fn inside(part: Part, pace: Pace) -> Result<()> {
     let root = place::target().join("bench");
     remove_tree(&root)?;
     fs::create_dir_all(&root).doing(|| format!("cannot make {}", root.display()))?;
     command::quietly(&mut command("ip", ["link", "set", "lo", "up"]))?;
     let fief = Fief::prepare(&root)?;
-    let measured = parts(part, &fief, &root);
+    let measured = parts(part, pace, &fief, &root);
     fief.clear();
     let (figures, volumes) = measured?;
     block::unmount(&root)?;
     remove_tree(&root)?;
+    if pace == Pace::Quick {
+        print!("{}{}", report::table(&figures), report::of_volumes(&volumes));
+        return Ok(());
+    }
     match part {
         Part::All => {
             report::write("PERFORMANCE.md", &report::life(&figures)?)?;
             report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?)
         }
-        Part::Block => report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?),
-        Part::Life | Part::Copies => {
-            figures.iter().for_each(|figure| print!("{}", figure.row()));
+        Part::Block(block::Volumes::All) => report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?),
+        Part::Life | Part::Copies | Part::Block(block::Volumes::File | block::Volumes::Nfs | block::Volumes::Iscsi) => {
+            print!("{}{}", report::table(&figures), report::of_volumes(&volumes));
             Ok(())
         }
     }
 }
 
 /// What part measured: figures of single works, and those of volumes.
-fn parts(part: Part, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, block::Measured)> {
+fn parts(part: Part, pace: Pace, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, block::Measured)> {
     let (mut figures, mut volumes) = (Vec::new(), block::Measured::default());
     if matches!(part, Part::All | Part::Life) {
         figures.extend(life(fief, root)?);
@@ -113,8 +133,10 @@ fn parts(part: Part, fief: &Fief, root: &Path) -> Result<(Vec<Figure>, block::Me
     if matches!(part, Part::All | Part::Copies) {
         figures.extend(copies::measure(fief, root)?);
     }
-    if matches!(part, Part::All | Part::Block) {
-        volumes = block::measure(fief, root)?;
+    match part {
+        Part::All => volumes = block::measure(fief, root, block::Volumes::All, pace)?,
+        Part::Block(which) => volumes = block::measure(fief, root, which, pace)?,
+        Part::Life | Part::Copies => {}
     }
     Ok((figures, volumes))
 }

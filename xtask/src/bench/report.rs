@@ -42,22 +42,26 @@ pub(super) fn volumes(measured: &block::Measured) -> Result<String> {
         "# Performance of volumes that plugins serve\n\n\
          Written by `cargo xtask bench block` on {date}. Do not edit it: run that command.\n\n\
          Operations a second, more is better: the median of {rounds} rounds, with the data in memory; in a round, fief and\n\
-         its peer take turns. Where both sides are NBD servers the client is fio; beside a driver of QEMU's it is\n\
-         `qemu-img bench`, which reaches fief's volume by QEMU's NBD driver as a guest's QEMU does. CPU is that of client\n\
-         and servers for each operation; in the rows of NFS and iSCSI without the far server's. What bounds the rows that\n\
-         miss their aim is in [decisions](decisions/).\n\n\
+         its peer take turns, and the figure is the median of the rounds' ratios. Where both sides are NBD servers the\n\
+         client is fio; beside a driver of QEMU's it is `qemu-img bench`, which reaches fief's volume by QEMU's NBD driver\n\
+         as a guest's QEMU does. Of a native disk it is given the very nodes that fief gave a guest's QEMU. CPU is that of\n\
+         client + server for each operation; a driver of QEMU's runs in the client, and the far server of NFS and iSCSI is\n\
+         left out on both sides. What bounds the rows that miss their aim is in [decisions](decisions/).\n\n\
          {machine}\n\
-         {rows}\n\
-         {figures}",
+         {volumes}",
         rounds = block::ROUNDS,
         date = today()?,
         machine = machine()?,
-        rows = block::table(&measured.rows),
-        figures = table(&measured.figures),
+        volumes = of_volumes(measured),
     ))
 }
 
-fn table(figures: &[Figure]) -> String {
+/// Both tables.
+pub(super) fn of_volumes(measured: &block::Measured) -> String {
+    format!("{}\n{}", block::table(&measured.rows), table(&measured.figures))
+}
+
+pub(super) fn table(figures: &[Figure]) -> String {
     let rows: String = figures.iter().map(Figure::row).collect();
     format!("| work | beside | fief | peer | figure | aim | |\n| --- | --- | --: | --: | --: | --: | --- |\n{rows}")
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod cpio;
 pub(crate) mod debian;
+pub(crate) mod fio;
 pub(crate) mod grub;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;

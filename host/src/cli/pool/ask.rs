@@ -60,7 +60,7 @@ pub(super) fn states(gate: &Gate, pools: &[PoolName]) -> Vec<State> {
         for (place, pool) in some.iter().enumerate() {
             let (gate, pool, answers) = (gate.clone(), pool.clone(), answers.clone());
             let ask = move || {
-                let answer = Pool::open(&gate, &pool).and_then(|mut pool| pool.info());
+                let answer = Pool::look(&gate, &pool).and_then(|mut pool| pool.info());
                 // Nobody may be waiting any more.
                 let _ = answers.send((place, State::of(answer)));
             };

@@ -1,14 +1,20 @@
 //! `fief pool show`
 
+use serde_json::json;
+
 use super::ask::State;
 use super::list::PoolRow;
 use crate::cli::Context;
 use crate::cli::output::failure::warn;
+use crate::cli::output::progress::Progress;
 use crate::cli::output::text::printable;
 use crate::cli::output::{Row, Shown};
 use crate::config::pool;
+use crate::domain::transport::{self, Goer, Picked};
 use crate::error::Result;
-use crate::storage::Pool;
+use crate::gate::Gate;
+use crate::gate::operation::ImageFormat;
+use crate::storage::{Pool, Said};
 use crate::types::{ByteSize, PoolName};
 
 /// Print a pool's definition, as `create -f` takes it, and what its plugin says of it
@@ -19,19 +25,44 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
-    let mut pool = Pool::open(&gate, &args.name)?;
+    let waiting = Progress::asking(&args.name, context.format());
+    let mut pool = Pool::look(&gate, &args.name)?;
     let definition = pool.definition().clone();
     let plugin = gate.policy().pools.get(&definition.kind).cloned();
     let info = pool.info();
     if let Err(failure) = &info {
         warn(&format!("the plugin of pool {} does not answer: {failure}", args.name), context.format());
     }
+    let ways = if info.is_ok() { ways(&gate, &mut pool)? } else { Vec::new() };
+    drop(waiting);
     let row = PoolRow { definition, plugin, state: Some(State::of(info)) };
-    context.show(&Shown { kind: "pool", name: row.name(), json: row.json(), text: text(&row) })
+    let mut json = row.json();
+    if !ways.is_empty() {
+        json["transports"] = ways.iter().map(|way| json!({ "way": way.transport.as_str(), "why": way.why })).collect();
+    }
+    context.show(&Shown { kind: "pool", name: row.name(), json, text: text(&row, &ways) })
+}
+
+/// The ways that guests go to volumes of a pool that leaves it open: one of each format says it for all.
+fn ways(gate: &Gate, pool: &mut Pool) -> Result<Vec<Picked>> {
+    if pool.transport()? != Said::Auto {
+        return Ok(Vec::new());
+    }
+    let volumes = pool.volumes()?;
+    let mut ways: Vec<Picked> = Vec::new();
+    for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
+        let Some(name) = volumes.iter().find(|facts| facts.format == format).and_then(|facts| facts.name.parse().ok())
+        else {
+            continue;
+        };
+        let way = transport::pick(gate, pool, &name, Goer::New)?;
+        ways.extend(way.filter(|way| !ways.contains(way)));
+    }
+    Ok(ways)
 }
 
 /// TOML; what is not part of the definition stands in comments, so that the whole reads back.
-fn text(row: &PoolRow) -> String {
+fn text(row: &PoolRow, ways: &[Picked]) -> String {
     let mut out = String::new();
     if let Some(plugin) = &row.plugin {
         out.push_str(&format!("# served by {plugin}\n"));
@@ -41,6 +72,9 @@ fn text(row: &PoolRow) -> String {
         out.push_str(&format!("# capacity {}, available {}\n", size(info.capacity), size(info.available)));
         out.push_str(&format!("# identity {}\n", printable(&info.identity)));
     }
+    for way in ways {
+        out.push_str(&format!("# transport {}\n", printable(&way.words())));
+    }
     out.push_str(&pool::to_toml(&row.definition));
     out
 }
@@ -49,7 +83,7 @@ fn text(row: &PoolRow) -> String {
 mod tests {
     use super::*;
     use crate::config::pool::PoolDefinition;
-    use crate::storage::PoolInfo;
+    use crate::storage::{PoolInfo, Transport};
 
     #[test]
     fn what_is_shown_reads_back_as_the_definition() {
@@ -69,11 +103,13 @@ mod tests {
             plugin: "storage-file".parse().ok(),
             state: Some(State::Answers(info)),
         };
-        let text = text(&row);
+        let way = Picked { transport: Transport::Served, why: "QEMU has\nno client".to_owned(), open: true };
+        let text = text(&row, &[way]);
         insta::assert_snapshot!(text, @r#"
         # served by storage-file
         # capacity ?, available 512MiB
         # identity two\nlines = 1
+        # transport served, because QEMU has\nno client
         name = "default"
         kind = "file"
 

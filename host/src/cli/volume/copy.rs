@@ -1,13 +1,10 @@
 //! `fief volume copy`
 
 use super::create::Format;
-use super::list::VolumeRow;
 use crate::cli::Context;
 use crate::cli::output::Row;
-use crate::cli::output::progress::Progress;
 use crate::domain::volume::{Copy, Wanted};
 use crate::error::Result;
-use crate::sys::interrupt;
 use crate::types::{SnapshotName, VolumeRef};
 
 /// Copy a volume to a pool of any kind
@@ -46,16 +43,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         speed: 0,
     };
     let plan = Copy::plan(&gate, &args.source, &args.target, &wanted)?;
-    if args.onto {
-        context.confirm(&format!("write over volume {} and all that is on it", args.target))?;
-    }
-    if plan.running().is_none() {
-        interrupt::watch();
-    }
-    let progress =
-        Progress::metered(format!("copying {} to {}", args.source, args.target), gate.meter(), context.format());
-    let facts = plan.perform(&gate);
-    drop(progress);
-    let row = VolumeRow::new(context, &args.target.pool, facts?, false)?;
+    let row = super::filled(context, &gate, &plan, (&args.source, &args.target), "copying", args.onto)?;
     context.changed("volume", &args.target, "copied", row.json())
 }

@@ -1,9 +1,13 @@
 //! `fief volume list`
 
+use std::thread::ScopedJoinHandle;
+
 use serde_json::{Value, json};
 
 use crate::cli::Context;
+use crate::cli::output::progress::Progress;
 use crate::cli::output::{self, Cell, Column, Row};
+use crate::config::pool::PoolDefinition;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::sandbox::protocol::VolumeFacts;
@@ -26,13 +30,19 @@ pub(super) struct VolumeRow {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
     if let Some(pool) = &args.pool {
-        return context.list(&volumes(context, &gate, pool)?);
+        let waiting = Progress::asking(pool, context.format());
+        let found = Pool::look(&gate, pool).and_then(|mut pool| pool.volumes());
+        drop(waiting);
+        return context.list(&rows(context, pool, found?)?);
     }
     let mut rows = Vec::new();
     let mut failures: Vec<Failure> = Vec::new();
     let pools = Pool::all(&gate)?;
-    for definition in &pools {
-        match volumes(context, &gate, &definition.name) {
+    let waiting = Progress::start("waiting for the storage of all pools, for a few seconds at most");
+    let found = all(&gate, &pools);
+    drop(waiting);
+    for (definition, found) in pools.iter().zip(found) {
+        match found.and_then(|found| self::rows(context, &definition.name, found)) {
             Ok(volumes) => rows.extend(volumes),
             Err(failure) => {
                 output::failure::report(&failure, context.format());
@@ -51,9 +61,27 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
 }
 
-fn volumes(context: &Context, gate: &Gate, pool: &PoolName) -> Result<Vec<VolumeRow>> {
-    Pool::open(gate, pool)?
-        .volumes()?
+/// Pools that are asked at a time: each is a process.
+const AT_A_TIME: usize = 32;
+
+/// In the order of `pools`, asked side by side, so that those whose storage does not answer hold up none but one another.
+fn all(gate: &Gate, pools: &[PoolDefinition]) -> Vec<Result<Vec<VolumeFacts>>> {
+    let ask = |pool: &PoolDefinition| Pool::look(gate, &pool.name).and_then(|mut pool| pool.volumes());
+    let mut found = Vec::new();
+    for some in pools.chunks(AT_A_TIME) {
+        found.extend(std::thread::scope(|scope| {
+            let asked: Vec<_> = some.iter().map(|pool| scope.spawn(|| ask(pool))).collect();
+            let answer = |asked: ScopedJoinHandle<'_, _>| {
+                asked.join().unwrap_or_else(|_| Err(Failure::other("a pool's thread died")))
+            };
+            asked.into_iter().map(answer).collect::<Vec<_>>()
+        }));
+    }
+    found
+}
+
+fn rows(context: &Context, pool: &PoolName, volumes: Vec<VolumeFacts>) -> Result<Vec<VolumeRow>> {
+    volumes
         .into_iter()
         .map(|facts| VolumeRow::new(context, pool, facts, context.wide() || context.for_programs()))
         .collect()

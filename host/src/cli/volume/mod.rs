@@ -14,11 +14,16 @@ mod show;
 mod snapshot;
 mod unlock;
 
+use list::VolumeRow;
+
 use super::Context;
+use super::output::progress::Progress;
+use crate::domain::volume::Copy;
 use crate::domain::{lease, users_of_volume};
 use crate::error::{Failure, Result};
 use crate::gate::Gate;
 use crate::storage::Pool;
+use crate::sys::interrupt;
 use crate::types::VolumeRef;
 
 /// Disks, each in a pool, written POOL/VOLUME
@@ -75,6 +80,28 @@ impl<'a> Pools<'a> {
         };
         Ok(self.open.insert(pool))
     }
+}
+
+/// Fills the second volume from the first as planned, and shows how far it is. `doing` completes "… a to b".
+fn filled(
+    context: &Context,
+    gate: &Gate,
+    plan: &Copy,
+    (source, target): (&VolumeRef, &VolumeRef),
+    doing: &str,
+    onto: bool,
+) -> Result<VolumeRow> {
+    if onto {
+        context.confirm(&format!("write over volume {target} and all that is on it"))?;
+    }
+    // A domain's own supervisor is told by the end of the connection.
+    if plan.running().is_none() {
+        interrupt::watch();
+    }
+    let progress = Progress::metered(format!("{doing} {source} to {target}"), gate.meter(), context.format());
+    let facts = plan.perform(gate);
+    drop(progress);
+    VolumeRow::new(context, &target.pool, facts?, false)
 }
 
 /// # Errors

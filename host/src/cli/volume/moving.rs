@@ -3,14 +3,11 @@
 use serde_json::json;
 
 use super::create::Format;
-use super::list::VolumeRow;
 use crate::cli::Context;
 use crate::cli::output::Row;
-use crate::cli::output::progress::Progress;
 use crate::domain::volume::fill::Moves;
 use crate::domain::volume::{Copy, Wanted};
 use crate::error::Result;
-use crate::sys::interrupt;
 use crate::types::{ByteSize, VolumeRef};
 
 /// Move a volume to a pool of any kind; domains that have it, have it there
@@ -55,17 +52,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         speed: args.bandwidth.map_or(0, ByteSize::bytes),
     };
     let plan = Copy::plan(&gate, &args.source, &args.target, &wanted)?;
-    if args.onto {
-        context.confirm(&format!("write over volume {} and all that is on it", args.target))?;
-    }
-    if plan.running().is_none() {
-        interrupt::watch();
-    }
-    let progress =
-        Progress::metered(format!("moving {} to {}", args.source, args.target), gate.meter(), context.format());
-    let facts = plan.perform(&gate);
-    drop(progress);
-    let mut item = VolumeRow::new(context, &args.target.pool, facts?, false)?.json();
+    let row = super::filled(context, &gate, &plan, (&args.source, &args.target), "moving", args.onto)?;
+    let mut item = row.json();
     item["domains"] = json!(plan.named());
     context.changed("volume", &args.target, "moved", item)
 }

@@ -4,9 +4,11 @@ use super::list::VolumeRow;
 use serde_json::json;
 
 use crate::cli::Context;
+use crate::cli::output::progress::Progress;
 use crate::cli::output::text::printable;
 use crate::cli::output::{Row, Shown};
 use crate::domain::hold;
+use crate::domain::transport::{self, Goer, Picked};
 use crate::error::Result;
 use crate::sandbox::protocol::Fence;
 use crate::storage::Pool;
@@ -21,16 +23,23 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
-    let mut pool = Pool::open(&gate, &args.volume.pool)?;
+    let waiting = Progress::asking(&args.volume.pool, context.format());
+    let mut pool = Pool::look(&gate, &args.volume.pool)?;
     let facts = pool.volume(&args.volume.volume)?;
+    // Before the fence, whose kind may go by it.
+    let picked = transport::pick(&gate, &mut pool, &args.volume.volume, Goer::New)?;
     let fence = pool.fence(&args.volume.volume)?;
+    drop(waiting);
     let row = VolumeRow::new(context, &args.volume.pool, facts, true)?;
     let mut json = row.json();
     json["fence"] = json!(fence);
-    context.show(&Shown { kind: "volume", name: row.name(), json, text: text(&row, fence.as_ref()) })
+    if let Some(picked) = &picked {
+        json["transport"] = json!({ "way": picked.transport.as_str(), "why": picked.why });
+    }
+    context.show(&Shown { kind: "volume", name: row.name(), json, text: text(&row, fence.as_ref(), picked.as_ref()) })
 }
 
-fn text(row: &VolumeRow, fence: Option<&Fence>) -> String {
+fn text(row: &VolumeRow, fence: Option<&Fence>, picked: Option<&Picked>) -> String {
     let exact = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize::from_bytes(bytes).human());
     let nothing = || "-".to_owned();
     let users = row.users.as_ref().filter(|users| !users.is_empty()).map_or_else(nothing, |users| users.join(", "));
@@ -42,6 +51,7 @@ fn text(row: &VolumeRow, fence: Option<&Fence>) -> String {
         ("format", row.facts.format.as_str().to_owned()),
         ("backing", backing),
         ("used by", users),
+        ("transport", picked.map_or_else(nothing, Picked::words)),
         ("fence", hold::shown(fence)),
     ]
     .iter()

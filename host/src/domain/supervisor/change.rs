@@ -34,7 +34,6 @@ use crate::hypervisor::qemu::qmp::Monitor;
 use crate::hypervisor::{CardSource, Device, Places};
 use crate::network::Port;
 use crate::storage::BlockSource;
-use crate::sys::process;
 use crate::types::{MacAddress, VolumeRef};
 use plan::{moved, needs_host_network};
 
@@ -60,6 +59,8 @@ pub enum Stage {
     Ejected(VolumeRef, BlockSource),
     /// The device is gone, or the disc out.
     Unplugged,
+    /// The disk is cut off from its storage, which is let go; its device is there still, and why.
+    Cut(VolumeRef, Failure),
     /// The plugin was told that a volume is not used any more; then the asker gets this answer.
     LetGo(VolumeRef, Result<Answer>),
 }
@@ -130,6 +131,10 @@ impl Loop<'_> {
                 Err(failure) => Err(failure),
             },
             Stage::Unplugged => self.unplugged(&connected.monitor).await.map(Next::LetGo),
+            Stage::Cut(volume, failure) => {
+                self.release(Some(volume), Err(failure), asker);
+                return;
+            }
             Stage::LetGo(volume, outcome) => {
                 let outcome = self.has_let_go(&volume).and(outcome);
                 self.answer(asker, outcome);
@@ -238,7 +243,7 @@ impl Loop<'_> {
             monitor.forget(device).await?;
         }
         let volume = match &changing.change {
-            Change::DetachDisk { volume } => Some(volume.clone()),
+            Change::DetachDisk { volume, .. } => Some(volume.clone()),
             Change::Eject { volume, .. } => disc_to_eject(self.definition, volume.as_ref())?,
             Change::DetachCard { mac } => {
                 self.unwire(|card| card == mac)?;
@@ -377,12 +382,6 @@ impl Loop<'_> {
 
     pub(super) fn run(&mut self) -> Result<&mut crate::domain::record::Run> {
         self.record.run.as_mut().ok_or_else(|| Failure::other("the record has no run"))
-    }
-
-    /// Whether QEMU has the network of the host, as this process has it.
-    fn has_host_network(&self) -> bool {
-        let of = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-        self.hypervisor.is_some_and(|hypervisor| of(hypervisor.pid) == of(process::this().pid))
     }
 }
 

@@ -39,6 +39,6 @@ pub fn heard(event: &Event) -> Option<Happening> {
         Event::Paused => Some(Happening::Paused),
         Event::Resumed => Some(Happening::Resumed),
         // The loop sees to these itself. Of the end of the process that follows it hears too, and that is what counts.
-        Event::Unplugged(_) | Event::Closed => None,
+        Event::Unplugged(_) | Event::ToldOfError { .. } | Event::Closed => None,
     }
 }

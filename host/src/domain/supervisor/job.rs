@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::change::Stage;
 use super::control::{Answer, Asker};
+use crate::domain::keeper::Keeper;
 use crate::error::Result;
 
 /// How a job ended well.
@@ -17,8 +18,8 @@ pub enum JobEnd {
     GoOn(Answer),
     /// The guest's state is in a file, and it must not go on here.
     Saved,
-    /// A disk that moves is at its new place too; the guest writes to both.
-    Mirrored,
+    /// A disk that moves is at its new place too; the guest writes to both. And who keeps it served there.
+    Mirrored(Option<Keeper>),
     /// A step of a change is done, and the next one is due.
     Changed(Stage),
 }

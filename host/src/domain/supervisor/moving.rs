@@ -14,17 +14,20 @@ use super::connect::Connected;
 use super::control::{Answer, Asker, DiskTo};
 use super::job::{Job, JobEnd};
 use super::saving::in_thread;
+use super::served::Serves;
 use super::watch::Loop;
 use crate::config::domain::Disk;
+use crate::domain::keeper::Keeper;
 use crate::domain::state::State;
+use crate::domain::transport::Goer;
 use crate::domain::{lease, steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
 use crate::layout::Layout;
-use crate::storage::Way;
-use crate::types::DomainName;
+use crate::storage::BlockSource;
+use crate::types::{DomainName, VolumeRef};
 
 /// A move that is under way, in the domain's record before anything is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +47,16 @@ impl Loop<'_> {
         match self.note_move(disk) {
             Ok((moving, definition)) => {
                 let (give_up, given_up) = oneshot::channel();
-                let work = mirror(
-                    self.gate.clone(),
-                    monitor.clone(),
-                    self.definition.name.clone(),
-                    moving,
-                    definition,
+                // Which of the two names is free is QEMU's to say.
+                let serves = [false, true].map(|moved| self.serves(moving.place, Some(moved)));
+                let onto = Onto {
+                    disk: definition,
+                    goer: Goer::running(self.has_host_network()),
+                    serves: serves.into(),
                     speed,
-                    given_up,
-                );
+                };
+                let work =
+                    mirror(self.gate.clone(), monitor.clone(), self.definition.name.clone(), moving, onto, given_up);
                 self.job = Some(Job::of_asker("moved", asker, give_up, work));
             }
             Err(failure) => {
@@ -148,13 +152,7 @@ impl Loop<'_> {
             tracing::warn!(%failure, "the record still names the disk's old place");
         }
         let work = async move {
-            in_thread(move || {
-                if let Some(keeper) = keeper {
-                    keeper.close();
-                }
-                let_go(&gate, &name, &old)
-            })
-            .await?;
+            in_thread(move || let_go(&gate, &name, &old, keeper)).await?;
             Ok(JobEnd::GoOn(Answer::Done))
         };
         self.job = Some(Job::new("moved", asker, work));
@@ -167,7 +165,8 @@ impl Loop<'_> {
             monitor.resume().await?;
         }
         let (gate, name, to) = (self.gate.clone(), self.definition.name.clone(), moving.disk.to);
-        in_thread(move || let_go(&gate, &name, &to)).await?;
+        let keeper = self.served.take(&to);
+        in_thread(move || let_go(&gate, &name, &to, keeper)).await?;
         self.move_given_up();
         Ok(())
     }
@@ -201,9 +200,23 @@ pub(super) fn finish_definition(layout: &Layout, name: &DomainName, moving: &Mov
     store::repoint(layout, name, &moving.disk.from, &moving.disk.to).map(drop)
 }
 
-fn let_go(gate: &Gate, name: &DomainName, volume: &crate::types::VolumeRef) -> Result<()> {
+/// First who keeps it served, which writes what it still holds.
+fn let_go(gate: &Gate, name: &DomainName, volume: &VolumeRef, keeper: Option<Keeper>) -> Result<()> {
+    if let Some(keeper) = keeper {
+        keeper.close();
+    }
     steps::let_go(gate, name, std::slice::from_ref(volume));
     lease::release(gate.layout(), volume, name)
+}
+
+/// What the disk is to stand on.
+struct Onto {
+    disk: Disk,
+    goer: Goer,
+    /// Where a plugin serves it: under the usual name, and under that of one that moved.
+    serves: (Serves, Serves),
+    /// Bytes a second at most; 0 where nothing is said.
+    speed: u64,
 }
 
 async fn mirror(
@@ -211,46 +224,55 @@ async fn mirror(
     monitor: Monitor,
     name: DomainName,
     moving: Moving,
-    disk: Disk,
-    speed: u64,
+    onto: Onto,
     given_up: oneshot::Receiver<()>,
 ) -> Result<JobEnd> {
-    let begun = tokio::select! {
-        biased;
-        begun = begin(&gate, &monitor, &name, &moving, disk, speed) => begun,
-        Ok(()) = given_up => Err(Failure::conflict("whoever asked for the move went away")),
+    let (place, speed) = (moving.place, onto.speed);
+    // Not given up half way: what a plugin was asked for comes, and has to be let go again.
+    let (begun, keeper) = match opened(&gate, &monitor, &name, place, onto).await {
+        Ok((target, keeper)) => {
+            let begun = tokio::select! {
+                biased;
+                begun = monitor.begin_move(place, target, speed) => begun,
+                Ok(()) = given_up => Err(Failure::conflict("whoever asked for the move went away")),
+            };
+            (begun.and_then(|()| fault::point("move.mirrored")), keeper)
+        }
+        Err(failure) => (Err(failure), None),
     };
-    let Err(mut failure) = begun else { return Ok(JobEnd::Mirrored) };
-    if let Err(more) = monitor.clear_move(moving.place).await {
+    let Err(mut failure) = begun else { return Ok(JobEnd::Mirrored(keeper)) };
+    // Whoever asked may have gone.
+    tracing::info!(%failure, to = %moving.disk.to, "the disk stays where it is");
+    if let Err(more) = monitor.clear_move(place).await {
         failure.causes.push(format!("and afterwards: {more}"));
     }
     let to = moving.disk.to;
-    if let Err(more) = in_thread(move || let_go(&gate, &name, &to)).await {
+    if let Err(more) = in_thread(move || let_go(&gate, &name, &to, keeper)).await {
         failure.causes.push(format!("and afterwards: {more}"));
     }
     Err(failure)
 }
 
-async fn begin(
+/// The way to the new place, and who keeps it served where a plugin does.
+async fn opened(
     gate: &Gate,
     monitor: &Monitor,
     name: &DomainName,
-    moving: &Moving,
-    disk: Disk,
-    speed: u64,
-) -> Result<()> {
-    let (gate, name, to) = (gate.clone(), name.clone(), moving.disk.to.clone());
+    place: usize,
+    onto: Onto,
+) -> Result<(BlockSource, Option<Keeper>)> {
+    let Onto { disk, goer, serves: (usual, moved), speed: _ } = onto;
+    let serves = if monitor.moves_away(place).await? { moved } else { usual };
+    let (gate, name) = (gate.clone(), name.clone());
     // Plugins say where the volume lies, which takes a while.
-    let target = in_thread(move || steps::open_moved(&gate, &name, &disk)).await?;
-    match &target.way {
-        Way::Files(_) | Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => {}
-        Way::Served(_) => {
-            return Err(Failure::conflict(format!(
-                "volume {to} is served, and no running disk is moved to such a one yet"
-            ))
-            .hint("shut the domain down first; or give the pool transport = \"native\""));
+    in_thread(move || {
+        let target = steps::open_moved(&gate, &name, &disk, goer)?;
+        if target.way.needs_host_network() && goer == Goer::Cut {
+            return Err(Failure::conflict("its hypervisor was started without the host's network, which this needs")
+                .hint("move it while the domain is off; or give the pool transport = \"served\""));
         }
-    }
-    monitor.begin_move(moving.place, target, speed).await?;
-    fault::point("move.mirrored")
+        let keeper = serves.serve(&gate, &target, &disk, &name)?;
+        Ok((target, keeper))
+    })
+    .await
 }

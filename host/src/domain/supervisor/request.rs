@@ -261,7 +261,10 @@ impl Loop<'_> {
                 self.go_on(stage, job.asker, connected).await;
                 Ok(None)
             }
-            Ok(super::job::JobEnd::Mirrored) => self.mirrored(job.asker, connected).await.map(|()| None),
+            Ok(super::job::JobEnd::Mirrored(keeper)) => {
+                self.served.keepers.extend(keeper);
+                self.mirrored(job.asker, connected).await.map(|()| None)
+            }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);
                 fault::point("save.named")?;

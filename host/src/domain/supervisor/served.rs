@@ -4,13 +4,16 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connect::Connected;
 use super::watch::Loop;
+use crate::config::domain::Disk;
 use crate::domain::hold;
 use crate::domain::keeper::{self, Keeper, News, Renewal, Tell, Told};
 use crate::domain::state::Happening;
-use crate::error::Result;
+use crate::error::{Failure, Result};
+use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
-use crate::storage;
-use crate::types::{ByteSize, VolumeRef};
+use crate::storage::{self, BlockSource, Way};
+use crate::sys::process;
+use crate::types::{ByteSize, DomainName, VolumeRef};
 
 #[derive(Debug)]
 pub struct Served {
@@ -42,7 +45,66 @@ impl Served {
     }
 }
 
+/// What a disk that comes to a running machine needs where a plugin serves it.
+pub(super) struct Serves {
+    id: u32,
+    place: usize,
+    /// It takes the place of one that is there.
+    moved: bool,
+    /// The machine has a way to disks that are served.
+    has_way: bool,
+    /// One is served in that place already.
+    taken: bool,
+    tell: Tell,
+}
+
+impl Serves {
+    pub(super) fn serve(
+        self,
+        gate: &Gate,
+        source: &BlockSource,
+        disk: &Disk,
+        domain: &DomainName,
+    ) -> Result<Option<Keeper>> {
+        match source.way {
+            Way::Files(_) | Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => return Ok(None),
+            Way::Served(_) => {}
+        }
+        if !self.has_way {
+            return Err(Failure::conflict(
+                "it was started by an earlier fief, and has no way to a disk that is served",
+            )
+            .hint("stop the domain, attach the disk and start it"));
+        }
+        if self.taken {
+            return Err(Failure::conflict("the disc in that drive is served, and so is this one")
+                .hint(format!("`fief detach cdrom {domain}` first")));
+        }
+        let (domain, volume) = (domain.clone(), disk.volume.clone());
+        let (id, place, moved, writes) = (self.id, self.place, self.moved, !source.read_only);
+        Keeper::start(gate, keeper::Disk { domain, id, place, moved, volume, writes }, &self.tell).map(Some)
+    }
+}
+
 impl Loop<'_> {
+    /// `moves`: as the other one of the two that a disk may be while it moves; none where it comes new.
+    pub(super) fn serves(&self, place: usize, moves: Option<bool>) -> Serves {
+        Serves {
+            id: self.record.run.as_ref().map_or(0, |run| run.id),
+            place,
+            moved: moves.unwrap_or_default(),
+            has_way: self.record.run.as_ref().is_some_and(|run| run.serves),
+            taken: moves.is_none() && self.served.is_at(place),
+            tell: self.served.tell.clone(),
+        }
+    }
+
+    /// Whether QEMU has the network of the host, as this process has it.
+    pub(super) fn has_host_network(&self) -> bool {
+        let of = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        self.hypervisor.is_some_and(|hypervisor| of(hypervisor.pid) == of(process::this().pid))
+    }
+
     pub(super) fn served_told(&mut self, Told { volume, news }: Told, connected: &Connected) -> Option<Happening> {
         match news {
             News::Resized(size) => {

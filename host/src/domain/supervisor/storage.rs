@@ -27,6 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A guest that was let go and for which nothing fails this long has its storage back.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// A guest that runs on, and was told of no failure for this long, has its storage back.
+const TOLD_QUIET: Duration = Duration::from_secs(20);
+
 /// What is amiss with a running domain's disks, in its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,6 +48,9 @@ pub struct Trouble {
     pub volume: Option<VolumeRef>,
     pub why: String,
     pub since: Timestamp,
+    /// The guest runs on, and is told of each request that fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 impl Storage {
@@ -54,12 +60,22 @@ impl Storage {
 
     /// `default/node1: Input/output error, since …`, for each.
     pub fn words(&self) -> Option<String> {
-        let words = self.troubles.iter().map(|Trouble { volume, why, since }| match volume {
+        let words = self.troubles.iter().map(|Trouble { volume, why, since, told: _ }| match volume {
             Some(volume) => format!("{volume}: {why}, since {since:.0}"),
             None => format!("a disk: {why}, since {since:.0}"),
         });
         let words: Vec<String> = words.collect();
         (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// The same of what the guest is told; what is known of that disk by other ways stays.
+    fn note_told(&mut self, volume: Option<VolumeRef>, why: String) -> bool {
+        if self.troubles.iter().any(|trouble| trouble.volume == volume && !trouble.told) {
+            return false;
+        }
+        let news = self.note(volume.clone(), why);
+        self.troubles.iter_mut().filter(|trouble| trouble.volume == volume).for_each(|trouble| trouble.told = true);
+        news
     }
 
     /// Whether that is news.
@@ -71,7 +87,7 @@ impl Storage {
                 true
             }
             None => {
-                self.troubles.push(Trouble { volume, why, since: Timestamp::now() });
+                self.troubles.push(Trouble { volume, why, since: Timestamp::now(), told: false });
                 true
             }
         }
@@ -101,9 +117,7 @@ impl Retry {
 impl Loop<'_> {
     /// The hypervisor stopped the guest: it is let go on again later, unless an operator had paused it.
     pub(super) fn storage_failed(&mut self, disk: Option<usize>, why: String) {
-        let places = self.places();
-        let volume =
-            disk.and_then(|disk| places.disks.into_iter().find(|(_, at)| *at == disk)).map(|(volume, _)| volume);
+        let volume = self.volume_at(disk);
         let runs = self.record.state == State::Running;
         let Ok(run) = self.run() else { return };
         let mut news = run.storage.note(volume.clone(), why.clone());
@@ -123,6 +137,35 @@ impl Loop<'_> {
             tracing::error!(?volume, why, "the guest stands still: its storage failed");
             self.note_storage();
         }
+    }
+
+    /// A request failed, and the guest was told.
+    pub(super) fn storage_told(&mut self, disk: Option<usize>, why: String) {
+        let volume = self.volume_at(disk);
+        let Ok(run) = self.run() else { return };
+        let news = run.storage.note_told(volume.clone(), why.clone());
+        self.told = Some(Instant::now() + TOLD_QUIET);
+        if news {
+            tracing::error!(?volume, why, "the guest is told that its storage failed");
+            self.note_storage();
+        }
+    }
+
+    /// It was not told of any for a while.
+    pub(super) fn forget_told(&mut self) {
+        self.told = None;
+        let Ok(run) = self.run() else { return };
+        let before = run.storage.troubles.len();
+        run.storage.troubles.retain(|trouble| !trouble.told);
+        if run.storage.troubles.len() != before {
+            self.note_storage();
+        }
+    }
+
+    /// The volume of the disk in that place.
+    fn volume_at(&self, disk: Option<usize>) -> Option<VolumeRef> {
+        let disk = disk?;
+        self.places().disks.into_iter().find(|(_, at)| *at == disk).map(|(volume, _)| volume)
     }
 
     /// The guest that waits is let go on, or has been for long enough.
@@ -196,7 +239,11 @@ impl Loop<'_> {
             run.storage.waits = true;
             run.storage.note(None, "it failed while no supervisor was there".to_owned());
         }
-        if run.storage.waits {
+        let waits = run.storage.waits;
+        if run.storage.troubles.iter().any(|trouble| trouble.told) {
+            self.told = Some(Instant::now() + TOLD_QUIET);
+        }
+        if waits {
             self.retry = Some(Retry::first());
             self.note_storage();
         }
@@ -227,10 +274,10 @@ impl Loop<'_> {
     }
 }
 
-/// The moment of the next try, or never.
-pub(super) async fn due(retry: Option<Retry>) {
-    match retry {
-        Some(retry) => tokio::time::sleep_until(retry.at).await,
+/// That moment, or never.
+pub(super) async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -258,6 +305,10 @@ mod tests {
         assert!(!storage.note(Some(volume.clone()), "no room is left".into()));
         assert!(storage.note(None, "Input/output error".into()));
         assert!(storage.note(Some(volume), "Input/output error".into()));
+        assert!(!storage.note_told("p/a".parse().ok(), "Bad address".into()), "the guest stood still because of it");
+        assert!(storage.note_told("p/b".parse().ok(), "Bad address".into()));
+        assert!(!storage.note_told("p/b".parse().ok(), "Bad address".into()));
+        storage.troubles.retain(|trouble| !trouble.told);
         let words = storage.words().unwrap();
         assert!(words.starts_with("p/a: Input/output error, since ") && words.contains("; a disk: "), "{words}");
     }

@@ -100,6 +100,7 @@ impl<'a> Watcher<'a> {
             start_again: false,
             job: None,
             retry: None,
+            told: None,
             served,
             hypervisor: self.hypervisor,
             clients: Arc::new(Semaphore::new(CLIENTS_MAX)),
@@ -142,6 +143,8 @@ pub(super) struct Loop<'a> {
     pub(super) job: Option<Job>,
     /// The guest waits for its storage.
     pub(super) retry: Option<Retry>,
+    /// The guest was told of failures: when they count as over.
+    pub(super) told: Option<tokio::time::Instant>,
     /// Disks that plugins serve.
     pub(super) served: Served,
     pub(super) hypervisor: Option<ProcessId>,
@@ -215,8 +218,16 @@ impl Loop<'_> {
                     // What a job does to the guest for a moment is none of its own doing.
                     Some(Event::Paused | Event::Resumed) if self.job.as_ref().is_some_and(|job| job.stills) => None,
                     Some(event) => {
-                        if let Event::StoppedOnError { disk, why } = &event {
-                            self.storage_failed(*disk, why.clone());
+                        match &event {
+                            Event::StoppedOnError { disk, why } => self.storage_failed(*disk, why.clone()),
+                            Event::ToldOfError { disk, why } => self.storage_told(*disk, why.clone()),
+                            Event::PoweredOff
+                            | Event::Rebooted
+                            | Event::Panicked
+                            | Event::Paused
+                            | Event::Resumed
+                            | Event::Unplugged(_)
+                            | Event::Closed => {}
                         }
                         heard(&event)
                     }
@@ -274,8 +285,12 @@ impl Loop<'_> {
                     None
                 }
                 never = filters.tend() => match never {},
-                () = storage::due(self.retry) => {
+                () = storage::due(self.retry.map(|retry| retry.at)) => {
                     self.retry_storage(&connected).await;
+                    None
+                }
+                () = storage::due(self.told) => {
+                    self.forget_told();
                     None
                 }
                 Some(told) = self.served.told.recv() => self.served_told(told, &connected),

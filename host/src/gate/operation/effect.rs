@@ -28,7 +28,7 @@ impl Operation {
             | Operation::ImageOpen { .. }
             | Operation::LinkList { .. }
             | Operation::HypervisorProbe { .. }
-            | Operation::ConnectionOpen { purpose: Purpose::Ask, .. }
+            | Operation::ConnectionOpen { purpose: Purpose::Ask | Purpose::Look, .. }
             | Operation::ConnectionResolve { .. }
             | Operation::SecretReveal { .. } => Effect::None,
             Operation::ConnectionOpen { purpose: Purpose::Change, .. }
@@ -41,6 +41,7 @@ impl Operation {
             | Operation::LinkEnslave { .. }
             | Operation::DhcpServe { .. }
             | Operation::TapCreate { .. }
+            | Operation::ServedFolder { .. }
             | Operation::ServedListen { .. }
             | Operation::ServingStart { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,

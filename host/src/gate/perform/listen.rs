@@ -1,58 +1,85 @@
 //! The sockets at which a domain's disks are served to its hypervisor: in a folder that only it comes to, each open to its
 //! user alone.
+//!
+//! The hypervisor has no way there but the folder's descriptor: the domain's own folder is closed to it.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::process::{SERVED_FOLDER, USERS, own_user};
+use rustix::fs::{Mode, OFlags};
+
+use super::process::{USERS, own_user};
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Context, Failure, Result};
 use crate::sys::socket::listen_in;
 use crate::types::DomainName;
 
-fn place(gate: &Gate, domain: &DomainName, disk: usize) -> (PathBuf, String) {
-    (gate.layout().domain(domain).join(SERVED_FOLDER), format!("disk{disk}.sock"))
+/// In the domain's folder.
+const FOLDER: &str = "served";
+
+fn folder(gate: &Gate, domain: &DomainName) -> PathBuf {
+    gate.layout().domain(domain).join(FOLDER)
+}
+
+/// As the hypervisor's arguments have it (`hypervisor/qemu/arguments/disk.rs`).
+fn socket(disk: usize, moved: bool) -> String {
+    format!("disk{disk}{}.sock", if moved { "-moved" } else { "" })
 }
 
 pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
-    let Operation::ServedListen { domain, id, disk, .. } = operation else {
-        return Err(Failure::other(format!("not an operation on served disks: {operation:?}")));
-    };
-    let (folder, name) = place(gate, domain, *disk);
-    let path = folder.join(&name);
-    let saying = || format!("cannot listen on {}", path.display());
-    make(&folder).context(saying)?;
-    let listener = listen_in(&folder, &name).context(saying)?;
-    if rustix::process::geteuid().is_root() {
-        let user = own_user(gate, id % USERS)?;
-        std::os::unix::fs::lchown(&path, Some(user), Some(user)).context(saying)?;
+    match operation {
+        Operation::ServedFolder { domain } => {
+            let folder = folder(gate, domain);
+            let made = make(&folder).context(|| format!("cannot make {}", folder.display()))?;
+            Ok(Done { outcome: Outcome::Set, descriptors: vec![made] })
+        }
+        Operation::ServedListen { domain, id, disk, moved, .. } => {
+            let (folder, name) = (folder(gate, domain), socket(*disk, *moved));
+            let path = folder.join(&name);
+            let saying = || format!("cannot listen on {}", path.display());
+            let listener = listen_in(&folder, &name).context(saying)?;
+            if rustix::process::geteuid().is_root() {
+                let user = own_user(gate, id % USERS)?;
+                std::os::unix::fs::lchown(&path, Some(user), Some(user)).context(saying)?;
+            }
+            Ok(Done { outcome: Outcome::Set, descriptors: vec![OwnedFd::from(listener)] })
+        }
+        other => Err(Failure::other(format!("not an operation on served disks: {other:?}"))),
     }
-    Ok(Done { outcome: Outcome::Set, descriptors: vec![OwnedFd::from(listener)] })
 }
 
 /// Whatever the umask: the hypervisor's user has to get through.
-fn make(folder: &Path) -> std::io::Result<()> {
+fn make(folder: &Path) -> std::io::Result<OwnedFd> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, Mode::empty())?)
 }
 
-/// The folder goes with the last socket, or with the hypervisor.
+/// The folder goes with all that is in it: it is undone after the hypervisor, and who listens there is none of its own.
 pub(super) fn undo(gate: &Gate, operation: &Operation) -> Result<()> {
-    let Operation::ServedListen { domain, disk, .. } = operation else { return Ok(()) };
-    let (folder, name) = place(gate, domain, *disk);
-    let path = folder.join(name);
-    match std::fs::remove_file(&path) {
+    let (path, removed) = match operation {
+        Operation::ServedFolder { domain } => {
+            let path = folder(gate, domain);
+            let removed = std::fs::remove_dir_all(&path);
+            (path, removed)
+        }
+        Operation::ServedListen { domain, disk, moved, .. } => {
+            let path = folder(gate, domain).join(socket(*disk, *moved));
+            let removed = std::fs::remove_file(&path);
+            (path, removed)
+        }
+        _ => return Ok(()),
+    };
+    match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).context(|| format!("cannot remove {}", path.display()))
         }
-        Ok(()) | Err(_) => {
-            let _ = std::fs::remove_dir(&folder);
-            Ok(())
-        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
-        Operation::ServedListen { .. } => listen::act(gate, operation),
+        Operation::ServedFolder { .. } | Operation::ServedListen { .. } => listen::act(gate, operation),
         Operation::ServingStart { .. } => serving::act(gate, operation),
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
@@ -100,7 +100,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
-        Operation::ServedListen { .. } => listen::undo(gate, operation),
+        Operation::ServedFolder { .. } | Operation::ServedListen { .. } => listen::undo(gate, operation),
         Operation::ServingStart { .. } => serving::undo(operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
     }
@@ -135,6 +135,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. }
         | Operation::BridgeReach { .. }
         | Operation::DhcpServe { .. }
+        | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
@@ -191,6 +192,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
+        | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }

@@ -31,8 +31,6 @@ const PROBE_USER: u32 = USERS - 1;
 const MARK: &str = "FIEF_DOMAIN=";
 /// Sockets that a start leaves in the domain's folder.
 const SOCKETS: [&str; 2] = ["qmp.sock", "serial.sock"];
-/// And the folder of those that its disks are served at; `hypervisor::qemu` says the same.
-pub(super) const SERVED_FOLDER: &str = "served";
 /// What is kept of a probe's output, in bytes.
 const SAID_MAX: usize = 16 << 10;
 
@@ -72,13 +70,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             _ => {}
         }
     }
-    let served = folder.join(SERVED_FOLDER);
-    match std::fs::remove_dir_all(&served) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("cannot remove {}", served.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    Ok(())
 }
 
 fn start(

@@ -39,6 +39,14 @@ impl Client {
         }
     }
 
+    /// What it is built upon.
+    pub const fn library(self) -> &'static str {
+        match self {
+            Client::Nfs => "libnfs",
+            Client::Iscsi => "libiscsi",
+        }
+    }
+
     /// A disk that is nowhere: in an empty network namespace, or behind a port that nobody listens on.
     fn nowhere(self) -> Value {
         match self {

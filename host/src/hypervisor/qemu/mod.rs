@@ -25,9 +25,6 @@ pub const QMP_SOCKET: &str = "qmp.sock";
 /// The first serial port's socket in the domain's folder: one client at a time, what is said without one is lost.
 pub const SERIAL_SOCKET: &str = "serial.sock";
 
-/// The folder, in the domain's, of the sockets at which disks are served to it.
-pub const SERVED_FOLDER: &str = "served";
-
 /// How much of the end of the log is looked at, in bytes.
 const LAST_WORDS_MAX: u64 = 4_096;
 /// Lines that an operator is shown.

@@ -4,13 +4,13 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::arguments::{CardPlan, DiskPlan, Plan, StartPlan, WayPlan, arguments};
-use super::{QMP_SOCKET, SERIAL_SOCKET, SERVED_FOLDER};
+use super::{QMP_SOCKET, SERIAL_SOCKET};
 use crate::config::domain::Firmware;
 use crate::config::policy::HostSettings;
 use crate::error::{Context, Failure, Result};
@@ -36,7 +36,7 @@ const FIRMWARE: [(&str, &str); 5] = [
 /// What could not be opened, with the package to install where firmware is missing; `Usage` where the definition asks
 /// for what the machine does not have.
 pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result<Prepared> {
-    let Launch { definition, places, id: _, accelerator, disks, cards, incoming } = launch;
+    let Launch { definition, places, id: _, accelerator, disks, served, cards, incoming } = launch;
     let mut handed = Handed::default();
     let socket = |name: &str| {
         listen_in(folder, name)
@@ -46,7 +46,7 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
     let qmp = handed.over(socket(QMP_SOCKET)?);
     let serial = handed.over(socket(SERIAL_SOCKET)?);
     // Always, and in this place: a disk that is plugged in later finds it there too.
-    let served = handed.over(served_folder(folder)?);
+    let served = handed.over(served);
     debug_assert_eq!(served, SERVED_DESCRIPTOR);
     let start = match (&definition.boot.kernel, definition.boot.firmware) {
         (Some(kernel), _) => StartPlan::Kernel {
@@ -123,21 +123,6 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
 
 /// Which descriptor the folder of served disks is in QEMU.
 pub const SERVED_DESCRIPTOR: i32 = FIRST_DESCRIPTOR + 2;
-
-/// The folder whose sockets QEMU connects to. It has no way there but this descriptor: the domain's own folder is closed
-/// to it, and each socket is its user's alone.
-fn served_folder(folder: &Path) -> Result<OwnedFd> {
-    let path = folder.join(SERVED_FOLDER);
-    let saying = || format!("cannot make {}", path.display());
-    match std::fs::create_dir(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).context(saying),
-        Ok(()) | Err(_) => {}
-    }
-    // Whatever the umask: its user has to get through.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711)).context(saying)?;
-    rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .context(saying)
-}
 
 /// A password in memory, for QEMU to read once.
 fn hidden(password: &Secret) -> Result<OwnedFd> {

@@ -115,8 +115,11 @@ impl Bench {
     }
 
     fn start(&mut self) -> Result<ProcessId> {
+        let folder = Operation::ServedFolder { domain: self.definition.name.clone() };
+        let mut made = self.gate.perform(&Actor::Operator, &mut self.ledger, folder, Vec::new())?.descriptors;
         let launch = Launch {
             incoming: false,
+            served: made.remove(0),
             places: Places::new(&self.definition),
             definition: self.definition.clone(),
             id: 7,
@@ -340,10 +343,10 @@ async fn a_start_that_was_cut_off_is_found_by_its_mark() {
     let process = bench.start().unwrap();
     let path = bench.folder().join("ledger.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
-    let intent = text.lines().next().unwrap();
-    std::fs::write(&path, format!("{intent}\n")).unwrap();
+    let (before, _outcome) = text.trim_end().rsplit_once('\n').unwrap();
+    std::fs::write(&path, format!("{before}\n")).unwrap();
     bench.ledger = Ledger::open(&path).unwrap();
-    assert_eq!(bench.ledger.entries()[0].outcome, None);
+    assert_eq!(bench.ledger.entries().last().unwrap().outcome, None);
     bench.gate.undo(&mut bench.ledger).unwrap();
     assert!(!process::alive(process));
     assert!(bench.ledger.is_empty());
@@ -437,7 +440,9 @@ fn a_missing_qemu_is_named_with_what_to_install() {
     let failure = bench.start().unwrap_err();
     assert!(failure.to_string().contains("/nowhere/qemu"), "{failure}");
     assert!(failure.hint.unwrap().contains("apt install"));
-    assert!(bench.ledger.is_empty());
+    // What was made before goes as well.
+    bench.gate.undo(&mut bench.ledger).unwrap();
+    assert!(bench.ledger.is_empty() && !bench.folder().join("served").exists());
 }
 
 #[tokio::test]

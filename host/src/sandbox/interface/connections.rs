@@ -24,9 +24,6 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 /// Most bytes of one `receive`: a buffer of that size is kept for each stream that is read.
 const RECEIVE_MAX: usize = 256 << 10;
 
-/// How long a plain `read` waits: less than a whole call may take, so that the plugin can still say what went wrong.
-const SILENCE: Duration = Duration::from_secs(15);
-
 /// An open stream.
 pub struct Stream(Arc<Shared>);
 
@@ -51,8 +48,8 @@ fn broken(error: std::io::Error) -> Error {
     }
 }
 
-fn silent() -> Error {
-    let message = format!("the server has said nothing for {} s", SILENCE.as_secs());
+fn silent(silence: Duration) -> Error {
+    let message = format!("the server has said nothing for {} s", silence.as_secs());
     Error { code: ErrorCode::Timeout, message, retry: Retry::AfterMs(1_000) }
 }
 
@@ -112,8 +109,8 @@ impl HostConnection for Room {
     }
     async fn read(&mut self, stream: Resource<Stream>, maximum: u32) -> Answer<Vec<u8>> {
         let stream = self.stream(&stream)?;
-        let read = tokio::time::timeout(SILENCE, stream.receive(maximum)).await;
-        Ok(read.unwrap_or_else(|_| Err(silent())))
+        let read = tokio::time::timeout(self.silence, stream.receive(maximum)).await;
+        Ok(read.unwrap_or_else(|_| Err(silent(self.silence))))
     }
     async fn write(&mut self, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
         Ok(self.stream(&stream)?.send(&data).await)

@@ -2,12 +2,15 @@
 //! flags hold them there, and no other process is asked.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
-use wasmtime::component::Resource;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, WasmList};
 
-use crate::sandbox::room::Room;
+use crate::sandbox::lent::Refused;
+use crate::sandbox::room::{self, Room};
 use crate::sandbox::version::v0_1::fief::storage::files::{Host, HostFile};
 use crate::sandbox::version::v0_1::fief::storage::volumes::Extent;
 use crate::sandbox::version::v0_1::fief::types::types::{Error, ErrorCode, Retry};
@@ -22,13 +25,16 @@ const READ_MAX: usize = 4 << 20;
 const EXTENTS_MAX: usize = 256;
 
 /// An open file.
-pub struct Open(File);
+pub struct Open {
+    file: Arc<File>,
+    writable: bool,
+}
 
 fn error(code: ErrorCode, message: impl Into<String>) -> Error {
     Error { code, message: message.into(), retry: Retry::AfterFix }
 }
 
-fn failed(errno: Errno) -> Error {
+pub(in crate::sandbox) fn failed(errno: Errno) -> Error {
     let code = match errno {
         Errno::NOENT | Errno::NOTDIR => ErrorCode::NotFound,
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ErrorCode::Exhausted,
@@ -42,7 +48,7 @@ fn failed(errno: Errno) -> Error {
 
 impl Room {
     fn file(&self, file: &Resource<Open>) -> wasmtime::Result<&File> {
-        Ok(&self.table.get(file)?.0)
+        Ok(&self.table.get(file)?.file)
     }
 
     fn open_beneath(&self, directory: &str, path: &str, writable: bool) -> Result<File, Error> {
@@ -69,7 +75,7 @@ impl Host for Room {}
 impl HostFile for Room {
     fn open(&mut self, directory: String, path: String, writable: bool) -> Answer<Resource<Open>> {
         match self.open_beneath(&directory, &path, writable) {
-            Ok(file) => Ok(Ok(self.table.push(Open(file))?)),
+            Ok(file) => Ok(Ok(self.table.push(Open { file: Arc::new(file), writable })?)),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -97,14 +103,39 @@ impl HostFile for Room {
     fn extents(&mut self, file: Resource<Open>, offset: u64, length: u64) -> Answer<Vec<Extent>> {
         Ok(extents(self.file(&file)?, offset, length).map_err(failed))
     }
+    fn lend(&mut self, file: Resource<Open>, at: u64, offset: u64, length: u64) -> Answer<()> {
+        match self.host {
+            room::Host::Serving(_) => {}
+            room::Host::Call(_) => return Ok(Err(error(ErrorCode::Unsupported, "no volume is served in this call"))),
+        }
+        let Open { file: open, writable } = self.table.get(&file)?;
+        let lent = self.lent.add((file.rep(), open.clone(), *writable), at, offset, length);
+        Ok(lent.map_err(|refused| match refused {
+            Refused::Impossible => error(ErrorCode::Invalid, "there are no such bytes"),
+            Refused::Overlaps => error(ErrorCode::Invalid, "some of these bytes are lent already"),
+            Refused::TooMany => error(ErrorCode::Exhausted, "too many parts of the volume are lent"),
+        }))
+    }
     fn drop(&mut self, file: Resource<Open>) -> wasmtime::Result<()> {
+        self.lent.end(file.rep());
         self.table.delete(file)?;
         Ok(())
     }
 }
 
+/// `write` as the bindings have it makes a copy of the data; this one writes it where it lies in the plugin's memory.
+pub(super) fn link_write(linker: &mut Linker<Room>) -> wasmtime::Result<()> {
+    let in_place = |store: StoreContextMut<'_, Room>, (file, offset, data): (Resource<Open>, u64, WasmList<u8>)| {
+        Ok((write(store.data().file(&file)?, offset, data.as_le_slice(&store)).map_err(failed),))
+    };
+    linker.allow_shadowing(true);
+    linker.instance("fief:storage/files@0.1.0")?.func_wrap("[method]file.write", in_place)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
 /// Fewer than `length` at the end of the file only.
-fn read(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
+pub(in crate::sandbox) fn read(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::with_capacity(length.min(READ_MAX));
     while bytes.len() < bytes.capacity() {
         let at = offset.saturating_add(bytes.len() as u64);
@@ -118,7 +149,7 @@ fn read(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-fn write(file: &File, mut offset: u64, mut data: &[u8]) -> Result<(), Errno> {
+pub(in crate::sandbox) fn write(file: &File, mut offset: u64, mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         match rustix::io::pwrite(file, data, offset) {
             Ok(written) => {

@@ -2,7 +2,7 @@
 
 mod bridges;
 mod connections;
-mod files;
+pub(super) mod files;
 mod images;
 mod log;
 mod secrets;
@@ -35,6 +35,7 @@ pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasm
     storage::connections::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     storage::secrets::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     storage::files::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    files::link_write(linker)?;
     for interface in granted {
         match interface {
             HostInterface::Images => storage::images::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,

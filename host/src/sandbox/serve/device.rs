@@ -2,12 +2,14 @@
 //! the plugin answers is checked here, since the server believes its device.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::rc::Rc;
 
 use fief_nbd::{Device, Error, Extent, Kind};
 use tokio::sync::Notify;
 use wasmtime::component::{Accessor, ResourceAny};
 
+use crate::sandbox::interface::files;
 use crate::sandbox::log::Log;
 use crate::sandbox::protocol::{Geometry, LogLevel};
 use crate::sandbox::room::Room;
@@ -119,6 +121,15 @@ impl Served<'_> {
         }
     }
 
+    /// What `act` does with the file that has these bytes, where the plugin has lent them.
+    fn lent<T>(&self, offset: u64, length: u64, to_write: bool, act: impl FnOnce(&File, u64) -> T) -> Option<T> {
+        let bytes = offset..offset.checked_add(length)?;
+        self.accessor.with(|mut access| {
+            let (file, at) = access.get().lent.find(bytes, to_write)?;
+            Some(act(file, at))
+        })
+    }
+
     fn wrong(&self, what: &str) -> Error {
         self.log.write(LogLevel::Error, what, Vec::new());
         Error::new(Kind::Io, what)
@@ -162,6 +173,13 @@ impl Device for Served<'_> {
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+        let lent = self.lent(offset, length.into(), false, |file, at| files::read(file, at, length as usize));
+        match lent {
+            Some(Ok(bytes)) if bytes.len() == length as usize => return Ok(bytes),
+            Some(Err(errno)) => return Err(of_plugin(files::failed(errno))),
+            // What is past the end of a file is for the plugin to say.
+            Some(Ok(_)) | None => {}
+        }
         let bytes = self.answer(self.calls.call_read(self.accessor, self.handle, offset, length).await).await?;
         if bytes.len() != length as usize {
             return Err(self.wrong("the plugin read another number of bytes than it was asked for"));
@@ -170,6 +188,12 @@ impl Device for Served<'_> {
     }
 
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
+        // What is to be durable is the plugin's: whether a flush failed before is told by it alone.
+        if !durable
+            && let Some(written) = self.lent(offset, data.len() as u64, true, |file, at| files::write(file, at, &data))
+        {
+            return written.map_err(|errno| of_plugin(files::failed(errno)));
+        }
         self.answer(self.calls.call_write(self.accessor, self.handle, offset, data, durable).await).await
     }
 

@@ -11,6 +11,7 @@
 
 mod desk;
 mod device;
+mod waiting;
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -31,6 +32,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::instance::{Plugin, describe};
 use super::interface::{self, access, holder, plugin_error};
+use super::lent::Lent;
 use super::limits::{Budget, Spent, cpu_time};
 use super::log::{LINE_MAX, Log};
 use super::protocol::{CallError, FromSandbox, Limit, LogLevel, Return, Serve, ServingEvent, Tell};
@@ -94,7 +96,8 @@ impl Plugin {
         table.set_max_capacity(self.limits.handles as usize);
         let host = Host::Serving(desk.clone());
         let directories = self.directories.clone();
-        let room = Room { budget: Budget::new(&self.limits), table, wasi, log: log.clone(), host, directories };
+        let (budget, lent, silence) = (Budget::new(&self.limits), Lent::default(), self.silence);
+        let room = Room { budget, table, wasi, log: log.clone(), host, directories, lent, silence };
         let turns = Arc::new(AtomicU64::new(0));
         let mut store = self.long_store(room, turns.clone());
         let _ticking = self.ticker.tick();
@@ -105,7 +108,7 @@ impl Plugin {
         let block = block.load(&mut store, &instance)?;
         let told = store.run_concurrent(async |accessor| {
             let calls = block.device();
-            let mut serving = pin!(serve_on(accessor, &calls, desk, back, log, listener, serve));
+            let mut serving = pin!(waiting::when_woken(serve_on(accessor, &calls, desk, back, log, listener, serve)));
             // Each time that this is asked, the plugin's code has come back.
             std::future::poll_fn(|context| {
                 turns.fetch_add(1, Ordering::Relaxed);

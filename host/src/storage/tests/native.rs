@@ -81,6 +81,19 @@ const TARGET: &str = "iqn.2024-01.test:disk1";
 const ISCSI: &[(&str, &str)] = &[("server", "192.0.2.8"), ("port", "3260"), ("target", TARGET), ("password", "san")];
 
 #[test]
+fn a_target_that_has_to_prove_itself_is_not_left_to_a_client_that_does_not_ask() {
+    for key in ["mutual-user", "mutual-password"] {
+        let settings = [ISCSI, &[(key, "san")]].concat();
+        let failure = attached(&settings, &iscsi("192.0.2.8", TARGET, 1, (None, None))).unwrap_err();
+        assert_eq!(failure.kind, Kind::Denied);
+        assert!(
+            failure.to_string().contains(key) && failure.hint.iter().any(|hint| hint.contains("served")),
+            "{failure:?}"
+        );
+    }
+}
+
+#[test]
 fn an_iscsi_target_is_the_pools_own_and_its_password_too() {
     let login = (Some("alice"), Some("san"));
     let source = attached(ISCSI, &iscsi("192.0.2.8:3260", TARGET, 1, login)).unwrap();
@@ -125,4 +138,59 @@ fn an_nbd_server_is_one_that_is_granted() {
     assert_eq!(kind(settings, nbd("192.0.2.9", "a")), Some(Kind::PluginFault));
     assert_eq!(kind(settings, nbd("/run/other.sock", "a")), Some(Kind::PluginFault));
     assert_eq!(kind(settings, nbd("192.0.2.9:10809", "a\0")), Some(Kind::PluginFault));
+}
+
+/// A plugin that goes natively where it is asked for that, and says `answer` where it is left open.
+fn left_open(settings: &'static [(&str, &str)], answer: Result<Attachment>) -> Pool {
+    let root = tempfile::tempdir().unwrap();
+    let grants = PluginGrants {
+        connections: [("server".parse().unwrap(), ConnectionGrant::new("{server}:{port}".parse().unwrap()))].into(),
+        ..PluginGrants::default()
+    };
+    let plugins = [("storage-file".parse().unwrap(), grants)].into();
+    let policy = Policy { plugins, ..Policy::default() };
+    let gate = Gate::new(Layout::new(root.path()), Arc::new(policy), Mode::Perform);
+    let mut pool = scripted(
+        &gate,
+        Box::new(move |_, _, call| {
+            let Call::Storage { settings, function, .. } = call else { panic!("{call:?}") };
+            let transport = settings.iter().find(|(key, _)| key == "transport").map(|(_, value)| value.as_str());
+            match (function, transport) {
+                (StorageCall::Attach { .. }, Some("auto")) => answer.clone().map(Return::Attachment),
+                (StorageCall::Attach { .. }, Some("native")) => Ok(Return::Attachment(nfs(|_, _, _, _| {}))),
+                (StorageCall::Attach { .. }, Some("served")) => Ok(Return::Attachment(Attachment::Served)),
+                (StorageCall::Find { name }, _) => Ok(Return::Volume(facts(&name, 1 << 20))),
+                other => panic!("{other:?}"),
+            }
+        }),
+    );
+    pool.settings = Some(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect());
+    pool
+}
+
+#[test]
+fn a_way_that_is_left_open_is_asked_for_and_holds_for_its_volume() {
+    const OPEN: &[(&str, &str)] =
+        &[("server", "192.0.2.7"), ("port", "2049"), ("share", "/export/vm"), ("transport", "auto")];
+    let volume = "a".parse().unwrap();
+    let mut pool = left_open(OPEN, Ok(nfs(|_, _, _, _| {})));
+    assert_eq!(pool.transport().unwrap(), Said::Auto);
+    assert_eq!(pool.natively(&volume).unwrap(), Ok(Client::Nfs));
+    pool.choose(&volume, Transport::Served);
+    assert!(matches!(pool.attach(&volume, AttachAccess::ReadOnly).unwrap().way, Way::Served(_)));
+    pool.choose(&volume, Transport::Native);
+    assert!(matches!(pool.attach(&volume, AttachAccess::ReadOnly).unwrap().way, Way::Nfs(_)));
+
+    let refuses = Failure::usage("no mutual CHAP").while_doing("the plugin failed at attach");
+    for (answer, why) in [
+        (Err(refuses), "no mutual CHAP"),
+        (Ok(nfs(|_, port, _, _| *port = Some(12049))), "cannot be given the port 12049"),
+        (Ok(nfs(|_, _, share, _| *share = "/elsewhere".into())), "is not the pool's"),
+        (Ok(Attachment::Served), "would rather"),
+    ] {
+        let said = left_open(OPEN, answer).natively(&volume).unwrap().unwrap_err();
+        assert!(said.contains(why), "{said}");
+    }
+    let away = Err(Failure::new(Kind::Unreachable, "it is away"));
+    assert_eq!(left_open(OPEN, away).natively(&volume).unwrap_err().kind, Kind::Unreachable);
 }

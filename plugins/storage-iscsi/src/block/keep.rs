@@ -25,8 +25,9 @@ use super::{Lacks, Shared, watch};
 use crate::exchange::{Connect, Exchange};
 use crate::fence::Key;
 use crate::fence::acts::{Stood, release, stand};
+use crate::protocol::Fault;
 use crate::protocol::login::Refusal;
-use crate::protocol::session::{Event as Protocol, Session};
+use crate::protocol::session::{Answer, Event as Protocol, Left, Session};
 use crate::scsi::answer::news;
 use crate::scsi::sense::Sense;
 use crate::settings::IscsiPool;
@@ -171,6 +172,8 @@ pub(super) async fn open(
         lacks: Cell::new(Lacks::default()),
         away: Cell::new(false),
         given_up: Cell::new(false),
+        unknown: Cell::new(false),
+        looking: Cell::new(false),
         secured: Cell::new(0),
         securing: Mutex::new(()),
         closing: Cell::new(false),
@@ -200,7 +203,10 @@ impl Shared {
     async fn receive(self: &Rc<Self>, connection: &Rc<Connection>) -> String {
         loop {
             let bytes = match connection.receive(CHUNK).await {
-                Ok(bytes) if bytes.is_empty() => return "the target closed the connection".to_owned(),
+                Ok(bytes) if bytes.is_empty() => {
+                    let left = self.link_of(connection).and_then(|link| link.left);
+                    return left.unwrap_or("the target closed the connection").to_owned();
+                }
                 Ok(bytes) => bytes,
                 Err(error) => return error.message,
             };
@@ -218,12 +224,16 @@ impl Shared {
                 Protocol::Sense(sense) => told.extend(Sense::read(&sense)),
                 Protocol::LogoutWanted => leave = Some("the target asked for it"),
                 Protocol::LoggedOut => leave = Some("the target said goodbye"),
-                Protocol::Pong | Protocol::Text(_) | Protocol::Managed(_) => {}
+                Protocol::Pong | Protocol::Text(_) => {}
             });
-            drop(link);
             if let Err(fault) = fed {
+                // A target that answers a command wrongly does so each time; a damaged wire is nobody's fault.
+                if !matches!(fault, Fault::Digest(_) | Fault::Dropped { .. }) {
+                    link.session.suspect();
+                }
                 return fault.to_string();
             }
+            drop(link);
             if let Some(leave) = leave {
                 return leave.to_owned();
             }
@@ -247,7 +257,8 @@ impl Shared {
         match std::mem::replace(&mut *phase, Phase::Down(VecDeque::new())) {
             Phase::Up(link) => {
                 let left = link.session.unfinished().into_iter();
-                *phase = Phase::Down(left.filter_map(|(waiter, command)| Some((waiter?, command))).collect());
+                let waits = |Left { who, command, suspect }| Some(Left { who: who?, command, suspect });
+                *phase = Phase::Down(left.filter_map(waits).collect());
                 true
             }
             before @ (Phase::Down(_) | Phase::Ended(_)) => {
@@ -288,8 +299,12 @@ impl Shared {
         let mut phase = self.phase.borrow_mut();
         match std::mem::replace(&mut *phase, Phase::Down(VecDeque::new())) {
             Phase::Down(waiting) => {
-                for (waiter, command) in waiting {
-                    link.session.submit(Some(waiter), command);
+                for Left { who, command, suspect } in waiting {
+                    match suspect {
+                        // Whoever gave up has no use for it.
+                        true => drop(who.send(Ok((command, Answer::hung())))),
+                        false => link.session.submit(Some(who), command),
+                    }
                 }
                 *phase = Phase::Up(link);
             }
@@ -301,6 +316,7 @@ impl Shared {
         drop(phase);
         self.changes.set(found.stood.map(|stood| stood.changes));
         self.learn(found.unit);
+        self.unknown.set(false);
         fief_sdk::info!("a new session", volume = self.volume);
         self.ready();
         self.send_beside();

@@ -2,14 +2,16 @@
 
 use std::cell::RefMut;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use fief_sdk::connections::Connection;
 use fief_sdk::{Error, spawn};
 use futures_channel::oneshot;
 
 use super::Shared;
-use crate::protocol::session::{Answer, Command, Session};
+use crate::protocol::session::{Answer, Command, Left, Session};
 
 /// How a command ended, with the command itself, to be sent again if need be.
 pub(super) type Outcome = Result<(Command, Answer), Error>;
@@ -18,7 +20,7 @@ pub(super) type Waiter = oneshot::Sender<Outcome>;
 pub(super) enum Phase {
     Up(Link),
     /// Commands that wait for a session.
-    Down(VecDeque<(Waiter, Command)>),
+    Down(VecDeque<Left<Waiter>>),
     /// For ever, and why.
     Ended(Error),
 }
@@ -30,11 +32,19 @@ pub(super) struct Link {
     sending: bool,
     /// Bytes came since the watch last looked.
     pub(super) heard: bool,
+    /// Why this side ended it.
+    pub(super) left: Option<&'static str>,
 }
 
 impl Link {
     pub(super) fn new(connection: Connection, session: Session<Option<Waiter>>) -> Self {
-        Link { connection: Rc::new(connection), session, sending: false, heard: true }
+        Link { connection: Rc::new(connection), session, sending: false, heard: true, left: None }
+    }
+
+    /// Ends the session; what had no answer waits for the next one.
+    pub(super) fn leave(&mut self, why: &'static str) {
+        self.left = Some(why);
+        self.connection.shut();
     }
 }
 
@@ -56,17 +66,52 @@ impl Drop for Sending<'_> {
     }
 }
 
+/// Who sends what a command left to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// Who came before, or nobody where there is no session.
+    Another,
+    /// Who submitted it, at once: it is alone.
+    Now,
+    /// Who submitted it, once the other calls that came with it had their turn: all of theirs goes out in one piece, and
+    /// the target is woken once.
+    Soon,
+}
+
+/// Lets all that can go on do so first.
+pub(super) async fn turn() {
+    let mut waited = false;
+    poll_fn(|context| match std::mem::replace(&mut waited, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
 impl Shared {
-    /// Hands a command to the session, or keeps it for the next one. The answer comes to the waiter.
-    pub(super) fn submit(&self, waiter: Waiter, command: Command) {
+    /// Hands a command to the session, or keeps it for the next one. The answer comes to the waiter. Says who is to send:
+    /// whoever was the first to leave something to be sent.
+    pub(super) fn submit(&self, waiter: Waiter, command: Command) -> Sender {
         match &mut *self.phase.borrow_mut() {
-            Phase::Up(link) => link.session.submit(Some(waiter), command),
-            Phase::Down(waiting) => waiting.push_back((waiter, command)),
+            Phase::Up(link) => {
+                let first = !link.session.has_output();
+                link.session.submit(Some(waiter), command);
+                match link.session.unanswered() {
+                    _ if !first => return Sender::Another,
+                    1 => return Sender::Now,
+                    _ => return Sender::Soon,
+                }
+            }
+            Phase::Down(waiting) => waiting.push_back(Left { who: waiter, command, suspect: false }),
             Phase::Ended(error) => {
                 // Whoever gave up has no use for it.
                 let _ = waiter.send(Err(error.clone()));
             }
         }
+        Sender::Another
     }
 
     /// The session of this connection, while it is the one that is up.

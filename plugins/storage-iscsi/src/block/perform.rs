@@ -7,14 +7,14 @@ use fief_sdk::block::Event;
 use fief_sdk::{Error, ErrorCode, Result, timer};
 use futures_channel::oneshot;
 
-use super::link::Phase;
+use super::link::{Phase, Sender, turn};
 use super::{Lacks, Shared};
-use crate::exchange::{Carrier, reserved};
+use crate::exchange::{Carrier, MOST_HUNG, given_up, reserved};
 use crate::fence::acts::stand;
 use crate::protocol::session::{Answer, Command, Data};
-use crate::scsi::answer::{News, Verdict, verdict};
+use crate::scsi::answer::{News, Verdict, moved, verdict};
 use crate::scsi::sense::Sense;
-use crate::scsi::{command, inquiry};
+use crate::unit;
 
 /// How often a unit may have something to say before it does what it is asked for.
 const MOST_NEWS: u32 = 100;
@@ -36,6 +36,7 @@ struct Patience {
     busy: u32,
     not_ready: u32,
     fenced: u32,
+    hung: u32,
 }
 
 impl Carrier for Rc<Shared> {
@@ -57,11 +58,15 @@ impl Shared {
     pub(super) async fn perform(self: &Rc<Self>, mut command: Command, what: &str) -> Result<Vec<u8>> {
         let mut patience = Patience::default();
         let mut flush_after = false;
+        if self.unknown.get() {
+            self.recognise().await?;
+        }
         loop {
             let (back, answer) = self.once(command).await?;
             command = back;
             match verdict(&answer, what) {
                 Verdict::Done => {
+                    moved(&command, &answer, what)?;
                     self.ready();
                     if flush_after {
                         Box::pin(self.flush()).await?;
@@ -81,6 +86,14 @@ impl Shared {
                     timer::wait(pause).await;
                 }
                 Verdict::NotReady(sense) => self.not_ready(sense, what, &mut patience).await?,
+                Verdict::Hung => {
+                    patience.hung += 1;
+                    if patience.hung == MOST_HUNG || self.given_up.get() {
+                        self.given_up.set(true);
+                        self.degrade("a command has no answer, again and again");
+                        return Err(given_up(what));
+                    }
+                }
                 Verdict::Fenced => {
                     patience.fenced += 1;
                     if patience.fenced > MOST_FENCED {
@@ -93,15 +106,27 @@ impl Shared {
                     self.lacks.set(Lacks { durable_writes: true, ..self.lacks.get() });
                     flush_after = true;
                 }
-                Verdict::Failed(error) => return Err(error),
+                Verdict::Failed(error) => {
+                    if error.code == ErrorCode::NotFound {
+                        self.unknown.set(true);
+                        self.degrade(&error.message);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
     async fn once(self: &Rc<Self>, command: Command) -> Result<(Command, Answer)> {
         let (waiter, answer) = oneshot::channel();
-        self.submit(waiter, command);
-        self.send().await;
+        match self.submit(waiter, command) {
+            Sender::Another => {}
+            Sender::Now => self.send().await,
+            Sender::Soon => {
+                turn().await;
+                self.send().await;
+            }
+        }
         answer.await.unwrap_or_else(|_| Err(Error::io("the command was given up")))
     }
 
@@ -125,13 +150,12 @@ impl Shared {
     /// Whether the unit is the one that it was. If not, the session ends, and with the next one it is waited for the
     /// right unit to come back.
     async fn recognise(self: &Rc<Self>) -> Result<()> {
-        let data =
-            self.carry(command::inquiry(self.lun, Some(inquiry::IDENTIFICATION)), "cannot ask the unit for its name");
-        let names = inquiry::designators(&data.await?);
-        if names != self.unit.borrow().designators
-            && let Phase::Up(link) = &*self.phase.borrow()
-        {
-            link.connection.shut();
+        self.unknown.set(true);
+        let unit = unit::identify(self, self.lun).await?;
+        if unit.is_still(&self.unit.borrow()) {
+            self.unknown.set(false);
+        } else if let Phase::Up(link) = &mut *self.phase.borrow_mut() {
+            link.leave("another unit is there now");
         }
         Ok(())
     }
@@ -170,9 +194,9 @@ impl Shared {
         let waiting: Vec<_> = match before {
             Phase::Up(link) => {
                 link.connection.shut();
-                link.session.unfinished().into_iter().filter_map(|(waiter, _)| waiter).collect()
+                link.session.unfinished().into_iter().filter_map(|left| left.who).collect()
             }
-            Phase::Down(waiting) => waiting.into_iter().map(|(waiter, _)| waiter).collect(),
+            Phase::Down(waiting) => waiting.into_iter().map(|left| left.who).collect(),
             Phase::Ended(first) => {
                 *self.phase.borrow_mut() = Phase::Ended(first);
                 return false;

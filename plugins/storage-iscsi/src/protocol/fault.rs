@@ -15,6 +15,8 @@ pub enum Fault {
     Rejected(u8),
     /// The target ends the session (section 11.9), and may be logged in to again after so many seconds.
     Dropped { wait: u16 },
+    /// A command hangs, and the target does not give it up.
+    Stuck,
 }
 
 impl fmt::Display for Fault {
@@ -25,6 +27,7 @@ impl fmt::Display for Fault {
             Fault::Sequence(what) => write!(f, "the target lost count: {what}"),
             Fault::Rejected(reason) => write!(f, "the target rejected a PDU, reason {reason:#04x}"),
             Fault::Dropped { wait } => write!(f, "the target ends the session and asks for {wait} s of patience"),
+            Fault::Stuck => f.write_str("a command has no answer, and the target does not give it up"),
         }
     }
 }

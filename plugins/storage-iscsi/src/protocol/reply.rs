@@ -36,6 +36,28 @@ impl Status {
     }
 }
 
+/// What a target says about data that did not move (11.4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residual {
+    None,
+    /// So many bytes of what was expected were not moved.
+    Under(u32),
+    /// So many bytes more than were expected would have had to be.
+    Over(u32),
+}
+
+impl Residual {
+    fn read(header: &Header) -> Self {
+        const OVER: u8 = 0x04;
+        const UNDER: u8 = 0x02;
+        match header.flags() {
+            flags if flags & OVER != 0 => Residual::Over(header.u32(44)),
+            flags if flags & UNDER != 0 => Residual::Under(header.u32(44)),
+            _ => Residual::None,
+        }
+    }
+}
+
 /// One PDU of a target's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
@@ -52,6 +74,7 @@ pub enum Reply<'a> {
         tag: u32,
         delivered: bool,
         status: Status,
+        residual: Residual,
         sense: &'a [u8],
     },
     /// Data of a read, and its status too where this is its last PDU and all went well (11.7).
@@ -61,6 +84,8 @@ pub enum Reply<'a> {
         number: u32,
         offset: u32,
         status: Option<Status>,
+        /// Of no meaning without a status.
+        residual: Residual,
         data: &'a [u8],
     },
     /// The target wants this part of a write (11.8).
@@ -148,6 +173,7 @@ impl<'a> Reply<'a> {
                 tag,
                 delivered: header.byte(2) == 0,
                 status: Status::read(header.byte(3)),
+                residual: Residual::read(header),
                 sense: sense(pdu.data)?,
             }),
             response::DATA_IN => Ok(Reply::DataIn {
@@ -156,6 +182,7 @@ impl<'a> Reply<'a> {
                 number: header.u32(36),
                 offset: header.u32(40),
                 status: (header.flags() & 0x01 != 0).then(|| Status::read(header.byte(3))),
+                residual: Residual::read(header),
                 data: pdu.data,
             }),
             response::READY_TO_TRANSFER => Ok(Reply::ReadyToTransfer {

@@ -9,6 +9,7 @@
 //! `W` is whoever waits for a command: what the caller gets back with the answer.
 
 mod data;
+mod overdue;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +19,13 @@ use super::Fault;
 use super::frame::{Digests, Incoming, Pdu, write};
 use super::header::NONE;
 use super::offer::Agreed;
-use super::reply::{AsyncEvent, Reply, Status};
-use super::request::{self, Function, Transfer, numbered};
+use super::reply::{AsyncEvent, Reply, Residual, Status};
+use super::request::{self, Transfer, numbered};
 use super::sequence::Sequence;
 use super::text::{self, Gathered, Pairs};
+use overdue::Managing;
+
+pub use overdue::Health;
 
 /// A SCSI command, whole, so that it can be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,15 +54,50 @@ impl Data {
     }
 }
 
+/// Who ended a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The unit.
+    Answered,
+    /// The target failed before the unit had an answer.
+    Failed,
+    /// It had no answer for too long, or its session ended by a fault that may be its own. It will not be carried out
+    /// any more; whether it was is not known.
+    Hung,
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// False: the target failed before the unit had an answer.
-    pub delivered: bool,
+    pub end: End,
     pub status: Status,
     pub sense: Vec<u8>,
     /// What came back; may be less than was asked for.
     pub data: Vec<u8>,
+    /// How much of the data, either way, the target says that it did not move.
+    pub residual: Residual,
+}
+
+impl Answer {
+    /// Of a command that was given up.
+    pub fn hung() -> Self {
+        Answer {
+            end: End::Hung,
+            status: Status::TaskAborted,
+            sense: Vec::new(),
+            data: Vec::new(),
+            residual: Residual::None,
+        }
+    }
+}
+
+/// A command that a session left unanswered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Left<W> {
+    pub who: W,
+    pub command: Command,
+    /// It may be what the session ended by.
+    pub suspect: bool,
 }
 
 #[derive(Debug)]
@@ -78,8 +117,6 @@ pub enum Event<W> {
     LoggedOut,
     /// The answer to a text.
     Text(Pairs),
-    /// A task was aborted, or a unit reset: 0 where it was (section 11.6.1).
-    Managed(u8),
 }
 
 struct Task<W> {
@@ -89,6 +126,10 @@ struct Task<W> {
     /// Number of the next Data-In, or of the next R2T.
     next: u32,
     number: u32,
+    /// Since it was sent.
+    seconds: u32,
+    /// Overdue, or in flight when the session ended by a fault.
+    suspect: bool,
 }
 
 /// One session on one connection.
@@ -101,6 +142,9 @@ pub struct Session<W> {
     tasks: HashMap<u32, Task<W>>,
     next_tag: u32,
     text: Gathered,
+    managing: Option<Managing>,
+    /// Seconds in which the target's window was shut and nothing was in flight.
+    shut: u32,
 }
 
 impl<W> Session<W> {
@@ -114,6 +158,8 @@ impl<W> Session<W> {
             tasks: HashMap::new(),
             next_tag: 0,
             text: Gathered::default(),
+            managing: None,
+            shut: 0,
         }
     }
 
@@ -159,18 +205,6 @@ impl<W> Session<W> {
         self.immediate(request::logout(tag), &[]);
     }
 
-    /// Resets a unit, or aborts the oldest command to it.
-    pub fn manage(&mut self, function: Function, lun: [u8; 8]) {
-        let tag = self.tag();
-        let oldest = self.tasks.iter().filter(|(_, task)| task.command.lun == lun).min_by_key(|(_, task)| task.number);
-        let (task, number) = match (function, oldest) {
-            (Function::AbortTask, Some((task, oldest))) => (*task, oldest.number),
-            (Function::AbortTask, None) => return,
-            (Function::LogicalUnitReset, _) => (NONE, 0),
-        };
-        self.immediate(request::task_management(tag, function, lun, task, number), &[]);
-    }
-
     fn immediate(&mut self, header: super::header::Header, data: &[u8]) {
         let header = numbered(header, self.sequence.immediate_command(), self.sequence.expected_status());
         let digests = self.digests();
@@ -187,13 +221,13 @@ impl<W> Session<W> {
     }
 
     /// What had no answer when the session broke, in the order in which it was submitted.
-    pub fn unfinished(self) -> Vec<(W, Command)> {
+    pub fn unfinished(self) -> Vec<Left<W>> {
         let mut tasks: Vec<Task<W>> = self.tasks.into_values().collect();
         // All numbers lie behind the next one, the oldest farthest.
         let next = self.sequence.immediate_command();
         tasks.sort_by_key(|task| task.number.wrapping_sub(next));
-        let sent = tasks.into_iter().map(|task| (task.who, task.command));
-        sent.chain(self.waiting).collect()
+        let sent = tasks.into_iter().map(|Task { who, command, suspect, .. }| Left { who, command, suspect });
+        sent.chain(self.waiting.into_iter().map(|(who, command)| Left { who, command, suspect: false })).collect()
     }
 
     /// Bytes came.
@@ -225,24 +259,26 @@ impl<W> Session<W> {
                     event(Event::Pong);
                 }
             }
-            Reply::Response { tag, delivered, status, sense, .. } => {
+            Reply::Response { tag, delivered, status, residual, sense, .. } => {
                 let task = self.tasks.remove(&tag).ok_or(Fault::Format("a response is for no command of ours"))?;
-                let answer = Answer { delivered, status, sense: sense.to_vec(), data: task.received };
+                let end = if delivered { End::Answered } else { End::Failed };
+                let answer = Answer { end, status, sense: sense.to_vec(), data: task.received, residual };
                 event(Event::Answered { who: task.who, command: task.command, answer });
             }
-            Reply::DataIn { tag, number, offset, status, data, .. } => {
+            Reply::DataIn { tag, number, offset, status, residual, data, .. } => {
                 self.data_in(tag, number, offset, data)?;
                 if let Some(status) = status
                     && let Some(task) = self.tasks.remove(&tag)
                 {
-                    let answer = Answer { delivered: true, status, sense: Vec::new(), data: task.received };
+                    let (end, data) = (End::Answered, task.received);
+                    let answer = Answer { end, status, sense: Vec::new(), data, residual };
                     event(Event::Answered { who: task.who, command: task.command, answer });
                 }
             }
             Reply::ReadyToTransfer { tag, transfer, number, offset, length, .. } => {
                 self.ready_to_transfer(tag, transfer, number, offset, length)?;
             }
-            Reply::TaskManagement { response, .. } => event(Event::Managed(response)),
+            Reply::TaskManagement { tag, response, .. } => self.managed(tag, response, event)?,
             Reply::Login { .. } => return Err(Fault::Format("a login response comes after the login")),
             Reply::Text { tag, transfer, more, last, text, .. } => {
                 match self.text.add(text, more || !last)? {

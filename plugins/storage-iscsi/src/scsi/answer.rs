@@ -3,8 +3,8 @@
 use fief_sdk::Error;
 
 use super::sense::{Key, Sense};
-use crate::protocol::reply::Status;
-use crate::protocol::session::Answer;
+use crate::protocol::reply::{Residual, Status};
+use crate::protocol::session::{Answer, Command, Data, End};
 
 /// What a unit told of itself by the way (UNIT ATTENTION, SAM-5, section 5.14): nothing was done, and the command may
 /// be sent again at once.
@@ -31,6 +31,8 @@ pub enum Verdict {
     Busy,
     /// The unit is there and cannot do anything now; it may later.
     NotReady(Sense),
+    /// It was given up, and may be sent again a few times.
+    Hung,
     /// Another holds a reservation.
     Fenced,
     Failed(Error),
@@ -38,8 +40,10 @@ pub enum Verdict {
 
 /// Of a command that ended; `what` says which, for people.
 pub fn verdict(answer: &Answer, what: &str) -> Verdict {
-    if !answer.delivered {
-        return Verdict::Failed(Error::io(format!("{what}: the target failed")));
+    match answer.end {
+        End::Answered => {}
+        End::Failed => return Verdict::Failed(Error::io(format!("{what}: the target failed"))),
+        End::Hung => return Verdict::Hung,
     }
     match answer.status {
         Status::Good | Status::ConditionMet => Verdict::Done,
@@ -51,6 +55,27 @@ pub fn verdict(answer: &Answer, what: &str) -> Verdict {
             None => Verdict::Failed(Error::io(format!("{what}: the unit failed and does not say why"))),
         },
         Status::Other(status) => Verdict::Failed(Error::io(format!("{what}: the unit answered status {status:#04x}"))),
+    }
+}
+
+/// Whether a read or write that went well moved all of its data. What did not come is not made up for, and what did not
+/// go is not taken for written, whatever the status says.
+///
+/// # Errors
+/// `io`: it did not.
+pub fn moved(command: &Command, answer: &Answer, what: &str) -> Result<(), Error> {
+    const READ: u8 = 0x88;
+    const WRITE: u8 = 0x8a;
+    let (wanted, came) = match (&command.data, command.cdb[0]) {
+        (Data::In(length), READ) => (*length as usize, answer.data.len()),
+        (Data::Out(data), WRITE) => (data.len(), data.len()),
+        (Data::None | Data::In(_) | Data::Out(_), _) => return Ok(()),
+    };
+    match answer.residual {
+        Residual::None if came == wanted => Ok(()),
+        Residual::None => Err(Error::io(format!("{what}: the target sent {came} of {wanted} bytes"))),
+        Residual::Under(less) => Err(Error::io(format!("{what}: the target left out {less} of {wanted} bytes"))),
+        Residual::Over(more) => Err(Error::io(format!("{what}: the target took {wanted} bytes for {more} too few"))),
     }
 }
 
@@ -97,7 +122,35 @@ mod tests {
 
     fn of(status: Status, key: u8, code: u8, qualifier: u8) -> Verdict {
         let sense = vec![0x72, key, code, qualifier, 0, 0, 0, 0];
-        verdict(&Answer { delivered: true, status, sense, data: Vec::new() }, "cannot write")
+        verdict(&Answer { end: End::Answered, status, sense, ..Answer::hung() }, "cannot write")
+    }
+
+    #[test]
+    fn a_good_status_does_not_stand_for_data_that_did_not_move() {
+        let lun = [0; 8];
+        let read = crate::scsi::command::read(lun, 0, 2, 1024);
+        let write = crate::scsi::command::write(lun, 0, 2, vec![0; 1024], false);
+        let sense = crate::scsi::command::inquiry(lun, None);
+        let good = |bytes: usize, residual| Answer {
+            end: End::Answered,
+            status: Status::Good,
+            data: vec![0; bytes],
+            residual,
+            ..Answer::hung()
+        };
+        assert!(moved(&read, &good(1024, Residual::None), "").is_ok());
+        assert!(moved(&write, &good(0, Residual::None), "").is_ok());
+        assert!(moved(&sense, &good(36, Residual::Under(988)), "").is_ok(), "units say less than there is room for");
+        for (command, answer) in [
+            (&read, good(512, Residual::None)),
+            (&read, good(512, Residual::Under(512))),
+            (&read, good(1024, Residual::Under(512))),
+            (&read, good(1024, Residual::Over(4))),
+            (&write, good(0, Residual::Under(512))),
+            (&write, good(0, Residual::Over(512))),
+        ] {
+            assert_eq!(moved(command, &answer, "").unwrap_err().code, ErrorCode::Io, "{answer:?}");
+        }
     }
 
     #[test]

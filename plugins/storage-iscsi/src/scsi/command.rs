@@ -11,6 +11,19 @@ fn command(lun: [u8; 8], bytes: &[u8], data: Data) -> Command {
     Command { lun, cdb, data }
 }
 
+/// Seconds that a command may take where one that moves data may take `usual`: caches are large, and some units free and
+/// zero block by block.
+pub fn patience(command: &Command, usual: u32) -> u32 {
+    const SYNCHRONIZE: u8 = 0x35;
+    const UNMAP: u8 = 0x42;
+    const WRITE_SAME: u8 = 0x93;
+    match command.cdb[0] {
+        SYNCHRONIZE => usual.saturating_mul(2),
+        UNMAP | WRITE_SAME => usual.saturating_mul(4),
+        _ => usual,
+    }
+}
+
 /// SPC-4, section 6.47.
 pub fn test_unit_ready(lun: [u8; 8]) -> Command {
     command(lun, &[0x00], Data::None)

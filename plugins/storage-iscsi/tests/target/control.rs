@@ -1,10 +1,13 @@
 //! The verbs of a pool.
 
 use fief_sdk::ErrorCode;
+use fief_sdk::native::{grant, grant_secret};
 use fief_sdk::storage::{Access, Attachment, Format, Preallocation, StorageBackend, VolumeSpec};
 use storage_iscsi::StorageIscsi;
+use storage_iscsi::protocol::header::{Header, request, response};
 
 use crate::bed::{Bed, MIB, TARGET, message, pool};
+use crate::fake::{Fake, Say};
 
 fn spec(name: &str, size: u64) -> VolumeSpec {
     VolumeSpec { name: name.into(), size, format: Format::Raw, preallocation: Preallocation::Sparse }
@@ -66,6 +69,39 @@ fn a_volume_is_attached_as_the_pool_says_or_not_at_all() {
     bed.tgt.unit(bed.target, 1, "readonly=1");
     assert_eq!(message(attach(&[], Access::Exclusive)).code, ErrorCode::Denied);
     attach(&[], Access::ReadOnly).unwrap();
+}
+
+#[test]
+fn a_pool_with_mutual_chap_is_never_native() {
+    grant_secret("ours", b"secret123456");
+    grant_secret("theirs", b"mutual123456");
+    let mut bed = Bed::with_disk(MIB);
+    bed.tgt.chap(bed.target, "alice", "secret123456");
+    bed.tgt.mutual(bed.target, "bob", "mutual123456");
+    let mutual = [("user", "alice"), ("password", "ours"), ("mutual-user", "bob"), ("mutual-password", "theirs")];
+    let attach = |way: &'static str| {
+        StorageIscsi::attach(&pool(&[&mutual[..], &[("transport", way)]].concat()), "lun1", Access::Exclusive)
+    };
+    assert_eq!(attach("served").unwrap(), Attachment::Served);
+    let error = message(attach("native"));
+    assert_eq!(error.code, ErrorCode::Unsupported);
+    assert!(error.message.contains("mutual-user") && error.message.contains("served"), "{}", error.message);
+}
+
+/// The hypervisor's own client would follow: so the plugin logs in before it, under the name that it will have.
+#[test]
+fn a_target_that_sends_initiators_elsewhere_is_not_attached() {
+    let fake = Fake::start(|asked| match asked.header.opcode() {
+        request::LOGIN => {
+            let moved = Header::new(response::LOGIN, 0).tagged(asked.header.tag()).put(36, &[1, 1]);
+            Say::These(vec![(moved, b"TargetAddress=192.0.2.66:3260,1\0".to_vec())])
+        }
+        _ => Say::Nothing,
+    });
+    grant("portal", &fake.address);
+    let error = message(StorageIscsi::attach(&pool(&[("transport", "native")]), "lun1", Access::Exclusive));
+    assert_eq!(error.code, ErrorCode::WrongState, "{}", error.message);
+    assert!(error.message.contains("192.0.2.66:3260"), "{}", error.message);
 }
 
 #[test]

@@ -5,8 +5,11 @@
 mod bed;
 mod control;
 mod failures;
+mod fake;
 mod fences;
+mod hanging;
 mod login;
 mod recorded;
 mod served;
+mod taken_away;
 mod wire;

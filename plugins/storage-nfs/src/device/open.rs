@@ -6,7 +6,7 @@ use std::rc::Rc;
 use fief_sdk::block::Holder;
 use fief_sdk::connections::Connection;
 use fief_sdk::storage::{Access, Format};
-use fief_sdk::{Error, Result};
+use fief_sdk::{Error, ErrorCode, Result};
 use futures_util::FutureExt;
 use futures_util::lock::Mutex;
 
@@ -121,13 +121,21 @@ fn greeting(served: &Rc<Served>, settings: &Settings) -> Greeting {
                 Files::V3(_) => {
                     let files = Files::V3(v3::client::Client { wire: stream, identity });
                     let is = files.attributes(&served.file).await.map(|about| about.id);
-                    served.must_be_same(is)?;
-                    served.must_hold(&files).await
+                    served.must_be_same(is).map_err(not_yet)?;
+                    served.must_hold(&files).await.map_err(not_yet)
                 }
             }
         }
         .boxed_local()
     })
+}
+
+/// Nothing but another holder is final.
+fn not_yet(error: Error) -> Error {
+    match error.code {
+        ErrorCode::InUse(_) => error,
+        _ => Error::unreachable(error.message),
+    }
 }
 
 impl Served {
@@ -144,9 +152,8 @@ impl Served {
         }
     }
 
-    /// Final, told to the host.
     fn gone(&self, why: &str) -> Error {
-        Error::not_found(format!("volume {} cannot be used any more: {why}", self.volume))
+        Error::not_found(format!("volume {} cannot be used: {why}", self.volume))
     }
 
     pub(super) fn held_file(&self) -> (Handle, FileId) {
@@ -192,10 +199,11 @@ impl Served {
                 Ok(())
             }
             Err(error) => {
-                if let fief_sdk::ErrorCode::InUse(_) = error.code {
+                // All else may be over when it is tried again.
+                if let ErrorCode::InUse(_) = error.code {
                     self.fenced(&error);
+                    self.wire.end(error.clone());
                 }
-                self.wire.end(error.clone());
                 Err(error)
             }
         }

@@ -42,9 +42,8 @@ impl Served {
         let about = self.export.files.attributes(&self.file).await;
         let size = about.as_ref().map(|about| about.size).ok();
         if let Err(error) = self.must_be_same(about.map(|about| about.id)) {
-            if error.code == ErrorCode::NotFound {
-                self.wire.end(error.clone());
-            }
+            // Not for ever: an export that is gone may come back, and then with the same file. No other is ever written to.
+            self.events.degraded(error.message.clone());
             return Err(error);
         }
         if let Some(size) = size
@@ -53,10 +52,10 @@ impl Served {
             self.size.set(size);
             self.events.tell(Event::Resized(size.next_multiple_of(super::BLOCK)));
         }
-        if let Files::V4(session) = &self.export.files
-            && session.take_flags() & LOST != 0
-        {
-            session.drop_held(session.opening());
+        if let Files::V4(session) = &self.export.files {
+            if session.take_flags() & LOST != 0 {
+                session.drop_held(session.opening());
+            }
             self.reopen().await?;
         }
         match self.must_hold(&self.export.files).await {
@@ -65,7 +64,11 @@ impl Served {
                 self.wire.end(error.clone());
                 Err(error)
             }
-            other => other,
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.events.restored();
+                Ok(())
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Arguments and results, by procedure (RFC 1813, 3.3 and appendix I). Results are read after their status.
 
 use crate::rpc::{MOUNT_PROGRAM, NFS_PROGRAM, Procedure};
-use crate::types::{Attributes, Entry, FileId, Handle, Kind, Page, Space, Stable, Verifier, Written, name};
+use crate::types::{Attributes, Entry, FileId, Handle, Kind, Page, Place, Space, Stable, Verifier, Written, name};
 use crate::xdr::{Decoded, Decoder, Encoder, Malformed};
 
 const fn nfs(number: u32) -> Procedure {
@@ -135,15 +135,15 @@ pub fn maybe_handle(from: &mut Decoder<'_>) -> Decoded<Option<Handle>> {
 }
 
 /// At most `asked` bytes, and whether the file ends there.
-pub fn data(from: &mut Decoder<'_>, asked: u32) -> Decoded<(Vec<u8>, bool)> {
+pub fn data(from: &mut Decoder<'_>, asked: u32) -> Decoded<(Place, bool)> {
     after(from)?;
     let count = from.u32()?;
     let end = from.boolean()?;
-    let data = from.opaque(asked as usize)?;
-    if data.len() != count as usize {
+    let data = Place::decode(from, asked)?;
+    if data.length() != count as usize {
         return Err(Malformed("a read of two lengths"));
     }
-    Ok((data.to_vec(), end))
+    Ok((data, end))
 }
 
 pub fn written(from: &mut Decoder<'_>, asked: usize) -> Decoded<Written> {
@@ -218,9 +218,10 @@ mod tests {
         answer.boolean(false);
         answer.u32(8);
         answer.boolean(true);
-        answer.opaque(&[0; 8]);
+        answer.opaque(&[0, 1, 2, 3, 4, 5, 6, 7]);
         let bytes = answer.into_bytes();
-        assert!(data(&mut Decoder::new(&bytes), 8).is_ok());
+        let (place, ended) = data(&mut Decoder::new(&bytes), 8).unwrap();
+        assert!(ended && place.cut(bytes.clone()) == [0, 1, 2, 3, 4, 5, 6, 7]);
         assert!(data(&mut Decoder::new(&bytes), 4).is_err());
     }
 }

@@ -27,6 +27,17 @@ impl<W: Wire> Client<W> {
         encode: impl Fn(&mut Encoder),
         decode: impl Fn(&mut Decoder<'_>) -> Decoded<T>,
     ) -> Answer<T> {
+        self.call_with_record(procedure, room, encode, decode).await.map(|(value, _)| value)
+    }
+
+    /// The same, with the record that the value was read from.
+    async fn call_with_record<T>(
+        &self,
+        procedure: Procedure,
+        room: usize,
+        encode: impl Fn(&mut Encoder),
+        decode: impl Fn(&mut Decoder<'_>) -> Decoded<T>,
+    ) -> Answer<(T, Vec<u8>)> {
         loop {
             let number = self.wire.xid();
             let record = || {
@@ -45,7 +56,7 @@ impl<W: Wire> Client<W> {
                 }
             };
             match read() {
-                Ok(Ok(Ok(value))) => return Ok(value),
+                Ok(Ok(Ok(value))) => return Ok((value, answer)),
                 Ok(Ok(Err(status))) if status.is_later() => self.wire.wait(LATER).await?,
                 Ok(Ok(Err(status))) => return Err(Trouble::Status(status)),
                 Ok(Err(refused)) => return Err(refusal(refused).into()),
@@ -114,7 +125,9 @@ impl<W: Wire> Client<W> {
 
     pub(crate) async fn read(&self, file: &Handle, offset: u64, length: u32) -> Answer<(Vec<u8>, bool)> {
         let decode = |from: &mut Decoder<'_>| calls::data(from, length);
-        self.call(calls::READ, 0, |call| calls::range(call, file, offset, length), decode).await
+        let encode = |call: &mut Encoder| calls::range(call, file, offset, length);
+        let ((data, ended), record) = self.call_with_record(calls::READ, 0, encode, decode).await?;
+        Ok((data.cut(record), ended))
     }
 
     pub(crate) async fn write(&self, file: &Handle, offset: u64, data: &[u8], stable: Stable) -> Answer<Written> {

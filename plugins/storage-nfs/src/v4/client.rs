@@ -137,20 +137,16 @@ impl<W: Wire> Session<W> {
     }
 
     pub(crate) async fn read(&self, file: &Handle, under: Under, offset: u64, length: u32) -> Answer<(Vec<u8>, bool)> {
-        self.call(
-            false,
-            under.held(),
-            0,
-            |call, held| {
-                call.put(file);
-                call.read(under.or(held), offset, length);
-            },
-            |results| {
-                results.done(&[op::PUTFH])?;
-                results.data(length)
-            },
-        )
-        .await
+        let build = |call: &mut super::compound::Compound, held| {
+            call.put(file);
+            call.read(under.or(held), offset, length);
+        };
+        let answered = self.call_with_record(false, under.held(), 0, build, |results| {
+            results.done(&[op::PUTFH])?;
+            results.data(length)
+        });
+        let ((data, ended), record) = answered.await?;
+        Ok((data.cut(record), ended))
     }
 
     pub(crate) async fn write(

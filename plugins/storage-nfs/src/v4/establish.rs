@@ -176,7 +176,7 @@ impl<W: Wire> Session<W> {
     ) -> Answer<T> {
         for _ in 0..TRIES * 10 {
             match self.attempt(live, cache, false, 0, build, read).await? {
-                Tried::Done(answer) => return answer,
+                Tried::Done(answer) => return answer.map(|(value, _)| value),
                 Tried::Later => self.wire.wait(500).await?,
                 Tried::Anew => {}
                 Tried::SessionOver => return Err(Trouble::Status(Status::STALE_CLIENTID)),

@@ -4,7 +4,7 @@
 use super::attributes::Values;
 use super::compound::{Channel, SessionId, StateId, op};
 use crate::status::Status;
-use crate::types::{Entry, Handle, Page, Verifier, Written, name};
+use crate::types::{Entry, Handle, Page, Place, Verifier, Written, name};
 use crate::xdr::{Decoded, Decoder, Malformed};
 
 /// Why there is no result.
@@ -129,10 +129,10 @@ impl<'a> Results<'a> {
     }
 
     /// At most `asked` bytes, and whether the file ends there.
-    pub fn data(&mut self, asked: u32) -> Found<(Vec<u8>, bool)> {
+    pub fn data(&mut self, asked: u32) -> Found<(Place, bool)> {
         let from = self.next(op::READ)?;
         let end = from.boolean()?;
-        Ok((from.opaque(asked as usize)?.to_vec(), end))
+        Ok((Place::decode(from, asked)?, end))
     }
 
     pub fn written(&mut self, asked: usize) -> Found<Written> {

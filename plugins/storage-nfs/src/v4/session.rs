@@ -162,6 +162,18 @@ impl<W: Wire> Session<W> {
         build: impl Fn(&mut Compound, StateId),
         read: impl Fn(&mut Results<'_>) -> Found<T>,
     ) -> Answer<T> {
+        self.call_with_record(cache, stateful, room, build, read).await.map(|(value, _)| value)
+    }
+
+    /// The same, with the record that the value was read from.
+    pub(crate) async fn call_with_record<T>(
+        &self,
+        cache: bool,
+        stateful: bool,
+        room: usize,
+        build: impl Fn(&mut Compound, StateId),
+        read: impl Fn(&mut Results<'_>) -> Found<T>,
+    ) -> Answer<(T, Vec<u8>)> {
         loop {
             let live = self.current();
             match self.attempt(&live, cache, stateful, room, &build, &read).await? {
@@ -181,7 +193,7 @@ impl<W: Wire> Session<W> {
         room: usize,
         build: &impl Fn(&mut Compound, StateId),
         read: &impl Fn(&mut Results<'_>) -> Found<T>,
-    ) -> Result<Tried<T>> {
+    ) -> Result<Tried<(T, Vec<u8>)>> {
         let mut slot = loop {
             if live.over.get() {
                 return Ok(Tried::SessionOver);
@@ -223,7 +235,7 @@ impl<W: Wire> Session<W> {
             match parsed {
                 Ok(Ok(value)) => {
                     slot.advance();
-                    return Ok(Tried::Done(Ok(value)));
+                    return Ok(Tried::Done(Ok((value, answer))));
                 }
                 Ok(Err(refused)) => {
                     return Err(crate::v3::client::refusal(refused));

@@ -6,7 +6,6 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use fief_sdk::connections::Connection;
@@ -55,12 +54,14 @@ struct Link {
     /// Connected, and not yet greeted.
     fresh: RefCell<Option<Rc<Fresh>>>,
     up: RefCell<Option<Rc<Fresh>>>,
-    waiting: RefCell<HashMap<u32, Waiting>>,
+    /// Few: found by looking at each.
+    waiting: RefCell<Vec<Waiting>>,
     /// When something last came, or was connected.
     heard: Cell<u64>,
 }
 
 struct Waiting {
+    number: u32,
     answer: oneshot::Sender<Vec<u8>>,
     since: u64,
 }
@@ -175,7 +176,7 @@ impl Many {
                     Ok(Some(record)) => {
                         let Ok(number) = xid(&record) else { return "it sent an empty record".into() };
                         // A call that was given up may still be answered.
-                        if let Some(waiting) = link.waiting.borrow_mut().remove(&number) {
+                        if let Some(waiting) = link.no_longer_waits(number) {
                             let _ = waiting.answer.send(record);
                         }
                     }
@@ -203,7 +204,7 @@ impl Many {
             let mut slow = false;
             for link in &inner.links {
                 let silent = self.seconds() - link.heard.get();
-                let oldest = link.waiting.borrow().values().map(|waiting| self.seconds() - waiting.since).max();
+                let oldest = link.waiting.borrow().iter().map(|waiting| self.seconds() - waiting.since).max();
                 slow |= oldest.is_some_and(|age| age >= SLOW);
                 let greeted_for_long = link.fresh.borrow().is_some() && silent >= SLOW;
                 if greeted_for_long || silent >= SILENT && oldest.is_some_and(|age| age >= SILENT) {
@@ -226,6 +227,12 @@ impl Many {
 }
 
 impl Link {
+    fn no_longer_waits(&self, number: u32) -> Option<Waiting> {
+        let mut waiting = self.waiting.borrow_mut();
+        let place = waiting.iter().position(|waiting| waiting.number == number)?;
+        Some(waiting.swap_remove(place))
+    }
+
     fn shut(&self) {
         for stream in self.up.borrow().iter().chain(self.fresh.borrow().iter()) {
             stream.stream.shut();
@@ -249,7 +256,7 @@ impl Wire for Many {
                 continue;
             };
             let (answer, receiver) = oneshot::channel();
-            link.waiting.borrow_mut().insert(number, Waiting { answer, since: self.seconds() });
+            link.waiting.borrow_mut().push(Waiting { number, answer, since: self.seconds() });
             if stream.stream.send(encode()).await.is_err() {
                 stream.stream.shut();
             }

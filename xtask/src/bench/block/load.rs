@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Result, capture, command};
 
-/// Long enough that a start weighs little, short enough that seven rounds of every row are done in a quarter of an hour.
+/// Long enough that a start weighs little, short enough that seven rounds of every row are done in half an hour.
 const SECONDS: f64 = 1.0;
+/// Of a bench that is only to be looked at.
+const QUICK_SECONDS: f64 = 0.3;
 /// `qemu-img bench` walks in steps: this one is far from the last place, and visits every block of 4 KiB in turn, since
 /// it has no factor in common with the number of blocks.
 const STRIDE: u64 = (1 << 20) + 4096;
@@ -38,12 +40,32 @@ pub(super) const fn loads(deep: u32) -> [Load; 8] {
     ]
 }
 
+/// How long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As it is told in docs/PERFORMANCE.md.
+    Full,
+    /// Fewer and shorter rounds, for whoever changes something and wants to see what it does.
+    Quick,
+}
+
+impl Pace {
+    pub(super) const fn rounds(self) -> usize {
+        match self {
+            Pace::Full => super::ROUNDS,
+            Pace::Quick => 3,
+        }
+    }
+}
+
 /// What was done, and what it took of the processors.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
     pub(super) per_second: f64,
-    /// Of the client and the server, for each operation.
-    pub(super) cpu: Duration,
+    /// For each operation, of the client's process.
+    pub(super) client: Duration,
+    /// The same of the servers' that count.
+    pub(super) servers: Duration,
 }
 
 /// Where a client finds the device.
@@ -57,17 +79,34 @@ pub(super) enum Device {
 
 impl Load {
     /// `servers`: whose processor time counts beside the client's.
-    pub(super) fn run(&self, device: &Device, servers: &[u32]) -> Result<Done> {
+    pub(super) fn run(&self, device: &Device, servers: &[u32], pace: Pace) -> Result<Done> {
+        let seconds = match pace {
+            Pace::Full => SECONDS,
+            Pace::Quick => QUICK_SECONDS,
+        };
+        // `qemu-img bench` is told a number of requests and not a time: a short run says how many.
+        let count = match device {
+            Device::Fio(_) => 0,
+            Device::Qemu(name) => {
+                let short = 64.max(u64::from(self.depth) * 4);
+                let time = self.requests(name, short)?;
+                (short as f64 * seconds / time.as_secs_f64().max(1e-4)).clamp(short as f64, 2e6) as u64
+            }
+        };
         let before = (spent(servers)?, children());
         let (operations, time) = match device {
-            Device::Fio(uri) => self.fio(uri)?,
-            Device::Qemu(name) => self.qemu(name)?,
+            Device::Fio(uri) => self.fio(uri, seconds)?,
+            Device::Qemu(name) => (count as f64, self.requests(name, count)?),
         };
-        let cpu = (spent(servers)?.saturating_sub(before.0)) + children().saturating_sub(before.1);
-        Ok(Done { per_second: operations / time.as_secs_f64(), cpu: cpu.div_f64(operations.max(1.0)) })
+        let each = |time: Duration| time.div_f64(operations.max(1.0));
+        Ok(Done {
+            per_second: operations / time.as_secs_f64(),
+            client: each(children().saturating_sub(before.1)),
+            servers: each(spent(servers)?.saturating_sub(before.0)),
+        })
     }
 
-    fn fio(&self, uri: &str) -> Result<(f64, Duration)> {
+    fn fio(&self, uri: &str, seconds: f64) -> Result<(f64, Duration)> {
         let kind = match (self.random, self.write) {
             (true, false) => "randread",
             (true, true) => "randwrite",
@@ -77,7 +116,7 @@ impl Load {
         let mut fio = command("fio", ["--name=load", "--ioengine=nbd", "--output-format=terse", "--terse-version=3"]);
         fio.arg("--time_based").arg(format!("--uri={uri}")).arg(format!("--rw={kind}"));
         fio.arg(format!("--bs={}", self.block)).arg(format!("--iodepth={}", self.depth));
-        fio.arg(format!("--runtime={SECONDS}"));
+        fio.arg(format!("--runtime={seconds}"));
         let said = capture(&mut fio)?;
         // fio(1), "terse output": KiB, KiB/s, IOPS and milliseconds, of reads from field 6 and of writes from field 47.
         let line = said.lines().find(|line| line.starts_with("3;")).ok_or("fio gave no terse report")?;
@@ -87,17 +126,10 @@ impl Load {
         Ok((kib * 1024.0 / self.block as f64, Duration::from_secs_f64(millis / 1e3)))
     }
 
-    /// It is told a number of requests and not a time: a short run says how many.
-    fn qemu(&self, device: &str) -> Result<(f64, Duration)> {
-        let short = 64.max(u64::from(self.depth) * 4);
-        let time = self.requests(device, short)?;
-        let count = (short as f64 * SECONDS / time.as_secs_f64().max(1e-4)).clamp(short as f64, 2e6);
-        let time = self.requests(device, count as u64)?;
-        Ok((count.floor(), time))
-    }
-
     fn requests(&self, device: &str, count: u64) -> Result<Duration> {
-        let mut bench = command("qemu-img", ["bench", "-f", "raw", "-t", "none"]);
+        let mut bench = command("qemu-img", ["bench", "-t", "none"]);
+        // A node that is written out says its format itself.
+        bench.args((!device.starts_with("json:")).then_some(["-f", "raw"]).into_iter().flatten());
         let step = if self.random { STRIDE } else { self.block };
         bench.args(["-c", &count.to_string(), "-d", &self.depth.to_string(), "-s", &self.block.to_string()]);
         bench.args(["-S", &step.to_string()]).args(self.write.then_some("-w")).arg(device);

@@ -1,5 +1,7 @@
 //! One line of the table of volumes: operations a second and processor time, beside the peer's, with floor and aim.
 
+use std::time::Duration;
+
 use super::load::{Done, Load};
 
 /// Ours over the peer's: less than `floor` is a fault, `aim` is what was wanted.
@@ -42,31 +44,37 @@ pub(crate) struct Row {
     load: Load,
     ours: Done,
     theirs: Done,
+    ratio: f64,
     bounds: Bounds,
 }
 
 impl Row {
-    /// The middle round by operations a second, of each.
+    /// The middle round by operations a second, of each; and the middle one of the ratios, each of one round: what else the
+    /// machine does in a round slows both of its sides.
     pub(super) fn new(
         (work, beside): (&'static str, &'static str),
         load: Load,
         (ours, theirs): (&[Done], &[Done]),
         bars: &Bars,
     ) -> Self {
-        Row { work, beside, load, ours: middle(ours), theirs: middle(theirs), bounds: bars.of(&load) }
+        let mut ratios: Vec<f64> =
+            ours.iter().zip(theirs).map(|(one, other)| one.per_second / other.per_second).collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+        Row { work, beside, load, ours: middle(ours), theirs: middle(theirs), ratio, bounds: bars.of(&load) }
     }
 
     pub(crate) fn line(&self) -> String {
-        let Row { work, beside, load, ours, theirs, bounds } = self;
-        let ratio = ours.per_second / theirs.per_second;
-        let word = match ratio {
+        let Row { work, beside, load, ours, theirs, ratio, bounds } = self;
+        let word = match *ratio {
             enough if enough >= bounds.aim => "reached",
             some if some >= bounds.floor => "floor kept",
             _ => "**below the floor**",
         };
-        let micros = |done: &Done| done.cpu.as_secs_f64() * 1e6;
+        let micros =
+            |done: &Done| format!("{:.1} + {:.1}", done.client.as_secs_f64() * 1e6, done.servers.as_secs_f64() * 1e6);
         format!(
-            "| {work} | {beside} | {}, depth {} | {:.0} | {:.0} | {:.1} | {:.1} | {ratio:.2} | {} | {} | {word} |\n",
+            "| {work} | {beside} | {}, depth {} | {:.0} | {:.0} | {} | {} | {ratio:.2} | {} | {} | {word} |\n",
             load.word,
             load.depth,
             ours.per_second,
@@ -82,5 +90,9 @@ impl Row {
 fn middle(rounds: &[Done]) -> Done {
     let mut sorted = rounds.to_vec();
     sorted.sort_by(|one, other| one.per_second.total_cmp(&other.per_second));
-    sorted.get(sorted.len() / 2).copied().unwrap_or(Done { per_second: 0.0, cpu: std::time::Duration::ZERO })
+    sorted.get(sorted.len() / 2).copied().unwrap_or(Done {
+        per_second: 0.0,
+        client: Duration::ZERO,
+        servers: Duration::ZERO,
+    })
 }

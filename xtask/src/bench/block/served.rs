@@ -56,12 +56,9 @@ fn children(process: u32) -> Result<Vec<u32>> {
     Ok(all)
 }
 
-/// Rounds of killing.
-const KILLS: usize = 7;
-
 /// How long a guest that writes all the time stands still where its sandbox is killed, and what that sandbox weighs
 /// with 32 requests in flight.
-pub(super) fn killed_and_weighed(fief: &Fief, root: &Path) -> Result<Vec<Figure>> {
+pub(super) fn killed_and_weighed(fief: &Fief, root: &Path, pace: super::Pace) -> Result<Vec<Figure>> {
     fief.quietly(&["volume", "create", "served/writer", "--size", "64MiB", "--format", "raw"])?;
     let mut disk = writing().to_vec();
     disk.resize(64 << 20, 0);
@@ -71,7 +68,7 @@ pub(super) fn killed_and_weighed(fief: &Fief, root: &Path) -> Result<Vec<Figure>
     let supervisor = process_with("supervise", fief.root())?;
     let console = fief.root().join("domains/writer/console.log");
     let mut stalls = Vec::new();
-    for _ in 0..KILLS {
+    for _ in 0..pace.rounds() {
         longest(&console, Duration::from_millis(500));
         for sandbox in sandboxes(supervisor)? {
             quietly(&mut command("kill", ["-KILL", &sandbox.to_string()]))?;
@@ -86,7 +83,7 @@ pub(super) fn killed_and_weighed(fief: &Fief, root: &Path) -> Result<Vec<Figure>
     let load = super::load::loads(32)[3];
     let device = super::Device::Fio(super::uri(&served.socket));
     let weighed = std::thread::scope(|scope| -> Result<u64> {
-        let busy = scope.spawn(|| load.run(&device, &[]).map(drop).map_err(|error| error.to_string()));
+        let busy = scope.spawn(|| load.run(&device, &[], pace).map(drop).map_err(|error| error.to_string()));
         let mut most = 0;
         while !busy.is_finished() {
             for process in served.processes()?.into_iter().skip(1) {

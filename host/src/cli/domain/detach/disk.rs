@@ -10,7 +10,9 @@ use crate::types::{DomainName, Span, VolumeRef};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "What is on the disk should not be in use in the guest (unmount it first): the guest is asked, \
-                        and most guests let a disk go whatever they do with it."
+                        and most guests let a disk go whatever they do with it. With --force the volume is free at once, \
+                        also where its storage is dead, or the guest does not let go: that has an empty disk in its \
+                        place then, of which what it writes goes nowhere."
 )]
 pub(in crate::cli) struct Args {
     /// Name of a domain
@@ -18,6 +20,9 @@ pub(in crate::cli) struct Args {
     /// The volume
     #[arg(value_name = "POOL/VOLUME")]
     volume: VolumeRef,
+    /// Cut it off from its storage first, which may be dead: whatever was not written is lost
+    #[arg(long)]
+    force: bool,
     /// How long the guest may take
     #[arg(long, value_name = "TIME", default_value = "30s")]
     timeout: Span,
@@ -30,5 +35,5 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         already: format!("does not have disk {volume}"),
         later: format!("does not have disk {volume}"),
     };
-    change(context, &args.name, &Change::DetachDisk { volume: volume.clone() }, args.timeout, &words)
+    change(context, &args.name, &Change::DetachDisk { volume: volume.clone(), force: args.force }, args.timeout, &words)
 }

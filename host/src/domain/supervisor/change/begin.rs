@@ -4,21 +4,18 @@ use std::time::Duration;
 
 use super::plan::{place, why_later};
 use super::{Changing, Source, Stage, Work};
-use crate::config::domain::Disk;
+use crate::domain::State;
 use crate::domain::change::{Change, Settings, disc};
-use crate::domain::keeper::{self, Keeper, Tell};
 use crate::domain::supervisor::connect::Connected;
 use crate::domain::supervisor::control::Answer;
 use crate::domain::supervisor::job::JobEnd;
 use crate::domain::supervisor::saving::in_thread;
 use crate::domain::supervisor::watch::Loop;
+use crate::domain::transport::Goer;
 use crate::domain::{steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
-use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
-use crate::storage::{BlockSource, Way};
-use crate::types::DomainName;
 
 impl Loop<'_> {
     /// Settings that a running machine can take are its own before they are written down.
@@ -112,20 +109,15 @@ impl Loop<'_> {
             run.volumes.push(disk.volume.clone());
         }
         self.record.save(self.layout)?;
-        let serves = Serves {
-            id: self.record.run.as_ref().map_or(0, |run| run.id),
-            place,
-            has_way: self.record.run.as_ref().is_some_and(|run| run.serves),
-            taken: self.served.is_at(place),
-            tell: self.served.tell.clone(),
-        };
+        let serves = self.serves(place, None);
+        let goer = Goer::running(self.has_host_network());
         let (gate, name, monitor) = (self.gate.clone(), self.definition.name.clone(), connected.monitor.clone());
         Ok(match changing.change.clone() {
             Change::AttachDisk { .. } | Change::Insert { .. } => Box::pin(async move {
                 fault::point("attach.noted")?;
                 let disk = comes.ok_or_else(|| Failure::other("nothing is to be attached"))?;
                 let (source, keeper) = in_thread(move || {
-                    let source = steps::open_disk(&gate, &name, &disk)?;
+                    let source = steps::open_disk(&gate, &name, &disk, goer)?;
                     let keeper = serves.serve(&gate, &source, &disk, &name)?;
                     Ok((source, keeper))
                 })
@@ -137,7 +129,22 @@ impl Loop<'_> {
                 let port = in_thread(move || steps::open_port(&gate, &after, &card)).await?;
                 Ok(JobEnd::Changed(Stage::Opened(Source::Card(port))))
             }),
-            Change::DetachDisk { .. } | Change::DetachCard { .. } => Box::pin(async move {
+            Change::DetachDisk { volume, force: true } => {
+                let ran = self.record.state == State::Running;
+                Box::pin(async move {
+                    fault::point("detach.noted")?;
+                    monitor.cut(place, ran).await?;
+                    let stage = match monitor.unplug(changing.device().0, within).await {
+                        Ok(()) => Stage::Unplugged,
+                        Err(failure) => Stage::Cut(volume, failure.hint(
+                            "it is cut off from its volume, which is free; the guest has an empty disk there until it lets \
+                             go, or the domain is stopped",
+                        )),
+                    };
+                    Ok(JobEnd::Changed(stage))
+                })
+            }
+            Change::DetachDisk { force: false, .. } | Change::DetachCard { .. } => Box::pin(async move {
                 fault::point("detach.noted")?;
                 monitor.unplug(changing.device().0, within).await?;
                 Ok(JobEnd::Changed(Stage::Unplugged))
@@ -149,38 +156,5 @@ impl Loop<'_> {
             }),
             Change::Set { .. } => return Err(Failure::other("a setting is no device")),
         })
-    }
-}
-
-/// What a disk that comes to a running machine needs where a plugin serves it.
-struct Serves {
-    id: u32,
-    place: usize,
-    /// The machine has a way to disks that are served.
-    has_way: bool,
-    /// One is served in that place already.
-    taken: bool,
-    tell: Tell,
-}
-
-impl Serves {
-    fn serve(self, gate: &Gate, source: &BlockSource, disk: &Disk, domain: &DomainName) -> Result<Option<Keeper>> {
-        match source.way {
-            Way::Files(_) | Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => return Ok(None),
-            Way::Served(_) => {}
-        }
-        if !self.has_way {
-            return Err(Failure::conflict(
-                "it was started by an earlier fief, and has no way to a disk that is served",
-            )
-            .hint("stop the domain, attach the disk and start it"));
-        }
-        if self.taken {
-            return Err(Failure::conflict("the disc in that drive is served, and so is this one")
-                .hint(format!("`fief detach cdrom {domain}` first")));
-        }
-        let (domain, volume) = (domain.clone(), disk.volume.clone());
-        let disk = keeper::Disk { domain, id: self.id, place: self.place, volume, writes: !source.read_only };
-        Keeper::start(gate, disk, &self.tell).map(Some)
     }
 }

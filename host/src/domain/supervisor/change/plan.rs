@@ -25,7 +25,7 @@ pub(super) fn why_later(change: &Change, running: &DomainDefinition, places: &Pl
             Some(format!("{SATA} plugged in while it runs"))
         }
         Change::AttachDisk { .. } => no_port(places.free_disk_port(), "disks"),
-        Change::DetachDisk { volume } => sits_still(places.disks.get(volume), "a SATA disk"),
+        Change::DetachDisk { volume, force: _ } => sits_still(places.disks.get(volume), "a SATA disk"),
         Change::AttachCard { card } if !card_in_port(card.model) => {
             Some("a card of this model cannot be plugged in while it runs".to_owned())
         }
@@ -48,7 +48,7 @@ pub(super) fn place(change: &Change, running: &DomainDefinition, places: &Places
     match change {
         Change::AttachDisk { .. } => places.free_disk_port().ok_or_else(none),
         Change::AttachCard { .. } => places.free_card_port().ok_or_else(none),
-        Change::DetachDisk { volume } => places.disk(volume),
+        Change::DetachDisk { volume, force: _ } => places.disk(volume),
         Change::DetachCard { mac } => places.card(*mac),
         Change::Insert { .. } => match places.drives.first() {
             Some(drive) => Ok(*drive),
@@ -69,7 +69,7 @@ pub(super) fn moved(change: &Change, place: usize, running: &DomainDefinition, p
         Change::AttachCard { card } => {
             after.cards.insert(card.mac, place);
         }
-        Change::DetachDisk { volume } => {
+        Change::DetachDisk { volume, force: _ } => {
             after.disks.remove(volume);
         }
         Change::DetachCard { mac } => {
@@ -121,7 +121,7 @@ mod tests {
         let at = place(&attach, &before, &places).unwrap();
         let after = moved(&attach, at, &before, &places).unwrap();
         assert_eq!((at, after.disk(&volume("b")).unwrap()), (1, 1));
-        let detach = Change::DetachDisk { volume: volume("a") };
+        let detach = Change::DetachDisk { volume: volume("a"), force: false };
         let after = moved(&detach, 0, &attach.apply(&before).unwrap(), &after).unwrap();
         assert_eq!((after.free_disk_port(), after.disk(&volume("b")).unwrap()), (Some(0), 1));
     }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_does_not_sit_in_a_port_waits() {
         let running = definition("[[disk]]\nvolume = \"p/a\"\n[[disk]]\nvolume = \"p/s\"\nbus = \"sata\"\n");
-        let detach = |name: &str| Change::DetachDisk { volume: volume(name) };
+        let detach = |name: &str| Change::DetachDisk { volume: volume(name), force: false };
         let later = |change: &Change, places: &Places| why_later(change, &running, places).is_some();
         let (now, first) = (Places::new(&running), Places::first_layout(&running));
         assert_eq!(

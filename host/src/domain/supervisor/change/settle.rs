@@ -56,7 +56,7 @@ impl Loop<'_> {
     fn undo_definitions(&mut self, changing: &Changing) -> Result<()> {
         store::write_running(self.layout, self.definition)?;
         let back = match &changing.change {
-            Change::AttachDisk { disk } => Change::DetachDisk { volume: disk.volume.clone() },
+            Change::AttachDisk { disk } => Change::DetachDisk { volume: disk.volume.clone(), force: false },
             Change::AttachCard { card } => Change::DetachCard { mac: card.mac },
             Change::Insert { volume } => Change::Eject { volume: Some(volume.clone()), force: false },
             Change::DetachDisk { .. } | Change::DetachCard { .. } | Change::Eject { .. } | Change::Set { .. } => {
@@ -145,7 +145,7 @@ impl Loop<'_> {
             && let Some(device) = self.gone.pop()
         {
             let Some(change) = self.loss_of(device) else { continue };
-            let asked = self.changing().is_some_and(|changing| changing.change == change);
+            let asked = self.changing().is_some_and(|changing| changing.change.loses_as(&change));
             tracing::info!(?device, asked, "the guest let a device go");
             let changing = Changing { change, place: place_of(device), next_had_it: false };
             match self.finish_detach(&changing, asked, &connected.monitor).await {
@@ -161,7 +161,7 @@ impl Loop<'_> {
         match device {
             Device::Disk(place) => {
                 let (volume, _) = places.disks.into_iter().find(|(_, at)| *at == place)?;
-                Some(Change::DetachDisk { volume })
+                Some(Change::DetachDisk { volume, force: false })
             }
             Device::Card(place) => {
                 let (mac, _) = places.cards.into_iter().find(|(_, at)| *at == place)?;

@@ -20,13 +20,13 @@ use std::time::{Duration, Instant};
 use super::{Done, Gate, Operation, Outcome};
 use crate::config::policy::ConnectionGrant;
 use crate::error::{Failure, Kind, Result};
-use crate::gate::operation::ConnectionRef;
+use crate::gate::operation::{ConnectionRef, Purpose};
 use crate::sys::stream;
 use crate::types::{Endpoint, Host};
 
 pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
     match operation {
-        Operation::ConnectionOpen { to, purpose: _ } => open(gate, to),
+        Operation::ConnectionOpen { to, purpose } => open(gate, to, *purpose),
         Operation::ConnectionResolve { to } => resolve(gate, to),
         other => Err(Failure::other(format!("not an operation on connections: {other:?}"))),
     }
@@ -38,7 +38,12 @@ struct Way<'a> {
     endpoint: Endpoint,
     /// Where it went the last time.
     pinned: Option<IpAddr>,
+    /// For all of it.
+    timeout: Duration,
 }
+
+/// For somebody who looks: the first try, and two that went missing on the way (RFC 6298, section 2).
+const LOOK: Duration = Duration::from_secs(4);
 
 fn way<'a>(gate: &'a Gate, to: &ConnectionRef) -> Result<Way<'a>> {
     let (plugin, name) = (&to.plugin, &to.connection);
@@ -50,11 +55,15 @@ fn way<'a>(gate: &'a Gate, to: &ConnectionRef) -> Result<Way<'a>> {
         .to
         .fill(|key| to.settings.get(key).map(String::as_str))
         .map_err(|why| Failure::denied(format!("the connection {:?} leads nowhere", name.as_str())).because(why))?;
-    Ok(Way { grant, pinned: gate.pins.get(to, &endpoint), endpoint })
+    Ok(Way { grant, pinned: gate.pins.get(to, &endpoint), endpoint, timeout: grant.timeout })
 }
 
-fn open(gate: &Gate, to: &ConnectionRef) -> Result<Done> {
-    let way = way(gate, to)?;
+fn open(gate: &Gate, to: &ConnectionRef, purpose: Purpose) -> Result<Done> {
+    let mut way = way(gate, to)?;
+    way.timeout = match purpose {
+        Purpose::Look => way.timeout.min(LOOK),
+        Purpose::Ask | Purpose::Change => way.timeout,
+    };
     connect(&way)
         .map(|(address, stream)| {
             gate.pins.set(to, &way.endpoint, address.ip());
@@ -71,7 +80,7 @@ fn open(gate: &Gate, to: &ConnectionRef) -> Result<Done> {
 /// For a client that connects by itself: it is given one address, and keeps to it.
 fn resolve(gate: &Gate, to: &ConnectionRef) -> Result<Done> {
     let way = way(gate, to)?;
-    let all = addresses(&way, Instant::now() + way.grant.timeout)
+    let all = addresses(&way, Instant::now() + way.timeout)
         .map_err(|failure| failure.while_doing(format!("cannot reach {}", way.endpoint)))?;
     let address = way.pinned.filter(|pinned| all.contains(pinned)).unwrap_or(all[0]);
     gate.pins.set(to, &way.endpoint, address);
@@ -81,12 +90,12 @@ fn resolve(gate: &Gate, to: &ConnectionRef) -> Result<Done> {
 }
 
 fn connect(way: &Way<'_>) -> Result<(SocketAddr, OwnedFd)> {
-    let until = Instant::now() + way.grant.timeout;
+    let until = Instant::now() + way.timeout;
     let Some(pinned) = way.pinned else {
         return first(way, &addresses(way, until)?, until);
     };
     // Half of the time: what is left is for finding out that the server has moved.
-    let failed = match first(way, &[pinned], Instant::now() + way.grant.timeout / 2) {
+    let failed = match first(way, &[pinned], Instant::now() + way.timeout / 2) {
         Err(failure) => failure,
         connected => return connected,
     };

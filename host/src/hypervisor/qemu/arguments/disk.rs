@@ -33,7 +33,7 @@ pub(super) fn add(list: &mut List, plan: &Plan<'_>, order: &mut BootOrder) -> Re
             }
         }
         if let Some(descriptor) = source.secret {
-            list.json("-object", secret(seat, json!({"file": format!("/proc/self/fd/{descriptor}")})));
+            list.json("-object", secret(&node(seat), json!({"file": format!("/proc/self/fd/{descriptor}")})));
         }
         for node in nodes(seat, source)? {
             list.json("-blockdev", node);
@@ -81,7 +81,7 @@ pub(in crate::hypervisor::qemu) fn nodes(seat: usize, plan: &DiskPlan) -> Result
         WayPlan::Iscsi(disk) => Ok(over(seat, iscsi(seat, disk)?, ImageFormat::Raw, plan.read_only)),
         WayPlan::Nbd(disk) => Ok(over(seat, nbd(disk), ImageFormat::Raw, plan.read_only)),
         WayPlan::Served { folder, disk } => {
-            Ok(over(seat, served(seat, *folder, disk), ImageFormat::Raw, plan.read_only))
+            Ok(over(seat, served(&node(seat), *folder, disk), ImageFormat::Raw, plan.read_only))
         }
     }
 }
@@ -90,12 +90,18 @@ pub(in crate::hypervisor::qemu) fn nodes(seat: usize, plan: &DiskPlan) -> Result
 pub(in crate::hypervisor::qemu) fn renamed(mut of: Value, seat: usize, top: &str) -> Value {
     let usual = node(seat);
     if let Value::Object(fields) = &mut of {
-        for key in ["node-name", "file", "backing"] {
+        for key in ["node-name", "file", "backing", "password-secret"] {
             if let Some(Value::String(name)) = fields.get_mut(key)
                 && let Some(rest) = name.strip_prefix(&usual)
             {
                 *name = format!("{top}{rest}");
             }
+        }
+        let socket = fields.get_mut("server").and_then(|server| server.get_mut("path"));
+        if let Some(Value::String(path)) = socket
+            && let Some(folder) = path.strip_suffix(&socket_of(&usual))
+        {
+            *path = format!("{folder}{}", socket_of(top));
         }
     }
     of
@@ -116,8 +122,8 @@ pub(in crate::hypervisor::qemu) fn is_under(name: &str, seat: usize, top: &str) 
 /// What speaks with a server, and the image format on top of it. Over a server that knows no formats there is a `raw`
 /// node all the same: what is below it can be exchanged while the guest runs.
 fn over(seat: usize, client: Value, format: ImageFormat, read_only: bool) -> Vec<Value> {
-    let [below, _] = client_nodes(seat);
-    let mut image = image_node(seat, &below, format, read_only);
+    let [below, _] = client_nodes(&node(seat));
+    let mut image = image_node(&node(seat), &below, format, read_only);
     match format {
         ImageFormat::Raw => {}
         ImageFormat::Qcow2 => image["backing"] = Value::Null,
@@ -125,9 +131,9 @@ fn over(seat: usize, client: Value, format: ImageFormat, read_only: bool) -> Vec
     vec![named(client, &below, read_only), image]
 }
 
-/// The nodes that speak with a server: one at a time, and the next one while the one before goes.
-pub(in crate::hypervisor::qemu) fn client_nodes(seat: usize) -> [String; 2] {
-    ["file", "more"].map(|name| format!("{}-{name}", node(seat)))
+/// The nodes below a top node that speak with a server: one at a time, and the next one while the one before goes.
+pub(in crate::hypervisor::qemu) fn client_nodes(top: &str) -> [String; 2] {
+    ["file", "more"].map(|name| format!("{top}-{name}"))
 }
 
 fn named(mut client: Value, name: &str, read_only: bool) -> Value {
@@ -137,26 +143,26 @@ fn named(mut client: Value, name: &str, read_only: bool) -> Value {
     client
 }
 
-fn image_node(seat: usize, below: &str, format: ImageFormat, read_only: bool) -> Value {
+fn image_node(top: &str, below: &str, format: ImageFormat, read_only: bool) -> Value {
     json!({
-        "driver": format.as_str(), "node-name": node(seat), "file": below, "read-only": read_only, "discard": "unmap",
+        "driver": format.as_str(), "node-name": top, "file": below, "read-only": read_only, "discard": "unmap",
     })
 }
 
 /// A disk's `raw` node, over that client.
-pub(in crate::hypervisor::qemu) fn raw_node(seat: usize, below: &str, read_only: bool) -> Value {
-    image_node(seat, below, ImageFormat::Raw, read_only)
+pub(in crate::hypervisor::qemu) fn raw_node(top: &str, below: &str, read_only: bool) -> Value {
+    image_node(top, below, ImageFormat::Raw, read_only)
 }
 
 /// A served disk's client, under that name.
 pub(in crate::hypervisor::qemu) fn served_node(
-    seat: usize,
+    top: &str,
     folder: i32,
     disk: &Served,
     name: &str,
     read_only: bool,
 ) -> Value {
-    named(served(seat, folder, disk), name, read_only)
+    named(served(top, folder, disk), name, read_only)
 }
 
 fn nfs(disk: &NfsDisk) -> Value {
@@ -180,7 +186,7 @@ fn iscsi(seat: usize, disk: &IscsiDisk) -> Result<Value> {
     }
     if let Some(login) = &disk.login {
         node["user"] = login.user.as_str().into();
-        node["password-secret"] = secret_id(seat).into();
+        node["password-secret"] = secret_id(&self::node(seat)).into();
     }
     Ok(node)
 }
@@ -193,25 +199,30 @@ fn nbd(disk: &NbdDisk) -> Value {
     })
 }
 
-fn served(seat: usize, folder: i32, disk: &Served) -> Value {
+fn served(top: &str, folder: i32, disk: &Served) -> Value {
     json!({
-        "driver": "nbd", "server": {"type": "unix", "path": format!("/proc/self/fd/{folder}/{}", socket(seat))},
+        "driver": "nbd", "server": {"type": "unix", "path": format!("/proc/self/fd/{folder}/{}", socket_of(top))},
         "export": disk.export(), "reconnect-delay": RECONNECT_SECONDS, "open-timeout": OPEN_SECONDS,
     })
 }
 
 /// The socket of the disk in a place, in the folder of those that are served.
 pub fn socket(seat: usize) -> String {
-    format!("{}.sock", node(seat))
+    socket_of(&node(seat))
 }
 
-pub(in crate::hypervisor::qemu) fn secret_id(seat: usize) -> String {
-    format!("{}-secret", node(seat))
+/// A disk that moved is served at another one, by its top node.
+fn socket_of(top: &str) -> String {
+    format!("{top}.sock")
 }
 
-/// The object that holds the password of the disk in a place. `data` says where QEMU finds it.
-pub(in crate::hypervisor::qemu) fn secret(seat: usize, data: Value) -> Value {
-    let mut object = json!({"qom-type": "secret", "id": secret_id(seat)});
+pub(in crate::hypervisor::qemu) fn secret_id(top: &str) -> String {
+    format!("{top}-secret")
+}
+
+/// The object that holds the password of a disk, by its top node. `data` says where QEMU finds it.
+pub(in crate::hypervisor::qemu) fn secret(top: &str, data: Value) -> Value {
+    let mut object = json!({"qom-type": "secret", "id": secret_id(top)});
     if let (Value::Object(object), Value::Object(data)) = (&mut object, data) {
         object.extend(data);
     }
@@ -299,6 +310,11 @@ pub(in crate::hypervisor::qemu) fn port(seat: usize) -> String {
 /// The top block node of the disk in a place.
 pub(in crate::hypervisor::qemu) fn node(seat: usize) -> String {
     format!("disk{seat}")
+}
+
+/// What a device stands on that was cut off from its storage.
+pub(in crate::hypervisor::qemu) fn cut_node(seat: usize) -> String {
+    format!("{}-gone", node(seat))
 }
 
 pub(in crate::hypervisor::qemu) fn device_id(seat: usize) -> String {

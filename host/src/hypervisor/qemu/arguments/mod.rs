@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 pub(super) use card::{device as card_device, device_id as card_id, id as card_netdev_id, netdev, port as card_port};
 pub use disk::socket as served_socket;
 pub(super) use disk::{
-    client_nodes as served_nodes, device as disk_device, device_id as disk_id, disk_of_node, is_under,
+    client_nodes as served_nodes, cut_node, device as disk_device, device_id as disk_id, disk_of_node, is_under,
     node as disk_node, nodes as disk_nodes, port as disk_port, raw_node, renamed, secret as disk_secret,
     secret_id as disk_secret_id, served_node, top_nodes,
 };

@@ -52,6 +52,7 @@ commands! {
     "migrate_cancel" MigrateCancel {} -> IgnoredAny;
     "query-migrate" QueryMigrate {} -> Migration;
     "qom-get" QomGet { path: &'static str, property: &'static str } -> Value;
+    "qom-set" QomSet { path: String, property: &'static str, value: String } -> IgnoredAny;
     "balloon" SetBalloon { value: u64 } -> IgnoredAny;
     "query-balloon" QueryBalloon {} -> Balloon;
     "set-action" SetAction { reboot: &'static str, shutdown: &'static str } -> IgnoredAny;
@@ -69,6 +70,7 @@ commands! {
     "object-add" ObjectAdd { #[serde(flatten)] object: Value } -> IgnoredAny;
     "object-del" ObjectDel { id: String } -> IgnoredAny;
     "block_resize" BlockResize { node_name: String, size: u64 } -> IgnoredAny;
+    "yank" Yank { instances: Vec<Value> } -> IgnoredAny;
     "blockdev-reopen" BlockdevReopen { options: Vec<Value> } -> IgnoredAny;
     "netdev_add" NetdevAdd { #[serde(flatten)] netdev: Value } -> IgnoredAny;
     "netdev_del" NetdevDel { id: String } -> IgnoredAny;
@@ -124,6 +126,14 @@ pub(super) struct Drive {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Inserted {
     pub(super) node_name: Option<String>,
+    pub(super) image: Image,
+}
+
+/// `ImageInfo`; in bytes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Image {
+    pub(super) virtual_size: u64,
 }
 
 #[derive(Debug, Deserialize)]

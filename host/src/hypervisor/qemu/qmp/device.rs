@@ -194,6 +194,12 @@ impl Monitor {
         inserted.and_then(|inserted| inserted.node_name).ok_or_else(|| Failure::other("there is nothing in that drive"))
     }
 
+    /// And its size in bytes.
+    pub(super) async fn top_and_size(&self, place: usize) -> Result<(String, u64)> {
+        let inserted = self.drive(place).await?.inserted.and_then(|top| Some((top.node_name?, top.image.virtual_size)));
+        inserted.ok_or_else(|| Failure::other("there is nothing in that drive"))
+    }
+
     async fn add_nodes(&self, place: usize, source: BlockSource) -> Result<DiskPlan> {
         self.add_nodes_as(place, source, &arguments::disk_node(place)).await
     }
@@ -218,7 +224,7 @@ impl Monitor {
             Way::Iscsi(disk) => {
                 if let Some(login) = &disk.login {
                     let data = json!({"data": base64(login.password.reveal()), "format": "base64"});
-                    let object = arguments::disk_secret(place, data);
+                    let object = arguments::disk_secret(top, data);
                     self.execute(&command::ObjectAdd { object }, None).await?;
                 }
                 WayPlan::Iscsi(disk)
@@ -234,6 +240,18 @@ impl Monitor {
         Ok(plan)
     }
 
+    /// Cuts the connections of nodes that speak NBD, for good: what waits for an answer fails.
+    pub(super) async fn yank(&self, which: impl Fn(&str) -> bool) -> Result<()> {
+        let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
+        let names = all.into_iter().filter(|node| node.drv == "nbd").filter_map(|node| node.node_name);
+        let instances: Vec<_> =
+            names.filter(|name| which(name)).map(|name| json!({"type": "block-node", "node-name": name})).collect();
+        match instances.is_empty() {
+            true => Ok(()),
+            false => self.execute(&command::Yank { instances }, None).await.map(drop),
+        }
+    }
+
     pub(super) async fn forget_sets(&self, which: impl Fn(&str) -> bool) -> Result<()> {
         for set in self.execute(&command::QueryFdsets {}, None).await? {
             if set.fds.iter().any(|fd| fd.opaque.as_deref().is_some_and(&which)) {
@@ -243,10 +261,16 @@ impl Monitor {
         Ok(())
     }
 
+    pub(super) async fn forget_secret(&self, top: &str) {
+        let _ = self.execute(&command::ObjectDel { id: arguments::disk_secret_id(top) }, None).await;
+    }
+
     async fn forget_nodes(&self, place: usize) -> Result<()> {
         self.forget_nodes_where(|name| arguments::disk_of_node(name) == Some(place)).await?;
         // Most disks have none.
-        let _ = self.execute(&command::ObjectDel { id: arguments::disk_secret_id(place) }, None).await;
+        for top in arguments::top_nodes(place) {
+            self.forget_secret(&top).await;
+        }
         self.forget_sets(|opaque| arguments::disk_of_node(opaque) == Some(place)).await
     }
 

@@ -29,7 +29,7 @@ impl Monitor {
     /// `query-named-block-nodes`: how QEMU comes to the disk in that place.
     pub async fn reached(&self, place: usize) -> Result<Reached> {
         let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
-        let clients = arguments::served_nodes(place);
+        let clients = arguments::served_nodes(&self.top_node(place).await?);
         let node = all.iter().find(|node| node.node_name.as_ref().is_some_and(|name| clients.contains(name)));
         match node.map(|node| node.drv.as_str()) {
             Some("nbd") => Ok(Reached::Server),
@@ -47,18 +47,19 @@ impl Monitor {
 
     /// The same for a disk that is served and has that size already.
     pub async fn grow_served(&self, place: usize, disk: &Served, size: ByteSize) -> Result<()> {
+        let name = self.top_node(place).await?;
         let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
         let named = |name: &str| all.iter().find(|node| node.node_name.as_deref() == Some(name));
-        let top = named(&arguments::disk_node(place)).ok_or_else(|| Failure::other("the machine has no such disk"))?;
-        let [one, other] = arguments::served_nodes(place);
+        let top = named(&name).ok_or_else(|| Failure::other("the machine has no such disk"))?;
+        let [one, other] = arguments::served_nodes(&name);
         let (old, new) = if named(&one).is_some() { (one, other) } else { (other, one) };
         // Left by a supervisor that was killed here.
         if named(&new).is_some() {
             self.execute(&command::BlockdevDel { node_name: new.clone() }, None).await?;
         }
-        let node = arguments::served_node(place, SERVED_DESCRIPTOR, disk, &new, top.ro);
+        let node = arguments::served_node(&name, SERVED_DESCRIPTOR, disk, &new, top.ro);
         self.execute_within(&command::BlockdevAdd { node }, None, super::device::OPENED_WITHIN).await?;
-        let options = vec![arguments::raw_node(place, &new, top.ro)];
+        let options = vec![arguments::raw_node(&name, &new, top.ro)];
         let exchanged = self.execute(&command::BlockdevReopen { options }, None).await;
         let gone = if exchanged.is_ok() { old } else { new };
         self.execute(&command::BlockdevDel { node_name: gone }, None).await?;

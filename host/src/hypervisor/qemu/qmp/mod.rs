@@ -11,6 +11,7 @@
 mod command;
 mod connection;
 pub mod copy;
+mod cut;
 mod device;
 mod grow;
 pub mod moving;

@@ -21,6 +21,16 @@ const LOOK_QUICKLY: Duration = Duration::from_millis(1);
 /// How long QEMU has to hand the device over: nothing is left to be copied then.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(30);
 
+/// At the end of a node's name: the mirror that stands on it.
+const FILTER: &str = "-moving";
+
+/// What becomes of the target of a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Taken,
+    GivenUp,
+}
+
 fn job(place: usize) -> String {
     format!("move{place}")
 }
@@ -28,9 +38,17 @@ fn job(place: usize) -> String {
 impl Monitor {
     /// The node that the disk in a place has now, and that which it gets when it is moved.
     pub async fn nodes_of_move(&self, place: usize) -> Result<(String, String)> {
-        let now = self.top_node(place).await?;
+        let top = self.top_node(place).await?;
+        // While it is mirrored, what does that stands on top of it.
+        let now = top.strip_suffix(FILTER).unwrap_or(&top).to_owned();
         let [usual, moved] = top_nodes(place);
         Ok(if now == usual { (usual, moved) } else { (moved, usual) })
+    }
+
+    /// Whether the disk in a place is to get the name of one that was moved.
+    pub async fn moves_away(&self, place: usize) -> Result<bool> {
+        let [usual, _] = top_nodes(place);
+        Ok(self.nodes_of_move(place).await?.0 == usual)
     }
 
     /// Opens the target and copies the disk to it, until every write of the guest's goes to both. At most `speed` bytes a
@@ -40,7 +58,7 @@ impl Monitor {
         self.add_nodes_as(place, target, &next).await?;
         let mirror = command::BlockdevMirror {
             job_id: job(place),
-            filter_node_name: format!("{now}-moving"),
+            filter_node_name: format!("{now}{FILTER}"),
             device: now,
             target: next,
             sync: "full",
@@ -81,11 +99,21 @@ impl Monitor {
                 (_, JobStatus::Ready | JobStatus::Other) => tokio::time::sleep(LOOK_QUICKLY).await,
             }
         }
-        self.clear_move(place).await
+        self.clear(place, Target::Taken).await
     }
 
     /// Takes away all that a move has in QEMU beside what the device stands on, whatever became of it.
     pub async fn clear_move(&self, place: usize) -> Result<()> {
+        self.clear(place, Target::GivenUp).await
+    }
+
+    async fn clear(&self, place: usize, target: Target) -> Result<()> {
+        let (_, other) = self.nodes_of_move(place).await?;
+        match target {
+            Target::Taken => {}
+            // Before anything that waits for what is under way, and QEMU with it: the target may not answer any more.
+            Target::GivenUp => self.yank(|name| is_under(name, place, &other)).await?,
+        }
         let until = Instant::now() + HANDED_OVER_WITHIN;
         while let Some(running) = self.job_of(place).await? {
             match running.status {
@@ -104,6 +132,8 @@ impl Monitor {
         }
         let (_, other) = self.nodes_of_move(place).await?;
         self.forget_nodes_where(|name| is_under(name, place, &other)).await?;
+        // Most disks have none.
+        self.forget_secret(&other).await;
         self.forget_sets(|opaque| opaque == other).await
     }
 
@@ -121,6 +151,10 @@ impl Monitor {
 }
 
 fn failed(error: &str) -> Failure {
+    if error.contains("different sizes") {
+        return Failure::conflict("the disk's new place is of another size, which a guest that runs would not know of")
+            .hint("make both of the same size first, or move it while the domain is off");
+    }
     let kind = if error.contains("No space left") { Kind::NoRoom } else { Kind::Other };
     Failure::new(kind, "the hypervisor cannot write to the disk's new place")
         .because(std::io::Error::other(error.to_owned()))

@@ -129,13 +129,19 @@ fn event(name: &str, data: &Value) -> Option<Event> {
         "RESET" => (text("reason") == "guest-reset").then_some(Event::Rebooted),
         "GUEST_PANICKED" => Some(Event::Panicked),
         "DEVICE_DELETED" => device_of_id(text("device")).map(Event::Unplugged),
-        "BLOCK_IO_ERROR" => (text("action") == "stop").then(|| Event::StoppedOnError {
-            disk: disk_of_node(text("node-name")),
-            why: match data.get("nospace").and_then(Value::as_bool) {
+        "BLOCK_IO_ERROR" => {
+            let disk = disk_of_node(text("node-name"));
+            let why = match data.get("nospace").and_then(Value::as_bool) {
                 Some(true) => "no room is left".to_owned(),
                 Some(false) | None => printable(text("reason")),
-            },
-        }),
+            };
+            match text("action") {
+                "stop" => Some(Event::StoppedOnError { disk, why }),
+                "report" => Some(Event::ToldOfError { disk, why }),
+                // "ignore", which is asked for nowhere.
+                _ => None,
+            }
+        }
         "STOP" => Some(Event::Paused),
         "RESUME" => Some(Event::Resumed),
         _ => None,
@@ -163,7 +169,11 @@ mod tests {
                 r#"{"event":"BLOCK_IO_ERROR","data":{"node-name":"disk4","action":"stop","reason":"Input/output error"}}"#,
                 Some(Event::StoppedOnError { disk: Some(4), why: "Input/output error".into() }),
             ),
-            (r#"{"event":"BLOCK_IO_ERROR","data":{"node-name":"disk3","action":"report"}}"#, None),
+            (
+                r#"{"event":"BLOCK_IO_ERROR","data":{"node-name":"disk3","action":"report","reason":"Bad address"}}"#,
+                Some(Event::ToldOfError { disk: Some(3), why: "Bad address".into() }),
+            ),
+            (r#"{"event":"BLOCK_IO_ERROR","data":{"node-name":"disk3","action":"ignore"}}"#, None),
             (r#"{"event":"STOP"}"#, Some(Event::Paused)),
             (r#"{"event":"RESUME"}"#, Some(Event::Resumed)),
             (r#"{"event":"SOMETHING_OF_QEMU_12","data":[1]}"#, None),

@@ -9,7 +9,7 @@ use crate::protocol::request::{self, DataOut, numbered};
 impl<W> Session<W> {
     /// Sends what waits, as far as the target's window goes.
     pub(super) fn issue(&mut self) {
-        while !self.waiting.is_empty() {
+        while !self.waiting.is_empty() && !self.resets() {
             let Some(number) = self.sequence.next_command() else { return };
             let Some((who, command)) = self.waiting.pop_front() else { return };
             let tag = self.tag();
@@ -19,7 +19,7 @@ impl<W> Session<W> {
             };
             let received = Vec::with_capacity(room);
             self.send_command(tag, number, &command);
-            self.tasks.insert(tag, Task { who, command, received, next: 0, number });
+            self.tasks.insert(tag, Task { who, command, received, next: 0, number, seconds: 0, suspect: false });
         }
     }
 

@@ -7,6 +7,8 @@ use crate::protocol::frame::first;
 use crate::protocol::header::{FINAL, Header, response};
 use crate::protocol::sequence::Numbers;
 
+mod hanging;
+
 const LUN: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 0];
 
 fn session(agreed: Agreed, window: u32) -> Session<u32> {
@@ -102,7 +104,7 @@ fn commands_wait_for_the_window_and_are_left_in_order_by_a_break() {
     let events = take(&mut session, pdu(response::RESPONSE, FINAL, out[0].0.tag(), 1).put_u32(32, 3), &[]).unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(sent(&mut session).len(), 1);
-    let left: Vec<u32> = session.unfinished().into_iter().map(|(who, _)| who).collect();
+    let left: Vec<u32> = session.unfinished().into_iter().map(|left| left.who).collect();
     assert_eq!(left, [1, 2, 3]);
 }
 

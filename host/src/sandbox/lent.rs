@@ -1,0 +1,115 @@
+//! The parts of a served volume that its plugin has lent: bytes that lie in a file of its own as they are, which the host
+//! reads and writes without a call.
+//!
+//! The plugin could reach nothing less: each part is of a file that it opened beneath a granted directory, as it opened it.
+//! What is read and written here happens between two steps of the plugin's code, so once a call that takes a part back has
+//! returned, nothing of it is under way.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Most parts at a time: a request looks through them one by one.
+const MOST: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Lent(Vec<Part>);
+
+#[derive(Debug)]
+struct Part {
+    /// The plugin's handle.
+    handle: u32,
+    file: Arc<File>,
+    writable: bool,
+    /// In the volume.
+    bytes: Range<u64>,
+    /// Where they begin in the file.
+    offset: u64,
+}
+
+/// Why a part is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The bytes are none, or past what a file has.
+    Impossible,
+    Overlaps,
+    TooMany,
+}
+
+impl Lent {
+    pub(super) fn add(
+        &mut self,
+        (handle, file, writable): (u32, Arc<File>, bool),
+        at: u64,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Refused> {
+        let ends = at.checked_add(length).zip(offset.checked_add(length));
+        let Some((end, _)) = ends.filter(|(end, last)| length > 0 && (*end).max(*last) <= i64::MAX.cast_unsigned())
+        else {
+            return Err(Refused::Impossible);
+        };
+        if self.0.iter().any(|part| part.bytes.start < end && at < part.bytes.end) {
+            return Err(Refused::Overlaps);
+        }
+        if self.0.len() >= MOST {
+            return Err(Refused::TooMany);
+        }
+        self.0.push(Part { handle, file, writable, bytes: at..end, offset });
+        Ok(())
+    }
+
+    /// Takes back all that was lent of a handle.
+    pub(super) fn end(&mut self, handle: u32) {
+        self.0.retain(|part| part.handle != handle);
+    }
+
+    /// The file that has all of the volume's `bytes`, and where in it they begin.
+    pub(super) fn find(&self, bytes: Range<u64>, to_write: bool) -> Option<(&File, u64)> {
+        let holds = |part: &&Part| part.bytes.start <= bytes.start && bytes.end <= part.bytes.end;
+        let part = self.0.iter().find(holds).filter(|part| part.writable || !to_write)?;
+        Some((&part.file, part.offset + (bytes.start - part.bytes.start)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(handle: u32, writable: bool) -> (u32, Arc<File>, bool) {
+        (handle, Arc::new(tempfile::tempfile().unwrap()), writable)
+    }
+
+    #[test]
+    fn a_request_is_found_where_one_part_has_all_of_it() {
+        let mut lent = Lent::default();
+        lent.add(file(1, true), 4096, 0, 4096).unwrap();
+        lent.add(file(2, false), 8192, 512, 4096).unwrap();
+        assert_eq!(lent.find(4096..8192, true).unwrap().1, 0);
+        assert_eq!(lent.find(5000..5001, false).unwrap().1, 904);
+        assert_eq!(lent.find(8192..12288, false).unwrap().1, 512);
+        assert!(lent.find(8192..12288, true).is_none(), "it was opened for reading");
+        for beyond in [0..4096, 4095..4097, 8000..8200, 12287..12289] {
+            assert!(lent.find(beyond.clone(), false).is_none(), "{beyond:?}");
+        }
+        lent.end(1);
+        assert!(lent.find(4096..8192, false).is_none());
+        assert!(lent.find(8192..12288, false).is_some());
+    }
+
+    #[test]
+    fn parts_that_overlap_or_are_impossible_or_too_many_are_refused() {
+        let mut lent = Lent::default();
+        lent.add(file(1, true), 10, 0, 10).unwrap();
+        for (at, length) in [(9, 2), (19, 1), (10, 10), (0, 100), (12, 2)] {
+            assert_eq!(lent.add(file(1, true), at, 0, length), Err(Refused::Overlaps));
+        }
+        for (at, offset, length) in [(0, 0, 0), (u64::MAX, 0, 1), (0, u64::MAX, 2), (0, 0, u64::MAX), (1 << 63, 0, 1)] {
+            assert_eq!(lent.add(file(1, true), at, offset, length), Err(Refused::Impossible));
+        }
+        for at in 0..MOST as u64 - 1 {
+            lent.add(file(1, true), 20 + at, 0, 1).unwrap();
+        }
+        assert_eq!(lent.add(file(1, true), 1000, 0, 1), Err(Refused::TooMany));
+    }
+}

@@ -1,0 +1,71 @@
+//! Pools on real servers: the plugin installed and granted what it needs, and a pool made.
+//!
+//! ```text
+//!   nfs_plugin ─▸ nfs_pool …        iscsi_plugin ─▸ iscsi_portal ─▸ iscsi_pool …
+//! ```
+
+use std::fs;
+
+use crate::host::target;
+use crate::{Ganesha, Host, Namespace, Tgt};
+
+/// Where an iSCSI target of [`iscsi_portal`] listens: an address that other hosts can be wired to.
+pub const PORTAL: &str = "10.9.0.1";
+
+/// The plugin of NFS, its kind of pools and its grants.
+#[track_caller]
+pub fn nfs_plugin(host: &Host) {
+    let connections = "{ name = \"server\", to = \"{server}:{port}\", allow = [\"this-host\"] }, \
+                       { name = \"mount\", to = \"{server}:{mount-port}\", allow = [\"this-host\"] }";
+    plugin(host, "nfs", &format!("connections = [{connections}]\n"));
+}
+
+/// The plugin of iSCSI, its kind of pools and its grants.
+#[track_caller]
+pub fn iscsi_plugin(host: &Host) {
+    let connections = "{ name = \"portal\", to = \"{portal}:{port}\", allow = [\"this-host\"] }";
+    plugin(host, "iscsi", &format!("connections = [{connections}]\n"));
+}
+
+fn plugin(host: &Host, kind: &str, grants: &str) {
+    let path = host.root().join("policy.toml");
+    let policy = fs::read_to_string(&path).expect("a policy");
+    let policy = policy.replace("[pools]\n", &format!("[pools]\n{kind} = \"storage-{kind}\"\n"));
+    fs::write(&path, format!("{policy}\n[plugins.storage-{kind}]\n{grants}")).expect("a policy");
+    let plugin = target().join(format!("wasm32-wasip2/release/storage_{kind}.wasm"));
+    assert!(plugin.exists(), "{} is not built; `cargo xtask test` builds it", plugin.display());
+    host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
+}
+
+/// A pool on that server's share.
+#[track_caller]
+pub fn nfs_pool(host: &Host, name: &str, server: &Ganesha, settings: &[&str]) {
+    let place: Vec<String> = server.settings().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let place: Vec<&str> = place.iter().map(String::as_str).collect();
+    pool(host, name, "nfs", &[&place, settings].concat());
+}
+
+/// A pool of that target's units.
+#[track_caller]
+pub fn iscsi_pool(host: &Host, name: &str, tgt: &Tgt, target: &str, settings: &[&str]) {
+    let address = tgt.portal().rsplit_once(':').expect("an address and a port").0;
+    let place = [format!("portal={address}"), format!("target={target}")];
+    let place: Vec<&str> = place.iter().map(String::as_str).collect();
+    pool(host, name, "iscsi", &[&place, settings].concat());
+}
+
+#[track_caller]
+fn pool(host: &Host, name: &str, kind: &str, settings: &[&str]) {
+    let mut words = vec!["pool", "create", name, "--kind", kind];
+    words.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+    host.fief(&words);
+}
+
+/// A daemon without targets beside a host, at [`PORTAL`].
+#[track_caller]
+pub fn iscsi_portal(namespace: &Namespace) -> Tgt {
+    namespace.ip("link add portal type veth peer name portal-peer");
+    namespace.ip(&format!("address add {PORTAL}/32 dev portal"));
+    namespace.ip("link set portal up");
+    Tgt::start(namespace, PORTAL)
+}

@@ -1,0 +1,17 @@
+//! Shared storage under whole machines, on the real nfs-ganesha and the real tgt. `cargo xtask storage` runs this;
+//! `cargo xtask test` leaves it out, for it is slow.
+//!
+//! ```text
+//!   debian.rs     a Debian boots from NFS and iSCSI, by QEMU's own client and served, and fio verifies what it writes
+//!   fences.rs     another host takes a volume by force
+//!   growing.rs    volumes that grow under a guest
+//!   trouble.rs    guests on storage that gets into trouble: export gone, unit offline, read-only, frozen …
+//! ```
+#![allow(clippy::unwrap_used)]
+
+mod debian;
+mod fences;
+mod growing;
+mod iscsi_trouble;
+mod nfs_trouble;
+mod trouble;
