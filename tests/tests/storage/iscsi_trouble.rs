@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use fief_tests::pools::{iscsi_plugin, iscsi_pool, iscsi_portal};
-use fief_tests::{Host, eventually};
+use fief_tests::{Host, eventually, kill};
 
 use crate::trouble::{OnError, PATIENCE, Subject, passes, waits};
 
@@ -93,4 +93,31 @@ fn a_guest_that_is_paused_by_hand_in_trouble_waits_for_a_hand() {
     subject.witness.goes_on_within(3, PATIENCE);
     subject.witness.is_sound();
     host.fief(&["stop", "node1"]);
+}
+
+#[test]
+fn a_sandbox_that_nobody_is_left_to_want_waits_for_no_dead_server() {
+    let host = Host::new();
+    let mut tgt = iscsi_portal(host.namespace());
+    let target = tgt.target(TARGET);
+    let image = tgt.disk(target, 1, 1 << 20);
+    iscsi_plugin(&host);
+    iscsi_pool(&host, "san", &tgt, TARGET, &["transport=served"]);
+    let mut subject = Subject::start(&host, "node1", "san/lun1", &image, OnError::Pause);
+    let serves = host.sandbox("node1", 0).unwrap();
+    tgt.freeze();
+    // By then the guest has asked for something that has no answer.
+    std::thread::sleep(Duration::from_secs(2));
+    kill(host.supervisor("node1"));
+    kill(host.hypervisor("node1"));
+    eventually("the sandbox is gone", Duration::from_secs(240), || (!exists(serves)).then_some(()));
+    tgt.thaw();
+    host.fief(&["start", "node1"]);
+    subject.witness.goes_on_within(3, PATIENCE);
+    subject.witness.is_sound();
+    host.fief(&["stop", "node1"]);
+}
+
+fn exists(process: u32) -> bool {
+    std::fs::exists(format!("/proc/{process}/status")).unwrap()
 }

@@ -48,6 +48,8 @@ use device::Served;
 const ALONE_FOR: Duration = Duration::from_secs(60);
 /// How often it looks whether it is alone.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long it then waits for what was begun.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// How long the plugin may take to let go.
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 /// How long the last frames may take to be read.
@@ -180,9 +182,10 @@ async fn serve_on(
     desk.say(FromSandbox::Serving(geometry));
 
     let ended = {
-        let beside = async { tokio::join!(hear(back, &control), leave(desk, &control), tell(&served, desk, &control)) };
+        let beside = async { tokio::join!(hear(back, &control), tell(&served, desk, &control)) };
         tokio::select! {
             () = server.listen(listener) => Ok(()),
+            () = leave(desk, &control) => Ok(()),
             _ = beside => Ok(()),
             () = trapped.notified() => Err(broken.take().unwrap_or_else(|| wasmtime::Error::msg("the plugin failed"))),
         }
@@ -211,18 +214,19 @@ async fn hear(back: &mut Back, server: &Handle) {
     std::future::pending().await
 }
 
-/// Ends serving where nobody is left who could want it, and then waits for ever.
+/// Ends serving where nobody is left who could want it, and comes back where that takes too long: what a client that went
+/// away had begun may wait for a dead server for ever, and nobody is there to hear of it.
 async fn leave(desk: &Desk, server: &Handle) {
     let mut alone_since = None;
-    loop {
+    while alone_since.is_none_or(|since: Instant| since.elapsed() < ALONE_FOR) {
         tokio::time::sleep(LOOK_EVERY).await;
-        if !desk.is_alone() || server.statistics().clients > 0 {
-            alone_since = None;
-        } else if alone_since.get_or_insert_with(Instant::now).elapsed() >= ALONE_FOR {
-            server.hand_over();
-            return std::future::pending().await;
+        match desk.is_alone() && server.statistics().clients == 0 {
+            true => alone_since = alone_since.or_else(|| Some(Instant::now())),
+            false => alone_since = None,
         }
     }
+    server.hand_over();
+    tokio::time::sleep(FINISH_WITHIN).await;
 }
 
 /// Hears the plugin's events, for ever, and tells the host of them.
