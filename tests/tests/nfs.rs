@@ -294,7 +294,7 @@ fn target_of(host: &Host) -> (Tgt, std::path::PathBuf) {
     (tgt, unit)
 }
 
-/// One without room.
+/// One without room, and one that dies half way and is given up: the guest's writes went to both by then.
 fn a_new_place_that_fails_is_left(host: &Host, server: &Ganesha, witness: &mut Witness) {
     let nothing_is_left = || {
         // What a command could not take back the next one does.
@@ -312,6 +312,25 @@ fn a_new_place_that_fails_is_left(host: &Host, server: &Ganesha, witness: &mut W
     assert!(said.code.is_some_and(|code| code != 0), "{}", said.stderr);
     fs::remove_file(filler).unwrap();
     witness.goes_on(2);
+    nothing_is_left();
+
+    let mut moving = host.command(&["volume", "move", "default/web1", "nas/web1", "--bandwidth", "64KiB"]);
+    let mut child = moving.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mirrors = || {
+        fs::read_dir(host.root().join("domains/web1"))
+            .unwrap()
+            .flatten()
+            .any(|entry| entry.file_name() == "served-0-moved.jsonl")
+    };
+    eventually("the new place is served", PATIENCE, || mirrors().then_some(()));
+    std::thread::sleep(Duration::from_secs(2));
+    server.freeze();
+    std::thread::sleep(Duration::from_secs(2));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(!child.wait().unwrap().success());
+    witness.goes_on(3);
+    server.thaw();
     nothing_is_left();
     witness.is_sound();
 }
