@@ -7,6 +7,7 @@
 //!                         running.toml served/ served-N.jsonl control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!                .unfinished/     what a command has begun and not ended (domain/unfinished.rs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock identity leases/ holds/
+//!                         away             written when its storage did not answer; counts for seconds (storage/away.rs)
 //!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest

@@ -90,9 +90,9 @@ fn files(root: &Path, directory: &Path, inodes: &mut BTreeSet<u64>, note: &mut i
         inodes.insert(metadata.ino());
         let path = entry.path();
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        // The numbers of attachments, which never go down.
-        let numbers = name.starts_with("pools/") && name.ends_with("/holds");
-        if numbers || KEPT.contains(&name.as_str()) {
+        // The numbers of attachments, which never go down, and that storage did not answer, which counts for seconds.
+        let of_pool = name.starts_with("pools/") && (name.ends_with("/holds") || name.ends_with("/away"));
+        if of_pool || KEPT.contains(&name.as_str()) {
             continue;
         }
         let kind = metadata.file_type();
