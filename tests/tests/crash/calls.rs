@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fief_tests::{command, eventually, fault};
+use rustix::process::Signal;
 
 use super::bench::{Bench, Cases, PATIENCE};
 use super::random::Random;
@@ -76,13 +77,20 @@ fn run(bench: &Bench, verb: Verb, injection: &Injection, log: &Path) -> (command
             command::run(&mut outer, PATIENCE)
         }
     };
-    // What it still watches goes on without it.
-    straces(bench).into_iter().for_each(end);
+    // What it still watches goes on without it. It may wait for ever for a process whose child, by vfork, it holds itself;
+    // the kernel lets go of all that a killed one had.
+    straces(bench).into_iter().for_each(|process| end(process, Signal::TERM));
+    let asked = Instant::now();
+    eventually("strace is gone", Duration::from_secs(60), || {
+        let left = straces(bench);
+        if asked.elapsed() > Duration::from_secs(5) {
+            left.iter().for_each(|process| end(*process, Signal::KILL));
+        }
+        left.is_empty().then_some(())
+    });
     if let Some(mut child) = watching {
-        end(child.id());
         child.wait().unwrap();
     }
-    eventually("strace is gone", Duration::from_secs(20), || straces(bench).is_empty().then_some(()));
     (said, injected(log))
 }
 
@@ -95,10 +103,9 @@ fn straces(bench: &Bench) -> Vec<u32> {
     bench.host.processes("strace").into_iter().filter(lives).collect()
 }
 
-/// Asks strace to let go and end.
-fn end(process: u32) {
+fn end(process: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
