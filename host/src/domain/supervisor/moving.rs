@@ -136,7 +136,11 @@ impl Loop<'_> {
         }
         self.run()?.places = Some(places);
         self.record.moving = None;
-        self.record.save(self.layout)?;
+        if let Err(failure) = self.record.save(self.layout) {
+            // On disk it is under way still, and the guest stands still for it: to be finished, not to be given up.
+            self.record.moving = Some(moving.clone());
+            return Err(failure);
+        }
         if moving.ran { monitor.resume().await } else { Ok(()) }
     }
 
