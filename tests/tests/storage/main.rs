@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   bad_servers.rs  answers of a wrong length, or to what nobody asked, under guests that read back what they write
+//!   cuts.rs         connections that are reset, half open, silent; units that are taken away, and others in their place
 //!   debian.rs     a Debian boots from NFS and iSCSI, by QEMU's own client and served, and fio verifies what it writes
 //!   fences.rs     another host takes a volume by force
 //!   growing.rs    volumes that grow under a guest
@@ -11,6 +12,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_servers;
+mod cuts;
 mod debian;
 mod fences;
 mod growing;
