@@ -2,6 +2,7 @@
 //! `cargo xtask test` leaves it out, for it is slow.
 //!
 //! ```text
+//!   bad_servers.rs  answers of a wrong length, or to what nobody asked, under guests that read back what they write
 //!   debian.rs     a Debian boots from NFS and iSCSI, by QEMU's own client and served, and fio verifies what it writes
 //!   fences.rs     another host takes a volume by force
 //!   growing.rs    volumes that grow under a guest
@@ -9,6 +10,7 @@
 //! ```
 #![allow(clippy::unwrap_used)]
 
+mod bad_servers;
 mod debian;
 mod fences;
 mod growing;
