@@ -24,7 +24,7 @@ use world::{Bounds, Plant};
 /// Prints what was looked at: the figures of docs/decisions/0015 are these.
 fn sound(name: &str, bounds: Bounds) -> Explored {
     let explored = explore(bounds, Plant::None);
-    println!("{name}: {} states, {} steps, deepest {}", explored.states, explored.steps, explored.depth);
+    eprintln!("{name}: {} states, {} steps, deepest {}", explored.states, explored.steps, explored.depth);
     if let Some(trouble) = &explored.trouble {
         panic!("{name}: {}\n{}", trouble.what, trouble.trace.join("\n"));
     }

@@ -11,7 +11,7 @@ fn caught(plant: Plant, bounds: Bounds, steps: usize, what: &str) {
     let explored = explore(bounds, plant);
     let trouble = explored.trouble.unwrap_or_else(|| panic!("{plant:?} was not found in {} states", explored.states));
     let trace = trouble.trace.join("\n");
-    println!("{plant:?}: {} after {} steps, {} states", trouble.what, trouble.trace.len(), explored.states);
+    eprintln!("{plant:?}: {} after {} steps, {} states", trouble.what, trouble.trace.len(), explored.states);
     assert_eq!((trouble.what.as_str(), trouble.trace.len()), (what, steps), "{plant:?}\n{trace}");
 }
 

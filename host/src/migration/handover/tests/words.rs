@@ -45,7 +45,7 @@ fn each(mut check: impl FnMut(Handover, Peer, Word, &Step)) {
             }
         }
     }
-    println!("{tried} words in their states");
+    eprintln!("{tried} words in their states");
 }
 
 fn records(step: &Step) -> impl Iterator<Item = Standing> {
