@@ -6,7 +6,7 @@ use crate::{build, guest, place};
 
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
 pub(crate) const TESTS: &[&str] =
-    &["bad_servers::", "debian::", "fences::", "growing::", "iscsi_trouble::", "nfs_trouble::"];
+    &["bad_servers::", "cuts::", "debian::", "fences::", "growing::", "iscsi_trouble::", "moving::", "nfs_trouble::"];
 
 /// All of them, or those that have `filter` in their names.
 ///

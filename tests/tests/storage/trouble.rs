@@ -99,6 +99,20 @@ pub fn passes(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnO
 /// All subjects wait for an answer, so that it is no matter what is to become of errors; an operator sees it, and once it
 /// is over they go on.
 pub fn waited_out(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnOnce(), end: impl FnOnce()) {
+    let failed: Vec<usize> = subjects.iter_mut().map(Subject::failures).collect();
+    let names: Vec<String> = subjects.iter().map(|subject| subject.witness.name().to_owned()).collect();
+    let over = || {
+        for name in &names {
+            assert_eq!(host.state(name), "running", "{what}: {name}");
+        }
+        end();
+    };
+    stand_still(host, subjects, what, begin, over);
+    assert_eq!(subjects.iter_mut().map(Subject::failures).collect::<Vec<_>>(), failed, "{what}: a guest saw an error");
+}
+
+/// No subject writes any more, an operator is told why, and once it is over they go on.
+pub fn stand_still(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnOnce(), end: impl FnOnce()) {
     eprintln!("trouble: {what}");
     begin();
     let before: Vec<_> = subjects
@@ -113,7 +127,7 @@ pub fn waited_out(host: &Host, subjects: &mut [Subject], what: &str, begin: impl
     std::thread::sleep(Duration::from_secs(3));
     for (subject, before) in subjects.iter().zip(before) {
         let name = subject.witness.name();
-        assert_eq!((subject.witness.on_disk(), host.state(name)), (before, "running".to_owned()), "{what}: {name}");
+        assert_eq!(subject.witness.on_disk(), before, "{what}: {name}");
         assert!(storage(host, name).is_some(), "{what}: {name} is said to be well");
     }
     end();
