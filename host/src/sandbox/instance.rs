@@ -28,6 +28,8 @@ pub(super) struct Plugin {
     pub(super) silence: Duration,
     pub(super) ticker: Ticker,
     pub(super) runtime: tokio::runtime::Runtime,
+    /// Where a volume is served that may lie in files.
+    pub(super) readers: Option<super::serve::Readers>,
 }
 
 /// The interfaces that the component exports, found once.

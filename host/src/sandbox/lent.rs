@@ -2,12 +2,16 @@
 //! reads and writes without a call.
 //!
 //! The plugin could reach nothing less: each part is of a file that it opened beneath a granted directory, as it opened it.
-//! What is read and written here happens between two steps of the plugin's code, so once a call that takes a part back has
-//! returned, nothing of it is under way.
+//! What is written here, and what is read out of memory, happens between two steps of the plugin's code, so once a call that
+//! takes a part back has returned, nothing of it is under way. A read that waits for storage may be (serve/cold.rs): what
+//! comes of it counts only where the part is lent as it was.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
+
+use crate::sys::page_cache;
 
 /// Most parts at a time: a request looks through them one by one.
 const MOST: usize = 64;
@@ -15,11 +19,34 @@ const MOST: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Lent(Vec<Part>);
 
+/// How it is told whether a read has to wait for storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By trying.
+    Tells,
+    /// It never does.
+    NeverWaits,
+    /// It cannot be told, and may.
+    MayWait,
+}
+
+impl Way {
+    fn of(file: &File) -> Way {
+        match page_cache::read_now(file, 0, &mut Vec::with_capacity(1)) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Way::Tells,
+            Err(_) if page_cache::is_in_memory(file).unwrap_or(false) => Way::NeverWaits,
+            Err(_) => Way::MayWait,
+            Ok(_) => Way::Tells,
+        }
+    }
+}
+
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     /// The plugin's handle.
     handle: u32,
-    file: Arc<File>,
+    pub(super) file: Arc<File>,
+    pub(super) way: Way,
     writable: bool,
     /// In the volume.
     bytes: Range<u64>,
@@ -55,7 +82,8 @@ impl Lent {
         if self.0.len() >= MOST {
             return Err(Refused::TooMany);
         }
-        self.0.push(Part { handle, file, writable, bytes: at..end, offset });
+        let way = Way::of(&file);
+        self.0.push(Part { handle, file, way, writable, bytes: at..end, offset });
         Ok(())
     }
 
@@ -64,11 +92,11 @@ impl Lent {
         self.0.retain(|part| part.handle != handle);
     }
 
-    /// The file that has all of the volume's `bytes`, and where in it they begin.
-    pub(super) fn find(&self, bytes: Range<u64>, to_write: bool) -> Option<(&File, u64)> {
+    /// The part that has all of the volume's `bytes`, and where in its file they begin.
+    pub(super) fn find(&self, bytes: Range<u64>, to_write: bool) -> Option<(&Part, u64)> {
         let holds = |part: &&Part| part.bytes.start <= bytes.start && bytes.end <= part.bytes.end;
         let part = self.0.iter().find(holds).filter(|part| part.writable || !to_write)?;
-        Some((&part.file, part.offset + (bytes.start - part.bytes.start)))
+        Some((part, part.offset + (bytes.start - part.bytes.start)))
     }
 }
 

@@ -10,6 +10,7 @@ use super::instance::{Exports, Plugin};
 use super::interface::{self, Preopens};
 use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, PluginKind, Preopen};
+use super::serve::Readers;
 use super::ticker::{self, Ticker};
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
@@ -85,6 +86,9 @@ pub(super) fn load(
     let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);
     let streams = request.serves || component.component_type().imports(&engine).any(|(name, _)| name == STREAMS);
     let runtime = runtime(writes, streams).map_err(|error| format!("the runtime does not start: {error}"))?;
+    let reads = request.serves && !request.directories.is_empty();
+    let readers = reads.then(Readers::start).transpose();
+    let readers = readers.map_err(|error| format!("the threads that read do not start: {error}"))?;
     lockdown::shut_calls(listener.as_ref().map(AsFd::as_fd))?;
 
     let abilities = exports.abilities();
@@ -92,7 +96,7 @@ pub(super) fn load(
     let directories = directories.map(|(preopen, descriptor)| (preopen.name, (descriptor, preopen.access))).collect();
     let directories = Arc::new(directories);
     let Request { limits, silence, .. } = request;
-    let plugin = Plugin { engine, pre, exports, preopens, directories, limits, silence, ticker, runtime };
+    let plugin = Plugin { engine, pre, exports, preopens, directories, limits, silence, ticker, runtime, readers };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok((plugin, listener))
 }

@@ -14,6 +14,7 @@ pub mod landlock;
 pub mod link;
 pub mod machine;
 pub mod message;
+pub mod page_cache;
 pub mod process;
 pub mod seccomp;
 pub mod socket;

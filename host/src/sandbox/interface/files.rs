@@ -135,18 +135,24 @@ pub(super) fn link_write(linker: &mut Linker<Room>) -> wasmtime::Result<()> {
 }
 
 /// Fewer than `length` at the end of the file only.
-pub(in crate::sandbox) fn read(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
+fn read(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::with_capacity(length.min(READ_MAX));
+    fill(file, offset, &mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Fills the free room of `bytes`, or less at the end of the file.
+pub(in crate::sandbox) fn fill(file: &File, mut offset: u64, bytes: &mut Vec<u8>) -> Result<(), Errno> {
     while bytes.len() < bytes.capacity() {
-        let at = offset.saturating_add(bytes.len() as u64);
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), offset) {
             Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(got) => offset = offset.saturating_add(got as u64),
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(length);
-    Ok(bytes)
+    Ok(())
 }
 
 pub(in crate::sandbox) fn write(file: &File, mut offset: u64, mut data: &[u8]) -> Result<(), Errno> {

@@ -2,14 +2,17 @@
 //! the plugin answers is checked here, since the server believes its device.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use fief_nbd::{Device, Error, Extent, Kind};
+use rustix::io::Errno;
 use tokio::sync::Notify;
 use wasmtime::component::{Accessor, ResourceAny};
 
+use super::cold::{self, AtOnce, Readers};
 use crate::sandbox::interface::files;
+use crate::sandbox::lent::Part;
 use crate::sandbox::log::Log;
 use crate::sandbox::protocol::{Geometry, LogLevel};
 use crate::sandbox::room::Room;
@@ -59,6 +62,8 @@ pub(super) struct Served<'a> {
     pub(super) geometry: Cell<Geometry>,
     /// No writes are let through, whatever the device could do.
     pub(super) read_only: bool,
+    /// Read what has to be waited for.
+    pub(super) readers: Option<&'a Readers>,
     pub(super) log: Log,
     /// A call that the engine could not carry out: the first reason why, and whoever waits for it.
     pub(super) broken: Rc<Cell<Option<wasmtime::Error>>>,
@@ -122,12 +127,22 @@ impl Served<'_> {
     }
 
     /// What `act` does with the file that has these bytes, where the plugin has lent them.
-    fn lent<T>(&self, offset: u64, length: u64, to_write: bool, act: impl FnOnce(&File, u64) -> T) -> Option<T> {
+    fn lent<T>(&self, offset: u64, length: u64, to_write: bool, act: impl FnOnce(&Part, u64) -> T) -> Option<T> {
         let bytes = offset..offset.checked_add(length)?;
         self.accessor.with(|mut access| {
-            let (file, at) = access.get().lent.find(bytes, to_write)?;
-            Some(act(file, at))
+            let (part, at) = access.get().lent.find(bytes, to_write)?;
+            Some(act(part, at))
         })
+    }
+
+    /// The same bytes read by another thread, of which `begun` are there; none where the plugin has taken the file back
+    /// meanwhile: what lies there now may be something else.
+    async fn read_cold(&self, offset: u64, length: u32, begun: Vec<u8>) -> Option<Result<Vec<u8>, Errno>> {
+        let place = |part: &Part, at: u64| (part.file.clone(), at);
+        let (file, at) = self.lent(offset, length.into(), false, place)?;
+        let read = self.readers?.fill(file.clone(), at, begun).await;
+        let same = |part: &Part, now: u64| Arc::ptr_eq(&part.file, &file) && now == at;
+        self.lent(offset, length.into(), false, same).filter(|same| *same).map(|_| read)
     }
 
     fn wrong(&self, what: &str) -> Error {
@@ -173,7 +188,12 @@ impl Device for Served<'_> {
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
-        let lent = self.lent(offset, length.into(), false, |file, at| files::read(file, at, length as usize));
+        let at_once = |part: &Part, at: u64| cold::at_once(&part.file, part.way, at, length as usize);
+        let lent = match self.lent(offset, length.into(), false, at_once) {
+            Some(AtOnce::Begun(begun)) => self.read_cold(offset, length, begun).await,
+            Some(AtOnce::Done(read)) => Some(read),
+            None => None,
+        };
         match lent {
             Some(Ok(bytes)) if bytes.len() == length as usize => return Ok(bytes),
             Some(Err(errno)) => return Err(of_plugin(files::failed(errno))),
@@ -190,7 +210,8 @@ impl Device for Served<'_> {
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
         // What is to be durable is the plugin's: whether a flush failed before is told by it alone.
         if !durable
-            && let Some(written) = self.lent(offset, data.len() as u64, true, |file, at| files::write(file, at, &data))
+            && let Some(written) =
+                self.lent(offset, data.len() as u64, true, |part, at| files::write(&part.file, at, &data))
         {
             return written.map_err(|errno| of_plugin(files::failed(errno)));
         }

@@ -9,6 +9,7 @@
 //! The host may go: the sandbox serves on, since a guest does. A trap ends the process, and with it all connections: the
 //! host starts another on the same socket, and clients put again what was not answered.
 
+mod cold;
 mod desk;
 mod device;
 mod waiting;
@@ -40,6 +41,7 @@ use super::room::{Host, Room};
 use super::version::v0_1::exports::fief::storage::block::{Event, GuestDevice};
 use super::version::v0_1::fief::storage::volumes::Pool;
 use super::version::v0_1::fief::types::types::Setting;
+pub(super) use cold::Readers;
 use desk::Back;
 pub(super) use desk::Desk;
 use device::Served;
@@ -108,9 +110,11 @@ impl Plugin {
             return Ok(Err(CallError::Missing(super::protocol::Ability::Block)));
         };
         let block = block.load(&mut store, &instance)?;
+        let readers = self.readers.as_ref();
         let told = store.run_concurrent(async |accessor| {
             let calls = block.device();
-            let mut serving = pin!(waiting::when_woken(serve_on(accessor, &calls, desk, back, log, listener, serve)));
+            let mut serving =
+                pin!(waiting::when_woken(serve_on(accessor, (&calls, readers), desk, back, log, listener, serve)));
             // Each time that this is asked, the plugin's code has come back.
             std::future::poll_fn(|context| {
                 turns.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +146,7 @@ impl Plugin {
 /// From `open` to `close`.
 async fn serve_on(
     accessor: &Accessor<Room>,
-    calls: &GuestDevice<'_>,
+    (calls, readers): (&GuestDevice<'_>, Option<&Readers>),
     desk: &Desk,
     back: &mut Back,
     log: &Log,
@@ -169,6 +173,7 @@ async fn serve_on(
         handle,
         geometry: Cell::new(geometry),
         read_only,
+        readers,
         log: log.clone(),
         broken: broken.clone(),
         told: trapped.clone(),
