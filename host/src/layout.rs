@@ -12,13 +12,16 @@
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
-//!        host/            id next-id probe.json drivers.json uids.json
+//!        peers/NAME/      peer.json seen.json moves      a host that this one trusts (gate/peers.rs, peer/seen.rs)
+//!              .invitation-ID  an invitation that is open
+//!        host/            id next-id probe.json drivers.json processors.json uids.json
+//!                         peer-key peer-certificate serve.lock    who this host is to others (peer/identity.rs)
 //!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```
 
 use std::path::{Path, PathBuf};
 
-use crate::types::{Digest, DomainName, GrantName, NetworkName, PluginId, PoolName};
+use crate::types::{Digest, DomainName, GrantName, NetworkName, PeerName, PluginId, PoolName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -84,6 +87,12 @@ impl Layout {
     }
     pub fn secret(&self, name: &GrantName) -> PathBuf {
         self.secrets().join(name)
+    }
+    pub fn peers(&self) -> PathBuf {
+        self.root.join("peers")
+    }
+    pub fn peer(&self, name: &PeerName) -> PathBuf {
+        self.peers().join(name)
     }
     pub fn host(&self) -> PathBuf {
         self.root.join("host")

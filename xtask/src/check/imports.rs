@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "domain",
+            "peer",
             "plugin",
             "hypervisor",
             "network",
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "domain",
         &[
+            "peer",
             "plugin",
             "hypervisor",
             "network",
@@ -35,6 +37,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
             "sandbox",
             "import",
+            "config",
+            "types",
+            "error",
+            "layout",
+            "fault",
+        ],
+    ),
+    (
+        "peer",
+        &[
+            "plugin",
+            "hypervisor",
+            "network",
+            "storage",
+            "gate",
+            "sys",
+            "sandbox",
             "config",
             "types",
             "error",
