@@ -97,6 +97,10 @@ impl Ganesha {
         2049
     }
 
+    pub fn socket(&self) -> std::net::SocketAddr {
+        format!("{}:{}", self.address, self.port()).parse().expect("an address and a port")
+    }
+
     /// The port of the mount protocol (v3).
     pub fn mount_port(&self) -> u16 {
         20048

@@ -9,6 +9,7 @@
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Ganesha  a real NFS server in a namespace of its own
+//!   Meddler  a relay before either that changes what they answer: a bad server
 //!   pools    fief's pools on those two
 //!   Census   what of a host is on the machine: processes, links, rules, mounts, sockets, files, locks
 //! ```
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod ganesha;
 pub mod guest;
 pub mod host;
+pub mod meddler;
 pub mod namespace;
 pub mod pools;
 pub mod served;
@@ -34,6 +36,7 @@ pub use command::Said;
 pub use ganesha::Ganesha;
 pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
+pub use meddler::Meddler;
 pub use namespace::Namespace;
 pub use served::Served;
 pub use serving::Serving;

@@ -37,7 +37,7 @@ fn plugin(host: &Host, kind: &str, grants: &str) {
     host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
 }
 
-/// A pool on that server's share.
+/// A pool on that server's share. What `settings` say counts before what the server says of itself.
 #[track_caller]
 pub fn nfs_pool(host: &Host, name: &str, server: &Ganesha, settings: &[&str]) {
     let place: Vec<String> = server.settings().iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -45,7 +45,7 @@ pub fn nfs_pool(host: &Host, name: &str, server: &Ganesha, settings: &[&str]) {
     pool(host, name, "nfs", &[&place, settings].concat());
 }
 
-/// A pool of that target's units.
+/// A pool of that target's units. The same goes for its `settings`.
 #[track_caller]
 pub fn iscsi_pool(host: &Host, name: &str, tgt: &Tgt, target: &str, settings: &[&str]) {
     let address = tgt.portal().rsplit_once(':').expect("an address and a port").0;
@@ -57,7 +57,10 @@ pub fn iscsi_pool(host: &Host, name: &str, tgt: &Tgt, target: &str, settings: &[
 #[track_caller]
 fn pool(host: &Host, name: &str, kind: &str, settings: &[&str]) {
     let mut words = vec!["pool", "create", name, "--kind", kind];
-    words.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+    let key = |setting: &str| setting.split('=').next().map(str::to_owned);
+    let last = |at: usize| settings[at + 1..].iter().all(|later| key(later) != key(settings[at]));
+    let kept = settings.iter().enumerate().filter(|(at, _)| last(*at));
+    words.extend(kept.flat_map(|(_, setting)| ["--set", *setting]));
     host.fief(&words);
 }
 

@@ -152,10 +152,16 @@ impl Tgt {
     pub fn disk_of_blocks(&mut self, target: Target, lun: u32, bytes: u64, block: u32) -> PathBuf {
         let path = self.folder.path().join(format!("disk-{}-{lun}", target.0));
         std::fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("a disk");
-        let unit = format!("--mode logicalunit --tid {} --lun {lun}", target.0);
-        self.tell(&format!("--op new {unit} -b {} --bstype rdwr --blocksize {block}", path.display()));
-        self.tell(&format!("--op update {unit} --params thin_provisioning=1"));
+        self.disk_in(target, lun, &path, block);
         path
+    }
+
+    /// The same in a file that is there.
+    #[track_caller]
+    pub fn disk_in(&mut self, target: Target, lun: u32, file: &Path, block: u32) {
+        let unit = format!("--mode logicalunit --tid {} --lun {lun}", target.0);
+        self.tell(&format!("--op new {unit} -b {} --bstype rdwr --blocksize {block}", file.display()));
+        self.tell(&format!("--op update {unit} --params thin_provisioning=1"));
     }
 
     /// A setting of a unit, as in `readonly=1`.

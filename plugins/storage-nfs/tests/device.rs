@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use fief_sdk::block::{BlockDevice, Event, Holder};
 use fief_sdk::storage::{Access, Fences, Format, Pool, StorageBackend};
 use fief_sdk::{ErrorCode, native, timer};
+use fief_tests::Meddler;
 use fief_tests::ganesha::Versions;
+use fief_tests::meddler::{Lie, Protocol};
 use futures_util::future::{Either, join_all, select};
 use storage_nfs::{Device, Settings, StorageNfs};
 
@@ -281,5 +283,36 @@ fn errors_that_waiting_does_not_cure_are_told() {
         let gone = device.read(0, 4096).await.unwrap_err();
         assert!(gone.message.contains("cannot be used"), "never the other file: {gone:?}");
         let _ = device.close().await;
+    });
+}
+
+#[test]
+fn answers_that_are_none_are_waited_out_and_told_of_and_never_data() {
+    let world = World::new(Versions::Four);
+    let pool = world.pool(&[]);
+    let holder = volume(&pool);
+    let meddler = Meddler::before(world.server.socket(), world.server.namespace(), Protocol::Nfs);
+    native::grant("server", &format!("{}:{}", world.server.address(), meddler.port()));
+    native::block_on(async {
+        let device = opened(&pool, &holder).await;
+        fill(&device, 64, 5).await;
+        let all: Vec<u8> = (0..64).flat_map(|number| block(number, 5)).collect();
+        meddler.lies(Lie::Short);
+        assert!(device.read(0, 64 * 4096).await.unwrap() == all);
+        meddler.lies(Lie::Ends);
+        let shorter = device.read(0, 4096).await.unwrap_err();
+        assert!(shorter.message.contains("has become shorter"), "{shorter:?}");
+        for lie in [Lie::Missing, Lie::Garbage] {
+            meddler.lies(lie);
+            let mend = async {
+                assert!(matches!(event(&device, 30).await, Some(Event::Degraded(_))), "{lie:?}");
+                assert!((1..100).contains(&meddler.told()), "{lie:?} {} times", meddler.told());
+                meddler.is_honest();
+            };
+            let (read, ()) = futures_util::join!(device.read(0, 64 * 4096), mend);
+            assert!(read.unwrap() == all, "{lie:?}");
+            assert_eq!(event(&device, 30).await, Some(Event::Restored), "{lie:?}");
+        }
+        device.close().await.unwrap();
     });
 }

@@ -14,6 +14,8 @@ pub enum Kind {
     Torn,
     /// The disk took a write or a read with an error.
     Failed,
+    /// The disk gave something else than what was written to it.
+    Strange,
 }
 
 /// One line of a witness, with who heard it and when.
@@ -53,13 +55,15 @@ pub fn check(history: &[Sighting], disk: Option<OnDisk>) -> Result<(), String> {
         }
         let onward = match now.kind {
             Kind::Began => now.counter >= before.counter,
-            Kind::Wrote | Kind::Torn | Kind::Failed => now.counter > before.counter || before.kind == Kind::Began,
+            Kind::Wrote | Kind::Torn | Kind::Failed | Kind::Strange => {
+                now.counter > before.counter || before.kind == Kind::Began
+            }
         };
         if now.counter < before.counter || !onward {
             return Err(format!("the counter went back: {before:?}, then {now:?}"));
         }
     }
-    if let Some(bad) = history.iter().find(|seen| matches!(seen.kind, Kind::Torn | Kind::Failed)) {
+    if let Some(bad) = history.iter().find(|seen| matches!(seen.kind, Kind::Torn | Kind::Failed | Kind::Strange)) {
         return Err(format!("the guest saw its memory or its disk fail: {bad:?}"));
     }
     let wrote = history.iter().rev().find(|seen| seen.kind == Kind::Wrote);
@@ -80,6 +84,7 @@ pub(super) fn parse(line: &str) -> Option<(Kind, u32, u32)> {
         "w" => Kind::Wrote,
         "t" => Kind::Torn,
         "e" => Kind::Failed,
+        "x" => Kind::Strange,
         _ => return None,
     };
     let number = |word: &str| (word.len() == 8).then(|| u32::from_str_radix(word, 16).ok()).flatten();
@@ -122,6 +127,7 @@ mod tests {
             ),
             ("torn memory", vec![seen("a", Kind::Torn, 1, 6)], None, "memory or its disk"),
             ("a bad disk", vec![seen("a", Kind::Failed, 1, 6)], None, "memory or its disk"),
+            ("other data", vec![seen("a", Kind::Strange, 1, 6)], None, "memory or its disk"),
             ("a lost write", vec![wrote(1, 6)], disk(1, 5), "was lost"),
             ("a disk of before", vec![wrote(2, 6)], disk(1, 6), "was lost"),
         ] {

@@ -2,16 +2,22 @@
 //! `cargo xtask test` leaves it out, for it is slow.
 //!
 //! ```text
-//!   debian.rs     a Debian boots from NFS and iSCSI, by QEMU's own client and served, and fio verifies what it writes
-//!   fences.rs     another host takes a volume by force
-//!   growing.rs    volumes that grow under a guest
-//!   trouble.rs    guests on storage that gets into trouble: export gone, unit offline, read-only, frozen …
+//!   bad_servers.rs  answers of a wrong length, or to what nobody asked, under guests that read back what they write
+//!   cuts.rs         connections that are reset, half open, silent; units that are taken away, and others in their place
+//!   debian.rs       a Debian boots from NFS and iSCSI, by QEMU's own client and served, and fio verifies what it writes
+//!   fences.rs       another host takes a volume by force
+//!   growing.rs      volumes that grow under a guest
+//!   moving.rs       a running guest's disk moves between plugins and native clients, with all that is on it
+//!   trouble.rs      guests on storage that gets into trouble: export gone, unit offline, read-only, frozen …
 //! ```
 #![allow(clippy::unwrap_used)]
 
+mod bad_servers;
+mod cuts;
 mod debian;
 mod fences;
 mod growing;
 mod iscsi_trouble;
+mod moving;
 mod nfs_trouble;
 mod trouble;

@@ -40,7 +40,16 @@ pub struct Subject {
 impl Subject {
     /// Defined and started on that volume, which the server has in `image`.
     pub fn start(host: &Host, name: &str, volume: &str, image: &Path, on_error: OnError) -> Subject {
-        let witness = Witness::on(host, name, volume, image, Temper::TriesAgain, &[]);
+        Subject::of(host, name, volume, image, on_error, Temper::TriesAgain)
+    }
+
+    /// The same; it reads each write back, too.
+    pub fn start_careful(host: &Host, name: &str, volume: &str, image: &Path, on_error: OnError) -> Subject {
+        Subject::of(host, name, volume, image, on_error, Temper::ReadsBack)
+    }
+
+    fn of(host: &Host, name: &str, volume: &str, image: &Path, on_error: OnError, temper: Temper) -> Subject {
+        let witness = Witness::on(host, name, volume, image, temper, &[]);
         let shown = host.fief(&["show", name]).stdout;
         let definition = host.root().join("definition.toml");
         std::fs::write(&definition, format!("on-storage-error = \"{}\"\n{shown}", on_error.word())).unwrap();
@@ -65,10 +74,12 @@ pub fn passes(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnO
         let name = subject.witness.name().to_owned();
         match subject.on_error {
             OnError::Pause => {
-                eventually(&format!("{what}: {name} stands still"), PATIENCE, || waits(host, &name).then_some(()));
-                let listed = host.fief(&["list", "-o", "wide"]).stdout;
-                let line = listed.lines().find(|line| line.contains(&name)).unwrap();
-                assert!(line.contains("paused: storage") && line.contains("since"), "{what}: {listed}");
+                // It may be let go on for a moment, where the storage says that it is well.
+                eventually(&format!("{what}: {name} stands still"), PATIENCE, || {
+                    let listed = host.fief(&["list", "-o", "wide"]).stdout;
+                    let line = listed.lines().find(|line| line.contains(&name))?;
+                    (line.contains("paused: storage") && line.contains("since")).then_some(())
+                });
             }
             OnError::Report => {
                 eventually(&format!("{what}: {name} is told"), PATIENCE, || {
@@ -77,11 +88,59 @@ pub fn passes(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnO
                 assert_eq!(host.state(&name), "running", "{what}");
             }
         }
-        let shown = host.fief(&["show", &name]).stdout;
-        assert!(shown.contains("# storage: "), "{what}: {name}: {shown}");
-        eprintln!("  {name}: {}", shown.lines().find(|line| line.starts_with("# storage: ")).unwrap());
+        // What fails may alternate with what does not.
+        let said = eventually(&format!("{what}: it is told of {name}"), PATIENCE, || storage(host, &name));
+        eprintln!("  {name}: {said}");
     }
     end();
+    go_on(host, subjects, what);
+}
+
+/// All subjects wait for an answer, so that it is no matter what is to become of errors; an operator sees it, and once it
+/// is over they go on.
+pub fn waited_out(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnOnce(), end: impl FnOnce()) {
+    let failed: Vec<usize> = subjects.iter_mut().map(Subject::failures).collect();
+    let names: Vec<String> = subjects.iter().map(|subject| subject.witness.name().to_owned()).collect();
+    let over = || {
+        for name in &names {
+            assert_eq!(host.state(name), "running", "{what}: {name}");
+        }
+        end();
+    };
+    stand_still(host, subjects, what, begin, over);
+    assert_eq!(subjects.iter_mut().map(Subject::failures).collect::<Vec<_>>(), failed, "{what}: a guest saw an error");
+}
+
+/// No subject writes any more, an operator is told why, and once it is over they go on.
+pub fn stand_still(host: &Host, subjects: &mut [Subject], what: &str, begin: impl FnOnce(), end: impl FnOnce()) {
+    eprintln!("trouble: {what}");
+    begin();
+    let before: Vec<_> = subjects
+        .iter()
+        .map(|subject| {
+            let name = subject.witness.name();
+            let said = eventually(&format!("{what}: it is told of {name}"), PATIENCE, || storage(host, name));
+            eprintln!("  {name}: {said}");
+            subject.witness.on_disk()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(3));
+    for (subject, before) in subjects.iter().zip(before) {
+        let name = subject.witness.name();
+        assert_eq!(subject.witness.on_disk(), before, "{what}: {name}");
+        assert!(storage(host, name).is_some(), "{what}: {name} is said to be well");
+    }
+    end();
+    go_on(host, subjects, what);
+}
+
+/// What an operator is shown of a domain's storage that is in trouble.
+fn storage(host: &Host, name: &str) -> Option<String> {
+    let shown = host.fief(&["show", name]).stdout;
+    shown.lines().find(|line| line.starts_with("# storage: ")).map(str::to_owned)
+}
+
+fn go_on(host: &Host, subjects: &mut [Subject], what: &str) {
     for subject in &mut *subjects {
         subject.witness.goes_on_within(3, PATIENCE);
         subject.witness.is_sound();

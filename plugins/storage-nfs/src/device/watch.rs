@@ -10,6 +10,7 @@ use super::Served;
 use crate::files::Files;
 use crate::trouble::Trouble;
 use crate::wire::Wire;
+use crate::wire::events::In;
 use crate::{fence, lease};
 
 /// Longest time between two looks, in milliseconds.
@@ -43,7 +44,7 @@ impl Served {
         let size = about.as_ref().map(|about| about.size).ok();
         if let Err(error) = self.must_be_same(about.map(|about| about.id)) {
             // Not for ever: an export that is gone may come back, and then with the same file. No other is ever written to.
-            self.events.degraded(error.message.clone());
+            self.events.degraded(In::Volume, error.message.clone());
             return Err(error);
         }
         if let Some(size) = size
@@ -66,7 +67,7 @@ impl Served {
             }
             Err(error) => Err(error),
             Ok(()) => {
-                self.events.restored();
+                self.events.restored(In::Volume);
                 Ok(())
             }
         }

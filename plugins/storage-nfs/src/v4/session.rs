@@ -256,8 +256,14 @@ impl<W: Wire> Session<W> {
                 }
                 // Not carried out, and not counted.
                 Err(Broken::Status(status)) if status.is_later() => self.wire.wait(LATER).await?,
-                Err(Broken::Status(status)) if status.ends_the_session() => return Ok(Tried::SessionOver),
-                Err(Broken::Status(status)) => return Err(status.error("the session with the server broke")),
+                // Some servers say of a client whose lease ran out what is said of its files.
+                Err(Broken::Status(status)) if status.ends_the_session() || status.lost_the_file() => {
+                    return Ok(Tried::SessionOver);
+                }
+                Err(Broken::Status(status)) => {
+                    slot.settled = true;
+                    return Err(status.error("the session with the server broke"));
+                }
             }
         }
     }

@@ -27,11 +27,20 @@ impl Bell {
     }
 }
 
+/// What the storage is degraded in. One of them may be well while another is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum In {
+    /// The server does not answer, or not as it should.
+    Answers,
+    /// The volume is not what it was.
+    Volume,
+}
+
 /// Events that nobody has asked for yet are few: of each kind the last counts.
 #[derive(Default)]
 pub(crate) struct Events {
     queue: RefCell<VecDeque<Event>>,
-    degraded: RefCell<bool>,
+    degraded: RefCell<Vec<In>>,
     bell: Bell,
 }
 
@@ -46,14 +55,21 @@ impl Events {
     }
 
     /// Tells it once, until it is restored.
-    pub(crate) fn degraded(&self, why: impl Into<String>) {
-        if !self.degraded.replace(true) {
+    pub(crate) fn degraded(&self, what: In, why: impl Into<String>) {
+        if !self.degraded.borrow().contains(&what) {
+            self.degraded.borrow_mut().push(what);
             self.tell(Event::Degraded(why.into()));
         }
     }
 
-    pub(crate) fn restored(&self) {
-        if self.degraded.replace(false) {
+    /// Tells it where nothing else is wrong.
+    pub(crate) fn restored(&self, what: In) {
+        let mut degraded = self.degraded.borrow_mut();
+        let before = degraded.len();
+        degraded.retain(|other| *other != what);
+        let last = before > 0 && degraded.is_empty();
+        drop(degraded);
+        if last {
             self.tell(Event::Restored);
         }
     }
@@ -78,13 +94,25 @@ mod tests {
     #[test]
     fn a_long_outage_is_told_once() {
         let events = Events::default();
-        events.degraded("it is frozen");
-        events.degraded("still");
+        events.degraded(In::Answers, "it is frozen");
+        events.degraded(In::Answers, "still");
         assert_eq!(events.next().now_or_never(), Some(Event::Degraded("it is frozen".into())));
         assert_eq!(events.next().now_or_never(), None);
-        events.restored();
-        events.restored();
+        events.restored(In::Answers);
+        events.restored(In::Answers);
         assert_eq!(events.next().now_or_never(), Some(Event::Restored));
         assert_eq!(events.next().now_or_never(), None);
+    }
+
+    #[test]
+    fn it_is_well_again_once_nothing_is_wrong_any_more() {
+        let events = Events::default();
+        events.degraded(In::Answers, "it is frozen");
+        events.degraded(In::Volume, "another file is there");
+        assert_eq!(events.next().now_or_never(), Some(Event::Degraded("another file is there".into())));
+        events.restored(In::Volume);
+        assert_eq!(events.next().now_or_never(), None);
+        events.restored(In::Answers);
+        assert_eq!(events.next().now_or_never(), Some(Event::Restored));
     }
 }

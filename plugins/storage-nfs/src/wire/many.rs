@@ -13,7 +13,7 @@ use fief_sdk::{Error, ErrorCode, Result, timer};
 use futures_channel::oneshot;
 use futures_util::future::LocalBoxFuture;
 
-use super::events::{Bell, Events};
+use super::events::{Bell, Events, In};
 use super::fresh::Fresh;
 use super::{AT_ONCE, Wire, random};
 use crate::rpc::xid;
@@ -21,11 +21,17 @@ use crate::xdr::Malformed;
 
 /// First and longest pause before a stream is connected again, in milliseconds.
 const PAUSE: (u32, u32) = (100, 5_000);
+/// The pause, in milliseconds, past which a stream has been lost often.
+const OFTEN: u32 = 400;
 /// Seconds without an answer after which the storage is said to be degraded.
 const SLOW: u64 = 5;
-/// Seconds of silence after which a stream is given up and its calls are sent over another. A server that is merely
-/// frozen answers over the old one.
+/// Seconds after which a stream on which a call has no answer is given up, and its calls are sent over another, whatever
+/// else came over it. A server that is merely frozen answers over the old one.
 const SILENT: u64 = 60;
+/// Seconds after which a call that was put off is answered, or was put off again.
+const PUT_OFF: u64 = 10;
+/// Seconds that a stream lasts where it is worth having again at once: one that is lost sooner is so again.
+const WORTH: u64 = 2;
 
 /// Finds out whether the right server is at the other end. `unreachable` and `timeout`: another try; every other error
 /// is final.
@@ -45,6 +51,8 @@ struct Inner {
     changed: Bell,
     /// Rings after each reconnect.
     reconnected: Bell,
+    /// When a call was last put off, its answer having been none.
+    put_off: Cell<Option<u64>>,
     greeting: RefCell<Option<Greeting>>,
     events: Rc<Events>,
 }
@@ -54,6 +62,8 @@ struct Link {
     /// Connected, and not yet greeted.
     fresh: RefCell<Option<Rc<Fresh>>>,
     up: RefCell<Option<Rc<Fresh>>>,
+    /// When it came up.
+    since: Cell<u64>,
     /// Few: found by looking at each.
     waiting: RefCell<Vec<Waiting>>,
     /// When something last came, or was connected.
@@ -63,7 +73,9 @@ struct Link {
 struct Waiting {
     number: u32,
     answer: oneshot::Sender<Vec<u8>>,
+    /// It was made, and went out over this stream.
     since: u64,
+    sent: u64,
 }
 
 impl Many {
@@ -77,6 +89,7 @@ impl Many {
             end: RefCell::default(),
             changed: Bell::default(),
             reconnected: Bell::default(),
+            put_off: Cell::default(),
             greeting: RefCell::default(),
             events,
         }));
@@ -125,7 +138,7 @@ impl Many {
         while self.ended().is_none() {
             match self.connect(link).await {
                 Ok(stream) => {
-                    pause = PAUSE.0;
+                    link.since.set(self.seconds());
                     link.up.replace(Some(stream.clone()));
                     inner.changed.ring();
                     if !std::mem::take(&mut first) {
@@ -135,8 +148,19 @@ impl Many {
                     stream.stream.shut();
                     link.up.take();
                     link.waiting.borrow_mut().clear();
-                    if self.ended().is_none() {
-                        fief_sdk::info!("the connection to the NFS server is lost", cause = why);
+                    if self.ended().is_some() {
+                        return;
+                    }
+                    fief_sdk::info!("the connection to the NFS server is lost", cause = &why);
+                    match self.seconds() - link.since.get() >= WORTH {
+                        true => pause = PAUSE.0,
+                        false => {
+                            // Again and again, and no other is there that lasts.
+                            if pause > OFTEN && !self.lasts() {
+                                self.put_off(format!("the connection to the NFS server is lost: {why}"));
+                            }
+                            rest(&mut pause).await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -146,10 +170,11 @@ impl Many {
                         return;
                     }
                     if inner.links.iter().all(|link| link.up.borrow().is_none()) {
-                        inner.events.degraded(format!("the NFS server cannot be reached: {}", error.message));
+                        inner
+                            .events
+                            .degraded(In::Answers, format!("the NFS server cannot be reached: {}", error.message));
                     }
-                    timer::wait(jittered(pause)).await;
-                    pause = (pause * 2).min(PAUSE.1);
+                    rest(&mut pause).await;
                 }
             }
         }
@@ -201,22 +226,36 @@ impl Many {
         while self.ended().is_none() {
             timer::wait(1_000).await;
             inner.seconds.set(self.seconds() + 1);
-            let mut slow = false;
+            let ago = |when: u64| self.seconds() - when;
+            let mut slow = inner.put_off.get().is_some_and(|when| ago(when) < PUT_OFF);
             for link in &inner.links {
-                let silent = self.seconds() - link.heard.get();
-                let oldest = link.waiting.borrow().iter().map(|waiting| self.seconds() - waiting.since).max();
-                slow |= oldest.is_some_and(|age| age >= SLOW);
-                let greeted_for_long = link.fresh.borrow().is_some() && silent >= SLOW;
-                if greeted_for_long || silent >= SILENT && oldest.is_some_and(|age| age >= SILENT) {
+                let waiting = link.waiting.borrow();
+                slow |= waiting.iter().any(|waiting| ago(waiting.since) >= SLOW);
+                let unanswered = waiting.iter().any(|waiting| ago(waiting.sent) >= SILENT);
+                drop(waiting);
+                let greeted_for_long = link.fresh.borrow().is_some() && ago(link.heard.get()) >= SLOW;
+                if greeted_for_long || unanswered {
                     link.shut();
                 }
             }
             if slow {
-                inner.events.degraded("the NFS server does not answer");
-            } else if inner.links.iter().any(|link| link.up.borrow().is_some()) {
-                inner.events.restored();
+                inner.events.degraded(In::Answers, "the NFS server does not answer");
+            } else if self.lasts() {
+                inner.events.restored(In::Answers);
             }
         }
+    }
+
+    /// Whether a stream is up that is worth having.
+    fn lasts(&self) -> bool {
+        let lasts = |link: &Link| link.up.borrow().is_some() && self.seconds() - link.since.get() >= WORTH;
+        self.0.links.iter().any(lasts)
+    }
+
+    /// A call waits, as what it was given is no answer.
+    fn put_off(&self, why: impl Into<String>) {
+        self.0.put_off.set(Some(self.seconds()));
+        self.0.events.degraded(In::Answers, why);
     }
 
     /// The stream with the fewest calls on it: one call at a time stays on one.
@@ -247,6 +286,7 @@ impl Wire for Many {
     }
 
     async fn exchange(&self, number: u32, encode: &dyn Fn() -> Vec<u8>) -> Result<Vec<u8>> {
+        let since = self.seconds();
         loop {
             if let Some(end) = self.ended() {
                 return Err(end);
@@ -256,7 +296,7 @@ impl Wire for Many {
                 continue;
             };
             let (answer, receiver) = oneshot::channel();
-            link.waiting.borrow_mut().push(Waiting { number, answer, since: self.seconds() });
+            link.waiting.borrow_mut().push(Waiting { number, answer, since, sent: self.seconds() });
             if stream.stream.send(encode()).await.is_err() {
                 stream.stream.shut();
             }
@@ -275,10 +315,16 @@ impl Wire for Many {
     }
 
     async fn distrust(&self, why: Malformed) -> Result<()> {
-        self.0.events.degraded(why.to_string());
+        self.put_off(why.to_string());
         self.0.links.iter().for_each(Link::shut);
         self.wait(1_000).await
     }
+}
+
+/// A pause, and the next one is longer.
+async fn rest(pause: &mut u32) {
+    timer::wait(jittered(*pause)).await;
+    *pause = (*pause * 2).min(PAUSE.1);
 }
 
 /// Three quarters to five quarters of it, so that many clients of one server do not come all at once.
