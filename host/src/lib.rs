@@ -8,6 +8,7 @@
 //!    └▸ domain                                the life of a domain, its supervisor
 //!        ├▸ peer                              other hosts: trust, and what goes between them
 //!        └▸ plugin hypervisor network storage what a domain is made of
+//!           migration                         who owns a domain that moves
 //!            └▸ gate                          policy ▸ ledger ▸ act ▸ audit
 //!                └▸ sys                       the system calls; the only `unsafe`
 //!
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod domain;
 
 pub mod hypervisor;
+pub mod migration;
 pub mod network;
 pub mod peer;
 pub mod plugin;

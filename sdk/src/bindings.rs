@@ -78,6 +78,20 @@ pub mod clones {
     });
 }
 
+pub mod renames {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world renames { export fief:storage/renames@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::renames",
+    });
+}
+
 pub mod fences {
     wit_bindgen::generate!({
         inline: "package fief:sdk; world fences { export fief:storage/fences@0.1.0; }",

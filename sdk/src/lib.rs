@@ -57,7 +57,7 @@
 //! ```text
 //!   fief plugin install     the manifest is read, the component compiled; your code does not run
 //!   fief pool create        info
-//!   fief volume …           all  find  create  resize  delete        snapshots, clones: where you export them
+//!   fief volume …           all  find  create  resize  delete        snapshots, clones, renames: where you export them
 //!   fief start              fences.take  attach (each volume)   up (if the network is down)   plug (each card)
 //!   the guest runs          nothing, unless `attach` answered `served`: then block.open, and all of its data
 //!   fief stop               block.close  detach  fences.release (each volume)
@@ -100,7 +100,8 @@
 //!
 //! [`Snapshots`](storage::Snapshots) and [`Clones`](storage::Clones) are interfaces of their own: name them in [`plugin!`]
 //! (`storage: Mine with snapshots, clones;`) and implement them, or do neither, and the host says that your pools offer
-//! none. They are called like `create` and `delete`, with the domain stopped.
+//! none. They are called like `create` and `delete`, with the domain stopped. So is [`Renames`](storage::Renames): the host
+//! holds the volume and its fence meanwhile, and changes the definitions of domains afterwards.
 //!
 //! [`Fences`](storage::Fences) say who may write to a volume, kept with the volume, where every host sees it. The host
 //! takes a fence before each attachment that writes, whatever way the attachment then takes, and hands the same holder

@@ -61,6 +61,9 @@ macro_rules! export {
     (clones $plugin:ident) => {
         $crate::export!(@ clones, $crate::storage::Clones, $plugin);
     };
+    (renames $plugin:ident) => {
+        $crate::export!(@ renames, $crate::storage::Renames, $plugin);
+    };
     (fences $plugin:ident) => {
         $crate::export!(@ fences, $crate::storage::Fences, $plugin);
     };

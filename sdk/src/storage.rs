@@ -1,7 +1,7 @@
 //! Storage plugins: the traits that an author implements. What each function is for, when the host calls it and what an
 //! error means is in [the crate's manual](crate#storage-plugins).
 
-use crate::bindings::{backend, clones, fences, host, snapshots};
+use crate::bindings::{backend, clones, fences, host, renames, snapshots};
 use crate::error::Result;
 use crate::settings::Settings;
 
@@ -65,6 +65,13 @@ pub trait Clones: StorageBackend {
     ) -> Result<Volume>;
 }
 
+/// Optional: other names for volumes.
+pub trait Renames: StorageBackend {
+    /// From now on the volume is called `to`; `already-exists` where another is. Said again after it was cut off, it goes on
+    /// from there: where there is `to` and no `name`, that is the volume.
+    fn rename(pool: &Pool<Self::Settings>, name: &str, to: &str) -> Result<Volume>;
+}
+
 /// Optional: who may write to a volume, kept with the volume itself.
 pub trait Fences: StorageBackend {
     /// Who holds it now, and by what kind of fence.
@@ -126,6 +133,12 @@ impl<T: Snapshots> snapshots::exports::fief::storage::snapshots::Guest for T {
 impl<T: Clones> clones::exports::fief::storage::clones::Guest for T {
     fn clone(pool: RawPool, source: String, snapshot: Option<String>, target: String, style: Style) -> Result<Volume> {
         <T as Clones>::clone(&read(pool)?, &source, snapshot.as_deref(), &target, style)
+    }
+}
+
+impl<T: Renames> renames::exports::fief::storage::renames::Guest for T {
+    fn rename(pool: RawPool, name: String, to: String) -> Result<Volume> {
+        <T as Renames>::rename(&read(pool)?, &name, &to)
     }
 }
 

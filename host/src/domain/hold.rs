@@ -22,7 +22,7 @@ use crate::layout::Layout;
 use crate::sandbox::protocol::{Fence, FenceKind, Holder};
 use crate::storage::Pool;
 use crate::sys::durable;
-use crate::types::{DomainName, VolumeRef};
+use crate::types::{DomainName, VolumeName, VolumeRef};
 
 /// Of one volume: `pools/POOL/holds/VOLUME`. It stays when the volume is let go, for the number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ struct Kept {
     domain: Option<DomainName>,
     /// Its fence was to be taken, and is not known to be let go.
     held: bool,
+    /// What it was called before it was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<VolumeName>,
 }
 
 fn path(layout: &Layout, volume: &VolumeRef) -> PathBuf {
@@ -86,7 +89,8 @@ pub fn take(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainNam
         pool.release_fence(&volume.volume, &holder(layout, last.as_str(), before.generation)?)?;
     }
     let generation = next(&before, fence.as_ref());
-    keep(layout, volume, &Kept { generation, domain: Some(domain.clone()), held: fence.is_some() })?;
+    let now = Kept { generation, domain: Some(domain.clone()), held: fence.is_some(), ..before.clone() };
+    keep(layout, volume, &now)?;
     fault::point("fence.numbered")?;
     let ours = holder(layout, domain.as_str(), generation)?;
     if fence.is_some()
@@ -138,6 +142,22 @@ pub fn release(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &Domain
     }
     pool.release_fence(&volume.volume, &holder(layout, domain.as_str(), kept.generation)?)?;
     keep(layout, volume, &Kept { held: false, ..kept })
+}
+
+/// The volume `from` is called `to` now: what is known of the one is known of the other. Its number stays with the old name
+/// too, for a volume that may come to have it.
+pub fn renamed(layout: &Layout, from: &VolumeRef, to: &VolumeRef) -> Result<()> {
+    let (old, new) = (kept(layout, from)?, kept(layout, to)?);
+    // Where this was cut off after the first of the two.
+    let now = if old.held { old.clone() } else { Kept { held: new.held, domain: new.domain, ..old.clone() } };
+    let generation = old.generation.max(new.generation);
+    keep(layout, to, &Kept { generation, before: Some(from.volume.clone()), ..now })?;
+    keep(layout, from, &Kept { held: false, ..old })
+}
+
+/// What this host last renamed to `volume`.
+pub fn called_before(layout: &Layout, volume: &VolumeRef) -> Result<Option<VolumeName>> {
+    Ok(kept(layout, volume)?.before)
 }
 
 /// # Errors
@@ -217,7 +237,7 @@ pub fn unlock(
     let broken = Operation::FenceBreak { volume: volume.clone(), holder: words(&other), generation };
     let ours = holder(layout, "unlock", generation)?;
     gate.through_hypervisor(&Actor::Operator, &[broken], || {
-        keep(layout, volume, &Kept { generation, domain: None, held: false })?;
+        keep(layout, volume, &Kept { generation, domain: None, held: false, ..before.clone() })?;
         pool.take_fence(&volume.volume, &ours, true)?;
         fault::point("fence.broken")?;
         pool.release_fence(&volume.volume, &ours)
@@ -259,7 +279,7 @@ mod tests {
         let layout = Layout::new(root.path());
         let volume: VolumeRef = "p/a".parse().unwrap();
         assert_eq!(kept(&layout, &volume).unwrap(), Kept::default());
-        let written = Kept { generation: 7, domain: "node1".parse().ok(), held: true };
+        let written = Kept { generation: 7, domain: "node1".parse().ok(), held: true, before: None };
         keep(&layout, &volume, &written).unwrap();
         assert_eq!(kept(&layout, &volume).unwrap(), written);
     }

@@ -68,7 +68,7 @@ impl Holder {
             Holder::Domain(name) => Failure::conflict(format!("volume {volume} is in use by domain {name}"))
                 .hint(format!("stop {name} first, or give this domain a volume of its own (`fief volume clone`)")),
             Holder::Command(process) => {
-                Failure::conflict(format!("volume {volume} is being copied (process {})", process.pid))
+                Failure::conflict(format!("volume {volume} is being copied, or renamed (process {})", process.pid))
                     .hint("wait for that to end, or break it off")
             }
         }

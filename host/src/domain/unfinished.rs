@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::domain::snapshot::{self, Act};
 use crate::domain::volume::export;
 use crate::domain::volume::fill::{self, Stage, Work};
+use crate::domain::volume::rename::{self, Renaming};
 use crate::domain::{Record, clone};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
@@ -32,15 +33,31 @@ const TRIES: usize = 5;
 #[serde(tag = "intent", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Intent {
     /// `name` is being made with this uuid; it has come about once it is defined. Volumes as they come to be.
-    Clone { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
+    Clone {
+        name: DomainName,
+        uuid: Uuid,
+        volumes: Vec<VolumeRef>,
+    },
     /// The same, from the file of another host.
-    Import { name: DomainName, uuid: Uuid, volumes: Vec<VolumeRef> },
+    Import {
+        name: DomainName,
+        uuid: Uuid,
+        volumes: Vec<VolumeRef>,
+    },
     /// Of a creation, the volumes as they come to have it; else all that are to be changed.
-    Snapshot { domain: DomainName, snapshot: SnapshotName, act: Act, volumes: Vec<VolumeRef> },
+    Snapshot {
+        domain: DomainName,
+        snapshot: SnapshotName,
+        act: Act,
+        volumes: Vec<VolumeRef>,
+    },
     /// A volume that is being filled: from a file, or from another volume.
     Fill(Work),
     /// A volume that is being written to a file. What is done to that file is in the ledger beside this.
-    Export { from: VolumeRef },
+    Export {
+        from: VolumeRef,
+    },
+    Rename(Renaming),
 }
 
 impl Intent {
@@ -52,6 +69,7 @@ impl Intent {
             Intent::Snapshot { domain, .. } => format!("snapshot-{domain}"),
             Intent::Fill(Work { target: VolumeRef { pool, volume }, .. }) => format!("fill-{pool}={volume}"),
             Intent::Export { from: VolumeRef { pool, volume } } => format!("export-{pool}={volume}"),
+            Intent::Rename(Renaming { from: VolumeRef { pool, volume }, .. }) => format!("rename-{pool}={volume}"),
         }
     }
 
@@ -62,6 +80,7 @@ impl Intent {
             Intent::Snapshot { domain, .. } => format!("another command is about a snapshot of domain {domain}"),
             Intent::Fill(work) => format!("another command is making the volume {}", work.target),
             Intent::Export { from } => format!("another command is exporting the volume {from}"),
+            Intent::Rename(work) => format!("another command is renaming the volume {}", work.from),
         }
     }
 
@@ -76,6 +95,7 @@ impl Intent {
             }
             Intent::Fill(work) => fill::settle(gate, work, &folder.join(LEDGER)),
             Intent::Export { from } => export::settle(gate, from, &folder.join(LEDGER)),
+            Intent::Rename(work) => rename::settle(gate, work),
         }
     }
 }
@@ -125,7 +145,7 @@ impl Unfinished {
             Intent::Clone { volumes, .. } | Intent::Import { volumes, .. } | Intent::Snapshot { volumes, .. } => {
                 volumes.push(volume.clone());
             }
-            Intent::Fill(_) | Intent::Export { .. } => {}
+            Intent::Fill(_) | Intent::Export { .. } | Intent::Rename(_) => {}
         }
         self.note()
     }
@@ -134,7 +154,24 @@ impl Unfinished {
     pub fn reached(&mut self, now: Stage) -> Result<()> {
         match &mut self.intent {
             Intent::Fill(work) => work.stage = now,
-            Intent::Clone { .. } | Intent::Import { .. } | Intent::Snapshot { .. } | Intent::Export { .. } => {}
+            Intent::Clone { .. }
+            | Intent::Import { .. }
+            | Intent::Snapshot { .. }
+            | Intent::Export { .. }
+            | Intent::Rename(_) => {}
+        }
+        self.note()
+    }
+
+    /// Whether a plugin was asked to rename a volume, and may have done it.
+    pub fn asked(&mut self, now: bool) -> Result<()> {
+        match &mut self.intent {
+            Intent::Rename(work) => work.asked = now,
+            Intent::Clone { .. }
+            | Intent::Import { .. }
+            | Intent::Snapshot { .. }
+            | Intent::Export { .. }
+            | Intent::Fill(_) => {}
         }
         self.note()
     }
@@ -166,7 +203,7 @@ impl Unfinished {
             Intent::Clone { name, uuid, .. } | Intent::Import { name, uuid, .. } => {
                 is_defined(gate.layout(), name, *uuid)?
             }
-            Intent::Snapshot { .. } | Intent::Fill(_) | Intent::Export { .. } => false,
+            Intent::Snapshot { .. } | Intent::Fill(_) | Intent::Export { .. } | Intent::Rename(_) => false,
         };
         match made {
             Err(failure) if !defined => Err(self.undone(gate, failure)),

@@ -68,6 +68,7 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::ImageCreate { image, .. }
         | Operation::ImageResize { image, .. }
         | Operation::ImageDelete { image }
+        | Operation::ImageRename { image, .. }
         | Operation::ImageCopy { image, .. }
         | Operation::SnapshotCreate { image, .. }
         | Operation::SnapshotDelete { image, .. }

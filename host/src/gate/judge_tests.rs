@@ -44,6 +44,7 @@ fn operations(plugin: &str, directory: &str, bridge: &str) -> Vec<Operation> {
         },
         Operation::ImageResize { image: image.clone(), size },
         Operation::ImageDelete { image: image.clone() },
+        Operation::ImageRename { image: image.clone(), to: "b".parse().unwrap() },
         Operation::ImageCopy {
             image: image.clone(),
             snapshot: None,

@@ -185,6 +185,11 @@ pub enum Operation {
     ImageDelete {
         image: ImageRef,
     },
+    /// Another name in the same folder, over nothing that has it.
+    ImageRename {
+        image: ImageRef,
+        to: RelativePath,
+    },
     ImageCopy {
         image: ImageRef,
         snapshot: Option<SnapshotName>,

@@ -29,6 +29,7 @@ pub(super) fn interface(ask: &Ask) -> Option<HostInterface> {
         | Ask::ImageInspect { .. }
         | Ask::ImageResize { .. }
         | Ask::ImageDelete { .. }
+        | Ask::ImageRename { .. }
         | Ask::ImageCopy { .. }
         | Ask::SnapshotCreate { .. }
         | Ask::SnapshotDelete { .. }
@@ -47,7 +48,10 @@ pub(super) fn interface(ask: &Ask) -> Option<HostInterface> {
 
 /// Whether the ask makes something that another may have made already.
 pub(super) fn creates(ask: &Ask) -> bool {
-    matches!(ask, Ask::ImageCreate { .. } | Ask::ImageCopy { .. } | Ask::SnapshotCreate { .. })
+    matches!(
+        ask,
+        Ask::ImageCreate { .. } | Ask::ImageRename { .. } | Ask::ImageCopy { .. } | Ask::SnapshotCreate { .. }
+    )
 }
 
 /// # Errors
@@ -72,6 +76,9 @@ pub(super) fn operation(asker: &Asker<'_>, ask: Ask) -> Result<Operation, Plugin
             Operation::ImageResize { image: image(&directory, &path)?, size: bytes(size)? }
         }
         Ask::ImageDelete { directory, path } => Operation::ImageDelete { image: image(&directory, &path)? },
+        Ask::ImageRename { directory, path, to } => {
+            Operation::ImageRename { image: image(&directory, &path)?, to: word("to", &to)? }
+        }
         Ask::ImageCopy { directory, source, snapshot, target, format } => Operation::ImageCopy {
             image: image(&directory, &source)?,
             snapshot: option("snapshot", snapshot)?,

@@ -72,6 +72,7 @@ fn ability_name(ability: Ability) -> &'static str {
     match ability {
         Ability::Snapshots => "snapshots",
         Ability::Clones => "clones",
+        Ability::Renames => "other names for volumes",
         Ability::Fences => "fences",
         Ability::Block => "block service",
     }

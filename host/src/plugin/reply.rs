@@ -31,9 +31,11 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
         }
         Outcome::Links { all } => Next::Answer(Reply::Links(all)),
         Outcome::Link { facts } => Next::Answer(Reply::Link(facts)),
-        Outcome::ImageSetAside { .. } | Outcome::SnapshotGone { .. } | Outcome::Set | Outcome::Served { .. } => {
-            Next::Answer(Reply::Nothing)
-        }
+        Outcome::ImageRenamed { .. }
+        | Outcome::ImageSetAside { .. }
+        | Outcome::SnapshotGone { .. }
+        | Outcome::Set
+        | Outcome::Served { .. } => Next::Answer(Reply::Nothing),
         Outcome::Connected { .. } => Next::Answer(Reply::Connection),
         Outcome::Revealed => Next::Answer(Reply::Secret),
         Outcome::Unchanged => unchanged(operation),
@@ -65,6 +67,7 @@ fn unchanged(operation: &Operation) -> Next {
             Next::Read(Operation::LinkList { network: network.clone() })
         }
         Operation::ImageDelete { .. }
+        | Operation::ImageRename { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::IdentityInspect { .. }
@@ -165,6 +168,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::DirectorySpace { .. }
         | Operation::ImageInspect { .. }
         | Operation::ImageDelete { .. }
+        | Operation::ImageRename { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
         | Operation::IdentityInspect { .. }

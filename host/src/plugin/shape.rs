@@ -26,7 +26,8 @@ pub(super) fn of(call: &Call) -> Shape {
             StorageCall::Find { .. }
             | StorageCall::Create { .. }
             | StorageCall::Resize { .. }
-            | StorageCall::Clone { .. } => Shape::Volume,
+            | StorageCall::Clone { .. }
+            | StorageCall::Rename { .. } => Shape::Volume,
             StorageCall::Attach { .. } => Shape::Attachment,
             StorageCall::SnapshotCreate { .. } => Shape::Snapshot,
             StorageCall::Snapshots { .. } => Shape::Snapshots,
@@ -78,6 +79,7 @@ pub(super) fn purpose(call: &Call) -> Purpose {
             | StorageCall::SnapshotDelete { .. }
             | StorageCall::SnapshotRevert { .. }
             | StorageCall::Clone { .. }
+            | StorageCall::Rename { .. }
             | StorageCall::FenceTake { .. }
             | StorageCall::FenceRelease { .. } => Purpose::Change,
         },
@@ -102,6 +104,7 @@ pub(super) fn name(call: &Call) -> &'static str {
             StorageCall::SnapshotRevert { .. } => "snapshots.revert",
             StorageCall::Snapshots { .. } => "snapshots.all",
             StorageCall::Clone { .. } => "clones.clone",
+            StorageCall::Rename { .. } => "renames.rename",
             StorageCall::FenceShow { .. } => "fences.show",
             StorageCall::FenceTake { .. } => "fences.take",
             StorageCall::FenceRelease { .. } => "fences.release",

@@ -33,6 +33,7 @@ const STORAGE: World = World {
     optional: &[
         "fief:storage/snapshots@0.1.0",
         "fief:storage/clones@0.1.0",
+        "fief:storage/renames@0.1.0",
         "fief:storage/fences@0.1.0",
         "fief:storage/block@0.1.0",
     ],

@@ -105,6 +105,11 @@ pub(super) async fn storage(
             };
             volume(clones.call_clone(store, pool, &source, snapshot.as_deref(), &target, style).await?)
         }
+        StorageCall::Rename { name, to } => {
+            let Some(renames) = &exports.renames else { return missing(Ability::Renames) };
+            let renames = renames.load(&mut *store, instance)?;
+            volume(renames.call_rename(store, pool, &name, &to).await?)
+        }
         StorageCall::FenceShow { volume } => {
             let Some(fences) = &exports.fences else { return missing(Ability::Fences) };
             let fences = fences.load(&mut *store, instance)?;

@@ -35,6 +35,7 @@ pub(super) struct Exports {
     pub(super) backend: Option<storage::backend::GuestIndices>,
     pub(super) snapshots: Option<storage::snapshots::GuestIndices>,
     pub(super) clones: Option<storage::clones::GuestIndices>,
+    pub(super) renames: Option<storage::renames::GuestIndices>,
     pub(super) fences: Option<storage::fences::GuestIndices>,
     pub(super) block: Option<storage::block::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
@@ -46,8 +47,15 @@ impl Exports {
     pub(super) fn find(pre: &InstancePre<Room>, kind: PluginKind) -> Result<Self, String> {
         let wrong = |error: wasmtime::Error| format!("an export does not fit: {error:#}");
         let has = |name: &str| pre.component().get_export_index(None, name).is_some();
-        let mut exports =
-            Exports { backend: None, snapshots: None, clones: None, fences: None, block: None, mode: None };
+        let mut exports = Exports {
+            backend: None,
+            snapshots: None,
+            clones: None,
+            renames: None,
+            fences: None,
+            block: None,
+            mode: None,
+        };
         match kind {
             PluginKind::Storage => {
                 exports.backend = Some(storage::backend::GuestIndices::new(pre).map_err(wrong)?);
@@ -56,6 +64,9 @@ impl Exports {
                 }
                 if has("fief:storage/clones@0.1.0") {
                     exports.clones = Some(storage::clones::GuestIndices::new(pre).map_err(wrong)?);
+                }
+                if has("fief:storage/renames@0.1.0") {
+                    exports.renames = Some(storage::renames::GuestIndices::new(pre).map_err(wrong)?);
                 }
                 if has("fief:storage/fences@0.1.0") {
                     exports.fences = Some(storage::fences::GuestIndices::new(pre).map_err(wrong)?);
@@ -73,9 +84,10 @@ impl Exports {
     pub(super) fn abilities(&self) -> Vec<Ability> {
         let snapshots = self.snapshots.as_ref().map(|_| Ability::Snapshots);
         let clones = self.clones.as_ref().map(|_| Ability::Clones);
+        let renames = self.renames.as_ref().map(|_| Ability::Renames);
         let fences = self.fences.as_ref().map(|_| Ability::Fences);
         let block = self.block.as_ref().map(|_| Ability::Block);
-        snapshots.into_iter().chain(clones).chain(fences).chain(block).collect()
+        snapshots.into_iter().chain(clones).chain(renames).chain(fences).chain(block).collect()
     }
 }
 

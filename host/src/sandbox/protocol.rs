@@ -96,6 +96,7 @@ pub enum PluginKind {
 pub enum Ability {
     Snapshots,
     Clones,
+    Renames,
     Fences,
     Block,
 }
@@ -144,6 +145,7 @@ pub enum StorageCall {
     SnapshotRevert { volume: String, name: String },
     Snapshots { volume: String },
     Clone { source: String, snapshot: Option<String>, target: String, style: CloneStyle },
+    Rename { name: String, to: String },
     FenceShow { volume: String },
     FenceTake { volume: String, holder: Holder, force: bool },
     FenceRelease { volume: String, holder: Holder },

@@ -122,7 +122,8 @@ pub(super) fn subject(function: &StorageCall) -> Option<&str> {
         | StorageCall::Delete { name }
         | StorageCall::Resize { name, .. }
         | StorageCall::Attach { name, .. }
-        | StorageCall::Detach { name } => Some(name),
+        | StorageCall::Detach { name }
+        | StorageCall::Rename { name, .. } => Some(name),
         StorageCall::SnapshotCreate { volume, .. }
         | StorageCall::SnapshotDelete { volume, .. }
         | StorageCall::SnapshotRevert { volume, .. }

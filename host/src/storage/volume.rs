@@ -6,7 +6,7 @@ use super::pool::Pool;
 use crate::config::policy::HostInterface;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Mode;
-use crate::sandbox::protocol::{CloneStyle, StorageCall, VolumeFacts};
+use crate::sandbox::protocol::{Ability, CloneStyle, StorageCall, VolumeFacts};
 use crate::types::{ByteSize, SnapshotName, VolumeName};
 
 impl Pool {
@@ -104,6 +104,33 @@ impl Pool {
             }
         })
         .map_err(|failure| self.about("resize", name, failure))
+    }
+
+    /// One that is gone, where there is one of the new name, is already renamed. That nobody uses it is for the caller to
+    /// see to.
+    pub fn rename_volume(&mut self, name: &VolumeName, to: &VolumeName) -> Result<VolumeFacts> {
+        let function = StorageCall::Rename { name: name.to_string(), to: to.to_string() };
+        self.change(function, |from, answer| from.volume(answer, to))
+            .map_err(|failure| self.about("rename", name, failure))
+    }
+
+    /// As far as a dry run can tell: what a plugin does elsewhere than in images is not fief's to foresee.
+    pub fn foresee_rename(&mut self, name: &VolumeName, to: &VolumeName) -> Result<VolumeFacts> {
+        if self.makes_images() {
+            return self.rename_volume(name, to);
+        }
+        Ok(VolumeFacts { name: to.to_string(), ..self.volume(name)? })
+    }
+
+    /// # Errors
+    /// `Usage` where the plugin cannot.
+    pub fn can_rename(&mut self) -> Result<()> {
+        if self.can(Ability::Renames)? {
+            return Ok(());
+        }
+        let pool = &self.definition.name;
+        Err(Failure::usage(format!("the volumes of the pool {pool} are named by their storage, and keep their names"))
+            .hint("`fief volume move` takes one to another pool, under another name"))
     }
 
     /// `note` as for [`Pool::create_new_volume`].

@@ -21,8 +21,8 @@ mod name;
 use fief_sdk::manifest::SettingKind;
 use fief_sdk::settings::Value;
 use fief_sdk::storage::{
-    Access, Attachment, Clones, FileNode, Format, Pool, PoolInfo, Preallocation, Snapshot, Snapshots, StorageBackend,
-    Style, Volume, VolumeSpec,
+    Access, Attachment, Clones, FileNode, Format, Pool, PoolInfo, Preallocation, Renames, Snapshot, Snapshots,
+    StorageBackend, Style, Volume, VolumeSpec,
 };
 use fief_sdk::{Directory, DirectoryAccess, Error, Interface, Permission, Result, images};
 
@@ -31,11 +31,11 @@ use crate::facts::{changeable, dependents, grown, made, volume};
 use crate::folder::{Entry, Folder};
 
 fief_sdk::plugin! {
-    storage: StorageFile with snapshots, clones, block(Device);
+    storage: StorageFile with snapshots, clones, renames, block(Device);
     id: "storage-file",
     summary: "volumes as qcow2 and raw image files in a granted directory",
     permissions: [
-        Permission::interface(Interface::Images, "makes, grows, copies, snapshots and deletes the image files"),
+        Permission::interface(Interface::Images, "makes, grows, renames, copies, snapshots and deletes the image files"),
         Permission::directory(DirectoryAccess::ReadWrite, "lists the image files; reads and writes those it serves itself"),
     ],
 }
@@ -250,6 +250,25 @@ impl Snapshots for StorageFile {
             Format::Qcow2 => {
                 let all = images::snapshots(pool.settings.directory.name(), &entry.file)?;
                 Ok(all.into_iter().map(snapshot).collect())
+            }
+        }
+    }
+}
+
+impl Renames for StorageFile {
+    fn rename(pool: &FilePool, name: &str, to: &str) -> Result<Volume> {
+        let directory = pool.settings.directory.name();
+        let folder = Folder::of(&pool.settings.directory);
+        let (entry, there) = (folder.find(name)?, folder.find(to)?);
+        match (entry, there) {
+            (Some(_), Some(_)) => Err(Error::already_exists(format!("volume {to} is there already"))),
+            (None, Some(renamed)) => volume(directory, &renamed),
+            (None, None) => Err(Error::not_found(format!("there is no volume {name} in pool {}", pool.name))),
+            (Some(entry), None) => {
+                must_stand_alone(pool, &entry, "renamed")?;
+                let before = volume(directory, &entry)?;
+                images::rename(directory, &entry.file, &name::file(to, entry.format)?)?;
+                Ok(Volume { name: to.to_owned(), ..before })
             }
         }
     }

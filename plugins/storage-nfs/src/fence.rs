@@ -121,6 +121,26 @@ impl<W: Wire> Export<W> {
         self.move_on(volume, &wanted, false, mine).await.map(|_| ())
     }
 
+    /// What the lease of a volume says stands beside its new name too; whether it does so through this.
+    ///
+    /// # Errors
+    /// `in-use`: a lease of another host's is there, of a volume that is being renamed to the same, or was cut off in that.
+    pub(crate) async fn copy_lease(&self, from: &str, to: &str) -> Result<bool> {
+        let Some(record) = read(&self.files, &self.folder, from).await? else { return Ok(false) };
+        let there = read(&self.files, &self.folder, to).await?;
+        if there.as_ref() == Some(&record) {
+            return Ok(true);
+        }
+        self.move_on(to, &record, false, |current| match current {
+            Some(other) if !other.released && other.holder.host != record.holder.host => {
+                Err(lease::taken(&other.holder))
+            }
+            Some(_) | None => Ok(Decision::Write),
+        })
+        .await
+        .map(|_| true)
+    }
+
     /// Puts `wanted` after the record that counts, where `decide` says so of that one.
     async fn move_on(
         &self,

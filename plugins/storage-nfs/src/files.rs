@@ -1,5 +1,7 @@
 //! Files on a server, whichever version it speaks.
 
+use std::collections::BTreeSet;
+
 use crate::status::Status;
 use crate::trouble::{Answer, Trouble, found};
 use crate::types::{Attributes, Entry, Handle, Kind, Space, Stable, Verifier, Written};
@@ -96,19 +98,21 @@ impl<W: Wire> Files<W> {
         })
     }
 
-    /// All names of a folder. A server may trip over one that goes meanwhile, or not know any more where it was: from the
-    /// beginning then.
+    /// All names of a folder. A server may trip over one that goes meanwhile, not know any more where it was, or go in a
+    /// circle: from the beginning then.
     pub(crate) async fn list(&self, folder: &Handle) -> Answer<Vec<Entry>> {
         for _ in 1..LISTINGS {
-            match self.list_once(folder).await {
+            match self.list_once(folder, true).await {
                 Err(Trouble::Status(Status::NOENT | Status::BAD_COOKIE | Status::NOT_SAME)) => self.wait(50).await?,
                 other => return other,
             }
         }
-        self.list_once(folder).await
+        self.list_once(folder, false).await
     }
 
-    async fn list_once(&self, folder: &Handle) -> Answer<Vec<Entry>> {
+    /// `once_each`: a name that comes twice ends it, with `BAD_COOKIE`.
+    async fn list_once(&self, folder: &Handle, once_each: bool) -> Answer<Vec<Entry>> {
+        let mut seen = BTreeSet::new();
         let (mut all, mut cookie, mut verifier) = (Vec::new(), 0, Verifier::default());
         loop {
             let page = match self {
@@ -116,6 +120,9 @@ impl<W: Wire> Files<W> {
                 Files::V4(session) => session.list(folder, cookie, verifier).await?,
             };
             (cookie, verifier) = (page.cookie, page.cookie_verifier);
+            if once_each && !page.entries.iter().all(|entry| seen.insert(entry.name.clone())) {
+                return Err(Trouble::Status(Status::BAD_COOKIE));
+            }
             all.extend(page.entries);
             if page.last {
                 return Ok(all);

@@ -105,7 +105,7 @@ pub(crate) fn still(current: Option<&Record>, holder: &Holder) -> Result<()> {
     }
 }
 
-fn taken(by: &Holder) -> Error {
+pub(crate) fn taken(by: &Holder) -> Error {
     Error::in_use(
         format!("domain {} on {}", by.domain, by.name),
         format!("domain {} on host {} holds the volume (generation {})", by.domain, by.name, by.generation),

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   lib      what the host calls                     device   a volume that is served: block
-//!   volumes copy fence        acts on an export      kept gate lease qcow2 name       what they go by, pure
+//!   volumes copy rename fence acts on an export      kept gate lease qcow2 name       what they go by, pure
 //!   export files              where that is, and files of either version
 //!   v3  v4                    calls, and clients that make them
 //!   wire                      how calls travel: one at a time, or many over several streams
@@ -20,6 +20,7 @@ mod kept;
 mod lease;
 mod name;
 mod qcow2;
+mod rename;
 mod settings;
 mod trouble;
 mod volumes;
@@ -41,8 +42,8 @@ pub mod xdr;
 
 use fief_sdk::block::Holder;
 use fief_sdk::storage::{
-    Access, Attachment, Clones, Fence, FenceKind, Fences, Format, NfsNode, Pool, PoolInfo, StorageBackend, Style,
-    Volume, VolumeSpec,
+    Access, Attachment, Clones, Fence, FenceKind, Fences, Format, NfsNode, Pool, PoolInfo, Renames, StorageBackend,
+    Style, Volume, VolumeSpec,
 };
 use fief_sdk::{Error, Permission, Result};
 
@@ -53,7 +54,7 @@ pub use crate::settings::{Connections, Settings, Transport, Version};
 use crate::settings::{MOUNT, SERVER};
 
 fief_sdk::plugin! {
-    storage: StorageNfs with clones, fences, block(Device);
+    storage: StorageNfs with clones, renames, fences, block(Device);
     id: "storage-nfs",
     summary: "volumes as raw and qcow2 image files on an NFS server (4.1, or 3)",
     permissions: [
@@ -139,6 +140,12 @@ impl Clones for StorageNfs {
             (Style::Linked, _) => Err(Error::unsupported("volumes on NFS stand alone: there are full clones only")),
             (Style::Full, Some(_)) => Err(Error::unsupported("volumes on NFS have no snapshots of their own")),
         }
+    }
+}
+
+impl Renames for StorageNfs {
+    fn rename(pool: &NfsPool, name: &str, to: &str) -> Result<Volume> {
+        with(&pool.settings, async |export| export.rename_volume(name, to).await)
     }
 }
 

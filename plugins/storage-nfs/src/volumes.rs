@@ -230,12 +230,23 @@ impl<W: Wire> Export<W> {
             if let Some(entry) = &entry {
                 self.files.remove(&self.folder, &entry.file).await?;
             }
-            // In one step out of the way: a folder of leases never lies there empty, for someone else's to take its place.
-            let away = temporary(volume, "lease-new");
-            found(self.files.rename(&self.folder, &name::leases(volume), &away).await)?;
-            self.sweep(volume, None).await
+            self.drop_leases(volume).await
         };
         remove().await.map_err(|trouble| trouble.error(doing()))
+    }
+
+    /// Removes the leases of a volume that is gone, and all else that is left of it.
+    pub(crate) async fn drop_leases(&self, volume: &str) -> Answer<()> {
+        // In one step out of the way: a folder of leases never lies there empty, for someone else's to take its place.
+        let away = temporary(volume, "lease-new");
+        if found(self.files.rename(&self.folder, &name::leases(volume), &away).await)?.is_some() {
+            self.files.remove_folder(&self.folder, &away).await?;
+        }
+        if let Err(trouble) = self.sweep(volume, None).await {
+            // It is gone, whatever else is there.
+            fief_sdk::warn!("leftovers were not looked for", cause = trouble.error("cannot list the folder").message);
+        }
+        Ok(())
     }
 
     pub(crate) async fn resize(&self, volume: &str, size: u64) -> Result<Volume> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use fief_sdk::storage::{
-    Access, Attachment, Clones, Fences, Format, Pool, Preallocation, StorageBackend, Style, VolumeSpec,
+    Access, Attachment, Clones, Fences, Format, Pool, Preallocation, Renames, StorageBackend, Style, VolumeSpec,
 };
 use fief_sdk::{ErrorCode, Result, native};
 use fief_tests::ganesha::Versions;
@@ -46,13 +46,74 @@ fn verbs_twice(world: &World, pool: &Pool<Settings>) {
     let again = StorageNfs::clone(pool, "raw", None, "twin", Style::Full).unwrap_err();
     assert_eq!(again.code, ErrorCode::AlreadyExists);
 
-    for name in ["raw", "cow", "twin"] {
+    StorageNfs::take(pool, "cow", &holder("a", 1), false).unwrap();
+    let code = |name: &str, to: &str| StorageNfs::rename(pool, name, to).unwrap_err().code;
+    assert_eq!((code("none", "new"), code("raw", "twin")), (ErrorCode::NotFound, ErrorCode::AlreadyExists));
+    for _ in 0..2 {
+        let renamed = StorageNfs::rename(pool, "cow", "cow-two").unwrap();
+        assert_eq!((renamed.name.as_str(), renamed.format, renamed.size), ("cow-two", Format::Qcow2, 12 << 20));
+    }
+    assert_eq!(world.names(), [".cow-two.lease", "cow-two.qcow2", "raw", "twin"]);
+
+    for name in ["twin", "cow-two", "raw"] {
         for _ in 0..2 {
             StorageNfs::delete(pool, name).unwrap();
         }
         assert_eq!(StorageNfs::find(pool, name).unwrap_err().code, ErrorCode::NotFound);
     }
     assert_eq!(world.names(), [""; 0]);
+}
+
+/// Wherever it was cut off, the volume is there with its lease, by one name or by both, and the same again finishes it.
+fn a_rename_was_cut_off(world: &World, pool: &Pool<Settings>) {
+    let at = |name: &str| world.server.export().join(name);
+    let holds = holder("a", 7);
+    StorageNfs::create(pool, &spec("any", 1 << 20, Format::Raw)).unwrap();
+    StorageNfs::take(pool, "any", &holds, false).unwrap();
+    let record = fs::read(at(".any.lease/00000001")).unwrap();
+    // Made beside the server, each under names of its own: it keeps what it has seen of a name for a while.
+    for (step, left) in [
+        &["old", ".old"][..],
+        &["old", ".old", ".new"],
+        &["old", "new", ".old", ".new"],
+        &["new", ".old", ".new"],
+        &["new", ".new"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = |name: &str| format!("{name}{step}");
+        fs::write(at(".image"), [7; 4096]).unwrap();
+        for left in left {
+            match left.strip_prefix('.') {
+                Some(volume) => {
+                    let lease = at(&format!(".{}.lease", name(volume)));
+                    fs::create_dir(&lease).unwrap();
+                    fs::write(lease.join("00000001"), &record).unwrap();
+                }
+                None => fs::hard_link(at(".image"), at(&name(left))).unwrap(),
+            }
+        }
+        fs::remove_file(at(".image")).unwrap();
+        let renamed = StorageNfs::rename(pool, &name("old"), &name("new")).unwrap();
+        assert_eq!((renamed.name, renamed.size), (name("new"), 4096));
+        let is_there = [".any.lease".to_owned(), format!(".new{step}.lease"), "any".to_owned(), name("new")];
+        assert_eq!(world.names(), is_there, "after {left:?}");
+        let shown = StorageNfs::show(pool, &name("new")).unwrap();
+        assert_eq!((shown.holder.as_ref(), shown.generation), (Some(&holds), 7), "after {left:?}");
+        StorageNfs::delete(pool, &name("new")).unwrap();
+    }
+    // Another has the name, or is about to give it.
+    StorageNfs::create(pool, &spec("taken", 1 << 20, Format::Raw)).unwrap();
+    assert_eq!(StorageNfs::rename(pool, "any", "taken").unwrap_err().code, ErrorCode::AlreadyExists);
+    fs::create_dir(at(".wanted.lease")).unwrap();
+    let others = String::from_utf8(record).unwrap().replace("\"host\":\"a\"", "\"host\":\"b\"");
+    fs::write(at(".wanted.lease/00000001"), others).unwrap();
+    assert!(matches!(StorageNfs::rename(pool, "any", "wanted").unwrap_err().code, ErrorCode::InUse(_)));
+    assert_eq!(world.names(), [".any.lease", ".wanted.lease", "any", "taken"]);
+    for name in ["any", "taken", "wanted"] {
+        StorageNfs::delete(pool, name).unwrap();
+    }
 }
 
 /// One host holds a volume; generations only grow; the operator's word breaks a hold.
@@ -86,6 +147,7 @@ fn version_4_does_every_verb_twice() {
     let pool = world.pool(&[]);
     verbs_twice(&world, &pool);
     two_hosts(&world, &pool);
+    a_rename_was_cut_off(&world, &pool);
     let full = VolumeSpec { preallocation: Preallocation::Full, ..spec("full", 3 << 20, Format::Raw) };
     assert!(StorageNfs::create(&pool, &full).unwrap().allocated.unwrap() >= 3 << 20);
 }
@@ -96,6 +158,7 @@ fn version_3_is_taken_where_a_server_has_no_more() {
     let pool = world.pool(&[]);
     verbs_twice(&world, &pool);
     two_hosts(&world, &pool);
+    a_rename_was_cut_off(&world, &pool);
     let mut without = world.pool(&[]);
     without.settings.mount_port = None;
     assert!(StorageNfs::info(&without).unwrap_err().message.contains("mount-port"));

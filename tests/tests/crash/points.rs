@@ -68,6 +68,7 @@ fn cut(bench: &mut Bench, verb: Verb, point: &str, how: How, nth: u32) -> Came {
             Bench::names_the_cause(&said, point);
             // A move that has changed definitions goes on, and never back.
             let onward = matches!(verb, Verb::NetworkStop | Verb::Delete)
+                || ["volume-rename.renamed", "volume-rename.switched"].contains(&point)
                 || (verb == Verb::VolumeMove && ["fill.filled", "move.switched", "move.deleted"].contains(&point));
             if !in_supervisor && !point.starts_with("gate.undone") && !onward {
                 bench.is_as(&before);

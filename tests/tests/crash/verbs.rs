@@ -19,6 +19,7 @@ pub enum Verb {
     VolumeExport,
     VolumeMove,
     VolumeMoveRunning,
+    VolumeRename,
     Clone,
     CloneRunning,
     SnapshotCreate,
@@ -45,7 +46,7 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 23] = [
+    pub const ALL: [Verb; 24] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
@@ -61,6 +62,7 @@ impl Verb {
         Verb::VolumeExport,
         Verb::VolumeMove,
         Verb::VolumeMoveRunning,
+        Verb::VolumeRename,
         Verb::Clone,
         Verb::CloneRunning,
         Verb::SnapshotCreate,
@@ -75,10 +77,10 @@ impl Verb {
     pub fn that_pass(point: &str) -> &'static [Verb] {
         match point {
             "gate.intended" | "gate.acted" => {
-                &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate, Verb::VolumeExport]
+                &[Verb::Start, Verb::NetworkStart, Verb::VolumeCreate, Verb::VolumeExport, Verb::VolumeRename]
             }
             "gate.undone" => &[Verb::Stop, Verb::NetworkStop],
-            "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete, Verb::VolumeExport],
+            "gate.sealed" => &[Verb::VolumeCreate, Verb::VolumeDelete, Verb::VolumeExport, Verb::VolumeRename],
             "fence.numbered" | "fence.taken" => &[Verb::Start],
             "clone.recorded" | "clone.mirrored" | "clone.still" => &[Verb::CloneRunning],
             "move.recorded" | "move.mirrored" | "move.still" | "move.noted" | "move.defined" | "move.handed-over" => {
@@ -98,6 +100,7 @@ impl Verb {
                 "fill" => &[Verb::VolumeImport, Verb::VolumeMove],
                 "move" => &[Verb::VolumeMove],
                 "export" => &[Verb::VolumeExport],
+                "volume-rename" => &[Verb::VolumeRename],
                 "attach" => &[Verb::Attach],
                 "detach" => &[Verb::Detach],
                 "clone" => &[Verb::Clone],
@@ -126,6 +129,7 @@ impl Verb {
             | Verb::VolumeImport
             | Verb::VolumeExport
             | Verb::VolumeMove
+            | Verb::VolumeRename
             | Verb::Clone
             | Verb::SnapshotCreate
             | Verb::SnapshotDelete
@@ -152,6 +156,7 @@ impl Verb {
             Verb::VolumeImport => &["volume", "import", &disk, "default/extra", "--format", "raw"],
             Verb::VolumeExport => &["volume", "export", "default/node1", &out],
             Verb::VolumeMove => &["volume", "move", "default/extra", "default/moved"],
+            Verb::VolumeRename => &["volume", "rename", "default/extra", "moved"],
             Verb::VolumeMoveRunning => &["volume", "move", "default/node1", "default/moved"],
             Verb::Clone | Verb::CloneRunning => &["clone", "node1", "node4"],
             Verb::Attach => &["attach", "disk", "node1", "default/extra"],
@@ -176,7 +181,9 @@ impl Verb {
             | Verb::VolumeExport
             | Verb::Clone
             | Verb::Import => {}
-            Verb::SnapshotCreate | Verb::VolumeMove => SNAPPED.into_iter().for_each(|words| bench.fief(words)),
+            Verb::SnapshotCreate | Verb::VolumeMove | Verb::VolumeRename => {
+                SNAPPED.into_iter().for_each(|words| bench.fief(words))
+            }
             Verb::SnapshotDelete | Verb::SnapshotRevert => {
                 SNAPPED.into_iter().for_each(|words| bench.fief(words));
                 bench.fief(&["snapshot", "create", "node2", "kept"]);
@@ -215,7 +222,7 @@ impl Verb {
             Verb::VolumeCreate | Verb::VolumeImport => bench.has_extra(),
             Verb::VolumeExport => std::path::Path::new(&bench.out_file()).exists(),
             Verb::VolumeDelete => !bench.has_extra(),
-            Verb::VolumeMove => bench.has_moved(),
+            Verb::VolumeMove | Verb::VolumeRename => bench.has_moved(),
             Verb::VolumeMoveRunning => bench.system_has_moved(),
             Verb::Clone | Verb::CloneRunning => domain("node4"),
             Verb::Import => domain("node5"),
@@ -254,6 +261,7 @@ impl Verb {
             | Verb::VolumeExport
             | Verb::VolumeMove
             | Verb::VolumeMoveRunning
+            | Verb::VolumeRename
             | Verb::Clone
             | Verb::CloneRunning
             | Verb::SnapshotCreate

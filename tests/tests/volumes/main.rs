@@ -1,6 +1,8 @@
 //! Volumes that come from files, go to files and to other pools: what a guest sees stays the same, holes stay holes, and
 //! what fails, is broken off or killed leaves nothing.
 
+mod reader;
+mod renaming;
 mod running;
 
 use std::os::unix::fs::MetadataExt;

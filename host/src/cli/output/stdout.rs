@@ -1,8 +1,8 @@
 //! Writing to stdout when the reader may be gone (`fief list | head -1`): that ends the writing, not the work.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Failure, Result};
 
 /// Whether anyone still reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,19 @@ pub enum Reader {
 /// Any error but EPIPE, such as a full disk.
 pub fn write(text: &str) -> Result<Reader> {
     write_to(&mut std::io::stdout().lock(), text)
+}
+
+/// Where bytes go that are no words.
+///
+/// # Errors
+/// `Usage` for a terminal: nobody reads them there.
+pub fn bytes() -> Result<impl Write> {
+    let out = std::io::stdout();
+    match out.is_terminal() {
+        true => Err(Failure::usage("standard output is a terminal, and a disk is no text")
+            .hint("send it on, with > FILE or | PROGRAM")),
+        false => Ok(out.lock()),
+    }
 }
 
 fn write_to(out: &mut impl Write, text: &str) -> Result<Reader> {

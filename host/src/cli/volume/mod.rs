@@ -8,6 +8,7 @@ mod export;
 mod import;
 mod list;
 mod moving;
+mod rename;
 mod resize;
 mod serve;
 mod show;
@@ -32,6 +33,7 @@ pub(super) enum Verb {
     Create(create::Args),
     List(list::Args),
     Show(show::Args),
+    Rename(rename::Args),
     Resize(resize::Args),
     Serve(serve::Args),
     Clone(clone::Args),
@@ -50,6 +52,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Create(args) => create::run(context, &args),
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
+        Verb::Rename(args) => rename::run(context, &args),
         Verb::Resize(args) => resize::run(context, &args),
         Verb::Serve(args) => serve::run(context, &args),
         Verb::Clone(args) => clone::run(context, &args),

@@ -3,6 +3,7 @@
 //! ```text
 //!   import   file ─▸ volume        copy   volume ─▸ volume of any pool
 //!   export   volume ─▸ file        move   the same; then definitions change, and the source goes
+//!   rename   volume ─▸ the same, by another name; then definitions change
 //!
 //!   fill.rs   intent ─▸ held ─▸ the plugin makes the volume, noted ─▸ copied ═▸ noted ─▸ (move: switched ─▸ source gone)
 //!                └────── any failure, ^C, or killed: the volume goes ──────┘  └── killed: the next command goes on ──┘
@@ -16,10 +17,12 @@ pub mod export;
 pub mod fill;
 pub mod import;
 mod moving;
+pub mod rename;
 
 pub use copy::{Copy, Wanted};
 pub use export::Export;
 pub use import::Import;
+pub use rename::Rename;
 
 use crate::domain::{lease, users_of_volume};
 use crate::error::{Failure, Result};

@@ -5,6 +5,7 @@ use crate::domain::{Record, State, store};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
+use crate::layout::Layout;
 use crate::sandbox::protocol::AttachAccess;
 use crate::storage::Pool;
 use crate::types::{DomainName, VolumeRef};
@@ -31,6 +32,20 @@ pub(super) fn refuse_unfit(
         // A pool that keeps none has none to lose.
         Ok(_) | Err(_) => {}
     }
+    named(layout, from, target, running, "move")
+}
+
+/// The domains whose definitions name a volume that is to be another. `running` goes along with it.
+///
+/// # Errors
+/// `Conflict` where another domain that runs has it, or one has both.
+pub(super) fn named(
+    layout: &Layout,
+    from: &VolumeRef,
+    target: &VolumeRef,
+    running: Option<&DomainName>,
+    doing: &str,
+) -> Result<Vec<DomainName>> {
     let mut named = Vec::new();
     for name in store::names(layout)? {
         let definition = match store::load(layout, &name) {
@@ -44,7 +59,7 @@ pub(super) fn refuse_unfit(
         let off = Record::load(layout, &name)?.state_now() == State::Off;
         let runs_with = if off { None } else { store::load_running(layout, &name)? };
         if running != Some(&name) && runs_with.as_ref().is_some_and(|definition| has(definition, from)) {
-            return Err(Failure::conflict(format!("cannot move volume {from}: {name} runs, and reads it"))
+            return Err(Failure::conflict(format!("cannot {doing} volume {from}: {name} runs, and reads it"))
                 .hint(format!("fief shutdown {name}")));
         }
         if has(&definition, from) {
@@ -61,9 +76,19 @@ pub(super) fn refuse_unfit(
 /// Goes on from wherever an earlier one was cut off.
 pub(super) fn finish(gate: &Gate, work: &Work) -> Result<()> {
     let (Some(moves), Some(from)) = (work.moves, &work.from) else { return Ok(()) };
+    repoint_all(gate, from, &work.target)?;
+    fault::point("move.switched")?;
+    if !moves.keep {
+        Pool::open(gate, &from.pool)?.delete_volume(&from.volume)?;
+    }
+    fault::point("move.deleted")
+}
+
+/// All definitions that name the one name the other.
+pub(super) fn repoint_all(gate: &Gate, from: &VolumeRef, to: &VolumeRef) -> Result<()> {
     for name in store::names(gate.layout())? {
-        match store::repoint(gate.layout(), &name, from, &work.target) {
-            Ok(true) => tracing::info!(domain = %name, %from, to = %work.target, "the domain has another volume now"),
+        match store::repoint(gate.layout(), &name, from, to) {
+            Ok(true) => tracing::info!(domain = %name, %from, %to, "the domain has another volume now"),
             Ok(false) => {}
             // Deleted meanwhile, or it cannot be read: then it names nothing that is known.
             Err(failure) if matches!(failure.kind, Kind::NotFound | Kind::Usage) => {
@@ -72,9 +97,5 @@ pub(super) fn finish(gate: &Gate, work: &Work) -> Result<()> {
             Err(failure) => return Err(failure),
         }
     }
-    fault::point("move.switched")?;
-    if !moves.keep {
-        Pool::open(gate, &from.pool)?.delete_volume(&from.volume)?;
-    }
-    fault::point("move.deleted")
+    Ok(())
 }

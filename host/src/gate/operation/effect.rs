@@ -51,6 +51,7 @@ impl Operation {
             Operation::ImageCreate { .. }
             | Operation::ImageResize { .. }
             | Operation::ImageDelete { .. }
+            | Operation::ImageRename { .. }
             | Operation::ImageCopy { .. }
             | Operation::DiskCopy { .. }
             | Operation::SnapshotCreate { .. }

@@ -94,6 +94,13 @@ pub enum Outcome {
         path: PathBuf,
         aside: PathBuf,
     },
+    /// From `path` to `to`, both absolute; (`device`, `inode`) tell it from a later one of that name.
+    ImageRenamed {
+        path: PathBuf,
+        to: PathBuf,
+        device: u64,
+        inode: u64,
+    },
     Snapshot {
         facts: SnapshotFacts,
         path: PathBuf,

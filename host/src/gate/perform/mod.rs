@@ -28,6 +28,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
+        | Operation::ImageRename { .. }
         | Operation::ImageCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
@@ -94,6 +95,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
+        | Operation::ImageRename { .. }
         | Operation::ImageCopy { .. }
         | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. }
@@ -119,6 +121,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
+        | Operation::ImageRename { .. }
         | Operation::ImageCopy { .. }
         | Operation::DiskCopy { .. }
         | Operation::SnapshotCreate { .. } => image::seal(gate, operation, outcome),
@@ -189,6 +192,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
+        | Operation::ImageRename { .. }
         | Operation::ImageCopy { .. }
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }

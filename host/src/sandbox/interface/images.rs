@@ -70,6 +70,9 @@ impl Host for Room {
     fn delete(&mut self, directory: String, path: String) -> Answer<()> {
         self.ask(Ask::ImageDelete { directory, path }, nothing)
     }
+    fn rename(&mut self, directory: String, path: String, to: String) -> Answer<()> {
+        self.ask(Ask::ImageRename { directory, path, to }, nothing)
+    }
     fn copy(
         &mut self,
         directory: String,

@@ -29,6 +29,11 @@ pub enum Ask {
         directory: String,
         path: String,
     },
+    ImageRename {
+        directory: String,
+        path: String,
+        to: String,
+    },
     ImageCopy {
         directory: String,
         source: String,

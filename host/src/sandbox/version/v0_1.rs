@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
             export fief:storage/backend@0.1.0;
             export fief:storage/snapshots@0.1.0;
             export fief:storage/clones@0.1.0;
+            export fief:storage/renames@0.1.0;
             export fief:storage/fences@0.1.0;
             export fief:storage/block@0.1.0;
             export fief:network/mode@0.1.0;

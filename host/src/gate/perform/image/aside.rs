@@ -3,7 +3,7 @@
 //! ```text
 //!   .fief-new-NAME-RANDOM    an image that is being made; a second name of it until its change is sealed
 //!   .fief-gone-NAME-RANDOM   an image that was deleted, until its change is sealed
-//!   .fief-mark-NAME          what a change in place (a resize, a snapshot) set out from
+//!   .fief-mark-NAME          what a change in place (a resize, a snapshot, a new name) set out from
 //! ```
 //!
 //! An intent without an outcome in the ledger says only that the act may have begun. What stands under these names

@@ -1,4 +1,4 @@
-//! Images below granted directories: made, grown, copied, deleted, their snapshots, and opened for a hypervisor.
+//! Images below granted directories: made, grown, renamed, copied, deleted, their snapshots, and opened for a hypervisor.
 //!
 //! Raw images are worked on by fief itself; what changes the inside of a qcow2 image is done by `qemu-img`, as the
 //! plugin's user and with open files only (`tool.rs`). Headers are read by fief alone (`qcow2.rs`).
@@ -13,6 +13,7 @@ mod identity;
 mod open;
 mod place;
 mod qcow2;
+mod rename;
 mod resize;
 mod snapshot;
 mod tool;
@@ -43,6 +44,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         }
         Operation::ImageResize { image, size } => resize::grow(gate, Place::find(gate, image)?, operation, *size),
         Operation::ImageDelete { image } => delete::set_aside(gate, image),
+        Operation::ImageRename { image, to } => rename::rename(&Place::find(gate, image)?, operation, to),
         Operation::SnapshotCreate { image, snapshot } => {
             snapshot::create(gate, Place::find(gate, image)?, operation, snapshot)
         }
@@ -83,6 +85,10 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             Some(place) => delete::undo(&place, outcome),
             None => Ok(()),
         },
+        Operation::ImageRename { image, to } => match find(image)? {
+            Some(place) => rename::undo(&place, operation, to, outcome),
+            None => Ok(()),
+        },
         Operation::SnapshotCreate { image, snapshot } => match find(image)? {
             Some(place) => snapshot::undo(gate, place, operation, snapshot, outcome),
             None => Ok(()),
@@ -111,7 +117,9 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             Some(place) => delete::seal(&place, outcome),
             None => Ok(()),
         },
-        Operation::ImageResize { image, .. } | Operation::SnapshotCreate { image, .. } => match find(image)? {
+        Operation::ImageResize { image, .. }
+        | Operation::ImageRename { image, .. }
+        | Operation::SnapshotCreate { image, .. } => match find(image)? {
             Some(place) => aside::Mark::clear(&place),
             None => Ok(()),
         },
@@ -125,6 +133,7 @@ fn recorded_path(outcome: &Outcome) -> Option<&Path> {
         Outcome::ImageMade { path, .. }
         | Outcome::ImageResized { path, .. }
         | Outcome::ImageSetAside { path, .. }
+        | Outcome::ImageRenamed { path, .. }
         | Outcome::Snapshot { path, .. }
         | Outcome::SnapshotGone { path } => Some(path),
         Outcome::Unchanged

@@ -36,6 +36,8 @@ fn changes() -> Vec<Operation> {
         resize("linked", 3 * MIB),
         delete("raw"),
         delete("qcow2"),
+        rename("raw", "new"),
+        rename("linked", "new"),
         snapshot("linked", "new"),
     ]
 }
@@ -79,6 +81,8 @@ fn what_was_there_before_outlives_the_undo_of_a_change_that_never_came_to_be() {
         snapshot("qcow2", "old"),
         resize("raw", 2 * MIB),
         resize("raw", MIB),
+        rename("raw", "qcow2"),
+        rename("none", "raw"),
     ] {
         host.die_before(&operation);
         host.undo();
@@ -99,7 +103,10 @@ fn a_call_of_many_changes_is_undone_as_a_whole_after_a_death_anywhere() {
         delete("new"),
         copy("raw", None, "new", ImageFormat::Raw),
         resize("new", 4 * MIB),
-        delete("raw"),
+        rename("raw", "other"),
+        rename("new", "raw"),
+        rename("raw", "new"),
+        delete("other"),
         delete("new"),
         create("raw", ImageFormat::Raw, MIB),
     ];

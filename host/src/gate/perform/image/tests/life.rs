@@ -126,6 +126,36 @@ fn a_deleted_image_comes_back_until_it_is_sealed() {
 }
 
 #[test]
+fn an_image_is_renamed_within_its_folder_and_over_nothing() {
+    let mut host = Host::ready();
+    host.change(create("base", ImageFormat::Raw, MIB));
+    write(&host.path("base"), ImageFormat::Raw, 7);
+    host.change(linked("over", "base", 0));
+    std::fs::create_dir(host.path("sub")).unwrap();
+    for (from, to, kind) in [
+        ("over", "base", Kind::Conflict),
+        ("over", "over", Kind::Conflict),
+        ("over", "sub/over", Kind::Usage),
+        ("none", "new", Kind::NotFound),
+        ("sub", "new", Kind::Denied),
+        ("over", ".fief-new-a", Kind::Denied),
+    ] {
+        assert_eq!(host.perform(rename(from, to)).unwrap_err().kind, kind, "{from} to {to}");
+    }
+    host.seal();
+    host.change(rename("over", "new"));
+    assert_eq!(host.names(), ["base", "new"]);
+    assert_eq!(host.inspect("new").unwrap().backing.unwrap().as_str(), "base");
+    reads(&host.path("new"), ImageFormat::Qcow2, 7);
+    // Another file has the name by then: it is not taken for the one that was renamed.
+    host.perform(rename("new", "newer")).unwrap();
+    std::fs::rename(host.path("newer"), host.path("elsewhere")).unwrap();
+    std::fs::write(host.path("newer"), "someone else's").unwrap();
+    host.undo();
+    assert_eq!(host.names(), ["base", "elsewhere", "newer"]);
+}
+
+#[test]
 fn a_copy_stands_alone_and_shows_the_same_to_a_guest() {
     let mut host = Host::ready();
     host.change(create("base.img", ImageFormat::Raw, 8 * MIB));

@@ -186,6 +186,10 @@ fn delete(path: &str) -> Operation {
     Operation::ImageDelete { image: image(path) }
 }
 
+fn rename(path: &str, to: &str) -> Operation {
+    Operation::ImageRename { image: image(path), to: to.parse().unwrap() }
+}
+
 fn copy(path: &str, snapshot: Option<&str>, target: &str, format: ImageFormat) -> Operation {
     let snapshot = snapshot.map(|name| name.parse().unwrap());
     Operation::ImageCopy { image: image(path), snapshot, target: target.parse().unwrap(), format }
