@@ -12,7 +12,7 @@ use crate::peer::{self, Pinned, Reached, seen};
 use crate::types::{Endpoint, PeerName};
 
 /// A host that answers does so long before.
-const WAIT: Duration = Duration::from_millis(800);
+const WAIT: Duration = Duration::from_secs(1);
 
 /// List the peers, and whether they answer; one that does not holds up nobody
 #[derive(Debug, clap::Args)]
