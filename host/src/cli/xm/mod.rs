@@ -187,7 +187,9 @@ fn fief(context: &Context, words: &[&str]) -> Result<()> {
         | Fief::Plugin(_)
         | Fief::Policy(_)
         | Fief::Secret(_)
+        | Fief::Peer(_)
         | Fief::Host(_)
+        | Fief::Serve(_)
         | Fief::Completions(_)
         | Fief::Man(_) => Err(Failure::other(format!("xm has no word for fief {}", words.join(" ")))),
     }
@@ -265,8 +267,8 @@ fn ask(context: &Context, name: &DomainName, request: Request, verb: &str) -> Re
     match admit(client::settle(layout, name)?, request) {
         Admission::Accept => {}
         Admission::Already => return Ok(()),
-        Admission::Deny { because, hint } => {
-            return Err(Failure::conflict(format!("domain {name}: {because}")).hint(hint));
+        Admission::Deny { kind, because, hint } => {
+            return Err(Failure::new(kind, format!("domain {name}: {because}")).hint(hint));
         }
     }
     let mut command = std::process::Command::new(crate::sys::process::executable());

@@ -100,6 +100,44 @@ fn nothing_that_is_on_disk_is_ever_taken_back() {
     });
 }
 
+/// The search leans on this (happens.rs).
+#[test]
+fn of_all_that_follows_from_one_event_at_most_one_thing_touches_what_both_hosts_see() {
+    let touches = |step: &Step| {
+        let seen = |output: &&Output| {
+            matches!(
+                output,
+                Output::Do(Action::TakeFence { .. } | Action::LetFenceGo | Action::Close(_) | Action::Run(_))
+            )
+        };
+        step.outputs.iter().filter(seen).count()
+    };
+    each(|state, from, word, step| assert!(touches(step) <= 1, "{word:?} from {from:?} in {state:?}"));
+    for state in reached(bounds(true, 2, 1, 1)) {
+        let attempt = attempts().find(|attempt| state.standing.last.is_some_and(|on| on.attempt == *attempt));
+        let of_attempt = attempt.into_iter().flat_map(|attempt| {
+            [
+                Event::Transferred(attempt),
+                Event::TransferFailed(attempt),
+                Event::Closed(attempt),
+                Event::CloseFailed(attempt),
+                Event::Ready(attempt),
+                Event::Received(attempt),
+                Event::StageFailed(attempt),
+            ]
+        });
+        let of_fences = (0..6).flat_map(|generation| {
+            [Event::FenceTaken { generation }, Event::FenceHeld { generation }, Event::FenceFailed { generation }]
+        });
+        let own = [Event::Cancel, Event::Claim { seen: 0 }, Event::Settle, Event::Tick, Event::Silence];
+        let begins = Event::Begin { to: STRANGER };
+        for event in of_attempt.chain(of_fences).chain(own).chain([begins]) {
+            assert!(touches(&state.step(event)) <= 1, "{event:?} in {state:?}");
+        }
+        assert!(touches(&state.unwritten()) <= 1 && touches(&Handover::restarted(state.standing)) <= 1);
+    }
+}
+
 #[test]
 fn a_stranger_moves_nothing_that_goes_on() {
     each(|state, from, word, step| {
