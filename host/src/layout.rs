@@ -12,11 +12,14 @@
 //!        plugins/ID/      plugin.json      what is installed under that id
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
+//!        handovers/UUID.json               who owns a domain that moved or is moving (migration/journal.rs)
 //!        host/            id next-id probe.json drivers.json uids.json
 //!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```
 
 use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
 
 use crate::types::{Digest, DomainName, GrantName, NetworkName, PluginId, PoolName};
 
@@ -84,6 +87,13 @@ impl Layout {
     }
     pub fn secret(&self, name: &GrantName) -> PathBuf {
         self.secrets().join(name)
+    }
+    /// What is known of who owns each domain that ever moved (migration/journal.rs).
+    pub fn handovers(&self) -> PathBuf {
+        self.root.join("handovers")
+    }
+    pub fn handover(&self, domain: Uuid) -> PathBuf {
+        self.handovers().join(format!("{domain}.json"))
     }
     pub fn host(&self) -> PathBuf {
         self.root.join("host")

@@ -7,6 +7,7 @@
 //!   cli                                       words in, tables and exit codes out
 //!    └▸ domain                                the life of a domain, its supervisor
 //!        └▸ plugin hypervisor network storage what a domain is made of
+//!           migration                         who owns a domain that moves
 //!            └▸ gate                          policy ▸ ledger ▸ act ▸ audit
 //!                └▸ sys                       the system calls; the only `unsafe`
 //!
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod domain;
 
 pub mod hypervisor;
+pub mod migration;
 pub mod network;
 pub mod plugin;
 pub mod storage;

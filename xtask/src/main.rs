@@ -18,6 +18,7 @@ mod crash;
 mod demo;
 mod fuzz;
 mod guest;
+mod handover;
 mod place;
 mod setup;
 mod storage;
@@ -39,6 +40,7 @@ cargo xtask COMMAND
   crash [--all] [--seed N] [--seconds N] [NAME]
                                 kill and fail each verb at each of its fault points, and at sampled system calls; --all
                                 samples nothing, NAME picks the cases that have it in their names
+  handover                      look through every order of what can happen while a domain moves between two hosts
   storage [FILTER]              a whole Debian boots from, and verifies what it writes to, NFS and iSCSI by either way,
                                 while what serves it is killed; slow failures of storage
   fuzz [NAME] [--seconds N] [--input FILE]
@@ -49,7 +51,7 @@ cargo xtask COMMAND
                                 measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
                                 and docs/PERFORMANCE-VOLUMES.md (block); the other parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then crash, then storage, then fuzz for a short while
+  ci                            check, then test, then crash, then handover, then storage, then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["demo", "--keep"] => demo::run(demo::After::Keep)?,
         ["test", rest @ ..] => test::run(&test::Selection::parse(rest)?)?,
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
+        ["handover"] => handover::run()?,
         ["storage"] => storage::run(None)?,
         ["storage", filter] if !filter.starts_with('-') => storage::run(Some(filter))?,
         ["fuzz", rest @ ..] => fuzz::run(&fuzz::Scope::parse(rest)?)?,
@@ -86,6 +89,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
             check::run(check::Deny::Yes)?;
             test::run(&test::Selection::parse(&[])?)?;
             crash::run(&crash::Scope::parse(&[])?)?;
+            handover::run()?;
             storage::run(None)?;
             fuzz::run(&fuzz::Scope::parse(&["--seconds", "20"])?)?;
         }

@@ -36,8 +36,8 @@ pub fn alter(gate: &Gate, name: &DomainName, change: &Change, within: Duration) 
     let after = change.apply(&before)?;
     is_there(gate, change)?;
     let state = client::settled_start(layout, name)?;
-    if let Admission::Deny { because, hint } = admit(state, Verb::Change) {
-        return Err(Failure::conflict(format!("cannot change domain {name}: {because}")).hint(hint));
+    if let Admission::Deny { kind, because, hint } = admit(state, Verb::Change) {
+        return Err(Failure::new(kind, format!("cannot change domain {name}: {because}")).hint(hint));
     }
     if gate.mode() == Mode::DryRun {
         if state != State::Off && after != before {

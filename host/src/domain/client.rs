@@ -135,7 +135,19 @@ pub fn settle(layout: &Layout, name: &DomainName) -> Result<State> {
     }
 }
 
-/// The same, and waits for the outcome of a start that another command, or a restart, is about.
+/// The state of a domain that has no supervisor: it is off, where it is this host's at all.
+pub fn at_rest(layout: &Layout, name: &DomainName) -> Result<State> {
+    Ok(match Record::load(layout, name)?.state_now() {
+        State::Ceded => State::Ceded,
+        State::Elsewhere => State::Elsewhere,
+        // Started by another command a moment ago, say.
+        State::Off | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
+            State::Off
+        }
+    })
+}
+
+/// As [`settle`], and waits for the outcome of a start that another command, or a restart, is about.
 ///
 /// # Errors
 /// `TimedOut` where it is still starting after two minutes.

@@ -77,8 +77,8 @@ impl Plan {
         let runs = match admit(client::settled_start(layout, source)?, Verb::Copy) {
             Admission::Accept => true,
             Admission::Already => false,
-            Admission::Deny { because, hint } => {
-                return Err(Failure::conflict(format!("cannot clone domain {source}: {because}")).hint(hint));
+            Admission::Deny { kind, because, hint } => {
+                return Err(Failure::new(kind, format!("cannot clone domain {source}: {because}")).hint(hint));
             }
         };
         if identity == Identity::Reset && style == CloneStyle::Linked {
@@ -315,7 +315,13 @@ pub(super) fn hold(layout: &Layout, name: &DomainName) -> Result<durable::Lock> 
     let lock = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| busy())?;
     match Record::load(layout, name)?.state_now() {
         State::Off => Ok(lock),
-        State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => Err(busy()),
+        State::Starting
+        | State::Running
+        | State::Paused
+        | State::Preserved
+        | State::Stopping
+        | State::Ceded
+        | State::Elsewhere => Err(busy()),
     }
 }
 

@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
 use crate::domain::supervisor::{Changing, Copying, Moving, Saving, Storage};
-use crate::domain::{State, rename};
+use crate::domain::{State, host_id, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
+use crate::migration::journal::{self, Journals};
 pub use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
 use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
@@ -46,6 +47,10 @@ pub struct Record {
     /// Where its guest's state is, until it is restored or started afresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<PathBuf>,
+    /// What the file says of the state, where another host may own the domain: that is its journal's to say
+    /// (migration/journal.rs), and never written here.
+    #[serde(skip)]
+    written: Option<State>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +170,7 @@ impl Record {
             copying: None,
             moving: None,
             saved: None,
+            written: None,
         }
     }
 
@@ -184,7 +190,27 @@ impl Record {
             }
             Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
         };
-        Record::parse(&bytes, name, &path, |written| rename::allows(layout, written, name))
+        let mut record = Record::parse(&bytes, name, &path, |written| rename::allows(layout, written, name))?;
+        record.held(layout)?;
+        Ok(record)
+    }
+
+    /// Who owns the domain counts for more than what a supervisor wrote last.
+    fn held(&mut self, layout: &Layout) -> Result<()> {
+        if !journal::is_there(layout, self.uuid) {
+            return Ok(());
+        }
+        let saying = || format!("nobody knows whether domain {} is this host's", self.name);
+        let told = |failure: Failure| failure.while_doing(saying());
+        let host = host_id::this(layout)?.id;
+        if let Some(standing) = Journals::new(layout, host).read(self.uuid).map_err(told)? {
+            let state = self.state.where_held(standing.holding);
+            if state != self.state {
+                self.written = Some(self.state);
+                self.state = state;
+            }
+        }
+        Ok(())
     }
 
     /// `renamed` tells whether the name that is written is an earlier one of the same domain.
@@ -222,7 +248,12 @@ impl Record {
     pub fn save(&self, layout: &Layout) -> Result<()> {
         let path = Record::path(layout, &self.name);
         let saying = || format!("cannot write the record of {}", self.name);
-        let mut bytes = serde_json::to_vec_pretty(self).context(saying)?;
+        let mut bytes = match (self.state, self.written) {
+            (State::Ceded | State::Elsewhere, Some(state)) => {
+                serde_json::to_vec_pretty(&Record { state, ..self.clone() }).context(saying)?
+            }
+            (_, _) => serde_json::to_vec_pretty(self).context(saying)?,
+        };
         bytes.push(b'\n');
         durable::write(&path, &bytes).map_err(|failure| failure.while_doing(saying()))
     }
@@ -230,6 +261,7 @@ impl Record {
     /// Looks at the processes that the record names.
     pub fn truth(&self) -> Truth {
         match &self.run {
+            _ if matches!(self.state, State::Ceded | State::Elsewhere) => Truth::AsRecorded,
             Some(run) if run.boot == boot_id() && process::alive(run.supervisor) => Truth::AsRecorded,
             Some(_) | None => self.truth_unattended(),
         }
@@ -239,7 +271,8 @@ impl Record {
     /// end, with its lock let go already.
     pub fn truth_unattended(&self) -> Truth {
         match (&self.run, self.state) {
-            (None, _) | (Some(_), State::Off) => Truth::AsRecorded,
+            // What runs or stands still of what is not this host's is the handover's alone.
+            (None, _) | (Some(_), State::Off | State::Ceded | State::Elsewhere) => Truth::AsRecorded,
             (Some(run), _) if run.boot == boot_id() && run.hypervisor.is_some_and(process::alive) => Truth::Orphaned,
             (Some(_), _) => Truth::Dead,
         }
@@ -262,87 +295,4 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record() -> Record {
-        Record {
-            version: VERSION,
-            name: "node1".parse().unwrap(),
-            uuid: Uuid::nil(),
-            state: State::Running,
-            memory: ByteSize::from_mib(512),
-            vcpus: 1,
-            run: Some(Run {
-                id: 7,
-                boot: boot_id(),
-                supervisor: process::this(),
-                hypervisor: None,
-                accelerator: ChosenAccelerator::Tcg,
-                warning: None,
-                started: Timestamp::UNIX_EPOCH,
-                volumes: vec!["default/node1".parse().unwrap()],
-                cards: vec![],
-                held: false,
-                places: None,
-                changing: None,
-                serves: false,
-                storage: Storage::default(),
-            }),
-            last_end: None,
-            runs: 0,
-            saving: None,
-            copying: None,
-            moving: None,
-            saved: None,
-        }
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Record> {
-        Record::parse(bytes, &"node1".parse().unwrap(), Path::new("record.json"), |_| false)
-    }
-
-    #[test]
-    fn a_record_reads_back_as_itself() {
-        assert_eq!(parse(&serde_json::to_vec(&record()).unwrap()).unwrap(), record());
-    }
-
-    #[test]
-    fn a_record_cut_at_any_byte_is_refused_with_a_reason() {
-        let bytes = serde_json::to_vec(&record()).unwrap();
-        for cut in 0..bytes.len() {
-            let failure = parse(&bytes[..cut]).unwrap_err();
-            assert_eq!(failure.kind, Kind::NeedsRecover, "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_later_version_and_another_domains_record_are_refused() {
-        let later = Record { version: VERSION + 1, ..record() };
-        assert!(parse(&serde_json::to_vec(&later).unwrap()).unwrap_err().to_string().contains("later fief"));
-        let other = Record { name: "node2".parse().unwrap(), ..record() };
-        assert!(parse(&serde_json::to_vec(&other).unwrap()).unwrap_err().to_string().contains("node2"));
-    }
-
-    #[test]
-    fn a_dead_supervisor_is_told_from_a_living_one_and_from_another_boot() {
-        let mut record = record();
-        assert_eq!(record.truth(), Truth::AsRecorded);
-        // Whoever has its lock knows better than to go by a process that is about to end.
-        if let Some(run) = &mut record.run {
-            run.hypervisor = Some(process::this());
-        }
-        assert_eq!((record.truth(), record.truth_unattended()), (Truth::AsRecorded, Truth::Orphaned));
-        let gone = ProcessId { pid: process::this().pid, start_time: 1 };
-        if let Some(run) = &mut record.run {
-            run.supervisor = gone;
-            run.hypervisor = Some(process::this());
-        }
-        assert_eq!(record.truth(), Truth::Orphaned);
-        if let Some(run) = &mut record.run {
-            run.boot = "another".into();
-        }
-        assert_eq!(record.truth(), Truth::Dead);
-        assert_eq!(record.state_now(), State::Off);
-    }
-}
+mod tests;

@@ -106,7 +106,7 @@ fn hold(gate: &Gate, name: &DomainName, mended: &mut Vec<Mended>) -> Result<Opti
     let at_work = match record.state {
         // It answers once it is done.
         State::Starting | State::Stopping => true,
-        State::Off | State::Running | State::Paused | State::Preserved => false,
+        State::Off | State::Running | State::Paused | State::Preserved | State::Ceded | State::Elsewhere => false,
     };
     let Some(supervisor) = supervisor.filter(|_| !at_work) else {
         return Err(Failure::new(Kind::TimedOut, format!("another command works on domain {name}"))

@@ -205,7 +205,13 @@ fn known(layout: &Layout, mapped: &DomainDefinition, named: bool) -> Result<Opti
         if same {
             return match client::settle(layout, &name)? {
                 State::Off => Ok(Some(Record::load(layout, &name)?)),
-                State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
+                State::Starting
+                | State::Running
+                | State::Paused
+                | State::Preserved
+                | State::Stopping
+                | State::Ceded
+                | State::Elsewhere => {
                     Err(Failure::conflict(format!("domain {name} is not off"))
                         .hint(format!("`fief stop {name}` stops it")))
                 }

@@ -249,15 +249,16 @@ impl Subject {
         if !layout.domain(name).exists() {
             return Err(store::no_such(layout, name));
         }
-        let refused = |because: &str, hint: &str| {
-            Failure::conflict(format!("cannot {} domain {name}: {because}", act.word())).hint(hint)
+        let refused = |kind, because: &str, hint: &str| {
+            Failure::new(kind, format!("cannot {} domain {name}: {because}", act.word())).hint(hint)
         };
         let runs = match (admit(client::settled_start(layout, name)?, Verb::Copy), act) {
-            (Admission::Deny { because, hint }, _) => return Err(refused(because, hint)),
+            (Admission::Deny { kind, because, hint }, _) => return Err(refused(kind, because, hint)),
             (Admission::Already, _) => false,
             (Admission::Accept, Act::Create | Act::Delete) => true,
             (Admission::Accept, Act::Revert) => {
                 return Err(refused(
+                    Kind::Conflict,
                     "it runs, and what its guest holds in memory would no longer fit its disks",
                     &format!("`fief shutdown {name}` first"),
                 ));
@@ -273,11 +274,12 @@ impl Subject {
         };
         let disks = disks(&definition);
         if disks.is_empty() {
-            return Err(refused("it has no disk that it writes to", "snapshots are of disks"));
+            return Err(refused(Kind::Conflict, "it has no disk that it writes to", "snapshots are of disks"));
         }
         for volume in &disks {
             if let Some(user) = users_of_volume(layout, volume)?.iter().find(|user| !runs || *user != name) {
                 return Err(refused(
+                    Kind::Conflict,
                     &format!("its volume {volume} is a disk of {user} too, which runs"),
                     &format!("`fief shutdown {user}` first"),
                 ));

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::domain::Action;
+use crate::error::Kind;
+use crate::migration::handover::Holding;
 
 /// Where a domain is in its life; the picture is in [`crate::domain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,11 +19,37 @@ pub enum State {
     /// The guest is over; its hypervisor is kept, stopped, for a look at it.
     Preserved,
     Stopping,
+    /// It was handed over to another host, which has not said that it took it: nothing of it may run here.
+    Ceded,
+    /// Another host owns it: it is on its way here, or what it has left here is not cleared away yet.
+    Elsewhere,
 }
 
 impl State {
-    pub const ALL: [State; 6] =
-        [State::Off, State::Starting, State::Running, State::Paused, State::Preserved, State::Stopping];
+    pub const ALL: [State; 8] = [
+        State::Off,
+        State::Starting,
+        State::Running,
+        State::Paused,
+        State::Preserved,
+        State::Stopping,
+        State::Ceded,
+        State::Elsewhere,
+    ];
+
+    /// The state of a domain whose record says `self`: who owns it counts for more than what a supervisor wrote last.
+    #[must_use]
+    pub const fn where_held(self, holding: Holding) -> State {
+        match (holding, self) {
+            (Holding::Ceded, _) => State::Ceded,
+            (Holding::Foreign | Holding::Gone, _) => State::Elsewhere,
+            (Holding::Owned, State::Ceded | State::Elsewhere) => State::Off,
+            (
+                Holding::Owned,
+                State::Off | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping,
+            ) => self,
+        }
+    }
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +59,8 @@ impl State {
             State::Paused => "paused",
             State::Preserved => "preserved",
             State::Stopping => "stopping",
+            State::Ceded => "ceded",
+            State::Elsewhere => "elsewhere",
         }
     }
 }
@@ -87,21 +117,38 @@ pub enum Admission {
     Already,
     /// Not now; why, and what would help.
     Deny {
+        /// What the failure is to whoever asked.
+        kind: Kind,
         because: &'static str,
         hint: &'static str,
     },
 }
 
+const fn not_now(because: &'static str, hint: &'static str) -> Admission {
+    Admission::Deny { kind: Kind::Conflict, because, hint }
+}
+
 pub const fn admit(state: State, request: Request) -> Admission {
-    use Admission::{Accept, Already, Deny};
+    use Admission::{Accept, Already};
     match (request, state) {
+        // Whatever is done here, its guest may run there by now.
+        (_, State::Ceded) => Admission::Deny {
+            kind: Kind::NeedsRecover,
+            because: "it was handed over to another host, which has not said yet that it took it",
+            hint: "`fief recover` asks that host again; where it is off for good, `fief recover --claim` takes the domain back",
+        },
+        (_, State::Elsewhere) => not_now(
+            "another host owns it",
+            "wait for its move to end; `fief recover` clears away what an earlier one left",
+        ),
+
         (Request::Start, State::Off) => Accept,
         (Request::Start, State::Starting | State::Running) => Already,
-        (Request::Start, State::Paused) => Deny { because: "it is paused", hint: "`fief resume` lets its guest go on" },
+        (Request::Start, State::Paused) => not_now("it is paused", "`fief resume` lets its guest go on"),
         (Request::Start, State::Preserved) => {
-            Deny { because: "it is kept for a look at it after its guest ended", hint: "stop it first" }
+            not_now("it is kept for a look at it after its guest ended", "stop it first")
         }
-        (Request::Start, State::Stopping) => Deny { because: "it is being stopped", hint: "try again in a moment" },
+        (Request::Start, State::Stopping) => not_now("it is being stopped", "try again in a moment"),
 
         (Request::Stop, State::Off) => Already,
         (Request::Stop, State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
@@ -111,60 +158,54 @@ pub const fn admit(state: State, request: Request) -> Admission {
         (Request::Shutdown, State::Off) => Already,
         (Request::Shutdown, State::Running | State::Stopping) | (Request::Reboot, State::Running) => Accept,
         (Request::Shutdown | Request::Reboot, State::Starting) => {
-            Deny { because: "it is still starting", hint: "try again in a moment" }
+            not_now("it is still starting", "try again in a moment")
         }
         (Request::Shutdown | Request::Reboot, State::Paused) => {
-            Deny { because: "its guest is paused, so it cannot be asked", hint: "`fief resume` lets it go on" }
+            not_now("its guest is paused, so it cannot be asked", "`fief resume` lets it go on")
         }
         (Request::Shutdown | Request::Reboot, State::Preserved) => {
-            Deny { because: "its guest does not run, so it cannot be asked", hint: "`fief stop` pulls the plug" }
+            not_now("its guest does not run, so it cannot be asked", "`fief stop` pulls the plug")
         }
-        (Request::Reboot, State::Off | State::Stopping) => {
-            Deny { because: "it is off", hint: "`fief start` starts it" }
-        }
+        (Request::Reboot, State::Off | State::Stopping) => not_now("it is off", "`fief start` starts it"),
 
         (Request::Reset, State::Running | State::Paused) => Accept,
-        (Request::Reset, State::Starting) => Deny { because: "it is still starting", hint: "try again in a moment" },
-        (Request::Reset, State::Preserved) => {
-            Deny { because: "its guest is over", hint: "`fief stop`, then `fief start`" }
-        }
-        (Request::Reset, State::Off | State::Stopping) => Deny { because: "it is off", hint: "`fief start` starts it" },
+        (Request::Reset, State::Starting) => not_now("it is still starting", "try again in a moment"),
+        (Request::Reset, State::Preserved) => not_now("its guest is over", "`fief stop`, then `fief start`"),
+        (Request::Reset, State::Off | State::Stopping) => not_now("it is off", "`fief start` starts it"),
 
         (Request::Pause, State::Running) => Accept,
         (Request::Pause, State::Paused) => Already,
         (Request::Resume, State::Paused) => Accept,
         (Request::Resume, State::Running) => Already,
-        (Request::Pause | Request::Resume, State::Starting) => {
-            Deny { because: "it is still starting", hint: "try again in a moment" }
-        }
+        (Request::Pause | Request::Resume, State::Starting) => not_now("it is still starting", "try again in a moment"),
         (Request::Pause | Request::Resume, State::Preserved) => {
-            Deny { because: "its guest is over", hint: "`fief stop`, then `fief start`" }
+            not_now("its guest is over", "`fief stop`, then `fief start`")
         }
         (Request::Pause | Request::Resume, State::Off | State::Stopping) => {
-            Deny { because: "it is off", hint: "`fief start` starts it" }
+            not_now("it is off", "`fief start` starts it")
         }
 
         (Request::Console, State::Starting | State::Running | State::Paused | State::Preserved) => Accept,
         (Request::Look, State::Running | State::Paused | State::Preserved) => Accept,
-        (Request::Look, State::Starting) => Deny { because: "it is still starting", hint: "try again in a moment" },
+        (Request::Look, State::Starting) => not_now("it is still starting", "try again in a moment"),
         (Request::Console | Request::Look, State::Off | State::Stopping) => {
-            Deny { because: "it is off", hint: "`fief start` starts it; `fief logs` shows what it said last" }
+            not_now("it is off", "`fief start` starts it; `fief logs` shows what it said last")
         }
 
         (Request::Save | Request::Copy | Request::Change, State::Running | State::Paused) => Accept,
         (Request::Save | Request::Copy | Request::Change, State::Starting | State::Stopping) => {
-            Deny { because: "it is on its way up or down", hint: "try again in a moment" }
+            not_now("it is on its way up or down", "try again in a moment")
         }
         (Request::Save | Request::Copy | Request::Change, State::Preserved) => {
-            Deny { because: "its guest is over", hint: "stop it first" }
+            not_now("its guest is over", "stop it first")
         }
-        (Request::Save, State::Off) => Deny { because: "it is off", hint: "there is nothing to save" },
+        (Request::Save, State::Off) => not_now("it is off", "there is nothing to save"),
         // Of a domain that is off, the caller works on definition and volumes alone.
         (Request::Copy | Request::Change, State::Off) => Already,
 
         (Request::Delete, State::Off) => Accept,
         (Request::Delete, State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
-            Deny { because: "it is not off", hint: "`fief stop` stops it" }
+            not_now("it is not off", "`fief stop` stops it")
         }
     }
 }
@@ -285,8 +326,8 @@ pub const fn step(state: State, happening: Happening, rules: Rules) -> (State, T
 
         (State::Stopping, Happening::Undone) => (State::Off, Task::End),
 
-        // Late or doubled words change nothing.
-        (State::Off, _)
+        // Late or doubled words change nothing; nor does anything of what is not this host's.
+        (State::Off | State::Ceded | State::Elsewhere, _)
         | (State::Starting, Happening::PoweredOff | Happening::Rebooted | Happening::Crashed)
         | (State::Starting | State::Preserved | State::Stopping, Happening::PoweredOffToStart)
         | (State::Starting, Happening::Paused | Happening::Resumed | Happening::Undone | Happening::Saved)

@@ -17,7 +17,7 @@ use crate::plugin::text::printable;
 use crate::plugin::{Effective, Subject, ask, failure, log};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{
-    Ask, ErrorCode, FromSandbox, Geometry, PluginError, Reply, ServingEvent, Settings, ToSandbox,
+    Ask, CallError, ErrorCode, FromSandbox, Geometry, PluginError, Reply, ServingEvent, Settings, ToSandbox,
 };
 use crate::sys::process;
 use crate::types::{PluginId, PoolName, ProcessId};
@@ -64,6 +64,8 @@ pub(super) struct Hearing {
     /// For whoever waits for the volume to be open.
     pub(super) opened: Option<mpsc::Sender<Result<Geometry>>>,
     pub(super) heard: Box<dyn Fn(Heard) + Send>,
+    /// It said that its plugin did.
+    pub(super) failed: bool,
     pub(super) over: mpsc::Sender<()>,
 }
 
@@ -82,7 +84,10 @@ impl Hearing {
                 Ok(()) => Failure::new(Kind::PluginFault, "its sandbox ended before the volume was open"),
                 Err(failure) => failure,
             }))),
-            None => (self.heard)(Heard::Ended(result)),
+            None => (self.heard)(match result {
+                Err(failure) if self.failed => Heard::Failed(failure),
+                result => Heard::Ended(result),
+            }),
         }
         let _ = self.over.send(());
     }
@@ -122,7 +127,10 @@ impl Hearing {
                     });
                 }
                 FromSandbox::Return(Ok(_)) => return Ok(()),
-                FromSandbox::Return(Err(error)) => return Err(failure::of_call(&error)),
+                FromSandbox::Return(Err(error)) => {
+                    self.failed = matches!(error, CallError::Trapped(_) | CallError::Limit(_));
+                    return Err(failure::of_call(&error));
+                }
                 FromSandbox::Event(_) | FromSandbox::Ready { .. } | FromSandbox::Compiled | FromSandbox::Ask(_) => {
                     return Err(out_of_turn());
                 }

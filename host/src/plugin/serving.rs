@@ -58,6 +58,8 @@ pub enum Heard {
     Restored,
     /// The sandbox is gone, after [`Serving::close`] and its like or by itself. The last that is heard.
     Ended(Result<()>),
+    /// The same, where the sandbox says that its plugin failed: trapped, or spent a limit.
+    Failed(Failure),
 }
 
 /// A volume that is being served.
@@ -207,6 +209,7 @@ fn started(
         sender: sender.clone(),
         opened: Some(opened),
         heard,
+        failed: false,
         over,
     };
     sender.send(&ToSandbox::Serve(serve), &[]).context(|| String::from("its sandbox does not listen"))?;

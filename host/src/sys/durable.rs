@@ -23,24 +23,62 @@ pub fn random_name() -> io::Result<String> {
 /// Writes `bytes` as the whole file `path` (mode 0600): a reader sees the old file or the new one, and after this
 /// returns the new one outlives a power cut. The folder must exist.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, bytes).context(|| format!("cannot write {}", path.display()))
+    write_in_steps(path, bytes, |_| Ok(())).map_err(|unwritten| match unwritten {
+        Unwritten::Surely(failure) | Unwritten::Unsure(failure) => failure,
+    })
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// How far a write has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The new file is on disk, under a name that is none.
+    Aside,
+    /// It has its name, which a power cut may take from it again.
+    Named,
+    /// It is there for good.
+    Synced,
+}
+
+/// What a write that failed has left.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// The old file, for good.
+    Surely(Failure),
+    /// A power cut may show the old file or the new one, and until then the new one is seen.
+    Unsure(Failure),
+}
+
+/// As [`write`], for whoever has to know what a failure has left. `passed` is called after each step.
+pub fn write_in_steps(
+    path: &Path,
+    bytes: &[u8],
+    passed: impl Fn(Written) -> Result<()>,
+) -> std::result::Result<(), Unwritten> {
+    let saying = || format!("cannot write {}", path.display());
+    let (aside, folder) = write_aside(path, bytes).context(saying).map_err(Unwritten::Surely)?;
+    let named = passed(Written::Aside).and_then(|()| std::fs::rename(&aside, path).context(saying));
+    if let Err(failure) = named {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&aside);
+        return Err(Unwritten::Surely(failure));
+    }
+    passed(Written::Named)
+        .and_then(|()| sync_folder(folder).context(saying))
+        .and_then(|()| passed(Written::Synced))
+        .map_err(Unwritten::Unsure)
+}
+
+/// A synced file beside `path`, and the folder of both.
+fn write_aside<'p>(path: &'p Path, bytes: &[u8]) -> io::Result<(PathBuf, &'p Path)> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}", random_name()?));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let done = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .and_then(|()| sync_folder(folder));
+    let aside = folder.join(format!(".{name}.{}", random_name()?));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let done = file.write_all(bytes).and_then(|()| file.sync_all());
     if done.is_err() {
-        // The first error is the one to tell; where the rename went through there is nothing to remove.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = std::fs::remove_file(&aside);
     }
-    done
+    done.map(|()| (aside, folder))
 }
 
 /// Where a file that cannot be read is kept for a look at it: `NAME.damaged`, beside it.
@@ -140,6 +178,20 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let missing = write(&folder.path().join("none/pool.toml"), b"").unwrap_err();
         assert!(missing.message.contains("none/pool.toml"));
+    }
+
+    #[test]
+    fn a_write_that_fails_says_whether_the_old_file_is_there_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pool.toml");
+        write(&path, b"old").unwrap();
+        for (step, surely) in [(Written::Aside, true), (Written::Named, false), (Written::Synced, false)] {
+            let fail = |at| if at == step { Err(Failure::other("a test")) } else { Ok(()) };
+            let unwritten = write_in_steps(&path, b"new", fail).unwrap_err();
+            assert_eq!(matches!(unwritten, Unwritten::Surely(_)), surely, "{step:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), if surely { b"old" } else { b"new" });
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]

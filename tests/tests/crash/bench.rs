@@ -65,6 +65,14 @@ impl Bench {
         self.witness.goes_on(1);
     }
 
+    /// Whether the volumes of the pool are served from the next start on, or QEMU reads their files.
+    pub fn serve(&self, serve: bool) {
+        const SERVED: &str = "transport = \"served\"\n";
+        let pool = self.host.root().join("pools/default/pool.toml");
+        let text = std::fs::read_to_string(&pool).expect("the pool").replace(SERVED, "");
+        std::fs::write(&pool, if serve { text + SERVED } else { text }).expect("the pool");
+    }
+
     pub fn state_file(&self) -> String {
         self.host.root().join("node1.state").to_string_lossy().into_owned()
     }
@@ -176,6 +184,7 @@ impl Bench {
     #[track_caller]
     pub fn clear(&mut self) {
         self.fief(&["stop", "node1"]);
+        self.serve(false);
         if self.system_has_moved() {
             self.fief(&["volume", "move", "default/moved", "default/node1"]);
             self.follow();

@@ -10,8 +10,8 @@ use super::random::Random;
 use super::verbs::{Place, Verb};
 
 /// Points on the way of what this host has not: an uplink (tests/bridge/trial.rs passes them), another host
-/// (tests/shared.rs), a served disk (tests/served_domain.rs).
-const ELSEWHERE: &[&str] = &["uplink.", "fence.broken", "serve."];
+/// (tests/shared.rs), one to move to (host/src/migration/journal/tests.rs).
+const ELSEWHERE: &[&str] = &["uplink.", "fence.broken", "handover."];
 /// More operations than any verb here does.
 const PASSES: u32 = 40;
 
@@ -140,8 +140,16 @@ fn every_operation_can_be_cut_off_before_and_after_its_act() {
 #[test]
 fn what_hangs_can_be_killed_and_is_told_of_meanwhile() {
     let mut cases = Cases::new();
-    for (verb, point) in
-        [(Verb::Start, "start.spawned"), (Verb::Save, "save.paused"), (Verb::NetworkStart, "network-start.done")]
+    for (verb, point) in [
+        (Verb::Start, "start.spawned"),
+        (Verb::StartServed, "serve.listening"),
+        (Verb::StartServed, "serve.started"),
+        (Verb::StartServed, "serve.attached"),
+        (Verb::Save, "save.paused"),
+        (Verb::NetworkStart, "network-start.done"),
+    ]
+    .into_iter()
+    .filter(|(_, point)| fault::wanted(point))
     {
         cases.run(&format!("{verb:?} {point} hang"), |bench| {
             let armed = bench.armed(point, "hang", 1);
@@ -159,7 +167,7 @@ fn what_hangs_can_be_killed_and_is_told_of_meanwhile() {
                 Verb::NetworkStart => child.id(),
                 _ => bench.host.supervisor("node1"),
             };
-            if verb == Verb::Start {
+            if matches!(verb, Verb::Start | Verb::StartServed) {
                 // Somebody works on it, as far as anyone can see.
                 let said = bench.host.fief_ends(&["recover", "node1"], 9);
                 assert!(said.stderr.contains("another command works"), "{}", said.stderr);

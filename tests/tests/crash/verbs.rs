@@ -8,6 +8,8 @@ pub enum Verb {
     Delete,
     Rename,
     Start,
+    /// The same, the domain's disk being served by its plugin.
+    StartServed,
     Stop,
     Save,
     Restore,
@@ -46,11 +48,12 @@ pub enum Place {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 24] = [
+    pub const ALL: [Verb; 25] = [
         Verb::Create,
         Verb::Delete,
         Verb::Rename,
         Verb::Start,
+        Verb::StartServed,
         Verb::Stop,
         Verb::Save,
         Verb::Restore,
@@ -93,6 +96,7 @@ impl Verb {
                 "delete" => &[Verb::Delete],
                 "rename" => &[Verb::Rename],
                 "start" => &[Verb::Start],
+                "serve" => &[Verb::StartServed],
                 "stop" => &[Verb::Stop],
                 "save" => &[Verb::Save],
                 "restore" => &[Verb::Restore],
@@ -121,6 +125,7 @@ impl Verb {
             | Verb::Delete
             | Verb::Rename
             | Verb::Start
+            | Verb::StartServed
             | Verb::Restore
             | Verb::NetworkStart
             | Verb::NetworkStop
@@ -145,7 +150,7 @@ impl Verb {
             Verb::Create => &["create", "node2", "--memory", "32MiB"],
             Verb::Delete => &["delete", "node2", "--yes"],
             Verb::Rename => &["rename", "node2", "node3"],
-            Verb::Start => &["start", "node1"],
+            Verb::Start | Verb::StartServed => &["start", "node1"],
             Verb::Stop => &["stop", "node1"],
             Verb::Save => &["save", "node1", &state],
             Verb::Restore => &["restore", &state],
@@ -181,6 +186,7 @@ impl Verb {
             | Verb::VolumeExport
             | Verb::Clone
             | Verb::Import => {}
+            Verb::StartServed => bench.serve(true),
             Verb::SnapshotCreate | Verb::VolumeMove | Verb::VolumeRename => {
                 SNAPPED.into_iter().for_each(|words| bench.fief(words))
             }
@@ -231,7 +237,12 @@ impl Verb {
             Verb::SnapshotCreate => bench.has_snapshot(),
             Verb::SnapshotDelete => !bench.has_snapshot(),
             // These may be said again and again.
-            Verb::SnapshotRevert | Verb::Start | Verb::Stop | Verb::NetworkStart | Verb::NetworkStop => false,
+            Verb::SnapshotRevert
+            | Verb::Start
+            | Verb::StartServed
+            | Verb::Stop
+            | Verb::NetworkStart
+            | Verb::NetworkStop => false,
         }
     }
 
@@ -239,8 +250,9 @@ impl Verb {
     #[track_caller]
     pub fn came_about(self, bench: &mut Bench) {
         match self {
-            Verb::Start | Verb::Restore => {
+            Verb::Start | Verb::StartServed | Verb::Restore => {
                 assert_eq!(bench.host.state("node1"), "running");
+                assert_eq!(bench.host.sandbox("node1", 0).is_some(), self == Verb::StartServed, "{self:?}");
                 bench.witness.goes_on(2);
                 bench.witness.is_heard(1);
             }

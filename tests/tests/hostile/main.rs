@@ -8,6 +8,7 @@ mod calls;
 mod component;
 mod devices;
 mod escapes;
+mod faulty;
 mod links;
 mod neighbour;
 mod packages;

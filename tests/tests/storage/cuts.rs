@@ -6,9 +6,9 @@ use std::time::Duration;
 use fief_tests::ganesha::Versions;
 use fief_tests::meddler::{Lie, Protocol};
 use fief_tests::pools::{iscsi_plugin, iscsi_pool, iscsi_portal, nfs_plugin, nfs_pool};
-use fief_tests::{Ganesha, Host, Meddler, Namespace};
+use fief_tests::{Ganesha, Host, Meddler, Namespace, eventually};
 
-use crate::trouble::{OnError, Subject, passes, stand_still, waited_out};
+use crate::trouble::{OnError, PATIENCE, Subject, passes, stand_still, storage, waited_out};
 
 const TARGET: &str = "iqn.2026-01.test:cuts";
 const SIZE: u64 = 1 << 20;
@@ -124,6 +124,10 @@ fn a_unit_that_is_taken_away_is_waited_for_and_another_in_its_place_is_left_alon
     let others = guests.map(|(_, lun, _)| tgt.borrow().folder().join(format!("other-{lun}")));
     let exchange = || {
         away();
+        // tgt says nothing of an exchange to who asks for nothing meanwhile.
+        for (name, _, _) in guests {
+            eventually(&format!("it is told of {name}"), PATIENCE, || storage(&host, name));
+        }
         for ((_, lun, _), other) in guests.iter().zip(&others) {
             std::fs::File::create(other).unwrap().set_len(SIZE).unwrap();
             tgt.borrow_mut().disk_in(target, *lun, other, 512);

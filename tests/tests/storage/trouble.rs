@@ -135,7 +135,7 @@ pub fn stand_still(host: &Host, subjects: &mut [Subject], what: &str, begin: imp
 }
 
 /// What an operator is shown of a domain's storage that is in trouble.
-fn storage(host: &Host, name: &str) -> Option<String> {
+pub fn storage(host: &Host, name: &str) -> Option<String> {
     let shown = host.fief(&["show", name]).stdout;
     shown.lines().find(|line| line.starts_with("# storage: ")).map(str::to_owned)
 }

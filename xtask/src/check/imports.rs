@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "plugin",
             "hypervisor",
+            "migration",
             "network",
             "storage",
             "gate",
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "plugin",
             "hypervisor",
+            "migration",
             "network",
             "storage",
             "gate",
@@ -44,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("plugin", &["gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("hypervisor", &["storage", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
+    ("migration", &["gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("network", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("storage", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("gate", &["sys", "config", "types", "error", "layout", "fault"]),

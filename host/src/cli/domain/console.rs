@@ -8,10 +8,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::cli::Context;
-use crate::domain::state::{Admission, Request as Verb, State, admit};
+use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::Request;
 use crate::domain::{client, store};
-use crate::error::{Context as _, Failure, Result};
+use crate::error::{Context as _, Failure, Kind, Result};
 use crate::types::DomainName;
 
 /// Ctrl-], as telnet, `xm console` and `virsh console` have it.
@@ -36,11 +36,11 @@ pub(super) fn attach(context: &Context, name: &DomainName) -> Result<()> {
     let stream = match client::ask(layout, name, &Request::Console)? {
         Some(answered) => answered.stream,
         None => {
-            let (because, hint) = match admit(State::Off, Verb::Console) {
-                Admission::Deny { because, hint } => (because, hint),
-                Admission::Accept | Admission::Already => ("it is off", ""),
+            let (kind, because, hint) = match admit(client::at_rest(layout, name)?, Verb::Console) {
+                Admission::Deny { kind, because, hint } => (kind, because, hint),
+                Admission::Accept | Admission::Already => (Kind::Conflict, "it is off", ""),
             };
-            return Err(Failure::conflict(format!("domain {name} has no console: {because}")).hint(hint));
+            return Err(Failure::new(kind, format!("domain {name} has no console: {because}")).hint(hint));
         }
     };
     stream.set_read_timeout(None).context(|| "cannot use the console".to_owned())?;

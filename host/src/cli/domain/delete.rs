@@ -66,8 +66,8 @@ fn delete(context: &Context, name: &DomainName, args: &Args) -> Result<&'static 
 /// `Conflict` where the domain is not off, or is protected.
 fn refuse(context: &Context, name: &DomainName) -> Result<()> {
     let layout = context.layout();
-    if let Admission::Deny { because, hint } = admit(client::settle(layout, name)?, Request::Delete) {
-        return Err(Failure::conflict(format!("cannot delete domain {name}: {because}")).hint(hint));
+    if let Admission::Deny { kind, because, hint } = admit(client::settle(layout, name)?, Request::Delete) {
+        return Err(Failure::new(kind, format!("cannot delete domain {name}: {because}")).hint(hint));
     }
     store::refuse_protected(layout, name)
 }

@@ -35,8 +35,8 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
     let file = std::path::absolute(&args.file).context(|| format!("{} is no path", args.file.display()))?;
     check(&file)?;
     let state = client::settled_start(layout, name)?;
-    if let Admission::Deny { because, hint } = admit(state, Verb::Save) {
-        return Err(Failure::conflict(format!("cannot save domain {name}: {because}")).hint(hint));
+    if let Admission::Deny { kind, because, hint } = admit(state, Verb::Save) {
+        return Err(Failure::new(kind, format!("cannot save domain {name}: {because}")).hint(hint));
     }
     if context.mode() == Mode::DryRun {
         return Ok(());

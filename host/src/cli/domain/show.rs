@@ -54,8 +54,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         }
     }
     let waits = match &state {
-        Ok(State::Off) | Err(_) => Vec::new(),
-        Ok(State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping) => {
+        Ok(State::Off | State::Elsewhere) | Err(_) => Vec::new(),
+        Ok(State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping | State::Ceded) => {
             store::load_running(layout, name)?.map(|running| pending(&running, &definition)).unwrap_or_default()
         }
     };

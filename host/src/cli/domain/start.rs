@@ -55,8 +55,8 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
     }
     match admit(client::settled_start(layout, name)?, Request::Start) {
         Admission::Already => return Ok("runs already"),
-        Admission::Deny { because, hint } => {
-            return Err(Failure::conflict(format!("cannot start domain {name}: {because}")).hint(hint));
+        Admission::Deny { kind, because, hint } => {
+            return Err(Failure::new(kind, format!("cannot start domain {name}: {because}")).hint(hint));
         }
         Admission::Accept => {}
     }

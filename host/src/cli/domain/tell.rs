@@ -3,7 +3,7 @@
 use crate::cli::{Context, each::each};
 use crate::domain::state::{Admission, admit};
 use crate::domain::supervisor::control::{Answer, Request};
-use crate::domain::{State, client, store};
+use crate::domain::{client, store};
 use crate::error::{Failure, Result};
 use crate::gate::Mode;
 use crate::types::DomainName;
@@ -35,12 +35,12 @@ fn tell(context: &Context, name: &DomainName, request: &Request) -> Result<Optio
         Mode::DryRun => client::settle(layout, name)?,
         Mode::Perform => match client::ask(layout, name, request)? {
             Some(answered) => return Ok(Some(answered.answer)),
-            None => State::Off,
+            None => client::at_rest(layout, name)?,
         },
     };
     match request.admission().map(|wanted| admit(state, wanted)) {
-        Some(Admission::Deny { because, hint }) => {
-            Err(Failure::conflict(format!("domain {name}: {because}")).hint(hint))
+        Some(Admission::Deny { kind, because, hint }) => {
+            Err(Failure::new(kind, format!("domain {name}: {because}")).hint(hint))
         }
         Some(Admission::Already) => Ok(Some(Answer::Already)),
         Some(Admission::Accept) | None => Ok(None),

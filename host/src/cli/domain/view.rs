@@ -35,8 +35,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if !layout.domain(name).exists() {
         return Err(store::no_such(layout, name));
     }
-    if let Admission::Deny { because, hint } = admit(client::settled_start(layout, name)?, Request::Look) {
-        return Err(Failure::conflict(format!("domain {name} has nothing to show: {because}")).hint(hint));
+    if let Admission::Deny { kind, because, hint } = admit(client::settled_start(layout, name)?, Request::Look) {
+        return Err(Failure::new(kind, format!("domain {name} has nothing to show: {because}")).hint(hint));
     }
     let socket = layout.domain(name).join("vnc.sock");
     if !socket.exists() {

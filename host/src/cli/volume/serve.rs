@@ -95,6 +95,7 @@ async fn serve(
     let (tell, mut told) = mpsc::unbounded_channel();
     let heard = move |heard| match heard {
         Heard::Ended(result) => drop(tell.send(result)),
+        Heard::Failed(failure) => drop(tell.send(Err(failure))),
         Heard::Resized(geometry) => tracing::info!(size = geometry.size, "the volume has another size"),
         Heard::Fenced(by) => tracing::error!(by, "another host holds the volume"),
         Heard::Degraded(why) => tracing::warn!(why, "the storage does not answer"),

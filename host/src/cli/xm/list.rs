@@ -78,11 +78,11 @@ fn host(machine: Machine, guests: u64) -> Line {
 fn line(context: &Context, definition: &DomainDefinition, record: &Record) -> Line {
     let hypervisor = record.run.as_ref().and_then(|run| run.hypervisor);
     let state = match record.state_now() {
-        State::Off => "",
+        State::Off | State::Elsewhere => "",
         State::Starting => "------",
         State::Running if hypervisor.is_some_and(machine::is_on_processor) => "r-----",
         State::Running => "-b----",
-        State::Paused => "--p---",
+        State::Paused | State::Ceded => "--p---",
         State::Preserved => preserved(definition),
         State::Stopping => "-----d",
     };

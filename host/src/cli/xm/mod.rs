@@ -265,8 +265,8 @@ fn ask(context: &Context, name: &DomainName, request: Request, verb: &str) -> Re
     match admit(client::settle(layout, name)?, request) {
         Admission::Accept => {}
         Admission::Already => return Ok(()),
-        Admission::Deny { because, hint } => {
-            return Err(Failure::conflict(format!("domain {name}: {because}")).hint(hint));
+        Admission::Deny { kind, because, hint } => {
+            return Err(Failure::new(kind, format!("domain {name}: {because}")).hint(hint));
         }
     }
     let mut command = std::process::Command::new(crate::sys::process::executable());

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::{CLOSED_WITHIN, Command, Disk, News, Tell, Told, first_of, is_sandbox};
@@ -19,6 +19,8 @@ use crate::types::ByteSize;
 const OPENED_WITHIN: Duration = Duration::from_secs(30);
 /// A sandbox that lived this long does not keep dying: it is replaced at once.
 const LIVED: Duration = Duration::from_millis(100);
+/// The same where its plugin failed: the request that it fails at may take a while to come again.
+const STEADY: Duration = Duration::from_secs(5);
 /// So many may die at once before there is a wait.
 const QUICK_DEATHS: u32 = 3;
 /// The first wait, and the longest, before one that dies at once is replaced again.
@@ -27,7 +29,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How a while of serving ended.
 enum Over {
     /// The sandbox ended, after it had served for so long.
-    Ended(Duration, String),
+    Ended {
+        lived: Duration,
+        why: String,
+        fault: bool,
+    },
     Closed,
     Left,
 }
@@ -52,6 +58,8 @@ pub(super) struct Keeping {
 impl Keeping {
     pub(super) fn run(mut self, mut ready: Option<mpsc::Sender<Result<()>>>) {
         let (mut quick, mut degraded) = (0, false);
+        // Its plugin fails again and again, and the storage is said to be in trouble.
+        let mut failing = false;
         loop {
             self.number += 1;
             match self.serve() {
@@ -60,14 +68,18 @@ impl Keeping {
                         // Whoever waits may have been ended.
                         let _ = ready.send(Ok(()));
                     }
-                    if std::mem::take(&mut degraded) {
+                    if std::mem::take(&mut degraded) && !failing {
                         self.say(News::Restored);
                     }
                     self.sized(serving.geometry().size);
-                    match self.listen(&serving) {
-                        Over::Ended(lived, why) => {
+                    match self.listen(&serving, &mut failing) {
+                        Over::Ended { lived, why, fault } => {
                             tracing::warn!(volume = %self.disk.volume, why, "the sandbox that serves it ended");
-                            quick = if lived >= LIVED { 0 } else { quick + 1 };
+                            quick = if lived >= if fault { STEADY } else { LIVED } { 0 } else { quick + 1 };
+                            if fault && quick > QUICK_DEATHS {
+                                failing = true;
+                                self.say(News::Degraded(format!("its plugin fails again and again: {why}")));
+                            }
                         }
                         Over::Closed => {
                             if let Err(failure) = serving.close(CLOSED_WITHIN) {
@@ -123,10 +135,15 @@ impl Keeping {
         pool.serve(&mut self.ledger, service, listener, OPENED_WITHIN, heard)
     }
 
-    fn listen(&mut self, serving: &Serving) -> Over {
+    /// `failing`: until it has served for a while, which is told.
+    fn listen(&mut self, serving: &Serving, failing: &mut bool) -> Over {
         let begun = Instant::now();
         loop {
-            match self.heard.recv() {
+            let next = match *failing {
+                true => self.heard.recv_timeout(STEADY.saturating_sub(begun.elapsed())),
+                false => self.heard.recv().map_err(|mpsc::RecvError| RecvTimeoutError::Disconnected),
+            };
+            match next {
                 Ok(Command::Heard(number, heard)) if number == self.number => match heard {
                     Heard::Resized(geometry) => self.sized(geometry.size),
                     Heard::Fenced(by) => self.say(News::Fenced(by)),
@@ -134,17 +151,26 @@ impl Keeping {
                     Heard::Restored => self.say(News::Restored),
                     Heard::Ended(result) => {
                         let why = result.err().map_or_else(|| "it was asked to".to_owned(), |f| f.to_string());
-                        return Over::Ended(begun.elapsed(), why);
+                        return Over::Ended { lived: begun.elapsed(), why, fault: false };
+                    }
+                    Heard::Failed(failure) => {
+                        return Over::Ended { lived: begun.elapsed(), why: failure.to_string(), fault: true };
                     }
                 },
                 Ok(Command::Heard(..)) => {}
                 // One that does not hear is ended as one that has died.
                 Ok(Command::Renew) => match serving.hand_over() {
                     Ok(()) => {}
-                    Err(failure) => return Over::Ended(begun.elapsed(), failure.to_string()),
+                    Err(failure) => {
+                        return Over::Ended { lived: begun.elapsed(), why: failure.to_string(), fault: false };
+                    }
                 },
                 Ok(Command::Close) => return Over::Closed,
-                Ok(Command::Leave) | Err(mpsc::RecvError) => return Over::Left,
+                Ok(Command::Leave) | Err(RecvTimeoutError::Disconnected) => return Over::Left,
+                Err(RecvTimeoutError::Timeout) => {
+                    *failing = false;
+                    self.say(News::Restored);
+                }
             }
         }
     }

@@ -139,8 +139,8 @@ impl Loop<'_> {
         match admit(state, wanted) {
             Admission::Accept => {}
             Admission::Already => return Err(Response::Ok { state, answer: Answer::Already }),
-            Admission::Deny { because, hint } => {
-                return Err(Response::Failed(Failure::conflict(format!("domain {name}: {because}")).hint(hint)));
+            Admission::Deny { kind, because, hint } => {
+                return Err(Response::Failed(Failure::new(kind, format!("domain {name}: {because}")).hint(hint)));
             }
         }
         match (&self.job, request) {

@@ -13,7 +13,7 @@ use super::watch::{self, Entry, Held};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth};
 use crate::domain::saved::Opened;
-use crate::domain::state::{Happening, Rules, SETTLED, State, Task, step};
+use crate::domain::state::{Admission, Happening, Request as Verb, Rules, SETTLED, State, Task, admit, step};
 use crate::domain::{keeper, run_id, steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
@@ -73,6 +73,14 @@ pub(super) struct Life<'a> {
     restarts: u32,
 }
 
+/// Why nothing of a domain is done here that is handed over, or another host's.
+fn not_ours(name: &DomainName, state: State) -> Failure {
+    match admit(state, Verb::Start) {
+        Admission::Deny { kind, because, hint } => Failure::new(kind, format!("domain {name}: {because}")).hint(hint),
+        Admission::Accept | Admission::Already => Failure::conflict(format!("domain {name} is another host's")),
+    }
+}
+
 fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn FnMut(Report)) -> Result<()> {
     let layout = gate.layout();
     // A supervisor that ends lets go of the lock a moment after its last answer.
@@ -85,6 +93,7 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
     };
     // What it runs with where it does: what it starts with next may have been changed since, or be broken.
     let definition = match record.state {
+        State::Ceded | State::Elsewhere => return Err(not_ours(name, record.state)),
         State::Off => None,
         State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
             store::load_running(layout, name)?
@@ -279,7 +288,7 @@ impl Life<'_> {
         let half = match self.record.state {
             // Killed before the guest was let go, where nothing is lost by undoing; or while it was undoing.
             State::Starting | State::Stopping => Some(self.reason()),
-            State::Off | State::Running | State::Paused | State::Preserved => None,
+            State::Off | State::Running | State::Paused | State::Preserved | State::Ceded | State::Elsewhere => None,
         };
         if let Some(reason) = half {
             self.undo(reason, None)?;

@@ -30,7 +30,9 @@ impl Life<'_> {
             // It was undoing, and had written down why.
             (State::Stopping, Some(end)) => end.reason,
             (State::Stopping, None) => EndReason::Stopped,
-            (State::Off | State::Running | State::Paused | State::Preserved, _) => EndReason::HypervisorGone,
+            (State::Off | State::Running | State::Paused | State::Preserved | State::Ceded | State::Elsewhere, _) => {
+                EndReason::HypervisorGone
+            }
         }
     }
 

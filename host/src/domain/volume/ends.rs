@@ -109,7 +109,9 @@ impl<'a> Ends<'a> {
             serving.close(PATIENCE)?;
             for word in heard.try_iter() {
                 match word {
-                    Heard::Ended(Err(failure)) => return Err(failure.while_doing("what was copied may not be whole")),
+                    Heard::Ended(Err(failure)) | Heard::Failed(failure) => {
+                        return Err(failure.while_doing("what was copied may not be whole"));
+                    }
                     Heard::Fenced(other) => {
                         return Err(Failure::conflict(format!("{other} has taken the volume meanwhile")));
                     }

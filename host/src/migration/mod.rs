@@ -1,0 +1,15 @@
+//! Moving a domain to another host: who owns it at which moment, what the hosts say to each other about that, and what
+//! each of them writes down.
+//!
+//! ```text
+//!   handover   pure: what happened in, what to write, send and do out; the one place that decides who may run
+//!   journal    the durable form of what a host knows of a domain's owner
+//!   message    the words between two hosts, as they travel
+//! ```
+//!
+//! What a domain's guest and volumes go through on the way (memory, copies, networks) is decided elsewhere: to the
+//! handover, all of that is one thing that the target has *staged*, or has not.
+
+pub mod handover;
+pub mod journal;
+pub mod message;
