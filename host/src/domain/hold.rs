@@ -13,11 +13,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{host_id, lease};
+use crate::domain::lease;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::operation::Operation;
-use crate::gate::{Actor, Gate, Mode};
+use crate::gate::{Actor, Gate, Mode, host_id};
 use crate::layout::Layout;
 use crate::sandbox::protocol::{Fence, FenceKind, Holder};
 use crate::storage::Pool;

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
 use crate::domain::supervisor::{Changing, Copying, Moving, Saving, Storage};
-use crate::domain::{State, host_id, rename};
+use crate::domain::{State, rename};
 use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::host_id;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
