@@ -25,6 +25,7 @@ pub mod host_id;
 pub mod import;
 pub mod keeper;
 pub mod lease;
+mod ownership;
 pub mod pending;
 mod pools;
 mod rebuild;
