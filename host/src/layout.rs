@@ -13,7 +13,10 @@
 //!        store/HEX.wasm                    the bytes, by digest
 //!        cache/HEX-ENGINE.cwasm            compiled; only the owner of ROOT can write here
 //!        handovers/UUID.json               who owns a domain that moved or is moving (migration/journal.rs)
-//!        host/            id next-id probe.json drivers.json uids.json
+//!        peers/NAME/      peer.json seen.json moves      a host that this one trusts (gate/peers.rs, peer/seen.rs)
+//!              .invitation-ID              one that is open
+//!        host/            id next-id probe.json drivers.json processors.json uids.json serve.lock
+//!                         peer-identity    who this host is to others, with its key (peer/identity.rs)
 //!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```
 
@@ -21,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::types::{Digest, DomainName, GrantName, NetworkName, PluginId, PoolName};
+use crate::types::{Digest, DomainName, GrantName, NetworkName, PeerName, PluginId, PoolName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -87,6 +90,12 @@ impl Layout {
     }
     pub fn secret(&self, name: &GrantName) -> PathBuf {
         self.secrets().join(name)
+    }
+    pub fn peers(&self) -> PathBuf {
+        self.root.join("peers")
+    }
+    pub fn peer(&self, name: &PeerName) -> PathBuf {
+        self.peers().join(name)
     }
     /// What is known of who owns each domain that ever moved (migration/journal.rs).
     pub fn handovers(&self) -> PathBuf {

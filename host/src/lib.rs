@@ -6,6 +6,7 @@
 //! ```text
 //!   cli                                       words in, tables and exit codes out
 //!    └▸ domain                                the life of a domain, its supervisor
+//!        ├▸ peer                              other hosts: trust, and what goes between them
 //!        └▸ plugin hypervisor network storage what a domain is made of
 //!           migration                         who owns a domain that moves
 //!            └▸ gate                          policy ▸ ledger ▸ act ▸ audit
@@ -22,6 +23,7 @@ pub mod domain;
 pub mod hypervisor;
 pub mod migration;
 pub mod network;
+pub mod peer;
 pub mod plugin;
 pub mod storage;
 

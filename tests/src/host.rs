@@ -66,7 +66,7 @@ impl Host {
         let root = tempfile::Builder::new().prefix("fief-test-").tempdir().expect("a folder for a host");
         fs::create_dir(root.path().join("images")).expect("a folder for images");
         // Its parents once something is in them are not something left.
-        for folder in ["domains", "networks", "pools"] {
+        for folder in ["domains", "networks", "peers", "pools"] {
             fs::create_dir(root.path().join(folder)).expect("a folder of a host");
         }
         fs::write(root.path().join("policy.toml"), policy(root.path())).expect("a policy");

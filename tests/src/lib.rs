@@ -5,6 +5,7 @@
 //!   Guest    what boots there, and the lines that it says
 //!   Terminal `fief console` on a pseudoterminal
 //!   Served   `fief volume serve` beside the test
+//!   Serving  `fief serve` beside the test
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Ganesha  a real NFS server in a namespace of its own
@@ -25,6 +26,7 @@ pub mod meddler;
 pub mod namespace;
 pub mod pools;
 pub mod served;
+pub mod serving;
 pub mod terminal;
 pub mod tgt;
 pub mod witness;
@@ -37,6 +39,7 @@ pub use host::{Host, fief_with_faults};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
 pub use served::Served;
+pub use serving::Serving;
 pub use terminal::Terminal;
 pub use tgt::Tgt;
 pub use witness::Witness;

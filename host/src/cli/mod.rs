@@ -18,11 +18,13 @@ mod log;
 mod man;
 mod network;
 pub mod output;
+mod peer;
 mod plugin;
 mod policy;
 mod pool;
 mod root;
 mod secret;
+mod serve;
 mod settings;
 mod usage;
 mod volume;
@@ -89,7 +91,10 @@ enum Verb {
     #[command(subcommand)]
     Secret(secret::Verb),
     #[command(subcommand)]
+    Peer(peer::Verb),
+    #[command(subcommand)]
     Host(host::Verb),
+    Serve(serve::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -106,7 +111,7 @@ pub fn main() -> u8 {
         None if xm::is_called(&arguments) => (Format::Table, xm::run(arguments)),
         None => match Cli::try_parse_from(arguments) {
             Ok(cli) => {
-                log::start(log::Reader::Person { verbose: cli.global.verbose }, cli.global.output);
+                log::start(cli.reader(), cli.global.output);
                 (cli.global.output, run(cli))
             }
             Err(error) => (asked, usage::outcome(&error)),
@@ -117,6 +122,16 @@ pub fn main() -> u8 {
         Err(failure) => {
             output::failure::report(&failure, format);
             failure.kind.exit_code()
+        }
+    }
+}
+
+impl Cli {
+    /// What `fief serve` says is read later, by somebody who wants to know when it was.
+    fn reader(&self) -> log::Reader {
+        match self.verb {
+            Verb::Serve(_) if self.global.verbose == 0 => log::Reader::File,
+            _ => log::Reader::Person { verbose: self.global.verbose },
         }
     }
 }
@@ -139,7 +154,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Plugin(verb) => plugin::run(&context, verb),
         Verb::Policy(verb) => policy::run(&context, verb),
         Verb::Secret(verb) => secret::run(&context, verb),
+        Verb::Peer(verb) => peer::run(&context, verb),
         Verb::Host(verb) => host::run(&context, &verb),
+        Verb::Serve(args) => serve::run(&context, &args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),
     };

@@ -30,11 +30,14 @@
 //! user = "network-user"
 //! ```
 //!
+//! `[relocation]` (policy/relocation.rs) says whether other hosts reach this one, and what they may bring.
+//!
 //! A plugin that `[pools]` or `[networks]` names has a table here, even an empty one. Nobody but root and the user who
 //! runs fief may be able to write the file.
 
 mod parse;
 mod pattern;
+mod relocation;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +50,7 @@ use serde::{Deserialize, Serialize};
 use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginId};
 
 pub use parse::{load, parse};
+pub use relocation::{Accept, Encryption, Relocation};
 
 /// The checked policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,6 +61,7 @@ pub struct Policy {
     pub pools: BTreeMap<String, PluginId>,
     /// Kind of network → plugin that serves it.
     pub networks: BTreeMap<String, PluginId>,
+    pub relocation: Relocation,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,6 @@ pub mod change;
 pub mod client;
 pub mod clone;
 pub mod hold;
-pub mod host_id;
 pub mod import;
 pub mod keeper;
 pub mod lease;

@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 
-use crate::domain::host_id;
 use crate::error::{Failure, Kind, Result};
+use crate::gate::host_id;
 use crate::layout::Layout;
 use crate::migration::handover::{Holding, Standing};
 use crate::migration::journal::{self, Journals};

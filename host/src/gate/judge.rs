@@ -13,7 +13,7 @@
 use super::operation::{ConnectionRef, DiskSource, DiskTarget, ImageRef, Reach};
 use super::{Actor, Operation};
 use crate::config::policy::{HostInterface, PluginGrants, Policy};
-use crate::types::{Access, GrantName, InterfaceName, PluginId};
+use crate::types::{Access, GrantName, InterfaceName, PluginId, matches};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -109,6 +109,9 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::SecretReveal { plugin, secret, .. } => Need::Secret { plugin, name: secret },
         Operation::SecretSet { .. } | Operation::SecretDelete { .. } => {
             Need::Host { what: "keep or forget a secret", about: Vec::new() }
+        }
+        Operation::PeerInvite { .. } | Operation::PeerPin { .. } | Operation::PeerForget { .. } => {
+            Need::Host { what: "trust another host", about: Vec::new() }
         }
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: Vec::new() },
         Operation::FenceBreak { .. } => Need::Host { what: "break a hold of another host's", about: Vec::new() },
@@ -304,30 +307,6 @@ fn access_word(access: Access) -> &'static str {
 /// Whether policy names this link among those that the plugin may use.
 pub fn names_link(policy: &Policy, plugin: &PluginId, link: &str) -> bool {
     policy.plugins.get(plugin).is_some_and(|grants| grants.bridges.iter().any(|pattern| matches(pattern, link)))
-}
-
-/// Whether `name` is what `pattern` describes: `*` stands for any run of characters, all else for itself.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    // Where the last star stood, and how much of the name it has taken: on a mismatch it takes one more.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, n));
-            p += 1;
-        } else if pattern.get(p) == Some(&name[n]) {
-            p += 1;
-            n += 1;
-        } else if let Some((at, taken)) = star {
-            star = Some((at, taken + 1));
-            p = at + 1;
-            n = taken + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

@@ -231,6 +231,8 @@ fn streams_and_secrets_are_had_by_name_and_by_their_own_plugin_alone() {
     for host in [
         Operation::SecretSet { secret: "key".parse().unwrap() },
         Operation::SecretDelete { secret: "key".parse().unwrap() },
+        Operation::PeerInvite { invitation: "00".to_owned(), name: None, until: 1 },
+        Operation::PeerForget { peer: "b".parse().unwrap() },
     ] {
         assert!(!allowed(&judge(&granted, &own, &host)) && allowed(&judge(&none, &Actor::Operator, &host)));
     }

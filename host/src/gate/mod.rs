@@ -13,11 +13,13 @@
 
 pub mod audit;
 mod drift;
+pub mod host_id;
 pub mod identity;
 pub mod judge;
 pub mod ledger;
 mod meter;
 pub mod operation;
+pub mod peers;
 mod perform;
 mod pin;
 pub mod recover;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use uuid::Uuid;
 
 pub use crate::types::ProcessId;
 pub use disk::{DiskSource, DiskTarget, FilePart, ForeignImage};
@@ -21,8 +22,8 @@ pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::config::policy::Policy;
 use crate::types::{
-    Access, Bandwidth, ByteSize, Cidr, DiskFormat, DomainName, GrantName, InterfaceName, MacAddress, NetworkName,
-    PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
+    Access, Bandwidth, ByteSize, Cidr, Digest, DiskFormat, DomainName, Endpoint, GrantName, InterfaceName, MacAddress,
+    NetworkName, PeerName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -326,6 +327,26 @@ pub enum Operation {
     },
     SecretDelete {
         secret: GrantName,
+    },
+
+    // ---- other hosts (perform/peer.rs)
+    /// Lets one host join, once, until that second since 1970-01-01T00:00:00Z. What its token is checked by travels beside.
+    PeerInvite {
+        invitation: String,
+        name: Option<PeerName>,
+        until: u64,
+    },
+    /// Trusts the host that has this certificate. The invitation that it came by is used up.
+    PeerPin {
+        peer: PeerName,
+        host: Uuid,
+        host_name: String,
+        fingerprint: Digest,
+        address: Option<Endpoint>,
+        invitation: Option<String>,
+    },
+    PeerForget {
+        peer: PeerName,
     },
 
     // ---- served volumes (perform/serving.rs)

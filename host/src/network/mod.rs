@@ -37,7 +37,7 @@ use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId}
 
 pub use refilter::refilter;
 use store::Store;
-pub use view::{BridgeView, bridge_view};
+pub use view::{BridgeView, bridge_of, bridge_view};
 
 /// Where a card goes, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use super::plug::Standing;
 use super::store::{self, Store};
 use super::{bridges, links};
 use crate::error::{Failure, Result};
+use crate::gate::operation::LinkFacts;
 use crate::gate::{Actor, Gate, Ledger, Operation, Verdict};
 use crate::types::{InterfaceName, NetworkName, PluginId};
 
@@ -22,6 +23,19 @@ pub struct BridgeView {
 /// # Errors
 /// `NotFound` where the network is not defined, is down, or has no bridge.
 pub fn bridge_view(gate: &Gate, name: &NetworkName) -> Result<BridgeView> {
+    let (bridge, links) = bridge_of(gate, name)?;
+    let mut interfaces: Vec<String> =
+        links.iter().filter(|link| link.bridge.as_ref() == Some(&bridge.name)).map(|link| link.name.clone()).collect();
+    interfaces.sort();
+    let id = bridge.bridge_id.clone().unwrap_or_else(|| format!("8000.{}", bridge.mac.replace(':', "")));
+    Ok(BridgeView { bridge: bridge.name.clone(), id, stp: bridge.stp, interfaces })
+}
+
+/// The network's bridge as the kernel has it, and all links of the host.
+///
+/// # Errors
+/// As of [`bridge_view`].
+pub fn bridge_of(gate: &Gate, name: &NetworkName) -> Result<(LinkFacts, Vec<LinkFacts>)> {
     let store = Store::new(gate.layout(), name);
     store.require()?;
     let ledger = Ledger::open(&store.ledger_file())?;
@@ -35,11 +49,8 @@ pub fn bridge_view(gate: &Gate, name: &NetworkName) -> Result<BridgeView> {
             "`fief network start {name}` starts a network that is down; one of kind `user` has no bridge"
         ))
     })?;
-    let mut interfaces: Vec<String> =
-        links.iter().filter(|link| link.bridge.as_ref() == Some(&bridge.name)).map(|link| link.name.clone()).collect();
-    interfaces.sort();
-    let id = bridge.bridge_id.clone().unwrap_or_else(|| format!("8000.{}", bridge.mac.replace(':', "")));
-    Ok(BridgeView { bridge: bridge.name.clone(), id, stp: bridge.stp, interfaces })
+    let bridge = bridge.clone();
+    Ok((bridge, links))
 }
 
 /// What a bridge is to the plugin of network `name`.

@@ -96,7 +96,10 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ConnectionResolve { .. }
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
-        | Operation::SecretDelete { .. } => Next::Mismatch,
+        | Operation::SecretDelete { .. }
+        | Operation::PeerInvite { .. }
+        | Operation::PeerPin { .. }
+        | Operation::PeerForget { .. } => Next::Mismatch,
     }
 }
 
@@ -191,7 +194,10 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ConnectionResolve { .. }
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
-        | Operation::SecretDelete { .. } => Reply::Nothing,
+        | Operation::SecretDelete { .. }
+        | Operation::PeerInvite { .. }
+        | Operation::PeerPin { .. }
+        | Operation::PeerForget { .. } => Reply::Nothing,
     }
 }
 

@@ -7,6 +7,7 @@
 //!   import.rs    volumes out of disks of other hosts                    fence.rs    who may write to a volume
 //!   transport.rs which way a guest goes, where the pool leaves that open
 //!   native.rs    servers that the hypervisor's own clients speak with     secret.rs   secrets, as pools name them
+//!   look.rs      what pools are like now, all asked side by side
 //!   away.rs      storage that did not answer a moment ago
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //! ```
@@ -18,6 +19,7 @@ mod call;
 mod fence;
 mod identity;
 mod import;
+pub mod look;
 mod native;
 mod pool;
 mod recover;

@@ -17,6 +17,29 @@ const UNANSWERED: u32 = 30_000;
 /// (Documentation/admin-guide/nfs, sunrpc.min_resvport): those below are services'.
 const RESERVED: std::ops::RangeInclusive<u16> = 665..=1023;
 
+/// For whom a stream is kept an eye on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Words go to and fro: what is not acknowledged within half a minute will not be.
+    Words,
+    /// Bytes for a reader that may stand still for longer than that, and is there. Somebody else sees whether it is.
+    Bytes,
+}
+
+/// Sets a stream up so that a silent other side is noticed, and that nothing waits to be sent.
+pub fn watch_over(socket: &impl std::os::fd::AsFd, watch: Watch) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEP_ALIVE.0)?;
+    sockopt::set_tcp_keepintvl(socket, KEEP_ALIVE.1)?;
+    sockopt::set_tcp_keepcnt(socket, KEEP_ALIVE.2)?;
+    match watch {
+        Watch::Words => sockopt::set_tcp_user_timeout(socket, UNANSWERED)?,
+        Watch::Bytes => {}
+    }
+    Ok(())
+}
+
 /// A connected stream, which does not block.
 ///
 /// # Errors
@@ -48,12 +71,7 @@ fn begin(address: SocketAddr, port: Option<u16>, until: Instant) -> io::Result<O
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    sockopt::set_socket_keepalive(&socket, true)?;
-    sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE.0)?;
-    sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE.1)?;
-    sockopt::set_tcp_keepcnt(&socket, KEEP_ALIVE.2)?;
-    sockopt::set_tcp_user_timeout(&socket, UNANSWERED)?;
+    watch_over(&socket, Watch::Words)?;
     if let Some(port) = port {
         rustix::net::bind(&socket, &SocketAddr::new(any, port))?;
     }

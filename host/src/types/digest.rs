@@ -15,6 +15,12 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Digest(Sha256::digest(bytes).into())
     }
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Digest(bytes)
+    }
+    pub const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
     /// The hexadecimal digits alone: a file name.
     pub fn hex(self) -> String {
         self.0.iter().map(|b| format!("{b:02x}")).collect()

@@ -90,6 +90,8 @@ impl FromStr for Endpoint {
     }
 }
 
+text_serde!(Endpoint);
+
 /// `HOST:PORT`. The host may hold settings in braces, and the port may be one; IPv6 addresses stand in square brackets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndpointPattern {

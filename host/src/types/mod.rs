@@ -6,6 +6,7 @@ mod checksum;
 mod digest;
 mod endpoint;
 mod name;
+mod pattern;
 mod process;
 mod secret;
 mod size;
@@ -16,9 +17,10 @@ pub use checksum::{Checksum, Sum};
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointPattern, Host};
 pub use name::{
-    DomainName, GrantName, InterfaceName, NetworkName, PluginId, PoolName, RelativePath, SnapshotName, VolumeName,
-    VolumeRef,
+    DomainName, GrantName, InterfaceName, NetworkName, PeerName, PluginId, PoolName, RelativePath, SnapshotName,
+    VolumeName, VolumeRef,
 };
+pub use pattern::{NamePattern, matches};
 pub use process::ProcessId;
 pub use secret::Secret;
 pub use size::{ByteSize, Span};

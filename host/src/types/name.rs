@@ -73,6 +73,7 @@ name_type!(/** A network. */ NetworkName, NAME_MAX, &['-', '_', '.']);
 name_type!(/** A volume within its pool. */ VolumeName, VOLUME_NAME_MAX, &['-', '_', '.', '+']);
 name_type!(/** A snapshot within its volume. */ SnapshotName, NAME_MAX, &['-', '_', '.', ':']);
 name_type!(/** A plugin, as its manifest names it. */ PluginId, NAME_MAX, &['-', '_']);
+name_type!(/** Another host that this one trusts, as it is called here. */ PeerName, NAME_MAX, &['-', '_', '.']);
 name_type!(/** A grant (directory, connection, secret) in policy. */ GrantName, NAME_MAX, &['-', '_', '.']);
 
 /// A network interface: 1 to 15 bytes of letters, digits, `-`, `_` and `.`, not starting with `-` or `.`

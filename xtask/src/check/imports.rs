@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "domain",
+            "peer",
             "plugin",
             "hypervisor",
             "migration",
@@ -28,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "domain",
         &[
+            "peer",
             "plugin",
             "hypervisor",
             "migration",
@@ -37,6 +39,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
             "sandbox",
             "import",
+            "config",
+            "types",
+            "error",
+            "layout",
+            "fault",
+        ],
+    ),
+    (
+        "peer",
+        &[
+            "plugin",
+            "hypervisor",
+            "network",
+            "storage",
+            "gate",
+            "sys",
+            "sandbox",
             "config",
             "types",
             "error",

@@ -12,6 +12,11 @@ pub fn report(failure: &Failure, format: Format) {
     let _ = std::io::stderr().lock().write_all(render(failure, format).as_bytes());
 }
 
+/// A word beside what was asked for, for whoever sits at the terminal.
+pub fn note(message: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{}\n", text::printable_lines(message, "    ")).as_bytes());
+}
+
 /// A line that does not change the outcome.
 pub fn warn(message: &str, format: Format) {
     let line = match format {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Format;
 use crate::gate::Meter;
-use crate::types::{ByteSize, PoolName};
+use crate::types::{ByteSize, PeerName, PoolName};
 
 /// Between two lines where there is no terminal: often enough to show life, seldom enough for a log.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -43,6 +43,11 @@ impl Progress {
     pub fn asking(pool: &PoolName, format: Format) -> Progress {
         let what = format!("waiting for the storage of pool {pool}, for a few seconds at most");
         Progress::shown(what, None, format)
+    }
+
+    /// The same, while a peer is asked that may not answer.
+    pub fn asking_peer(peer: &PeerName, format: Format) -> Progress {
+        Progress::shown(format!("waiting for the peer {peer}, for a few seconds"), None, format)
     }
 
     /// The same for work that tells a meter how far it is. Where JSON was asked for, its lines are JSON too.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::cli::plugin::asks::access;
-use crate::config::policy::{ConnectionGrant, Limits, PluginGrants, Policy};
+use crate::config::policy::{ConnectionGrant, Limits, PluginGrants, Policy, Relocation};
 use crate::error::{Failure, Result};
 use crate::types::{ByteSize, GrantName, Span};
 
@@ -50,7 +50,31 @@ fn value(policy: &Policy, reader: Reader) -> Value {
         "plugins": plugins,
         "pools": policy.pools,
         "networks": policy.networks,
+        "relocation": relocation(&policy.relocation),
     })
+}
+
+/// TOML has no word for what is not set, so that is left out.
+fn relocation(relocation: &Relocation) -> Value {
+    let accept = relocation.accept.iter().map(|line| json!({ "peer": line.peer, "domains": line.domains }));
+    let mut value = json!({
+        "enabled": relocation.enabled,
+        "address": relocation.address,
+        "port": relocation.port,
+        "at-once": relocation.at_once,
+        "encryption": relocation.encryption,
+        "accept": accept.collect::<Vec<_>>(),
+    });
+    let networks = [("control-network", relocation.control_network), ("stream-network", relocation.stream_network)];
+    for (key, address) in networks {
+        if let Some(address) = address {
+            value[key] = json!(address);
+        }
+    }
+    if let Some(bandwidth) = relocation.bandwidth {
+        value["bandwidth"] = json!(bandwidth);
+    }
+    value
 }
 
 fn grants(grants: &PluginGrants, reader: Reader) -> Value {
@@ -149,6 +173,14 @@ mod tests {
 
         [pools]
         file = "storage-file"
+
+        [relocation]
+        accept = []
+        address = "0.0.0.0"
+        at-once = 2
+        enabled = false
+        encryption = "on"
+        port = 8002
         "#);
         assert_eq!(value(&policy, Reader::Program)["plugins"]["storage-file"]["limits"]["memory"], 64 << 20);
     }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::ask::{self, State};
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::config::pool::PoolDefinition;
 use crate::error::Result;
+use crate::storage::look::{self, State};
 use crate::storage::{Pool, PoolInfo};
 use crate::types::{ByteSize, PluginId, PoolName};
 
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let plugin = |definition: &PoolDefinition| gate.policy().pools.get(&definition.kind).cloned();
     let names: Vec<PoolName> =
         pools.iter().filter(|pool| plugin(pool).is_some()).map(|pool| pool.name.clone()).collect();
-    let mut states = ask::states(&gate, &names).into_iter();
+    let mut states = look::states(&gate, &names).into_iter();
     let mut rows = Vec::new();
     for definition in pools {
         let plugin = plugin(&definition);

@@ -1,6 +1,5 @@
 //! `fief pool`: places where volumes live.
 
-mod ask;
 mod check;
 mod create;
 mod delete;

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::ask::State;
 use super::list::PoolRow;
 use crate::cli::Context;
 use crate::cli::output::failure::warn;
@@ -14,6 +13,7 @@ use crate::domain::transport::{self, Goer, Picked};
 use crate::error::Result;
 use crate::gate::Gate;
 use crate::gate::operation::ImageFormat;
+use crate::storage::look::State;
 use crate::storage::{Pool, Said};
 use crate::types::{ByteSize, PoolName};
 
@@ -55,7 +55,7 @@ fn ways(gate: &Gate, pool: &mut Pool) -> Result<Vec<Picked>> {
         else {
             continue;
         };
-        let way = transport::pick(gate, pool, &name, Goer::New)?;
+        let way = transport::pick(gate, pool, &name, Goer::Networked)?;
         ways.extend(way.filter(|way| !ways.contains(way)));
     }
     Ok(ways)

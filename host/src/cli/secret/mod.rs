@@ -3,7 +3,7 @@
 mod delete;
 mod list;
 mod set;
-mod typed;
+pub(super) mod typed;
 
 use super::Context;
 use crate::error::Result;

@@ -33,6 +33,16 @@ pub(super) fn read(name: &GrantName) -> Result<Secret> {
     Ok(first)
 }
 
+/// The same of something that is no secret of this host's, and is typed once: it is right or it is not.
+pub(in crate::cli) fn once(question: &str) -> Result<Secret> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return piped(stdin.as_fd());
+    }
+    let _hidden = Hidden::set()?;
+    line(stdin.as_fd(), question)
+}
+
 /// All of it, less the end of its last line.
 fn piped(from: BorrowedFd<'_>) -> Result<Secret> {
     let mut bytes = vec![0; Secret::MAX + 2];

@@ -187,7 +187,9 @@ fn fief(context: &Context, words: &[&str]) -> Result<()> {
         | Fief::Plugin(_)
         | Fief::Policy(_)
         | Fief::Secret(_)
+        | Fief::Peer(_)
         | Fief::Host(_)
+        | Fief::Serve(_)
         | Fief::Completions(_)
         | Fief::Man(_) => Err(Failure::other(format!("xm has no word for fief {}", words.join(" ")))),
     }

@@ -9,7 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::pattern::BridgePattern;
-use super::{ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy};
+use super::{
+    ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy, relocation,
+};
 use crate::config::reader::{self, Choice, Document, TableReader, nearest};
 use crate::config::text::{AbsolutePath, KindWord};
 use crate::error::{Failure, Kind, Result};
@@ -83,7 +85,8 @@ pub fn parse(bytes: &[u8], source: &str) -> Result<Policy> {
         let plugins = table.section("plugins", plugins)?;
         let pools = table.section("pools", |table| served(table, &plugins))?;
         let networks = table.section("networks", |table| served(table, &plugins))?;
-        Some(Policy { host, plugins, pools, networks })
+        let relocation = table.section("relocation", relocation::read)?;
+        Some(Policy { host, plugins, pools, networks, relocation })
     })
 }
 

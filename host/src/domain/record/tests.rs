@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::host_id;
+use crate::gate::host_id;
 use crate::migration::handover::{Holding, Standing};
 use crate::migration::journal::Journals;
 

@@ -33,7 +33,10 @@ impl Operation {
             | Operation::SecretReveal { .. } => Effect::None,
             Operation::ConnectionOpen { purpose: Purpose::Change, .. }
             | Operation::SecretSet { .. }
-            | Operation::SecretDelete { .. } => Effect::Final,
+            | Operation::SecretDelete { .. }
+            | Operation::PeerInvite { .. }
+            | Operation::PeerPin { .. }
+            | Operation::PeerForget { .. } => Effect::Final,
             Operation::BridgeCreate { .. }
             | Operation::BridgeJoin { .. }
             | Operation::BridgeAddress { .. }

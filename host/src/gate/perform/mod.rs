@@ -7,6 +7,7 @@ mod firewall;
 mod image;
 pub(super) mod link;
 mod listen;
+mod peer;
 mod process;
 mod secret;
 mod serving;
@@ -58,6 +59,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         Operation::SecretReveal { .. } | Operation::SecretSet { .. } | Operation::SecretDelete { .. } => {
             secret::act(gate, operation, descriptors)
         }
+        Operation::PeerInvite { .. } | Operation::PeerPin { .. } | Operation::PeerForget { .. } => {
+            peer::act(gate, operation, descriptors)
+        }
     }
 }
 
@@ -84,7 +88,10 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ConnectionResolve { .. }
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
-        | Operation::SecretDelete { .. } => Ok(()),
+        | Operation::SecretDelete { .. }
+        | Operation::PeerInvite { .. }
+        | Operation::PeerPin { .. }
+        | Operation::PeerForget { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -147,7 +154,10 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::ConnectionResolve { .. }
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
-        | Operation::SecretDelete { .. } => Ok(()),
+        | Operation::SecretDelete { .. }
+        | Operation::PeerInvite { .. }
+        | Operation::PeerPin { .. }
+        | Operation::PeerForget { .. } => Ok(()),
     }
 }
 
@@ -205,6 +215,9 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ConnectionResolve { .. }
         | Operation::SecretReveal { .. }
         | Operation::SecretSet { .. }
-        | Operation::SecretDelete { .. } => Ok(None),
+        | Operation::SecretDelete { .. }
+        | Operation::PeerInvite { .. }
+        | Operation::PeerPin { .. }
+        | Operation::PeerForget { .. } => Ok(None),
     }
 }

@@ -12,6 +12,7 @@ pub mod drivers;
 pub mod facts;
 pub mod prepare;
 pub mod probe;
+pub mod processor;
 pub mod qmp;
 
 use std::io::{Read, Seek, SeekFrom};

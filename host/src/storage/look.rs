@@ -3,9 +3,9 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::{Pool, PoolInfo};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
-use crate::storage::{Pool, PoolInfo};
 use crate::types::PoolName;
 
 /// A server that answers does so long before.
@@ -15,7 +15,7 @@ const AT_A_TIME: usize = 32;
 
 /// How a pool answered.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum State {
+pub enum State {
     Answers(PoolInfo),
     /// Its storage does not answer, or not within the time.
     Unreachable,
@@ -24,7 +24,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) const fn word(&self) -> &'static str {
+    pub const fn word(&self) -> &'static str {
         match self {
             State::Answers(_) => "ok",
             State::Unreachable => "unreachable",
@@ -32,14 +32,14 @@ impl State {
         }
     }
 
-    pub(super) const fn info(&self) -> Option<&PoolInfo> {
+    pub const fn info(&self) -> Option<&PoolInfo> {
         match self {
             State::Answers(info) => Some(info),
             State::Unreachable | State::Failing => None,
         }
     }
 
-    pub(super) fn of(answer: Result<PoolInfo>) -> Self {
+    pub fn of(answer: Result<PoolInfo>) -> Self {
         match answer {
             Ok(info) => State::Answers(info),
             Err(Failure { kind: Kind::Unreachable | Kind::TimedOut, .. }) => State::Unreachable,
@@ -52,7 +52,7 @@ impl State {
 }
 
 /// In the order of `pools`. Who has not answered in time is left behind: its sandbox ends with this process.
-pub(super) fn states(gate: &Gate, pools: &[PoolName]) -> Vec<State> {
+pub fn states(gate: &Gate, pools: &[PoolName]) -> Vec<State> {
     let mut states = vec![State::Unreachable; pools.len()];
     for (first, some) in pools.chunks(AT_A_TIME).enumerate() {
         let (answers, answered) = mpsc::channel();

@@ -1,0 +1,58 @@
+//! Bytes between two hosts, once both know what they are for.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// Encrypted, or in the clear where it does not leave the machine and both operators said so.
+#[derive(Debug)]
+pub enum Stream {
+    Encrypted(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
+impl Stream {
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Stream::Encrypted(_) => true,
+            Stream::Plain(_) => false,
+        }
+    }
+}
+
+macro_rules! either {
+    ($stream:ident, $inner:ident => $what:expr) => {
+        match $stream.get_mut() {
+            Stream::Encrypted(stream) => {
+                let $inner = Pin::new(stream.as_mut());
+                $what
+            }
+            Stream::Plain(stream) => {
+                let $inner = Pin::new(stream);
+                $what
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, inner => inner.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, inner => inner.poll_write(cx, bytes))
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, inner => inner.poll_flush(cx))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, inner => inner.poll_shutdown(cx))
+    }
+}
