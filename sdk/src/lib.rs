@@ -150,6 +150,7 @@ pub mod block;
 pub mod connections;
 pub mod error;
 pub mod files;
+pub mod image_name;
 pub mod log;
 pub mod manifest;
 #[cfg(not(target_family = "wasm"))]

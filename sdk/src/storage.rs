@@ -3,7 +3,8 @@
 
 use crate::bindings::{backend, clones, fences, host, renames, snapshots};
 use crate::error::Result;
-use crate::settings::Settings;
+use crate::manifest::SettingKind;
+use crate::settings::{Settings, Value};
 
 pub use backend::exports::fief::storage::backend::{
     Attachment, FileNode, IscsiNode, NbdNode, NfsNode, PoolInfo, VolumeSpec,
@@ -19,6 +20,30 @@ pub struct Pool<S> {
     /// Its name on this host.
     pub name: String,
     pub settings: S,
+}
+
+/// The setting `transport` of a plugin that goes more than one way, by that very key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// The host picks, and says one of the others in its place before a volume is attached. Asked with this, a plugin names a
+    /// way of the hypervisor's own that surely works, or says `unsupported` and why there is none.
+    Auto,
+    /// By a client of the hypervisor's own.
+    Native,
+    /// By the plugin's [`block`](crate::block).
+    Served,
+}
+
+impl Value for Transport {
+    const KIND: SettingKind = SettingKind::String;
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "auto" => Ok(Transport::Auto),
+            "native" => Ok(Transport::Native),
+            "served" => Ok(Transport::Served),
+            _ => Err(format!("{text:?} is none of auto, native and served")),
+        }
+    }
 }
 
 /// Where volumes live.

@@ -86,6 +86,33 @@ fn units_are_volumes_and_every_verb_may_come_twice() {
     let listed = host.fief(&["volume", "list"]).stdout;
     assert!(listed.contains("san/lun1") && listed.contains("16MiB"), "{listed}");
     host.fief_ends(&["volume", "delete", "san/lun1", "--yes"], 2);
+    let said = host.fief_ends(&["volume", "rename", "san/lun1", "disk"], 2);
+    assert!(said.stderr.contains("fief volume move"), "{}", said.stderr);
+    for _ in 0..2 {
+        host.fief(&["pool", "check", "san"]);
+        assert!(host.fief(&["pool", "show", "san"]).stdout.contains(TARGET));
+        assert!(host.fief(&["pool", "list"]).stdout.contains("san"));
+        host.fief(&["volume", "unlock", "san/lun1"]);
+    }
+    for _ in 0..2 {
+        host.fief(&["pool", "delete", "san", "--if-exists"]);
+    }
+    pool(&host, &["durable-writes=true"]);
+    let shown = host.fief(&["volume", "show", "san/lun1"]).stdout;
+    assert!(shown.contains("served, because") && shown.contains("durable-writes"), "{shown}");
+    // Left held by a domain of this host, which ended while the target did not answer: that is no other host's.
+    host.fief(&["create", "node1", "--memory", "32MiB", "--disk", "san/lun1"]);
+    host.fief(&["start", "node1"]);
+    assert!(fence(&host).starts_with("reservation held by "), "{}", fence(&host));
+    tgt.freeze();
+    host.fief(&["stop", "node1"]);
+    tgt.thaw();
+    assert!(fence(&host).starts_with("reservation held by "), "{}", fence(&host));
+    for _ in 0..2 {
+        host.fief(&["volume", "unlock", "san/lun1"]);
+        assert_eq!(fence(&host), "reservation, held by nobody");
+    }
+    host.fief(&["delete", "node1", "--yes"]);
     // A target that is gone holds nobody up.
     tgt.kill();
     host.fief_ends(&["volume", "show", "san/lun1"], 8);

@@ -86,6 +86,13 @@ fn a_pool_on_a_server_does_every_verb_twice_and_says_when_it_is_away() {
         let shown = host.fief(&["volume", "show", "nas/disk"]).stdout;
         assert!(shown.contains("lease, held by nobody"), "{shown}");
 
+        for _ in 0..2 {
+            host.fief(&["pool", "check", "nas"]);
+            assert!(host.fief(&["pool", "show", "nas"]).stdout.contains("server"));
+            assert!(host.fief(&["pool", "list"]).stdout.contains("nas"));
+            host.fief(&["volume", "unlock", "nas/disk"]);
+        }
+
         server.kill();
         host.fief_ends(&["volume", "show", "nas/disk"], 8);
         host.fief(&["list"]);
@@ -98,7 +105,9 @@ fn a_pool_on_a_server_does_every_verb_twice_and_says_when_it_is_away() {
             }
         }
         assert_eq!(fs::read_dir(server.export()).unwrap().count(), 0);
-        host.fief(&["pool", "delete", "nas"]);
+        for _ in 0..2 {
+            host.fief(&["pool", "delete", "nas", "--if-exists"]);
+        }
     }
 }
 

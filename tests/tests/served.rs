@@ -52,6 +52,13 @@ fn so_is_one_of_which_each_request_is_a_call() {
 }
 
 fn what_is_served_is_what_is_on_disk(host: Host) {
+    // What nobody could reach is not made.
+    let said = host.fief_ends(&["volume", "create", "served/cow", "--size", "1MiB", "--format", "qcow2"], 2);
+    assert!(said.stderr.contains("cannot be served") && said.stderr.contains("--format raw"), "{}", said.stderr);
+    host.fief(&["volume", "create", "served/raw", "--size", "1MiB"]);
+    host.fief_ends(&["volume", "copy", "served/raw", "served/cow", "--format", "qcow2"], 2);
+    assert!(!host.root().join("images/cow.qcow2").exists());
+    host.fief(&["volume", "delete", "served/raw", "--yes"]);
     let image = host.root().join("images/disk");
     let served = Served::start(&host, "served/disk", &[]);
 

@@ -218,6 +218,9 @@ pub fn unlock(
         return Ok(Unlocked::Free);
     };
     let mine = other.host == host_id::this(layout)?.id.to_string();
+    if !mine && let Some(ours) = let_go_of_ours(gate, &mut pool, volume, &before)? {
+        return Ok(Unlocked::Released(ours));
+    }
     if !mine && !force {
         return Err(Failure::conflict(format!("volume {volume} is held by {}", words(&other))).hint(format!(
             "stop domain {} there; where that host is off for good, say --force: were it not, both would write",
@@ -243,6 +246,24 @@ pub fn unlock(
         pool.release_fence(&volume.volume, &ours)
     })?;
     Ok(Unlocked::Broken(other))
+}
+
+/// Storage that keeps no more than a number names no host: what this one is known to have taken is let go of as its own. Where
+/// another has it, nothing happens. Gives who it was held for, where nobody holds it any more.
+fn let_go_of_ours(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, kept: &Kept) -> Result<Option<Holder>> {
+    let (true, Some(domain)) = (kept.held, &kept.domain) else { return Ok(None) };
+    let ours = holder(gate.layout(), domain.as_str(), kept.generation)?;
+    if gate.mode() == Mode::DryRun {
+        return Ok(None);
+    }
+    pool.release_fence(&volume.volume, &ours)?;
+    match pool.fence(&volume.volume)? {
+        Some(Fence { holder: Some(_), .. }) => Ok(None),
+        Some(Fence { holder: None, .. }) | None => {
+            keep(gate.layout(), volume, &Kept { held: false, ..kept.clone() })?;
+            Ok(Some(ours))
+        }
+    }
 }
 
 /// `lease held by HOST (domain X, generation 7)`, `none`.

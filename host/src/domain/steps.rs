@@ -156,7 +156,7 @@ impl<A, B> ZipResults<A, B> for (Result<A>, Result<B>) {
 fn attach_disks(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<BlockSource>> {
     // One sandbox a pool, however many disks it has for this domain.
     let mut pools: Vec<Pool> = Vec::new();
-    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, &definition.name, disk, Goer::New)).collect()
+    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, &definition.name, disk, Goer::Networked)).collect()
 }
 
 fn attach_disk(
@@ -318,8 +318,8 @@ pub(super) fn open_port(gate: &Gate, definition: &DomainDefinition, card: &Card)
 /// Shows what plugging a device in would do; unplugging does nothing of its own but what was done then, undone.
 pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> Result<()> {
     match change {
-        Change::AttachDisk { disk } => open_disk(gate, domain, disk, Goer::New).map(drop),
-        Change::Insert { volume } => open_disk(gate, domain, &disc(volume), Goer::New).map(drop),
+        Change::AttachDisk { disk } => open_disk(gate, domain, disk, Goer::Networked).map(drop),
+        Change::Insert { volume } => open_disk(gate, domain, &disc(volume), Goer::Networked).map(drop),
         Change::AttachCard { card } => {
             let port = open_port(gate, &store::load(gate.layout(), domain)?, card)?;
             let id = Record::load(gate.layout(), domain)?.run.map_or(0, |run| run.id);

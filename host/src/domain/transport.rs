@@ -25,15 +25,15 @@ impl Picked {
 /// Who goes there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goer {
-    /// A hypervisor that is still to be started: it gets what it needs.
-    New,
+    /// A hypervisor that has the host's network, or is still to be started and gets what it needs.
+    Networked,
     /// One that runs, and was started without the host's network.
     Cut,
 }
 
 impl Goer {
     pub const fn running(has_host_network: bool) -> Self {
-        if has_host_network { Goer::New } else { Goer::Cut }
+        if has_host_network { Goer::Networked } else { Goer::Cut }
     }
 }
 
@@ -71,9 +71,9 @@ fn among(
         (Ok(Client::Nbd | Client::Nfs | Client::Iscsi), Goer::Cut) => {
             Ok(served("its hypervisor was started without the host's network".to_owned()))
         }
-        (Ok(Client::Nbd), Goer::New) => Ok(native("QEMU speaks NBD")),
-        (Ok(Client::Nfs), Goer::New) => installed(drivers::Client::Nfs),
-        (Ok(Client::Iscsi), Goer::New) => installed(drivers::Client::Iscsi),
+        (Ok(Client::Nbd), Goer::Networked) => Ok(native("QEMU speaks NBD")),
+        (Ok(Client::Nfs), Goer::Networked) => installed(drivers::Client::Nfs),
+        (Ok(Client::Iscsi), Goer::Networked) => installed(drivers::Client::Iscsi),
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_volume_is_served_where_qemu_lacks_the_driver_or_the_plugin_goes_no_other_way() {
         let words = |natively, lacks: Option<&str>| {
-            among(natively, Goer::New, |_| Ok(lacks.map(str::to_owned))).map(|picked| picked.words()).unwrap()
+            among(natively, Goer::Networked, |_| Ok(lacks.map(str::to_owned))).map(|picked| picked.words()).unwrap()
         };
         assert_eq!(words(Ok(Client::Nfs), None), "native, because QEMU has its libnfs driver");
         assert_eq!(words(Ok(Client::Iscsi), None), "native, because QEMU has its libiscsi driver");

@@ -57,7 +57,11 @@ impl Pool {
                 }
             }
             // It is there, or says itself why not.
-            (Mode::Perform, Some(_) | None) => drop(std::fs::remove_file(&path)),
+            (Mode::Perform, Some(_) | None) => {
+                if path.exists() {
+                    drop(std::fs::remove_file(&path));
+                }
+            }
         }
     }
 }

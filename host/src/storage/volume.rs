@@ -6,6 +6,7 @@ use super::pool::Pool;
 use crate::config::policy::HostInterface;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Mode;
+use crate::gate::operation::ImageFormat;
 use crate::sandbox::protocol::{Ability, CloneStyle, StorageCall, VolumeFacts};
 use crate::types::{ByteSize, SnapshotName, VolumeName};
 
@@ -57,11 +58,31 @@ impl Pool {
 
     /// Whether it keeps a volume in whatever format is wanted: one that its plugin serves is its bytes.
     pub fn keeps_formats(&self) -> bool {
-        let served = self.definition.settings.get("transport").is_some_and(|way| way == "served");
-        self.makes_images() && !served
+        self.makes_images() && !self.always_serves()
+    }
+
+    fn always_serves(&self) -> bool {
+        self.definition.settings.get("transport").is_some_and(|way| way == "served")
+    }
+
+    /// What a plugin serves is a disk as it is. An image within has no end to grow past, and its header would tell the
+    /// hypervisor of other files in the words of a plugin.
+    ///
+    /// # Errors
+    /// `Usage` for an image that no guest would reach.
+    fn refuse_unreachable(&self, format: ImageFormat) -> Result<()> {
+        match format {
+            ImageFormat::Qcow2 if self.always_serves() => Err(Failure::usage(format!(
+                "the pool {} serves its volumes (transport = \"served\"), and a qcow2 image cannot be served",
+                self.definition.name
+            ))
+            .hint("make it raw: --format raw; or use a pool whose volumes are opened natively")),
+            ImageFormat::Raw | ImageFormat::Qcow2 => Ok(()),
+        }
     }
 
     fn make_volume(&mut self, spec: &VolumeSpec, note: impl FnOnce(Changed) -> Result<()>) -> Result<VolumeFacts> {
+        self.refuse_unreachable(spec.format).map_err(|failure| self.about("create", &spec.name, failure))?;
         let function = StorageCall::Create {
             name: spec.name.to_string(),
             size: spec.size.bytes(),

@@ -152,7 +152,7 @@ mod tests {
         native::grant_directory("images", &folder);
         let settings = Settings {
             directory: Directory::parse("images").unwrap(),
-            transport: crate::Transport::Served,
+            transport: fief_sdk::storage::Transport::Served,
             lend: true,
         };
         let pool = Pool { name: "default".into(), settings };

@@ -6,10 +6,9 @@
 
 use fief_sdk::images::{self, Image};
 use fief_sdk::storage::{Format, Volume};
-use fief_sdk::{Error, ErrorCode, Result};
+use fief_sdk::{Error, ErrorCode, Result, image_name as name};
 
 use crate::folder::Entry;
-use crate::name;
 
 /// What guests see of a disk comes in sectors of 512 bytes (virtio and ATA); sizes are rounded up to them.
 const SECTOR: u64 = 512;

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use fief_sdk::storage::Format;
-use fief_sdk::{Directory, Error, Result};
-
-use crate::name;
+use fief_sdk::{Directory, Error, Result, image_name as name};
 
 /// One volume as its file shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

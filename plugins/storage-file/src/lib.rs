@@ -7,7 +7,7 @@
 //!   volume node1, qcow2     ◂▸  node1.qcow2
 //!   volume debian.iso, raw  ◂▸  debian.iso
 //! ```
-//! The name of a file says its format, always (see [`name`]): a guest writes every byte of a raw volume, so its
+//! The name of a file says its format, always (see [`name`](fief_sdk::image_name)): a guest writes every byte of a raw volume, so its
 //! content must never be asked.
 //!
 //! A dry run answers changes with what they would most likely have given, so every answer below is made of what the
@@ -16,15 +16,12 @@
 pub mod device;
 mod facts;
 mod folder;
-mod name;
 
-use fief_sdk::manifest::SettingKind;
-use fief_sdk::settings::Value;
 use fief_sdk::storage::{
     Access, Attachment, Clones, FileNode, Format, Pool, PoolInfo, Preallocation, Renames, Snapshot, Snapshots,
-    StorageBackend, Style, Volume, VolumeSpec,
+    StorageBackend, Style, Transport, Volume, VolumeSpec,
 };
-use fief_sdk::{Directory, DirectoryAccess, Error, Interface, Permission, Result, images};
+use fief_sdk::{Directory, DirectoryAccess, Error, Interface, Permission, Result, image_name as name, images};
 
 use crate::device::Device;
 use crate::facts::{changeable, dependents, grown, made, volume};
@@ -45,30 +42,12 @@ fief_sdk::settings! {
     pub struct Settings {
         /// The directory grant whose files are the volumes.
         directory: Directory,
-        /// How domains reach a volume: `native`, the file itself, which is fastest; `served`, raw volumes through this
-        /// plugin, as any other plugin serves its own.
+        /// How domains reach a volume: `native` and `auto`, the file itself, which is fastest; `served`, raw volumes through
+        /// this plugin, as any other plugin serves its own.
         transport: Transport = "native",
         /// Whether the host itself moves the bytes of a served volume between its file and the guest. Otherwise each
         /// request is a call of this plugin, which is slower and for trying out.
         lend: bool = "true",
-    }
-}
-
-/// How domains reach a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    Native,
-    Served,
-}
-
-impl Value for Transport {
-    const KIND: SettingKind = SettingKind::String;
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "native" => Ok(Transport::Native),
-            "served" => Ok(Transport::Served),
-            _ => Err(format!("{text:?} is neither native nor served")),
-        }
     }
 }
 
@@ -176,7 +155,7 @@ impl StorageBackend for StorageFile {
             }
         }
         match (pool.settings.transport, entry.format) {
-            (Transport::Native, _) => {}
+            (Transport::Native | Transport::Auto, _) => {}
             (Transport::Served, Format::Raw) => return Ok(Attachment::Served),
             (Transport::Served, Format::Qcow2) => {
                 return Err(Error::unsupported(format!(

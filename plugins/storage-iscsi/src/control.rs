@@ -1,6 +1,8 @@
 //! Control calls: a session for each, logged in to, asked, and said goodbye to.
 
-use fief_sdk::storage::{Access, Attachment, Format, IscsiNode, PoolInfo, StorageBackend, Volume, VolumeSpec};
+use fief_sdk::storage::{
+    Access, Attachment, Format, IscsiNode, PoolInfo, StorageBackend, Transport, Volume, VolumeSpec,
+};
 use fief_sdk::{Error, Result};
 
 use crate::StorageIscsi;
@@ -9,7 +11,7 @@ use crate::isid;
 use crate::protocol::login::Refusal;
 use crate::protocol::offer::Wish;
 use crate::scsi::{command, lun};
-use crate::settings::{IscsiPool, Settings, Transport, portal};
+use crate::settings::{IscsiPool, Settings, portal};
 use crate::stream::{Plain, now};
 use crate::unit::{self, number, volume_name};
 
@@ -207,6 +209,9 @@ fn native(pool: &IscsiPool, number: u32) -> Result<Attachment> {
     }
     if settings.data_digest.0 == Wish::Require {
         return no("has no digests over data (data-digest)");
+    }
+    if settings.durable_writes {
+        return no("answers writes that are not on stable storage yet (durable-writes)");
     }
     Ok(Attachment::Iscsi(IscsiNode {
         portal: portal(settings),

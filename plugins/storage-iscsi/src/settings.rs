@@ -2,7 +2,7 @@
 
 use fief_sdk::manifest::SettingKind;
 use fief_sdk::settings::Value;
-use fief_sdk::storage::Pool;
+use fief_sdk::storage::{Pool, Transport};
 use fief_sdk::{Error, Result, SecretName, secrets};
 
 use crate::protocol::chap::{self, Account, Credentials};
@@ -64,26 +64,6 @@ impl Value for Seconds {
     fn parse(text: &str) -> Result<Self, String> {
         let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
         seconds.map(Seconds).ok_or_else(|| format!("{text:?} is no number of seconds from 1 to 3600"))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    Native,
-    Served,
-    /// The host puts one of the others in its place before it asks us.
-    Auto,
-}
-
-impl Value for Transport {
-    const KIND: SettingKind = SettingKind::String;
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "native" => Ok(Transport::Native),
-            "served" => Ok(Transport::Served),
-            "auto" => Ok(Transport::Auto),
-            _ => Err(format!("{text:?} is no transport; auto, native and served are")),
-        }
     }
 }
 

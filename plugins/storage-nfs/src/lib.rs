@@ -43,14 +43,14 @@ pub mod xdr;
 use fief_sdk::block::Holder;
 use fief_sdk::storage::{
     Access, Attachment, Clones, Fence, FenceKind, Fences, Format, NfsNode, Pool, PoolInfo, Renames, StorageBackend,
-    Style, Volume, VolumeSpec,
+    Style, Transport, Volume, VolumeSpec,
 };
 use fief_sdk::{Error, Permission, Result};
 
 pub use crate::device::Device;
 use crate::export::with;
 use crate::lease::Record;
-pub use crate::settings::{Connections, Settings, Transport, Version};
+pub use crate::settings::{Connections, Settings, Version};
 use crate::settings::{MOUNT, SERVER};
 
 fief_sdk::plugin! {

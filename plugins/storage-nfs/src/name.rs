@@ -1,39 +1,7 @@
-//! From the name of a volume to the name of its file and back: one rule, no exception, and the same as for folders of
-//! this host, so that the same files are the same volumes.
-//!
-//! A file that ends in `.qcow2` holds the qcow2 volume of the name before the suffix. Every other file holds the raw
-//! volume of its own name. Hidden files are no volumes: leases and volumes that are being made are such files.
+//! Names of what lies on the server: image files, as everywhere ([`fief_sdk::image_name`]), and what is hidden beside them.
+//! Hidden files are no volumes: leases and volumes that are being made are such files.
 
-use fief_sdk::storage::Format;
-use fief_sdk::{Error, Result};
-
-const SUFFIX: &str = ".qcow2";
-
-/// Longest name of a volume, in bytes: the host's own bound, and what is made of it stays below 255.
-pub(crate) const LONGEST: u32 = 128;
-
-/// The file of a volume.
-///
-/// # Errors
-/// `invalid`: not a name that a volume can have.
-pub(crate) fn file(volume: &str, format: Format) -> Result<String> {
-    if let Err(reason) = check(volume) {
-        return Err(Error::invalid(format!("{volume:?} is not a name of a volume: {reason}")));
-    }
-    Ok(match format {
-        Format::Raw => volume.to_owned(),
-        Format::Qcow2 => format!("{volume}{SUFFIX}"),
-    })
-}
-
-/// The volume that a file holds; none where it is not one.
-pub(crate) fn volume(file: &str) -> Option<(&str, Format)> {
-    let (volume, format) = match file.strip_suffix(SUFFIX) {
-        Some(volume) => (volume, Format::Qcow2),
-        None => (file, Format::Raw),
-    };
-    check(volume).ok().map(|()| (volume, format))
-}
+pub(crate) use fief_sdk::image_name::{LONGEST, file, volume, word};
 
 /// The folder with the records of who holds a volume.
 pub(crate) fn leases(volume: &str) -> String {
@@ -69,48 +37,10 @@ pub(crate) fn is_left_of(volume: &str, file: &str) -> bool {
     })
 }
 
-pub(crate) fn word(format: Format) -> &'static str {
-    match format {
-        Format::Raw => "raw",
-        Format::Qcow2 => "qcow2",
-    }
-}
-
-fn check(volume: &str) -> Result<(), String> {
-    if volume.is_empty() || volume.len() > LONGEST as usize {
-        return Err(format!("it has 1 to {LONGEST} bytes"));
-    }
-    if volume.ends_with(SUFFIX) {
-        return Err(format!("{SUFFIX} is the suffix of a file, the volume has the name before it"));
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
-    match volume.chars().next().is_some_and(|c| c.is_ascii_alphanumeric()) && volume.chars().all(plain) {
-        true => Ok(()),
-        false => Err("it holds letters, digits, '-', '_', '.' and '+', and starts with a letter or a digit".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::files::temporary;
-
-    #[test]
-    fn the_name_of_a_file_says_volume_and_format() {
-        for (name, expected) in [
-            ("node1.qcow2", Some(("node1", Format::Qcow2))),
-            ("debian.iso", Some(("debian.iso", Format::Raw))),
-            (".node1.lease", None),
-            ("a.qcow2.qcow2", None),
-            ("two words", None),
-            ("", None),
-        ] {
-            assert_eq!(volume(name), expected, "{name:?}");
-        }
-        for bad in ["a.qcow2", "../a", "a/b", ".a", "", "-a", "a\0", &"x".repeat(129)] {
-            assert!(file(bad, Format::Raw).is_err(), "{bad:?} was taken");
-        }
-    }
 
     #[test]
     fn what_is_left_of_a_volume_is_told_from_what_is_left_of_others() {

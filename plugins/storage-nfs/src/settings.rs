@@ -2,6 +2,7 @@
 
 use fief_sdk::manifest::SettingKind;
 use fief_sdk::settings::Value;
+use fief_sdk::storage::Transport;
 
 /// The grants of `policy.toml` by which this plugin reaches a server.
 pub(crate) const SERVER: &str = "server";
@@ -48,25 +49,6 @@ impl Value for Version {
             "4.1" => Ok(Version::Four),
             "3" => Ok(Version::Three),
             _ => Err(format!("{text:?} is none of auto, 4.1 and 3")),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    Auto,
-    Native,
-    Served,
-}
-
-impl Value for Transport {
-    const KIND: SettingKind = SettingKind::String;
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Transport::Auto),
-            "native" => Ok(Transport::Native),
-            "served" => Ok(Transport::Served),
-            _ => Err(format!("{text:?} is none of auto, native and served")),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use fief_tests::pools::{iscsi_plugin, iscsi_pool, iscsi_portal};
-use fief_tests::{Host, eventually, kill};
+use fief_tests::tgt::Target;
+use fief_tests::{Host, Tgt, eventually, kill};
 
 use crate::trouble::{OnError, PATIENCE, Subject, passes, waits};
 
@@ -58,16 +59,22 @@ fn guests_on_iscsi_outlive_all_that_a_target_does_to_them() {
     subjects.iter_mut().for_each(|subject| subject.witness.is_sound());
 }
 
-#[test]
-fn a_guest_that_is_paused_by_hand_in_trouble_waits_for_a_hand() {
-    let host = Host::new();
+/// A guest on one unit that is served.
+fn served(host: &Host) -> (Tgt, Target, Subject) {
     let mut tgt = iscsi_portal(host.namespace());
     let target = tgt.target(TARGET);
     let image = tgt.disk(target, 1, 1 << 20);
     tgt.unit(target, 1, "removable=1");
-    iscsi_plugin(&host);
-    iscsi_pool(&host, "san", &tgt, TARGET, &["transport=served"]);
-    let mut subject = Subject::start(&host, "node1", "san/lun1", &image, OnError::Pause);
+    iscsi_plugin(host);
+    iscsi_pool(host, "san", &tgt, TARGET, &["transport=served"]);
+    let subject = Subject::start(host, "node1", "san/lun1", &image, OnError::Pause);
+    (tgt, target, subject)
+}
+
+#[test]
+fn a_guest_that_is_paused_by_hand_in_trouble_waits_for_a_hand() {
+    let host = Host::new();
+    let (mut tgt, target, mut subject) = served(&host);
     tgt.offline(target, 1);
     eventually("it stands still", PATIENCE, || waits(&host, "node1").then_some(()));
     for _ in 0..2 {
@@ -98,12 +105,7 @@ fn a_guest_that_is_paused_by_hand_in_trouble_waits_for_a_hand() {
 #[test]
 fn a_sandbox_that_nobody_is_left_to_want_waits_for_no_dead_server() {
     let host = Host::new();
-    let mut tgt = iscsi_portal(host.namespace());
-    let target = tgt.target(TARGET);
-    let image = tgt.disk(target, 1, 1 << 20);
-    iscsi_plugin(&host);
-    iscsi_pool(&host, "san", &tgt, TARGET, &["transport=served"]);
-    let mut subject = Subject::start(&host, "node1", "san/lun1", &image, OnError::Pause);
+    let (tgt, _, mut subject) = served(&host);
     let serves = host.sandbox("node1", 0).unwrap();
     tgt.freeze();
     // By then the guest has asked for something that has no answer.

@@ -78,7 +78,7 @@ fn a_volume_on_a_server_gets_another_name_with_its_lease_however_often_that_is_c
     let host = Host::new();
     let mut server = Ganesha::start(host.namespace(), Versions::Four);
     pools::nfs_plugin(&host);
-    pools::nfs_pool(&host, "nas", &server, &["transport=served"]);
+    pools::nfs_pool(&host, "nas", &server, &[]);
     host.fief(&["volume", "create", "nas/a", "--size", "1MiB", "--format", "raw"]);
     boot_sector::write(&server.export().join("a"), TEXT, Then::Halt);
     host.fief(&["create", "web1", "--memory", "32MiB", "--accelerator", "tcg", "--disk", "nas/a"]);

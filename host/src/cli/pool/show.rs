@@ -55,7 +55,7 @@ fn ways(gate: &Gate, pool: &mut Pool) -> Result<Vec<Picked>> {
         else {
             continue;
         };
-        let way = transport::pick(gate, pool, &name, Goer::New)?;
+        let way = transport::pick(gate, pool, &name, Goer::Networked)?;
         ways.extend(way.filter(|way| !ways.contains(way)));
     }
     Ok(ways)

@@ -20,9 +20,9 @@ pub(crate) struct Args {
     /// What the guest sees, with a unit (512MiB, 20G)
     #[arg(long)]
     size: ByteSize,
-    /// How the image is written
-    #[arg(long, value_enum, default_value_t = Format::Qcow2)]
-    format: Format,
+    /// How the image is written; else qcow2 in a pool of files, and raw elsewhere
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Take all the room now, so that the guest's writes never lack it
     #[arg(long)]
     preallocate: bool,
@@ -50,14 +50,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         );
     }
     let gate = context.gate_for_change()?;
+    let mut pool = Pool::open(&gate, &args.volume.pool)?;
+    let usual = if pool.keeps_formats() { ImageFormat::Qcow2 } else { ImageFormat::Raw };
     let spec = VolumeSpec {
         name: args.volume.volume.clone(),
         size: args.size,
-        format: args.format.image(),
+        format: args.format.map_or(usual, Format::image),
         preallocation: if args.preallocate { Preallocation::Full } else { Preallocation::Sparse },
     };
     let progress = args.preallocate.then(|| Progress::start(format!("allocating {}", args.volume)));
-    let facts = Pool::open(&gate, &args.volume.pool)?.create_volume(&spec)?;
+    let facts = pool.create_volume(&spec)?;
     drop(progress);
     let row = VolumeRow::new(context, &args.volume.pool, facts, false)?;
     context.changed("volume", &args.volume, "created", row.json())

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let mut pool = Pool::look(&gate, &args.volume.pool)?;
     let facts = pool.volume(&args.volume.volume)?;
     // Before the fence, whose kind may go by it.
-    let picked = transport::pick(&gate, &mut pool, &args.volume.volume, Goer::New)?;
+    let picked = transport::pick(&gate, &mut pool, &args.volume.volume, Goer::Networked)?;
     let fence = pool.fence(&args.volume.volume)?;
     drop(waiting);
     let row = VolumeRow::new(context, &args.volume.pool, facts, true)?;

@@ -8,7 +8,7 @@
 //! would lock it out. So a unit that it is to use is registered for, and not reserved.
 
 use fief_sdk::block::Holder;
-use fief_sdk::storage::{Fence, FenceKind, Fences};
+use fief_sdk::storage::{Fence, FenceKind, Fences, Transport};
 use fief_sdk::{Error, ErrorCode, Result};
 
 use super::{Key, Seen, Standing, claim, describe, standing};
@@ -17,7 +17,7 @@ use crate::control::{unit_of, with};
 use crate::exchange::Carrier;
 use crate::isid;
 use crate::scsi::reservation::{self, Action};
-use crate::settings::{IscsiPool, Transport};
+use crate::settings::IscsiPool;
 
 /// What the unit says of its keys; none where it has no persistent reservations.
 pub async fn look(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Option<Seen>> {

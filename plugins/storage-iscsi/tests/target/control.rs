@@ -61,9 +61,15 @@ fn a_volume_is_attached_as_the_pool_says_or_not_at_all() {
     let Attachment::Iscsi(node) = attach(&native, Access::Handover).unwrap() else { panic!("a native node") };
     assert_eq!((node.portal.as_str(), node.target.as_str(), node.lun), ("127.0.0.1:3260", TARGET, 1));
     assert_eq!((node.initiator.as_deref(), node.header_digest), (Some("iqn.2026-01.test:me"), true));
-    let error = message(attach(&[("transport", "native"), ("data-digest", "crc32c")], Access::Exclusive));
-    assert_eq!(error.code, ErrorCode::Unsupported);
-    assert!(error.message.contains("served"), "{}", error.message);
+    for (transport, setting) in [
+        ("native", ("data-digest", "crc32c")),
+        ("native", ("durable-writes", "true")),
+        ("auto", ("durable-writes", "true")),
+    ] {
+        let error = message(attach(&[("transport", transport), setting], Access::Exclusive));
+        assert_eq!(error.code, ErrorCode::Unsupported);
+        assert!(error.message.contains("served") && error.message.contains(setting.0), "{}", error.message);
+    }
     let missing = StorageIscsi::attach(&pool(&[]), "lun9", Access::Exclusive);
     assert_eq!(message(missing).code, ErrorCode::NotFound);
     bed.tgt.unit(bed.target, 1, "readonly=1");

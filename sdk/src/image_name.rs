@@ -1,22 +1,23 @@
-//! From the name of a volume to the name of its file and back: one rule, no exception.
+//! From the name of a volume to the name of its image file and back: one rule, no exception, for all plugins that keep
+//! images as files, so that the same files are the same volumes wherever they lie.
 //!
 //! A file that ends in `.qcow2` holds the qcow2 volume of the name before the suffix. Every other file holds the raw
 //! volume of its own name, so `debian.iso` is a volume as it lies there. Hidden files are no volumes, and neither is
 //! what has a name that a volume cannot have.
 
-use fief_sdk::storage::Format;
-use fief_sdk::{Error, Result};
+use crate::error::{Error, Result};
+use crate::storage::Format;
 
 const SUFFIX: &str = ".qcow2";
 
 /// Longest name of a volume, in bytes: the host's own bound, and a file name with the suffix stays below 255.
-pub(crate) const LONGEST: u32 = 128;
+pub const LONGEST: u32 = 128;
 
 /// The file of a volume.
 ///
 /// # Errors
 /// `invalid`: not a name that a volume can have.
-pub(crate) fn file(volume: &str, format: Format) -> Result<String> {
+pub fn file(volume: &str, format: Format) -> Result<String> {
     if let Err(reason) = check(volume) {
         return Err(Error::invalid(format!("{volume:?} is not a name of a volume: {reason}")));
     }
@@ -27,7 +28,7 @@ pub(crate) fn file(volume: &str, format: Format) -> Result<String> {
 }
 
 /// The volume that a file holds; none where it is not one.
-pub(crate) fn volume(file: &str) -> Option<(&str, Format)> {
+pub fn volume(file: &str) -> Option<(&str, Format)> {
     let (volume, format) = match file.strip_suffix(SUFFIX) {
         Some(volume) => (volume, Format::Qcow2),
         None => (file, Format::Raw),
@@ -35,7 +36,8 @@ pub(crate) fn volume(file: &str) -> Option<(&str, Format)> {
     check(volume).ok().map(|()| (volume, format))
 }
 
-pub(crate) fn word(format: Format) -> &'static str {
+/// As it is told to people.
+pub fn word(format: Format) -> &'static str {
     match format {
         Format::Raw => "raw",
         Format::Qcow2 => "qcow2",
@@ -69,6 +71,7 @@ mod tests {
             ("node1", Some(("node1", Format::Raw))),
             ("a.raw", Some(("a.raw", Format::Raw))),
             (".node1.qcow2", None),
+            (".node1.lease", None),
             (".qcow2", None),
             ("a.qcow2.qcow2", None),
             ("two words", None),
