@@ -68,13 +68,15 @@ impl Connection {
         half::Connection::connect(grant.to_owned()).await.map(Connection)
     }
 
-    /// Up to `maximum` bytes; none once the other side has closed, or this one has [`shut`](Self::shut) it. One at a
-    /// time for each stream; a second waits for the first.
+    /// From `least` to `most` bytes; fewer than `least` once the other side has closed, or this one has
+    /// [`shut`](Self::shut) it. So what is known to be missing of an answer is waited for by the host, and the plugin is
+    /// woken once for all of it. At most 1 MiB at a time, whatever is asked for. One at a time for each stream; a second
+    /// waits for the first.
     ///
     /// # Errors
     /// The stream broke.
-    pub async fn receive(&self, maximum: u32) -> Result<Vec<u8>> {
-        self.0.receive(maximum).await
+    pub async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>> {
+        self.0.receive(least, most).await
     }
 
     /// Sends all of it. Calls are carried out whole and in the order in which they were made, so several tasks may send.

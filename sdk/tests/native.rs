@@ -49,7 +49,7 @@ fn one_task_reads_the_stream_for_all_who_wait() {
         let (reading, into) = (stream.clone(), heard.clone());
         fief_sdk::spawn(async move {
             loop {
-                match reading.receive(4096).await.unwrap() {
+                match reading.receive(1, 4096).await.unwrap() {
                     bytes if bytes.is_empty() => break,
                     bytes => into.borrow_mut().extend(bytes),
                 }

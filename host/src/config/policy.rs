@@ -180,6 +180,8 @@ pub struct Limits {
     /// Bytes that cross between plugin and host in one call.
     pub host_call_bytes: ByteSize,
     pub log_lines_per_second: u32,
+    /// How long a sandbox that serves a volume looks for the next event before it sleeps. 0: never.
+    pub busy_poll_microseconds: u32,
 }
 
 impl Default for Limits {
@@ -192,6 +194,7 @@ impl Default for Limits {
             wall: Duration::from_secs(30),
             host_call_bytes: ByteSize::from_mib(16),
             log_lines_per_second: 200,
+            busy_poll_microseconds: 100,
         }
     }
 }

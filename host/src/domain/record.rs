@@ -8,13 +8,11 @@ use uuid::Uuid;
 
 use crate::config::domain::DomainDefinition;
 use crate::domain::supervisor::{Changing, Copying, Moving, Saving, Storage};
-use crate::domain::{State, rename};
+use crate::domain::{State, ownership, rename};
 use crate::error::{Context, Failure, Kind, Result};
-use crate::gate::host_id;
 use crate::gate::operation::ProcessId;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
-use crate::migration::journal::{self, Journals};
 pub use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
 use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
@@ -198,13 +196,7 @@ impl Record {
 
     /// Who owns the domain counts for more than what a supervisor wrote last.
     fn held(&mut self, layout: &Layout) -> Result<()> {
-        if !journal::is_there(layout, self.uuid) {
-            return Ok(());
-        }
-        let saying = || format!("nobody knows whether domain {} is this host's", self.name);
-        let told = |failure: Failure| failure.while_doing(saying());
-        let host = host_id::this(layout)?.id;
-        if let Some(standing) = Journals::new(layout, host).read(self.uuid).map_err(told)? {
+        if let Some(standing) = ownership::standing(layout, self.uuid, &self.name)? {
             let state = self.state.where_held(standing.holding);
             if state != self.state {
                 self.written = Some(self.state);

@@ -7,7 +7,7 @@ use crate::config::domain::{self, DomainDefinition};
 use crate::config::reader::{self, nearest};
 use crate::domain::change::Change;
 use crate::domain::state::{Admission, Request, admit};
-use crate::domain::{Record, State, rename};
+use crate::domain::{Record, State, ownership, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::layout::Layout;
@@ -128,6 +128,7 @@ pub fn create_with(layout: &Layout, definition: &DomainDefinition, nvram: Option
     let _lock = durable::lock(&folders.join(".lock"), PATIENCE)?;
     is_free(layout, name, None)?;
     macs_are_free(layout, definition)?;
+    ownership::created(layout, definition.uuid, name)?;
     // Made aside and renamed, so that no half domain is ever seen. A name with a dot first is no domain's.
     let aside = folders.join(format!(".new-{name}"));
     let _ = std::fs::remove_dir_all(&aside);
@@ -307,15 +308,24 @@ pub fn take_back(layout: &Layout, name: &DomainName) -> Result<()> {
     let folders = layout.domains();
     let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
     let _domain = durable::lock(&layout.domain(name).join("lock"), Duration::ZERO).map_err(|_| not_off(name))?;
-    if let Ok(record) = Record::load(layout, name)
-        && let Admission::Deny { .. } = admit(record.state_now(), Request::Delete)
-    {
-        return Err(not_off(name));
+    let uuid = match Record::load(layout, name) {
+        Ok(record) => match admit(record.state_now(), Request::Delete) {
+            Admission::Deny { .. } => return Err(not_off(name)),
+            Admission::Accept | Admission::Already => Some(record.uuid),
+        },
+        // A broken record keeps nobody from deleting it; that it may be another host's does.
+        Err(_) => load(layout, name).ok().map(|definition| definition.uuid),
+    };
+    if let Some(uuid) = uuid {
+        ownership::may_delete(layout, uuid, name)?;
     }
     let aside = folders.join(format!(".gone-{name}"));
     let _ = std::fs::remove_dir_all(&aside);
     let saying = || format!("cannot delete domain {name}");
     std::fs::rename(layout.domain(name), &aside).and_then(|()| durable::sync_folder(&folders)).context(saying)?;
+    if let Some(uuid) = uuid {
+        ownership::deleted(layout, uuid, name)?;
+    }
     // It is no domain any more; what cannot be removed now is removed by `fief recover`.
     if let Err(failure) = fault::point("delete.aside").and_then(|()| std::fs::remove_dir_all(&aside).context(saying)) {
         tracing::warn!(domain = %name, %failure, "files of a deleted domain stay");

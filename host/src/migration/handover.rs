@@ -80,7 +80,8 @@ pub struct Move {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Standing {
     pub holding: Holding,
-    /// Of this host where it owns the domain; of who may take it, or took it, where it was handed over; else 0.
+    /// Of this host where it owns the domain, or did until it was deleted; of who may take it, or took it, where it was
+    /// handed over; else 0.
     pub generation: u64,
     /// Of the last attempt that this host made.
     pub number: u64,
@@ -96,6 +97,25 @@ impl Standing {
         Standing { holding: Holding::Foreign, generation: 0, number: 0, last: None, refused: None };
     /// Of a domain that was made here and never moved.
     pub const FIRST: Standing = Standing { holding: Holding::Owned, generation: 1, ..Standing::FOREIGN };
+
+    /// Of a domain that was this host's and is deleted: it is no host's, until somebody makes it anew.
+    #[must_use]
+    pub const fn deleted(self) -> Standing {
+        Standing { holding: Holding::Foreign, last: None, ..self }
+    }
+
+    /// Of a domain that is made here by an operator; none where it is, or may be, another host's.
+    #[must_use]
+    pub const fn made_anew(self) -> Option<Standing> {
+        match self.holding {
+            Holding::Owned => Some(self),
+            // It was deleted: what another host is about to move here has none.
+            Holding::Foreign if self.generation > 0 => {
+                Some(Standing { holding: Holding::Owned, generation: self.generation.saturating_add(1), ..self })
+            }
+            Holding::Foreign | Holding::Ceded | Holding::Gone => None,
+        }
+    }
 }
 
 /// What goes on besides, in memory alone.

@@ -2,6 +2,7 @@
 //! each of them writes down.
 //!
 //! ```text
+//!   plan       pure: what stands in the way of a move, before anything is touched
 //!   handover   pure: what happened in, what to write, send and do out; the one place that decides who may run
 //!   journal    the durable form of what a host knows of a domain's owner
 //!   message    the words between two hosts, as they travel
@@ -13,3 +14,4 @@
 pub mod handover;
 pub mod journal;
 pub mod message;
+pub mod plan;

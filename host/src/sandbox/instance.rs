@@ -14,6 +14,7 @@ use super::log::Log;
 use super::protocol::wire::Wire;
 use super::protocol::{Ability, Call, CallError, FromSandbox, Limit, LogLevel, PluginKind, Return, ToSandbox};
 use super::room::{Caller, Directories, Host, Room};
+use super::serve::Looking;
 use super::ticker::Ticker;
 use super::version::v0_1::exports::fief::{network, storage};
 use crate::config::policy::Limits;
@@ -27,6 +28,7 @@ pub(super) struct Plugin {
     pub(super) limits: Limits,
     pub(super) silence: Duration,
     pub(super) ticker: Ticker,
+    pub(super) looking: Arc<Looking>,
     pub(super) runtime: tokio::runtime::Runtime,
 }
 
@@ -137,6 +139,7 @@ impl Plugin {
             host: Host::Call(host.clone()),
             directories: self.directories.clone(),
             lent: Lent::default(),
+            outbox: None,
             silence: self.silence,
         };
         let mut store = self.store(room);

@@ -10,6 +10,7 @@ use super::instance::{Exports, Plugin};
 use super::interface::{self, Preopens};
 use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, PluginKind, Preopen};
+use super::serve::Looking;
 use super::ticker::{self, Ticker};
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
@@ -84,7 +85,9 @@ pub(super) fn load(
     let ticker = Ticker::start(&engine, every).map_err(|error| format!("the ticker does not start: {error}"))?;
     let writes = request.directories.iter().any(|preopen| preopen.access == Access::ReadWrite);
     let streams = request.serves || component.component_type().imports(&engine).any(|(name, _)| name == STREAMS);
-    let runtime = runtime(writes, streams).map_err(|error| format!("the runtime does not start: {error}"))?;
+    let looking = Looking::new(Duration::from_micros(request.limits.busy_poll_microseconds.into()));
+    let hooks = request.serves.then_some(&looking);
+    let runtime = runtime(writes, streams, hooks).map_err(|error| format!("the runtime does not start: {error}"))?;
     lockdown::shut_calls(listener.as_ref().map(AsFd::as_fd))?;
 
     let abilities = exports.abilities();
@@ -92,7 +95,7 @@ pub(super) fn load(
     let directories = directories.map(|(preopen, descriptor)| (preopen.name, (descriptor, preopen.access))).collect();
     let directories = Arc::new(directories);
     let Request { limits, silence, .. } = request;
-    let plugin = Plugin { engine, pre, exports, preopens, directories, limits, silence, ticker, runtime };
+    let plugin = Plugin { engine, pre, exports, preopens, directories, limits, silence, ticker, looking, runtime };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok((plugin, listener))
 }
@@ -100,10 +103,14 @@ pub(super) fn load(
 /// One thread for the plugin; where it may write files, one more for that: WASI's streams hand writes over, whatever
 /// they are told of blocking. It is made now, since none can be made later, and stays. What waits for streams holds a few
 /// descriptors: it is there where streams may be.
-fn runtime(writes: bool, streams: bool) -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime(writes: bool, streams: bool, looking: Option<&Arc<Looking>>) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     if streams {
         builder.enable_io();
+    }
+    if let Some(looking) = looking {
+        let (before, after) = (looking.clone(), looking.clone());
+        builder.on_thread_park(move || before.about_to_sleep()).on_thread_unpark(move || after.is_back());
     }
     let runtime = builder
         .enable_time()

@@ -19,6 +19,7 @@ mod limits;
 mod load;
 mod lockdown;
 mod log;
+mod outbox;
 pub mod protocol;
 mod room;
 mod serve;

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::lent::Lent;
 use super::limits::{Budget, Spent};
 use super::log::Log;
+use super::outbox::Outbox;
 use super::protocol::wire::Wire;
 use super::protocol::{Ask, ErrorCode, FromSandbox, Limit, PluginError, Reply, Retry, ToSandbox};
 use super::serve::Desk;
@@ -25,6 +26,8 @@ pub(super) struct Room {
     pub(super) directories: Directories,
     /// Of the volume that is served.
     pub(super) lent: Lent,
+    /// Of what is sent while a volume is served.
+    pub(super) outbox: Option<Outbox>,
     /// How long a plain `read` of a stream waits: less than a whole call may take, so that the plugin can still say what
     /// went wrong.
     pub(super) silence: Duration,

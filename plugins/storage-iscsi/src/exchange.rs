@@ -93,7 +93,7 @@ impl<S: Stream, W> Exchange<S, W> {
         let (mut dialogue, request) = Dialogue::start(wanted);
         stream.send(request).await.map_err(Connect::Stream)?;
         loop {
-            let bytes = stream.receive().await.map_err(Connect::Stream)?;
+            let bytes = stream.receive(1).await.map_err(Connect::Stream)?;
             if bytes.is_empty() {
                 return Err(Connect::Stream(Error::unreachable("the portal closed the connection during the login")));
             }
@@ -122,7 +122,7 @@ impl<S: Stream, W> Exchange<S, W> {
             if !output.is_empty() {
                 self.stream.send(output).await?;
             }
-            let bytes = self.stream.receive().await?;
+            let bytes = self.stream.receive(1).await?;
             if bytes.is_empty() {
                 return Err(Error::unreachable("the target closed the connection"));
             }

@@ -17,8 +17,8 @@ pub const CHUNK: u32 = 256 << 10;
 #[allow(async_fn_in_trait)]
 pub trait Stream: Sized {
     async fn connect() -> Result<Self>;
-    /// No bytes once the target has closed.
-    async fn receive(&self) -> Result<Vec<u8>>;
+    /// No bytes once the target has closed. Control calls may be given fewer than `least`.
+    async fn receive(&self, least: u32) -> Result<Vec<u8>>;
     async fn send(&self, data: Vec<u8>) -> Result<()>;
     /// Comes back after so many milliseconds.
     async fn pause(milliseconds: u32);
@@ -32,7 +32,7 @@ impl Stream for Plain {
     async fn connect() -> Result<Self> {
         Connection::open(GRANT).map(Plain)
     }
-    async fn receive(&self) -> Result<Vec<u8>> {
+    async fn receive(&self, _least: u32) -> Result<Vec<u8>> {
         self.0.read(CHUNK)
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
@@ -48,8 +48,8 @@ impl Stream for Connection {
     async fn connect() -> Result<Self> {
         Connection::connect(GRANT).await
     }
-    async fn receive(&self) -> Result<Vec<u8>> {
-        Connection::receive(self, CHUNK).await
+    async fn receive(&self, least: u32) -> Result<Vec<u8>> {
+        Connection::receive(self, least, CHUNK.max(least)).await
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
         Connection::send(self, data).await

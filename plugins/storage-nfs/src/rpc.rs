@@ -148,6 +148,16 @@ impl Records {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes without which nothing more can be taken.
+    pub fn missing(&self) -> usize {
+        let here = self.buffer.len() - self.start;
+        match &self.fragment {
+            // A record is hardly ever in more than one fragment.
+            Some(fragment) => fragment.missing.saturating_sub(here).max(1),
+            None => 4_usize.saturating_sub(here).max(1),
+        }
+    }
+
     /// The next whole record, if it has come.
     ///
     /// # Errors
@@ -252,8 +262,29 @@ mod tests {
                 while let Some(record) = reader.take().unwrap() {
                     seen.push(record);
                 }
+                prop_assert!(reader.missing() > 0);
             }
             prop_assert_eq!(seen, records.iter().map(|record| record.concat()).collect::<Vec<_>>());
+        }
+
+        /// Whoever waits for what is missing never waits for more than there will be.
+        #[test]
+        fn what_is_missing_is_never_more_than_is_left(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..6),
+            more in 0_usize..300,
+        ) {
+            let stream: Vec<u8> = records.iter().flat_map(|record| fragment(record, true)).collect();
+            let mut reader = Records::new(1000);
+            let (mut at, mut seen) = (0, 0);
+            while seen < records.len() {
+                prop_assert!(reader.missing() <= stream.len() - at);
+                let next = stream.len().min(at + reader.missing() + more);
+                reader.push(&stream[at..next]);
+                at = next;
+                while reader.take().unwrap().is_some() {
+                    seen += 1;
+                }
+            }
         }
 
         #[test]

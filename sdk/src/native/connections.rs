@@ -9,6 +9,8 @@ use tokio::sync::Mutex;
 use super::grants;
 use crate::error::{Error, Result};
 
+/// Most bytes of one `receive`, as of the host's.
+const RECEIVE_MAX: u32 = 1 << 20;
 /// How long a test waits for a server, to connect or to answer a plain call.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -59,16 +61,21 @@ impl Connection {
         Ok(Connection { stream, waiting: Some(waiting) })
     }
 
-    pub async fn receive(&self, maximum: u32) -> Result<Vec<u8>> {
+    pub async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>> {
         let waiting = self.waiting()?;
         let _turn = waiting.receiving.lock().await;
-        let mut bytes = vec![0; maximum as usize];
+        let mut bytes = vec![0; most.min(RECEIVE_MAX) as usize];
+        let least = (least as usize).min(bytes.len());
+        let mut come = 0;
         loop {
             waiting.stream.readable().await.map_err(broken)?;
-            match waiting.stream.try_read(&mut bytes) {
+            match waiting.stream.try_read(&mut bytes[come..]) {
                 Ok(got) => {
-                    bytes.truncate(got);
-                    return Ok(bytes);
+                    come += got;
+                    if got == 0 || come >= least {
+                        bytes.truncate(come);
+                        return Ok(bytes);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(broken(error)),

@@ -196,7 +196,7 @@ impl BlockDevice for Device {
         let (reading, into) = (stream.clone(), heard.clone());
         fief_sdk::spawn(async move {
             loop {
-                match reading.receive(64 << 10).await {
+                match reading.receive(1, 64 << 10).await {
                     Ok(bytes) if !bytes.is_empty() => into.take(bytes),
                     Ok(_) | Err(_) => break,
                 }

@@ -125,6 +125,7 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
 
     fn start(&mut self, cookie: u64, ask: Ask, context: &mut Context<'_>) {
         let request = Request::new(cookie, ask);
+        self.writes_large = matches!(ask, Ask::Write { length, .. } if length as usize >= DIRECT);
         let piece = match ask {
             Ask::Read { offset, length, .. } | Ask::Write { offset, length, .. } => {
                 self.intake = Intake::Pieces { request, offset, end: offset + u64::from(length), data: None };
@@ -201,6 +202,12 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
         }
         if self.input.capacity() - self.input.len() < INPUT / 2 {
             self.input.reserve(INPUT - self.input.len().min(INPUT / 2));
+        }
+        // After a large write there is often another: its header alone, so that its data need not be moved once more.
+        if self.writes_large && self.input.len() < HEADER {
+            let missing = HEADER - self.input.len();
+            let mut header = (&mut self.input).limit(missing);
+            return pin!(self.stream.read_buf(&mut header)).poll(context);
         }
         pin!(self.stream.read_buf(&mut self.input)).poll(context)
     }

@@ -36,7 +36,7 @@ const INPUT: usize = 128 << 10;
 const MOST_CALLS: usize = 128;
 /// Most answers of the device that wait for the next one before their replies are sent, and most bytes of those. Where one
 /// thread carries calls out one after the other, as an engine of WebAssembly does, a reply at a time would cost a system
-/// call each, and wake a client that has more under way: sixteen at a time were four times as many a second.
+/// call each, and wake a client that has more under way: sixteen of 64 at a time were four times as many a second.
 const MOST_GATHERED: u32 = 16;
 const MOST_GATHERED_BYTES: usize = 64 << 10;
 
@@ -67,6 +67,8 @@ struct Connection<'c, D, S> {
     stream: S,
     input: BytesMut,
     intake: Intake,
+    /// The last request was a write of much data.
+    writes_large: bool,
     flight: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + 'c>>>,
     /// Bytes of memory that pieces in flight are counted with.
     held: usize,
@@ -107,6 +109,7 @@ pub(crate) async fn serve<D: Device>(
         stream,
         input,
         intake: Intake::Header,
+        writes_large: false,
         flight: FuturesUnordered::new(),
         held: 0,
         output: Output::default(),
@@ -209,7 +212,9 @@ impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
 
     /// Whether replies wait for those of calls that are about to be done.
     fn gathers(&self) -> bool {
-        !self.flight.is_empty() && self.gathered < MOST_GATHERED && self.output.unsent() < MOST_GATHERED_BYTES
+        // A part of what is under way: were it all, client and device would work in turns, and never at the same time.
+        let part = (self.flight.len() as u32 + self.gathered) / 4;
+        self.gathered < part.min(MOST_GATHERED) && self.output.unsent() < MOST_GATHERED_BYTES
     }
 
     /// What a [`Handle`](crate::Handle) has said.

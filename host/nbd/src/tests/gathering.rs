@@ -107,6 +107,7 @@ fn replies_to_calls_that_are_carried_out_one_by_one_go_out_together() {
             writes.get() - before
         };
         let ((), writes) = tokio::join!(engine, asking);
-        assert!(writes <= 2, "{DEPTH} replies in {writes} writes");
+        // A quarter of what is under way at a time, which gets less: 4, 3, 2, and then each alone.
+        assert!((3..=10).contains(&writes), "{DEPTH} replies in {writes} writes");
     });
 }

@@ -120,6 +120,7 @@ fn limits(limits: &Limits, reader: Reader) -> Value {
         "wall": Span(limits.wall),
         "host-call-bytes": size(limits.host_call_bytes),
         "log-lines-per-second": limits.log_lines_per_second,
+        "busy-poll-microseconds": limits.busy_poll_microseconds,
     })
 }
 
@@ -163,6 +164,7 @@ mod tests {
         path = "/srv/images"
 
         [plugins.storage-file.limits]
+        busy-poll-microseconds = 100
         cpu = "2s"
         handles = 1000
         host-call-bytes = "16MiB"

@@ -33,6 +33,7 @@ const CONNECT_TIME: (Span, Span) = (Span(Duration::from_millis(100)), Span(Durat
 const HOST_CALL_BYTES: (ByteSize, ByteSize) = (ByteSize::from_bytes(64 << 10), ByteSize::from_mib(1024));
 /// Log lines a second: more fills a disk.
 const LOG_LINES_MAX: i64 = 10_000;
+const BUSY_POLL_MAX: i64 = 1_000;
 /// Below are users that the system gives out; above, the 131,072 ids that fief takes would pass 2^31.
 const UID_BASE: (i64, i64) = (65_536, i32::MAX as i64 - 131_071);
 
@@ -192,6 +193,10 @@ fn limits(table: &mut TableReader<'_>) -> Limits {
         wall: within(table, "wall", "30s", TIME).map_or(default.wall, |Span(time)| time),
         host_call_bytes: within(table, "host-call-bytes", "16MiB", HOST_CALL_BYTES).unwrap_or(default.host_call_bytes),
         log_lines_per_second: count(table, "log-lines-per-second", LOG_LINES_MAX, default.log_lines_per_second),
+        busy_poll_microseconds: table
+            .integer("busy-poll-microseconds", 0..=BUSY_POLL_MAX)
+            .and_then(|time| u32::try_from(time).ok())
+            .unwrap_or(default.busy_poll_microseconds),
     };
     if limits.cpu > limits.wall {
         let (cpu, wall) = (Span(limits.cpu), Span(limits.wall));

@@ -1,5 +1,7 @@
 use super::*;
+use crate::gate::host_id;
 use crate::migration::handover::{Holding, Standing};
+use crate::migration::journal::Journals;
 
 fn record() -> Record {
     Record {

@@ -24,9 +24,12 @@ impl Handover {
         }
         let stage = Output::Do(Action::Stage(asked.attempt));
         // So that no folder of a domain that is another host's is taken for one of this host's own.
-        let mark = Output::Record(self.standing);
+        let standing = match self.standing.holding {
+            Holding::Foreign => Standing { generation: 0, ..self.standing },
+            Holding::Owned | Holding::Ceded | Holding::Gone => self.standing,
+        };
         match self.taking() {
-            None => self.to(Phase::Taking(asked, Taking::Staging), [mark, stage]),
+            None => self.record(standing, Phase::Taking(asked, Taking::Staging), [stage]),
             Some((on, at)) if on == asked => match at {
                 Taking::Staging | Taking::Activating => self.stay([]),
                 Taking::Prepared => self.stay([Output::Send(on.peer, Word::Prepared(on.attempt))]),
@@ -37,7 +40,7 @@ impl Handover {
                 if on.peer == asked.peer && on.attempt < asked.attempt =>
             {
                 let drop = Output::Do(Action::DropStage(on.attempt));
-                self.to(Phase::Taking(asked, Taking::Staging), [drop, mark, stage])
+                self.to(Phase::Taking(asked, Taking::Staging), [drop, stage])
             }
             Some((_, Taking::Staging | Taking::Prepared | Taking::Staged | Taking::Activating)) => self.stay([decline]),
         }

@@ -1,19 +1,21 @@
 //! `fief:storage/connections`: streams that the gate connected and handed over. The sandbox never sees an address, and
 //! could not connect anything by itself.
 
+use std::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::net::Shutdown;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::{mismatch, words};
+use crate::sandbox::outbox::Mailer;
 use crate::sandbox::protocol::{Ask, Reply};
 use crate::sandbox::room::{self, Room};
 use crate::sandbox::version::v0_1::fief::storage::connections::{Host, HostConnection, HostConnectionWithStore};
@@ -21,8 +23,9 @@ use crate::sandbox::version::v0_1::fief::types::types::{Error, ErrorCode, Retry}
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-/// Most bytes of one `receive`: a buffer of that size is kept for each stream that is read.
-const RECEIVE_MAX: usize = 256 << 10;
+/// Most bytes of one `receive`, and those for which a buffer is kept for each stream that is read.
+const RECEIVE_MAX: usize = 1 << 20;
+const KEPT: usize = 256 << 10;
 
 /// An open stream.
 pub struct Stream(Arc<Shared>);
@@ -31,7 +34,7 @@ struct Shared {
     /// The socket once more, to end it while others read and write.
     socket: OwnedFd,
     receiving: Mutex<Receiving>,
-    sending: Mutex<OwnedWriteHalf>,
+    sending: Arc<Mailer>,
 }
 
 struct Receiving {
@@ -40,7 +43,7 @@ struct Receiving {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
-fn broken(error: std::io::Error) -> Error {
+fn broken(error: impl Display) -> Error {
     Error {
         code: ErrorCode::Unreachable,
         message: format!("the connection failed: {error}"),
@@ -66,28 +69,31 @@ async fn connect(host: room::Host, grant: String) -> Answer<Stream> {
     let stream = TcpStream::from_std(socket.as_fd().try_clone_to_owned()?.into())?;
     let (half, sending) = stream.into_split();
     let receiving = Receiving { half, buffer: Vec::new() };
-    Ok(Ok(Stream(Arc::new(Shared { socket, receiving: Mutex::new(receiving), sending: Mutex::new(sending) }))))
+    Ok(Ok(Stream(Arc::new(Shared { socket, receiving: Mutex::new(receiving), sending: Mailer::new(sending) }))))
 }
 
 impl Shared {
-    async fn receive(&self, maximum: u32) -> Result<Vec<u8>, Error> {
+    async fn receive(&self, least: usize, most: u32) -> Result<Vec<u8>, Error> {
         let mut receiving = self.receiving.lock().await;
         let Receiving { half, buffer } = &mut *receiving;
-        buffer.reserve_exact(RECEIVE_MAX);
-        let maximum = (maximum as usize).min(RECEIVE_MAX);
-        (&mut *half).take(maximum as u64).read_buf(buffer).await.map_err(broken)?;
+        let most = (most as usize).min(RECEIVE_MAX);
+        // What is asked for at most is mostly more than comes.
+        buffer.reserve_exact(KEPT.min(most).max(least.min(most)));
+        loop {
+            let room = most - buffer.len();
+            let got = (&mut *half).take(room as u64).read_buf(buffer).await.map_err(broken)?;
+            if got == 0 || buffer.len() >= least.min(most) {
+                break;
+            }
+        }
         // Little is copied, so that the buffer stays; much changes hands.
-        if buffer.len() < RECEIVE_MAX / 4 {
+        if buffer.len() < KEPT / 8 {
             let bytes = buffer.clone();
             buffer.clear();
             Ok(bytes)
         } else {
             Ok(std::mem::take(buffer))
         }
-    }
-
-    async fn send(&self, data: &[u8]) -> Result<(), Error> {
-        self.sending.lock().await.write_all(data).await.map_err(broken)
     }
 }
 
@@ -109,11 +115,11 @@ impl HostConnection for Room {
     }
     async fn read(&mut self, stream: Resource<Stream>, maximum: u32) -> Answer<Vec<u8>> {
         let stream = self.stream(&stream)?;
-        let read = tokio::time::timeout(self.silence, stream.receive(maximum)).await;
+        let read = tokio::time::timeout(self.silence, stream.receive(1, maximum)).await;
         Ok(read.unwrap_or_else(|_| Err(silent(self.silence))))
     }
     async fn write(&mut self, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(&stream)?.send(&data).await)
+        Ok(self.stream(&stream)?.sending.write(data).await.map_err(broken))
     }
     fn shut(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
         // One that the other side has ended is ended.
@@ -134,12 +140,24 @@ impl HostConnectionWithStore<Room> for HasSelf<Room> {
             Err(error) => Ok(Err(error)),
         }
     }
-    async fn receive(accessor: &Accessor<Room, Self>, stream: Resource<Stream>, maximum: u32) -> Answer<Vec<u8>> {
+    async fn receive(
+        accessor: &Accessor<Room, Self>,
+        stream: Resource<Stream>,
+        least: u32,
+        most: u32,
+    ) -> Answer<Vec<u8>> {
         let stream = accessor.with(|mut access| access.get().stream(&stream))?;
-        Ok(stream.receive(maximum).await)
+        Ok(stream.receive(least as usize, most).await)
     }
     async fn send(accessor: &Accessor<Room, Self>, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
-        let stream = accessor.with(|mut access| access.get().stream(&stream))?;
-        Ok(stream.send(&data).await)
+        let (stream, outbox) = accessor.with(|mut access| -> wasmtime::Result<_> {
+            let room = access.get();
+            Ok((room.stream(&stream)?, room.outbox.clone()))
+        })?;
+        let sent = match outbox {
+            Some(outbox) => stream.sending.post(data, &outbox).await,
+            None => stream.sending.write(data).await,
+        };
+        Ok(sent.map_err(broken))
     }
 }

@@ -11,6 +11,8 @@
 
 mod desk;
 mod device;
+mod looking;
+mod turns;
 mod waiting;
 
 use std::cell::Cell;
@@ -35,6 +37,7 @@ use super::interface::{self, access, holder, plugin_error};
 use super::lent::Lent;
 use super::limits::{Budget, Spent, cpu_time};
 use super::log::{LINE_MAX, Log};
+use super::outbox::Outbox;
 use super::protocol::{CallError, FromSandbox, Limit, LogLevel, Return, Serve, ServingEvent, Tell};
 use super::room::{Host, Room};
 use super::version::v0_1::exports::fief::storage::block::{Event, GuestDevice};
@@ -43,6 +46,7 @@ use super::version::v0_1::fief::types::types::Setting;
 use desk::Back;
 pub(super) use desk::Desk;
 use device::Served;
+pub(super) use looking::Looking;
 
 /// How long a sandbox with neither host nor client stays: a supervisor that is replaced is back long before.
 const ALONE_FOR: Duration = Duration::from_secs(60);
@@ -70,19 +74,22 @@ impl Plugin {
         listener: OwnedFd,
         serve: Serve,
     ) -> std::io::Result<()> {
-        self.runtime.block_on(async {
+        let outbox = Outbox::default();
+        let serving = async {
+            self.looking.begin();
             let (desk, mut back) = Desk::open(control)?;
             rustix::fs::fcntl_setfl(&listener, OFlags::RDWR | OFlags::NONBLOCK)?;
             let listener = UnixListener::from_std(StdListener::from(listener))?;
             let log = Log::to_desk(desk.clone(), self.limits.log_lines_per_second);
-            let result = self.live(&desk, &mut back, &log, &listener, serve).await;
+            let result = self.live(&desk, &mut back, &log, &listener, serve, &outbox).await;
             let result = result.unwrap_or_else(|error| Err(describe(&error, &log)));
             log.settle();
             desk.say(FromSandbox::Return(result.map(|()| Return::Nothing)));
             drop((desk, log));
             let _ = tokio::time::timeout(SAID_WITHIN, back.writer).await;
             Ok(())
-        })
+        };
+        self.runtime.block_on(turns::in_turns(serving, outbox.clone(), self.looking.clone()))
     }
 
     async fn live(
@@ -92,6 +99,7 @@ impl Plugin {
         log: &Log,
         listener: &UnixListener,
         serve: Serve,
+        outbox: &Outbox,
     ) -> Trap<Result<(), CallError>> {
         let (wasi, _streams) = interface::wasi(&self.preopens, log);
         let mut table = ResourceTable::new();
@@ -99,7 +107,8 @@ impl Plugin {
         let host = Host::Serving(desk.clone());
         let directories = self.directories.clone();
         let (budget, lent, silence) = (Budget::new(&self.limits), Lent::default(), self.silence);
-        let room = Room { budget, table, wasi, log: log.clone(), host, directories, lent, silence };
+        let outbox = Some(outbox.clone());
+        let room = Room { budget, table, wasi, log: log.clone(), host, directories, lent, outbox, silence };
         let turns = Arc::new(AtomicU64::new(0));
         let mut store = self.long_store(room, turns.clone());
         let _ticking = self.ticker.tick();

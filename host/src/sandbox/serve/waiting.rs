@@ -9,21 +9,26 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::task::AtomicWaker;
 
 /// Knows that it was woken, and wakes whoever asked last.
-struct Flag {
+pub(super) struct Flag {
     woken: AtomicBool,
     outer: AtomicWaker,
 }
 
 impl Flag {
-    fn new() -> (Arc<Flag>, Waker) {
+    /// Raised at first, since nothing was asked yet.
+    pub(super) fn new() -> (Arc<Flag>, Waker) {
         let flag = Arc::new(Flag { woken: AtomicBool::new(true), outer: AtomicWaker::new() });
         (flag.clone(), flag.into())
     }
 
     /// Whether it was woken since this was asked last, or never asked.
-    fn take(&self, context: &Context<'_>) -> bool {
+    pub(super) fn take(&self, context: &Context<'_>) -> bool {
         self.outer.register(context.waker());
         self.woken.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_raised(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
     }
 }
 

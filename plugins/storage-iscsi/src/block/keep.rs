@@ -31,7 +31,7 @@ use crate::protocol::session::{Answer, Event as Protocol, Left, Session};
 use crate::scsi::answer::news;
 use crate::scsi::sense::Sense;
 use crate::settings::IscsiPool;
-use crate::stream::CHUNK;
+use crate::stream::Stream;
 use crate::unit::{self, Unit};
 
 /// For a login and all that is asked before the guest's commands, in milliseconds.
@@ -202,7 +202,10 @@ impl Shared {
     /// Hands over what comes, until nothing more does; says why.
     async fn receive(self: &Rc<Self>, connection: &Rc<Connection>) -> String {
         loop {
-            let bytes = match connection.receive(CHUNK).await {
+            let Some(missing) = self.link_of(connection).map(|link| link.session.missing()) else {
+                return "the volume was closed".to_owned();
+            };
+            let bytes = match Stream::receive(&**connection, missing).await {
                 Ok(bytes) if bytes.is_empty() => {
                     let left = self.link_of(connection).and_then(|link| link.left);
                     return left.unwrap_or("the target closed the connection").to_owned();

@@ -2,9 +2,7 @@
 
 use std::cell::RefMut;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 
 use fief_sdk::connections::Connection;
 use fief_sdk::{Error, spawn};
@@ -66,52 +64,17 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// Who sends what a command left to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
-    /// Who came before, or nobody where there is no session.
-    Another,
-    /// Who submitted it, at once: it is alone.
-    Now,
-    /// Who submitted it, once the other calls that came with it had their turn: all of theirs goes out in one piece, and
-    /// the target is woken once.
-    Soon,
-}
-
-/// Lets all that can go on do so first.
-pub(super) async fn turn() {
-    let mut waited = false;
-    poll_fn(|context| match std::mem::replace(&mut waited, true) {
-        true => Poll::Ready(()),
-        false => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
-}
-
 impl Shared {
-    /// Hands a command to the session, or keeps it for the next one. The answer comes to the waiter. Says who is to send:
-    /// whoever was the first to leave something to be sent.
-    pub(super) fn submit(&self, waiter: Waiter, command: Command) -> Sender {
+    /// Hands a command to the session, or keeps it for the next one. The answer comes to the waiter.
+    pub(super) fn submit(&self, waiter: Waiter, command: Command) {
         match &mut *self.phase.borrow_mut() {
-            Phase::Up(link) => {
-                let first = !link.session.has_output();
-                link.session.submit(Some(waiter), command);
-                match link.session.unanswered() {
-                    _ if !first => return Sender::Another,
-                    1 => return Sender::Now,
-                    _ => return Sender::Soon,
-                }
-            }
+            Phase::Up(link) => link.session.submit(Some(waiter), command),
             Phase::Down(waiting) => waiting.push_back(Left { who: waiter, command, suspect: false }),
             Phase::Ended(error) => {
                 // Whoever gave up has no use for it.
                 let _ = waiter.send(Err(error.clone()));
             }
         }
-        Sender::Another
     }
 
     /// The session of this connection, while it is the one that is up.

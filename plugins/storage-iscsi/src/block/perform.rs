@@ -7,7 +7,7 @@ use fief_sdk::block::Event;
 use fief_sdk::{Error, ErrorCode, Result, timer};
 use futures_channel::oneshot;
 
-use super::link::{Phase, Sender, turn};
+use super::link::Phase;
 use super::{Lacks, Shared};
 use crate::exchange::{Carrier, MOST_HUNG, given_up, reserved};
 use crate::fence::acts::stand;
@@ -119,14 +119,8 @@ impl Shared {
 
     async fn once(self: &Rc<Self>, command: Command) -> Result<(Command, Answer)> {
         let (waiter, answer) = oneshot::channel();
-        match self.submit(waiter, command) {
-            Sender::Another => {}
-            Sender::Now => self.send().await,
-            Sender::Soon => {
-                turn().await;
-                self.send().await;
-            }
-        }
+        self.submit(waiter, command);
+        self.send().await;
         answer.await.unwrap_or_else(|_| Err(Error::io("the command was given up")))
     }
 

@@ -13,6 +13,9 @@ pub const LONGEST_DATA: usize = 256 << 10;
 /// Bytes of a digest: CRC32C, little-endian on the wire (section 13.1).
 const DIGEST: usize = 4;
 
+/// Most of a PDU besides its basic header and its data: additional headers (255 words), padding, digests.
+const MOST_BESIDE: usize = 255 * 4 + 3 + 2 * DIGEST;
+
 /// Which digests go with each PDU; none before the full feature phase.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Digests {
@@ -59,6 +62,14 @@ pub fn first(bytes: &[u8], digests: Digests) -> Result<Option<(Pdu<'_>, usize)>,
     Ok(Some((Pdu { header, data: &bytes[data_at..data_at + length] }, end)))
 }
 
+/// Where a PDU ends, counted from its first byte.
+fn end(header: Header, digests: Digests) -> usize {
+    let length = header.data_length();
+    let digest = |there: bool| if there { DIGEST } else { 0 };
+    let data_at = BHS + header.additional() + digest(digests.header);
+    data_at + length.next_multiple_of(4) + digest(digests.data && length > 0)
+}
+
 /// Puts a PDU behind what is already to be sent.
 pub fn write(out: &mut Vec<u8>, header: Header, data: &[u8], digests: Digests) {
     let header = header.with_data_length(data.len());
@@ -86,6 +97,16 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// Bytes without which no other PDU is whole: of its header, or of all of it where that has come.
+    pub fn missing(&self, digests: Digests) -> usize {
+        let whole = match self.rest.first_chunk::<BHS>() {
+            None => BHS,
+            Some(basic) => end(Header(*basic), digests),
+        };
+        // Nothing is asked for that would never be taken.
+        whole.min(BHS + LONGEST_DATA + MOST_BESIDE).saturating_sub(self.rest.len()).max(1)
+    }
+
     /// Hands every PDU that is now whole to `each`, in order.
     ///
     /// # Errors
@@ -173,6 +194,27 @@ mod tests {
             let expected: Vec<_> = datas.into_iter().enumerate().map(|(number, data)| (number as u32, data)).collect();
             prop_assert_eq!(read, expected);
             prop_assert!(incoming.rest.is_empty());
+        }
+
+        /// Whoever waits for what is missing never waits for more than there will be.
+        #[test]
+        fn what_is_missing_is_never_more_than_is_left(
+            datas in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..6),
+            more in 0_usize..400,
+            way in 0_usize..4,
+        ) {
+            let digests = EACH_WAY[way];
+            let mut out = Vec::new();
+            for data in &datas {
+                write(&mut out, Header::new(0x25, 0x80), data, digests);
+            }
+            let (mut incoming, mut at, mut seen) = (Incoming::default(), 0, 0);
+            while seen < datas.len() {
+                prop_assert!(incoming.missing(digests) <= out.len() - at);
+                let next = out.len().min(at + incoming.missing(digests) + more);
+                incoming.feed(&out[at..next], digests, |_| { seen += 1; Ok(()) }).unwrap();
+                at = next;
+            }
         }
 
         #[test]

@@ -243,6 +243,11 @@ impl<W> Session<W> {
         Ok(())
     }
 
+    /// Bytes without which no other PDU is whole.
+    pub fn missing(&self) -> u32 {
+        u32::try_from(self.incoming.missing(self.digests())).unwrap_or(u32::MAX)
+    }
+
     fn take(&mut self, pdu: &Pdu<'_>, event: &mut impl FnMut(Event<W>)) -> Result<(), Fault> {
         let reply = Reply::read(pdu)?;
         if reply.is_response() {

@@ -21,6 +21,11 @@ impl Fresh {
         Fresh { stream, records: RefCell::new(Records::new(MOST_RECORD)), next }
     }
 
+    /// Bytes without which there is no other record.
+    pub(crate) fn missing(&self) -> u32 {
+        u32::try_from(self.records.borrow().missing()).unwrap_or(u32::MAX)
+    }
+
     fn take(&self) -> Result<Option<Vec<u8>>> {
         self.records.borrow_mut().take().map_err(|malformed| Error::unreachable(malformed.to_string()))
     }
@@ -42,7 +47,7 @@ impl Wire for Fresh {
                     return Ok(record);
                 }
             }
-            let bytes = self.stream.receive(AT_ONCE).await.map_err(lost)?;
+            let bytes = self.stream.receive(self.missing(), AT_ONCE).await.map_err(lost)?;
             if bytes.is_empty() {
                 return Err(Error::unreachable("the server closed the connection"));
             }

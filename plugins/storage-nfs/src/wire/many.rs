@@ -209,7 +209,7 @@ impl Many {
                     Err(malformed) => return malformed.to_string(),
                 }
             }
-            match stream.stream.receive(AT_ONCE).await {
+            match stream.stream.receive(stream.missing(), AT_ONCE).await {
                 Ok(bytes) if bytes.is_empty() => return "it was closed".into(),
                 Ok(bytes) => {
                     link.heard.set(self.seconds());

@@ -1,5 +1,7 @@
 //! Each word in each state that can come about, from the peer and from a stranger, of each attempt.
 
+use std::sync::OnceLock;
+
 use super::super::{
     Action, Attempt, Denial, Event, Handover, Holding, Memory, Output, Peer, Phase, Standing, Step, Word,
 };
@@ -32,12 +34,20 @@ fn words() -> impl Iterator<Item = Word> {
     of_attempts.chain([Word::Query]).chain(owners)
 }
 
-/// Every state of a host that a search came upon, with every word from each of three hosts.
+/// Every state of a host that a search came upon.
+fn states() -> &'static [Handover] {
+    static STATES: OnceLock<Vec<Handover>> = OnceLock::new();
+    STATES.get_or_init(|| {
+        let mut states = reached(bounds(true, 2, 1, 1));
+        states.extend(reached(bounds(false, 1, 3, 0)));
+        states
+    })
+}
+
+/// Each of them with every word from each of three hosts.
 fn each(mut check: impl FnMut(Handover, Peer, Word, &Step)) {
-    let mut states = reached(bounds(true, 2, 1, 1));
-    states.extend(reached(bounds(false, 1, 3, 0)));
     let mut tried = 0;
-    for state in states {
+    for &state in states() {
         for from in [peer(0), peer(1), STRANGER] {
             for word in words() {
                 check(state, from, word, &state.step(Event::Heard { from, word }));
@@ -113,7 +123,7 @@ fn of_all_that_follows_from_one_event_at_most_one_thing_touches_what_both_hosts_
         step.outputs.iter().filter(seen).count()
     };
     each(|state, from, word, step| assert!(touches(step) <= 1, "{word:?} from {from:?} in {state:?}"));
-    for state in reached(bounds(true, 2, 1, 1)) {
+    for state in states() {
         let attempt = attempts().find(|attempt| state.standing.last.is_some_and(|on| on.attempt == *attempt));
         let of_attempt = attempt.into_iter().flat_map(|attempt| {
             [
@@ -168,7 +178,7 @@ fn a_word_that_comes_twice_says_the_same_and_does_nothing_twice() {
 
 #[test]
 fn a_move_can_be_ended_in_every_phase_up_to_the_commit_point_and_in_none_after_it() {
-    for state in reached(bounds(true, 2, 1, 1)) {
+    for state in states() {
         let step = state.step(Event::Cancel);
         let moving = match state.phase {
             Phase::Handing(..) => true,
@@ -221,7 +231,7 @@ fn whoever_holds_its_fences_is_not_talked_out_of_its_domain() {
 
 #[test]
 fn a_claim_drops_what_memory_is_there_before_it_is_on_disk() {
-    let claims = reached(bounds(true, 2, 1, 1)).into_iter().map(|state| (state, state.step(Event::Claim { seen: 40 })));
+    let claims = states().iter().map(|state| (state, state.step(Event::Claim { seen: 40 })));
     let mut claimed = 0;
     for (state, step) in claims.filter(|(state, step)| step.next.standing != state.standing) {
         let [Output::Do(Action::DropKept | Action::DropMemory(_)), Output::Record(standing), Output::Do(take)] =

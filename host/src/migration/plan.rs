@@ -1,0 +1,305 @@
+//! What stands in the way of a move, before anything is touched: the facts of the domain and of both hosts in, all findings at
+//! once out. Pure: the same facts give the same findings, on whichever host they are worked out.
+//!
+//! A blocker refuses the move; a warning is something that an operator may not want; a note is said for completeness. What is
+//! not known of the other host is a blocker where the guest's life hangs on it, since a guess here costs more than a move.
+
+mod disks;
+mod networks;
+mod predict;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use disks::{DiskFacts, Sameness};
+pub use networks::{CardFacts, NetworkFacts};
+pub use predict::{Pace, Prediction, predict};
+
+use super::message::Power;
+use crate::sandbox::protocol::{Finding, Severity};
+use crate::types::{ByteSize, Digest, DomainName, MacAddress, PluginId};
+
+/// The domain, as its own host knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DomainFacts {
+    pub name: DomainName,
+    pub uuid: Uuid,
+    pub power: Power,
+    /// Most memory that its guest may come to have.
+    pub memory: ByteSize,
+    /// As the hypervisor calls it, `pc-q35-7.2` and the like; an alias would become another machine there.
+    pub machine: String,
+    /// What its guest was shown of a processor.
+    pub cpu_model: String,
+    pub cpu_features: BTreeSet<String>,
+    pub disks: Vec<DiskFacts>,
+    pub cards: Vec<CardFacts>,
+    /// Files of the host's own that it starts from (kernel, initrd), and devices of the host's own.
+    pub host_files: Vec<String>,
+    pub host_devices: Vec<String>,
+    /// Snapshots of its disks, by name.
+    pub snapshots: Vec<String>,
+    /// What serves its disks and cards, and moves it.
+    pub plugins: Vec<PluginId>,
+}
+
+/// A host, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostFacts {
+    pub host: Uuid,
+    pub name: String,
+    pub architecture: String,
+    pub hypervisor: String,
+    pub hypervisor_version: String,
+    /// Whether guests run on the processor itself.
+    pub accelerated: bool,
+    pub machines: BTreeSet<String>,
+    pub cpu_models: BTreeSet<String>,
+    pub cpu_features: BTreeSet<String>,
+    /// None where its kernel does not say.
+    pub memory_available: Option<ByteSize>,
+    pub networks: Vec<NetworkFacts>,
+    pub plugins: Vec<PluginFacts>,
+    pub domains: Vec<Taken>,
+    /// Why its policy does not let this domain move from the source to the target; none where it does.
+    pub denial: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PluginFacts {
+    pub id: PluginId,
+    pub digest: Digest,
+}
+
+/// What a domain of a host has, and no other there may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Taken {
+    pub name: DomainName,
+    pub uuid: Uuid,
+    pub macs: Vec<MacAddress>,
+}
+
+/// How the domain is to move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manner {
+    /// Its volumes go along; where they do not, both hosts have to reach the same ones.
+    pub copies_volumes: bool,
+    /// Discs that are only here are taken out first (`--eject`).
+    pub ejects: bool,
+}
+
+/// All that a plan is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Facts {
+    pub domain: DomainFacts,
+    pub source: HostFacts,
+    pub target: HostFacts,
+    pub manner: Manner,
+}
+
+const CHECKS: &[fn(&Facts, &mut Findings)] =
+    &[hosts, machine, processor, memory, networks::check, disks::check, host_things, identity, plugins, policy];
+
+/// Everything that was found, in the order of the checks.
+pub fn plan(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    for check in CHECKS {
+        check(facts, &mut findings);
+    }
+    findings.0
+}
+
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, severity: Severity, code: &str, object: impl ToString, message: String, remedy: Option<String>) {
+        self.0.push(Finding { severity, code: code.to_owned(), object: object.to_string(), message, remedy });
+    }
+    fn blocker(&mut self, code: &str, object: impl ToString, message: String, remedy: impl Into<String>) {
+        self.add(Severity::Blocker, code, object, message, Some(remedy.into()));
+    }
+    fn warning(&mut self, code: &str, object: impl ToString, message: String, remedy: impl Into<String>) {
+        self.add(Severity::Warning, code, object, message, Some(remedy.into()));
+    }
+}
+
+impl Facts {
+    /// Whether its guest goes along as it is, rather than starting there from its disks.
+    fn with_memory(&self) -> bool {
+        match self.domain.power {
+            Power::Running | Power::Paused => true,
+            Power::Off => false,
+        }
+    }
+}
+
+fn hosts(facts: &Facts, found: &mut Findings) {
+    let Facts { source, target, domain, .. } = facts;
+    if source.host == target.host {
+        let message = format!("{} is the host that it is on", target.name);
+        found.blocker("same-host", &domain.name, message, "name another peer (`fief peer list`)");
+    }
+    if source.architecture != target.architecture {
+        let message = format!("{} is {}, and this host is {}", target.name, target.architecture, source.architecture);
+        found.blocker("architecture", &target.name, message, "choose a peer of the same architecture");
+    }
+}
+
+fn machine(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, source, target, .. } = facts;
+    if source.hypervisor != target.hypervisor {
+        let message = format!("{} runs {}, and this host {}", target.name, target.hypervisor, source.hypervisor);
+        found.blocker("hypervisor", &target.name, message, "choose a peer with the same hypervisor");
+        return;
+    }
+    if !target.machines.contains(&domain.machine) {
+        let message = format!(
+            "{} {} on {} has no machine {}",
+            target.hypervisor, target.hypervisor_version, target.name, domain.machine
+        );
+        found.blocker("machine", &domain.name, message, format!("upgrade {} there", target.hypervisor));
+    } else if older(&target.hypervisor_version, &source.hypervisor_version) && facts.with_memory() {
+        let message = format!(
+            "{} on {} is {}, older than this host's {}",
+            target.hypervisor, target.name, target.hypervisor_version, source.hypervisor_version
+        );
+        found.warning(
+            "hypervisor-version",
+            &target.name,
+            message,
+            "a move to an older one is not what it is tried for",
+        );
+    }
+}
+
+/// Versions by their numbers, as far as both have some.
+fn older(one: &str, other: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u64> { text.split('.').map_while(|part| part.parse().ok()).collect() };
+    let (one, other) = (numbers(one), numbers(other));
+    one.iter().zip(&other).find(|(one, other)| one != other).is_some_and(|(one, other)| one < other)
+}
+
+fn processor(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, source, target, .. } = facts;
+    // One that is off sees another processor at its next start, as it would after an upgrade.
+    if !facts.with_memory() {
+        return;
+    }
+    if source.accelerated != target.accelerated {
+        let how = |accelerated| if accelerated { "on the processor itself" } else { "by software" };
+        let message =
+            format!("guests run {} here, and {} on {}", how(source.accelerated), how(target.accelerated), target.name);
+        found.blocker("accelerator", &domain.name, message, "shut its guest down and move it then");
+    }
+    let missing: Vec<&str> = domain.cpu_features.difference(&target.cpu_features).map(String::as_str).collect();
+    if !missing.is_empty() {
+        let message =
+            format!("its guest has processor features that {} does not have: {}", target.name, missing.join(" "));
+        let remedy = "give it a `cpu` that both have (`fief edit`), and start it anew";
+        found.blocker("cpu-features", &domain.name, message, remedy);
+    } else if !target.cpu_models.contains(&domain.cpu_model) {
+        let message = format!("{} has no processor model {}", target.name, domain.cpu_model);
+        found.blocker(
+            "cpu-model",
+            &domain.name,
+            message,
+            "give it a `cpu` that both have (`fief edit`), and start it anew",
+        );
+    }
+}
+
+fn memory(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, target, .. } = facts;
+    if domain.power == Power::Off {
+        return;
+    }
+    match target.memory_available {
+        Some(available) if available >= domain.memory => {}
+        Some(available) => {
+            let message = format!("it may have {}, and {} has {available} left", domain.memory, target.name);
+            found.blocker("memory", &domain.name, message, format!("free memory on {}", target.name));
+        }
+        None => {
+            let message = format!("{} does not say how much memory it has left", target.name);
+            found.warning("memory-unknown", &target.name, message, "look at it with `fief host info` there");
+        }
+    }
+}
+
+fn host_things(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, target, .. } = facts;
+    for device in &domain.host_devices {
+        let message = format!("it is a device of this host, which {} has not", target.name);
+        found.blocker("host-device", device, message, "take it from the domain first");
+    }
+    for file in &domain.host_files {
+        let message =
+            format!("the domain starts from this file of the host's, which does not go along to {}", target.name);
+        found.warning("host-file", file, message, "put the same file there before its next start");
+    }
+}
+
+/// Name, uuid and addresses.
+fn identity(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, target, .. } = facts;
+    for other in &target.domains {
+        if other.uuid == domain.uuid {
+            let message = format!("{} has a domain with the same uuid, {}", target.name, other.name);
+            found.blocker(
+                "uuid-taken",
+                domain.uuid,
+                message,
+                format!("delete one of the two, or give {} a new uuid", other.name),
+            );
+        }
+        if other.name.as_str().eq_ignore_ascii_case(domain.name.as_str()) {
+            let message = format!("a domain on {} is called {} already", target.name, other.name);
+            found.blocker("name-taken", &domain.name, message, "`fief rename` one of the two");
+        }
+        for card in domain.cards.iter().filter(|card| other.macs.contains(&card.mac)) {
+            let message = format!("domain {} on {} has a card with this address", other.name, target.name);
+            found.blocker("mac-taken", card.mac, message, "give one of the two another address");
+        }
+    }
+}
+
+fn plugins(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, source, target, .. } = facts;
+    let digest = |host: &HostFacts, id: &PluginId| {
+        host.plugins.iter().find(|plugin| plugin.id == *id).map(|plugin| plugin.digest)
+    };
+    for id in &domain.plugins {
+        match (digest(source, id), digest(target, id)) {
+            (_, None) => {
+                let message = format!("it is not installed on {}", target.name);
+                found.blocker("plugin-missing", id, message, format!("`fief plugin install` it on {}", target.name));
+            }
+            (Some(here), Some(there)) if here != there => {
+                let message = format!("{} has another build of it ({there}) than this host ({here})", target.name);
+                found.warning("plugin-differs", id, message, "install the same one on both");
+            }
+            (Some(_) | None, Some(_)) => {}
+        }
+    }
+}
+
+fn policy(facts: &Facts, found: &mut Findings) {
+    let Facts { domain, source, target, .. } = facts;
+    for host in [source, target] {
+        if let Some(because) = &host.denial {
+            let message = format!("{} does not let it move: {because}", host.name);
+            found.blocker("denied", &domain.name, message, format!("see `relocation` in the policy of {}", host.name));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether the domain finds its disks, and only its own.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Facts, Findings};
+use crate::types::{ByteSize, VolumeRef};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskFacts {
+    pub volume: VolumeRef,
+    /// A disc in a drive, which is only read.
+    pub disc: bool,
+    pub size: ByteSize,
+    /// That it takes up now.
+    pub allocated: ByteSize,
+    pub sameness: Sameness,
+    /// Whether the target has a pool of that name; what is left in it, where it says so.
+    pub pool_there: bool,
+    pub room_there: Option<ByteSize>,
+    /// Whether the target's pool has a volume of that name.
+    pub exists_there: bool,
+}
+
+/// What is known of the pool of that name at both hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sameness {
+    /// What one host wrote there, the other one read.
+    Proven,
+    /// It says the same of itself at both, and no proof came about.
+    Claimed,
+    /// It is not the same.
+    Other,
+    /// It does not answer at one of the two.
+    Unknown,
+}
+
+pub(super) fn check(facts: &Facts, found: &mut Findings) {
+    for disk in &facts.domain.disks {
+        match (disk.pool_there, disk.disc, facts.manner.ejects) {
+            (_, true, true) => {}
+            (_, true, false) if disk.sameness != Sameness::Proven => {
+                let message = format!("the disc in a drive is on this host, and not on {}", facts.target.name);
+                found.blocker("cdrom", &disk.volume, message, "`--eject` takes it out first");
+            }
+            (false, _, _) => {
+                let message = format!("{} has no pool {}", facts.target.name, disk.volume.pool);
+                let remedy = format!("`fief pool create {}` on {}", disk.volume.pool, facts.target.name);
+                found.blocker("pool-missing", &disk.volume, message, remedy);
+            }
+            (true, _, _) if facts.manner.copies_volumes => copied(facts, disk, found),
+            (true, _, _) => shared(facts, disk, found),
+        }
+    }
+    if facts.manner.copies_volumes {
+        for snapshot in &facts.domain.snapshots {
+            let message = "snapshots go along only where the volumes are on storage of both hosts".to_owned();
+            found.warning("snapshot", snapshot, message, "`fief snapshot delete` it, or move without copying");
+        }
+    }
+}
+
+fn copied(facts: &Facts, disk: &DiskFacts, found: &mut Findings) {
+    let target = &facts.target.name;
+    match disk.sameness {
+        // It is there already: to copy it would be to copy it onto itself.
+        Sameness::Proven | Sameness::Claimed => {
+            let message = format!("{target} reaches the very storage that it is on");
+            found.blocker(
+                "storage-shared",
+                &disk.volume,
+                message,
+                "leave it where it is: move without copying volumes",
+            );
+            return;
+        }
+        Sameness::Other | Sameness::Unknown => {}
+    }
+    if disk.exists_there {
+        let message = format!("the pool on {target} has a volume of this name, which is another");
+        found.blocker("volume-exists", &disk.volume, message, "rename one of the two");
+    }
+    match disk.room_there {
+        Some(room) if room >= disk.allocated => {}
+        Some(room) => {
+            let message = format!("it takes up {}, and the pool on {target} has {room} left", disk.allocated);
+            found.blocker("pool-room", &disk.volume, message, "make room there");
+        }
+        None => {
+            let message = format!("the pool on {target} does not say what room it has left");
+            found.warning("pool-room-unknown", &disk.volume, message, "see that there is enough");
+        }
+    }
+}
+
+fn shared(facts: &Facts, disk: &DiskFacts, found: &mut Findings) {
+    let target = &facts.target.name;
+    match disk.sameness {
+        Sameness::Proven => {}
+        Sameness::Claimed => {
+            let message =
+                format!("what this host wrote there, {target} did not read: that it is one storage is not proven");
+            found.blocker(
+                "storage-unproven",
+                &disk.volume,
+                message,
+                "see that both may write to it (`fief pool check`)",
+            );
+        }
+        Sameness::Other => {
+            let message = format!("the pool of this name is another storage on {target}");
+            found.blocker("storage-not-shared", &disk.volume, message, "choose a strategy that copies volumes");
+        }
+        Sameness::Unknown => {
+            let message = format!("the storage does not answer here or on {target}");
+            found.blocker("storage-away", &disk.volume, message, "`fief pool check` on both says which");
+        }
+    }
+}
