@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   lib      what the host calls                     device   a volume that is served: block
-//!   volumes copy rename fence acts on an export      kept gate lease qcow2 name       what they go by, pure
+//!   volumes copy rename fence acts on an export      kept gate lease qcow2 mapped name what they go by, pure
 //!   export files              where that is, and files of either version
 //!   v3  v4                    calls, and clients that make them
 //!   wire                      how calls travel: one at a time, or many over several streams
@@ -18,6 +18,7 @@ mod files;
 mod gate;
 mod kept;
 mod lease;
+mod mapped;
 mod name;
 mod qcow2;
 mod rename;
@@ -94,7 +95,7 @@ impl StorageBackend for StorageNfs {
         with(&pool.settings, async |export| export.resize(name, size).await)
     }
 
-    fn attach(pool: &NfsPool, name: &str, _: Access) -> Result<Attachment> {
+    fn attach(pool: &NfsPool, name: &str, access: Access) -> Result<Attachment> {
         let settings = &pool.settings;
         let entry = with(settings, async |export| {
             let entry = export.existing(name).await?;
@@ -103,10 +104,12 @@ impl StorageBackend for StorageNfs {
             Ok(entry)
         })?;
         let served = match (settings.transport, entry.format) {
+            // As a guest would see it: so it is copied.
+            (Transport::Served, Format::Qcow2) if access == Access::ReadOnly => true,
             (Transport::Served, Format::Qcow2) => {
                 return Err(Error::unsupported(format!(
-                    "volume {name} is qcow2, which this plugin does not serve; set transport = \"native\", or copy it to a \
-                     raw volume"
+                    "volume {name} is qcow2, which this plugin serves for reading only; set transport = \"native\", or copy \
+                     it to a raw volume"
                 )));
             }
             // The host asks which way is sure: its own choice comes back as one of the other two.

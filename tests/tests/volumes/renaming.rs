@@ -138,7 +138,17 @@ fn a_volume_on_a_server_gets_another_name_with_its_lease_however_often_that_is_c
     host.fief(&["volume", "rename", "nas/c", "d"]);
     assert_eq!(names(), [".b.lease", ".d.lease", "b", "d.qcow2"]);
     host.fief(&["delete", "web1", "--yes"]);
-    host.fief(&["volume", "delete", "nas/d", "--yes"]);
+    // An image there is copied as its guest would see it, and nobody is asked to write to it.
+    let files = Files::new();
+    let disk = files.disk("disk.img");
+    qemu(&["qemu-img", "convert", "-O", "qcow2", &disk.to_string_lossy()], &export.join("e.qcow2"));
+    host.fief(&["volume", "copy", "nas/e", "default/e"]);
+    let (copy, format) = image(&host, "e");
+    same((&disk, "raw"), (&copy, format));
+    let out = files.text("out.vmdk");
+    host.fief(&["volume", "export", "nas/e", &out]);
+    same((&disk, "raw"), (Path::new(&out), "vmdk"));
+    host.fief(&["volume", "delete", "nas/d", "nas/e", "default/e", "--yes"]);
     assert_eq!(names(), [".b.lease", "b"]);
     server.kill();
     host.fief_ends(&["volume", "rename", "nas/b", "c"], 8);

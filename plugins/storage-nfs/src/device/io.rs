@@ -40,6 +40,13 @@ impl Served {
     }
 
     pub(super) async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        match self.image.get() {
+            Some(image) => self.read_image(image, offset, length).await,
+            None => self.read_file(offset, length).await,
+        }
+    }
+
+    pub(super) async fn read_file(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         loop {
             let at = offset + all.len() as u64;
@@ -170,6 +177,9 @@ impl Served {
     }
 
     pub(super) async fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
+        if let Some(image) = self.image.get() {
+            return self.extents_of_image(image, offset, length).await;
+        }
         let end = offset + length;
         if !self.can_extents.get() {
             return Ok(vec![Extent { length, hole: false, zero: false }]);

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //!   open      the folder, the file, its lease ▸ opened and locked on the server ▸ all connections
+//!   image     a qcow2 image, for reading
 //!   io        read, write, discard, zeroes, extents
 //!   flush     what the server may still lose is committed, or written again
 //!   watch     the lease is renewed and looked at, the size is looked at; after each reconnect, too
 //! ```
 
 mod flush;
+mod image;
 mod io;
 mod open;
 mod watch;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use fief_sdk::block::{BlockDevice, Event, Extent, Geometry, Holder};
@@ -46,6 +48,8 @@ struct Served {
     id: FileId,
     /// Of the file, in bytes.
     size: Cell<u64>,
+    /// A qcow2 image; of a raw volume, the file is what the guest sees.
+    image: OnceCell<image::Image>,
     read_only: bool,
     holder: Option<Holder>,
     depth: u32,
@@ -71,14 +75,14 @@ impl BlockDevice for Device {
         let served = &self.0;
         let limits = served.export.limits;
         Geometry {
-            size: served.size.get().next_multiple_of(BLOCK),
+            size: served.image.get().map_or(served.size.get(), |image| image.map.size).next_multiple_of(BLOCK),
             block_size: BLOCK as u32,
             preferred_io: 4096,
             maximum_io: limits.read.min(limits.write) / 4096 * 4096,
             maximum_requests: served.depth,
             can_discard: served.can_discard.get() && !served.read_only,
             can_write_zeroes: served.can_discard.get() && !served.read_only,
-            can_extents: served.can_extents.get(),
+            can_extents: served.can_extents.get() || served.image.get().is_some(),
             rotational: false,
             read_only: served.read_only,
         }

@@ -1,6 +1,6 @@
 //! Taking up a volume, and letting go of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use fief_sdk::block::Holder;
@@ -60,8 +60,8 @@ async fn take_up(
         }
     };
     let entry = export.existing(volume).await?;
-    if entry.format != Format::Raw {
-        return Err(Error::unsupported(format!("volume {volume} is qcow2, which this plugin does not serve")));
+    if entry.format != Format::Raw && access != Access::ReadOnly {
+        return Err(Error::unsupported(format!("volume {volume} is qcow2, which this plugin serves for reading only")));
     }
     if let Some(holder) = holder {
         lease::still(fence::read(&export.files, &export.folder, volume).await?.as_ref(), holder)?;
@@ -78,6 +78,7 @@ async fn take_up(
         file: entry.handle,
         id: entry.about.id,
         size: Cell::new(entry.about.size),
+        image: OnceCell::new(),
         read_only: access == Access::ReadOnly,
         holder: holder.cloned(),
         depth,
@@ -91,7 +92,10 @@ async fn take_up(
         export,
     });
     served.hold(access == Access::Exclusive && holder.is_some()).await?;
-    served.probe_extents().await?;
+    match entry.format {
+        Format::Raw => served.probe_extents().await?,
+        Format::Qcow2 => drop(served.image.set(served.read_map().await?)),
+    }
     served.wire.widen(greeting(&served, settings));
     fief_sdk::spawn(served.clone().watch());
     Ok(served)

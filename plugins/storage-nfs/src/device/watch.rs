@@ -51,7 +51,9 @@ impl Served {
             && size > self.size.get()
         {
             self.size.set(size);
-            self.events.tell(Event::Resized(size.next_multiple_of(super::BLOCK)));
+            if self.image.get().is_none() {
+                self.events.tell(Event::Resized(size.next_multiple_of(super::BLOCK)));
+            }
         }
         if let Files::V4(session) = &self.export.files {
             if session.take_flags() & LOST != 0 {
