@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -173,9 +175,25 @@ fn two_hosts_are_paired_by_a_token_and_tell_what_they_have_until_one_is_removed(
     assert!(said(&away).contains("does not answer") && !said(&away).contains("seen last: never"), "{}", said(&away));
     at_b.signal(Signal::CONT);
 
+    // Whoever knocks without a word of TLS is sent away, and has a few lines of the log at most.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            b.namespace().enter();
+            for _ in 0..30 {
+                let mut stream = TcpStream::connect(format!("{A}:8002")).unwrap();
+                stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+                let _ = stream.read(&mut [0; 100]);
+            }
+        });
+    });
+
     // A serve that starts again knows its peers.
     search.processes();
     let log = at_a.end();
+    let refused =
+        log.lines().filter(|line| line.contains("a connection is refused") && line.contains("not-tls")).count();
+    // A minute that ended meanwhile begins anew.
+    assert!((1..=10).contains(&refused), "{refused} lines\n{log}");
     search.not_in("the log of a", log.as_bytes());
     assert!(log.contains("paired"), "{log}");
     let at_a = Serving::start(&a);

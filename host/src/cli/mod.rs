@@ -129,9 +129,11 @@ pub fn main() -> u8 {
 impl Cli {
     /// What `fief serve` says is read later, by somebody who wants to know when it was.
     fn reader(&self) -> log::Reader {
-        match self.verb {
-            Verb::Serve(_) if self.global.verbose == 0 => log::Reader::File,
-            _ => log::Reader::Person { verbose: self.global.verbose },
+        let verbose = self.global.verbose;
+        if matches!(self.verb, Verb::Serve(_)) && verbose == 0 {
+            log::Reader::File
+        } else {
+            log::Reader::Person { verbose }
         }
     }
 }

@@ -41,10 +41,11 @@ pub(super) fn remember(gate: &Gate, peer: &PeerName, reached: &Result<Reached>) 
     match (gate.mode(), reached) {
         (Mode::DryRun, _) => return,
         (Mode::Perform, Ok(reached)) => seen = Seen { reached: Some((now, reached.clone())), away: None },
-        (Mode::Perform, Err(failure)) => match failure.kind {
-            Kind::Unreachable | Kind::TimedOut => seen.away = Some((now, failure.clone())),
-            _ => return,
-        },
+        (Mode::Perform, Err(failure)) if matches!(failure.kind, Kind::Unreachable | Kind::TimedOut) => {
+            seen.away = Some((now, failure.clone()));
+        }
+        // It is there, and says no.
+        (Mode::Perform, Err(_)) => return,
     }
     // One that was removed meanwhile is not brought back.
     if layout.peer(peer).join("peer.json").exists()

@@ -217,6 +217,12 @@ pub(super) fn fingerprint(session: &rustls::CommonState) -> Option<Digest> {
     session.peer_certificates()?.first().map(|certificate| Digest::of(certificate))
 }
 
+/// Whether a handshake failed because the other side's certificate is nobody's.
+pub(super) fn is_unknown(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(error, Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)))
+}
+
 /// Why a connection to `whom` failed, where it is TLS that says so.
 pub(super) fn refusal(error: &std::io::Error, whom: &str) -> Option<Failure> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;

@@ -6,7 +6,7 @@ use crate::cli::Context;
 use crate::cli::output::failure::warn;
 use crate::cli::secret::typed;
 use crate::config::policy::Relocation;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::gate::{Mode, secret};
 use crate::peer::{join, run as with_peers};
 use crate::types::{Endpoint, Host, Invalid, PeerName};
@@ -63,11 +63,11 @@ fn token(args: &Args) -> Result<Token> {
     if args.token != "-" {
         return args.token.parse().map_err(|error| refused(&error));
     }
-    let typed = typed::once("Token: ").map_err(|failure| match failure.kind {
-        crate::error::Kind::Usage => {
-            Failure::usage("no token came").hint("pipe in what fief peer invite printed there, or type it")
+    let typed = typed::once("Token: ").map_err(|failure| {
+        if failure.kind != Kind::Usage {
+            return failure;
         }
-        _ => failure,
+        Failure::usage("no token came").hint("pipe in what fief peer invite printed there, or type it")
     })?;
     let text = std::str::from_utf8(typed.reveal()).map_err(|error| refused(&error))?;
     text.parse().map_err(|error| refused(&error))

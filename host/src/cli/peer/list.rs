@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row, time};
-use crate::error::Result;
+use crate::error::{Failure, Kind, Result};
 use crate::gate::Mode;
 use crate::peer::{self, Pinned, Reached, seen};
 use crate::types::{Endpoint, PeerName};
@@ -48,13 +48,10 @@ impl State {
     }
 
     fn of(reached: &Result<Reached>) -> State {
-        use crate::error::Kind;
         match reached {
             Ok(_) => State::Ok,
-            Err(failure) => match failure.kind {
-                Kind::Unreachable | Kind::TimedOut => State::Unreachable,
-                _ => State::Refused,
-            },
+            Err(Failure { kind: Kind::Unreachable | Kind::TimedOut, .. }) => State::Unreachable,
+            Err(_) => State::Refused,
         }
     }
 }

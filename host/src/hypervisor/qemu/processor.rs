@@ -110,14 +110,18 @@ fn asked(gate: &Gate, accelerator: ChosenAccelerator) -> Result<String> {
     };
     // It says more than a socket holds, so somebody reads while it speaks.
     let reading = std::thread::spawn(move || {
-        let mut said = String::new();
-        here.take(SAID_MAX).read_to_string(&mut said).map(|_| said)
+        let mut said = Vec::new();
+        match here.take(SAID_MAX).read_to_end(&mut said) {
+            // It ended with a word of ours unread, behind all that it said: the newline after `quit`, say.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(said),
+            other => other.map(|_| said),
+        }
     });
     let operation = Operation::HypervisorProbe { command, limit_ms: LIMIT };
     let done = gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, vec![OwnedFd::from(there)])?;
     let said = reading.join().map_err(|_| Failure::other(saying()))?.context(saying)?;
     match done.outcome {
-        Outcome::Probed { code: Some(0), .. } => Ok(said),
+        Outcome::Probed { code: Some(0), .. } => Ok(String::from_utf8_lossy(&said).into_owned()),
         Outcome::Probed { said, .. } => {
             let mut failure = Failure::other("QEMU does not tell its processors");
             failure.causes.extend(said.last().map(|line| super::printable(line)));

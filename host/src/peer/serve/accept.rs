@@ -54,10 +54,7 @@ impl From<Trouble> for Refused {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Refused {
-        let kind = match failure.kind {
-            Kind::Denied => "denied",
-            _ => "failed",
-        };
+        let kind = if failure.kind == Kind::Denied { "denied" } else { "failed" };
         Refused::new(kind, failure)
     }
 }
@@ -133,7 +130,11 @@ async fn receive(house: &House, stream: std::net::TcpStream, from: SocketAddr, p
         return inviting::receive(house, stream, from).await.map(|()| Taken::Guest);
     }
     // Whoever offers neither is refused by TLS itself.
-    let stream = started.into_stream(peers_only(house)?).await.map_err(|error| Refused::new("no-handshake", error))?;
+    let refused = |error: std::io::Error| match tls::is_unknown(&error) {
+        true => Refused::new("unknown", "no peer has this certificate"),
+        false => Refused::new("no-handshake", error),
+    };
+    let stream = started.into_stream(peers_only(house)?).await.map_err(refused)?;
     let fingerprint = tls::fingerprint(stream.get_ref().1);
     let known = fingerprint.map(|fingerprint| peers::known(&house.layout, fingerprint)).transpose()?.flatten();
     // It was removed in this moment.

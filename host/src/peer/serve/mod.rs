@@ -86,10 +86,12 @@ pub fn run(gate: &Gate, services: Services, ready: impl FnOnce(&[SocketAddr]) ->
     }
     let layout = gate.layout().clone();
     let identity = Arc::new(Identity::own(&layout)?);
-    let _one = durable::lock(&lock_file(&layout), Duration::ZERO).map_err(|failure| match failure.kind {
-        Kind::Conflict => Failure::conflict(format!("fief serve runs for {} already", layout.root().display()))
-            .hint("one is enough; `systemctl status fief-serve` may tell of it"),
-        _ => failure,
+    let _one = durable::lock(&lock_file(&layout), Duration::ZERO).map_err(|failure| {
+        if failure.kind != Kind::Conflict {
+            return failure;
+        }
+        Failure::conflict(format!("fief serve runs for {} already", layout.root().display()))
+            .hint("one is enough; `systemctl status fief-serve` may tell of it")
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context(|| "cannot listen".to_owned())?;

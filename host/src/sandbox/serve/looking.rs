@@ -3,8 +3,8 @@
 //! To sleep and to be woken costs a request more than the request itself, on this side and on whoever wakes it; and what
 //! is waited for, at one request at a time, is there within some 50 µs. So the thread asks for events without sleeping,
 //! for as long as that paid lately and no longer than policy says, as QEMU's `poll-max-ns` and the kernel's haltpoll do.
-//! Where somebody else wants the processor, which shows in the time that passed between two looks, it is left to them for
-//! a while, longer each time.
+//! Between two looks the processor is offered to others. Where one of them keeps it for longer, which shows in the time
+//! that passed, it is left to them for a while, longer each time.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 
 /// The window after one that was closed.
 const FIRST: Duration = Duration::from_micros(10);
-/// Two looks are at most this far apart where nobody else was let in between.
+/// Two looks are at most this far apart where nobody else, or somebody for a short while only, was let in between.
 const TAKEN: Duration = Duration::from_micros(100);
 /// How long it then sleeps at once: at first, and at most.
 const YIELDS_FOR: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(256));
@@ -54,6 +54,8 @@ impl Looking {
     pub(in crate::sandbox) fn about_to_sleep(&self) {
         let Ok(mut idle) = self.idle.lock() else { return };
         if idle.looks_on(self.clock.elapsed()) {
+            // Whoever waits for this very processor may be what is waited for: a thread of the server's, say.
+            std::thread::yield_now();
             self.awake.wake();
         }
     }
