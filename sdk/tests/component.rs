@@ -58,6 +58,7 @@ fn a_built_plugin_carries_one_manifest_and_exports_what_it_implements() {
                 "fief:storage/backend@0.1.0",
                 "fief:storage/block@0.1.0",
                 "fief:storage/clones@0.1.0",
+                "fief:storage/renames@0.1.0",
                 "fief:storage/snapshots@0.1.0",
             ],
             &[
