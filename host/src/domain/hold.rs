@@ -144,6 +144,15 @@ pub fn release(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &Domain
     keep(layout, volume, &Kept { held: false, ..kept })
 }
 
+/// The next number of `volume` is past all that `other` had, since what holds the one will hold the other.
+pub fn outrank(layout: &Layout, volume: &VolumeRef, other: &VolumeRef) -> Result<()> {
+    let (ours, theirs) = (kept(layout, volume)?, kept(layout, other)?);
+    if ours.held || ours.generation >= theirs.generation {
+        return Ok(());
+    }
+    keep(layout, volume, &Kept { generation: theirs.generation, ..ours })
+}
+
 /// The volume `from` is called `to` now: what is known of the one is known of the other. Its number stays with the old name
 /// too, for a volume that may come to have it.
 pub fn renamed(layout: &Layout, from: &VolumeRef, to: &VolumeRef) -> Result<()> {

@@ -10,6 +10,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::host_id;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::sys::durable::{self, Lock};
@@ -100,6 +101,13 @@ pub fn absent(name: &PeerName) -> Failure {
 
 /// Says why `name` cannot be that host's; none where it can, or is already.
 pub fn conflict(layout: &Layout, name: &PeerName, host: Option<Uuid>, fingerprint: Digest) -> Result<Option<Failure>> {
+    if host.is_some() && host == Some(host_id::this(layout)?.id) {
+        // What it holds would be taken for ours.
+        return Ok(Some(
+            Failure::conflict("that host has the identity of this one: its root is a copy of this one's")
+                .hint("on the copy, remove the file host/id below its root, and pair the two again"),
+        ));
+    }
     for (other, pinned) in all(layout)? {
         let same = pinned.fingerprint == fingerprint;
         if other == *name && !same {

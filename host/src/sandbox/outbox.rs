@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use futures_util::future::select;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -96,7 +98,11 @@ impl Mailer {
         if let Ok(mut waiting) = self.waiting.lock() {
             waiting.add(data);
         }
-        poll_fn(|context| self.poll_send(context)).await;
+        while self.waiting.lock().is_ok_and(|waiting| waiting.bytes > 0) {
+            // The outbox may send it, and then it is the outbox that the socket wakes.
+            let room = pin!(self.room.notified());
+            select(poll_fn(|context| self.poll_send(context)), room).await;
+        }
         match self.waiting.lock().ok().and_then(|waiting| waiting.broken.clone()) {
             Some(broken) => Err(broken),
             None => Ok(()),
@@ -108,9 +114,9 @@ impl Mailer {
         let Ok(mut waiting) = self.waiting.lock() else { return Poll::Ready(()) };
         while waiting.bytes > 0 {
             match waiting.send(&self.half) {
-                Ok(()) => {}
+                // Only where there is more room than before: whoever waits is polled at once, and would find none.
+                Ok(()) => self.room.notify_waiters(),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.room.notify_waiters();
                     match self.half.as_ref().poll_write_ready(context) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(error)) => waiting.breaks(error),
@@ -245,6 +251,28 @@ mod tests {
         .await;
         let all = tokio::task::spawn_blocking(|| reading.join().unwrap()).await.unwrap();
         assert!(all.chunks(PIECE).enumerate().all(|(number, piece)| piece.iter().all(|byte| *byte == number as u8)));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_is_left_alone_until_there_is_some() {
+        let (mailer, _read, other) = pair().await;
+        let outbox = Outbox::default();
+        let mut asked = 0;
+        let mut posting = pin!(async {
+            loop {
+                mailer.post(vec![0; 256 << 10], &outbox).await.unwrap();
+            }
+        });
+        // Nobody reads: once all is full, nothing moves any more.
+        let filling = poll_fn(|context| {
+            asked += 1;
+            let posted: Poll<()> = posting.as_mut().poll(context);
+            outbox.send(context);
+            posted
+        });
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(300), filling).await.is_err());
+        assert!(asked < 1_000, "asked {asked} times");
+        drop(other);
     }
 
     #[tokio::test]

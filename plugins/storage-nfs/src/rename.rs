@@ -12,7 +12,7 @@ use fief_sdk::{Error, Result};
 use crate::export::Export;
 use crate::name;
 use crate::status::Status;
-use crate::trouble::Answer;
+use crate::trouble::{Answer, Trouble};
 use crate::volumes::Entry;
 use crate::wire::Wire;
 
@@ -37,11 +37,11 @@ impl<W: Wire> Export<W> {
         let file = name::file(to, entry.format)?;
         let copied = self.copy_lease(volume, to).await?;
         match self.move_file(&entry, &file).await {
-            Err(trouble) if trouble.is(Status::EXIST) => {
+            Err(trouble @ Trouble::Status(_)) => {
                 if copied {
                     self.drop_leases(to).await.map_err(|trouble| trouble.error(doing()))?;
                 }
-                return Err(exists());
+                return Err(if trouble.is(Status::EXIST) { exists() } else { trouble.error(doing()) });
             }
             other => other.map_err(|trouble| trouble.error(doing()))?,
         }
@@ -50,13 +50,20 @@ impl<W: Wire> Export<W> {
     }
 
     /// # Errors
-    /// `EXIST`: something else has the name, and nothing has changed.
+    /// A status: nothing has changed. `EXIST`: something else has the name.
     async fn move_file(&self, entry: &Entry, file: &str) -> Answer<()> {
         if !self.limits.links {
             // Over whatever came to be there since it was looked for: such a server has no better.
             return self.files.rename(&self.folder, &entry.file, file).await;
         }
         self.files.link(&entry.handle, &self.folder, file).await?;
-        self.files.remove(&self.folder, &entry.file).await
+        match self.files.remove(&self.folder, &entry.file).await {
+            Err(refused @ Trouble::Status(_)) => {
+                // A file by two names would be two volumes.
+                self.files.remove(&self.folder, file).await?;
+                Err(refused)
+            }
+            other => other,
+        }
     }
 }

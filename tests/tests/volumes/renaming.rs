@@ -133,6 +133,14 @@ fn a_volume_on_a_server_gets_another_name_with_its_lease_however_often_that_is_c
     }
     runs();
     grown("nas/b");
+    // In the place of one that was used more often, a new one is free.
+    host.fief(&["volume", "rename", "nas/b", "old"]);
+    host.fief(&["volume", "create", "nas/new", "--size", "1MiB", "--format", "raw"]);
+    host.fief(&["volume", "rename", "nas/new", "b"]);
+    grown("nas/b");
+    host.fief(&["volume", "delete", "nas/b", "--yes"]);
+    host.fief(&["volume", "rename", "nas/old", "b"]);
+    grown("nas/b");
     host.fief(&["volume", "create", "nas/c", "--size", "1MiB", "--format", "qcow2"]);
     host.fief_ends(&["volume", "rename", "nas/b", "c"], CONFLICT);
     host.fief(&["volume", "rename", "nas/c", "d"]);

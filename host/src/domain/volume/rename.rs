@@ -133,6 +133,7 @@ fn steps(gate: &Gate, pool: &mut Pool, unfinished: &mut Unfinished, work: &Renam
     // Somebody may have started a domain between the plan and the lease.
     moving::named(gate.layout(), &work.from, &work.target(), None, "rename")?;
     pool.same_storage()?;
+    hold::outrank(gate.layout(), &work.from, &work.target())?;
     hold::take(gate, pool, &work.from, &hold_as()?)?;
     fault::point("volume-rename.held")?;
     unfinished.asked(true)?;

@@ -130,9 +130,10 @@ impl Desk {
         let desk = self.clone();
         tokio::spawn(async move {
             let answer = tokio::task::spawn_blocking(move || service.answer(&caller, body.0)).await;
-            under_way.fetch_sub(1, Ordering::Relaxed);
             let answer = answer.unwrap_or_else(|_| Err(Failure::other("what was asked ended in the middle")));
             desk.answered(id, answer).await;
+            // Not before: a peer that asks and does not read is not to fill this host with answers.
+            under_way.fetch_sub(1, Ordering::Relaxed);
         });
     }
 

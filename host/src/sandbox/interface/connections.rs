@@ -77,14 +77,23 @@ impl Shared {
         let mut receiving = self.receiving.lock().await;
         let Receiving { half, buffer } = &mut *receiving;
         let most = (most as usize).min(RECEIVE_MAX);
+        if most == 0 {
+            let message = "no bytes at most are no question".into();
+            return Err(Error { code: ErrorCode::Invalid, message, retry: Retry::Never });
+        }
+        let least = least.clamp(1, most);
         // What is asked for at most is mostly more than comes.
-        buffer.reserve_exact(KEPT.min(most).max(least.min(most)));
-        loop {
+        buffer.reserve_exact(KEPT.min(most).max(least));
+        // Somebody who gave up may have left something here.
+        while buffer.len() < least {
             let room = most - buffer.len();
-            let got = (&mut *half).take(room as u64).read_buf(buffer).await.map_err(broken)?;
-            if got == 0 || buffer.len() >= least.min(most) {
+            if (&mut *half).take(room as u64).read_buf(buffer).await.map_err(broken)? == 0 {
                 break;
             }
+        }
+        if buffer.len() > most {
+            let rest = buffer.split_off(most);
+            return Ok(std::mem::replace(buffer, rest));
         }
         // Little is copied, so that the buffer stays; much changes hands.
         if buffer.len() < KEPT / 8 {
