@@ -103,8 +103,7 @@ fn whoever_is_killed_the_guest_goes_on_and_its_disk_grows() {
 #[test]
 fn a_served_disk_is_attached_to_a_running_domain_and_saved_with_it() {
     let (host, mut witness) = host();
-    host.volume("default/extra", "1MiB");
-    let said = host.fief_ends(&["attach", "disk", "node1", "default/extra"], 2);
+    let said = host.fief_ends(&["volume", "create", "default/extra", "--size", "1MiB", "--format", "qcow2"], 2);
     assert!(said.stderr.contains("qcow2"), "{}", said.stderr);
     host.fief(&["volume", "create", "default/more", "--size", "1MiB", "--format", "raw"]);
     host.fief(&["attach", "disk", "node1", "default/more"]);
