@@ -15,6 +15,7 @@ pub(super) fn node(fief: &Fief, volume: &str, settings: &[&str]) -> Result<Strin
     fief.start(DOMAIN)?;
     let words = fief.hypervisor();
     fief.stop(DOMAIN)?;
+    fief.quietly(&["delete", DOMAIN, "--yes"])?;
     let words = words?;
     let given: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "-blockdev").map(|pair| &*pair[1]).collect();
     let [below, top] = given.as_slice() else {
