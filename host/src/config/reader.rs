@@ -217,17 +217,5 @@ fn duplicate(text: &str, root: &Spanned<DeTable<'_>>, key: Range<usize>) -> Mist
 pub fn one_line(text: &str) -> String {
     /// In characters.
     const SHOWN: usize = 200;
-    let mut line = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == SHOWN {
-            line.push('…');
-            break;
-        }
-        // `escape_debug` knows what does not print, but would also escape quotes.
-        match character {
-            '"' | '\'' | '\\' => line.push(character),
-            other => line.extend(other.escape_debug()),
-        }
-    }
-    line
+    fief_wire::text::shown(text, SHOWN)
 }

@@ -24,6 +24,7 @@ use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::{Actor, Gate, Ledger, Operation};
 use crate::plugin::Heard;
+use crate::sys::durable;
 use crate::types::{ByteSize, DomainName, VolumeRef};
 
 /// How long it may take to let go of a volume.
@@ -234,19 +235,8 @@ fn first_of(failures: Vec<Failure>) -> Failure {
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let saying = || format!("cannot list {}", folder.display());
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.context(saying)?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.context(saying)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("served-") && name.ends_with(".jsonl") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
+    let mut names = durable::names(folder)?;
+    names.retain(|name| name.starts_with("served-") && name.ends_with(".jsonl"));
+    names.sort();
+    Ok(names.iter().map(|name| folder.join(name)).collect())
 }

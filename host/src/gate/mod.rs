@@ -43,6 +43,7 @@ pub use meter::Meter;
 pub use operation::{Actor, Effect, Operation, Outcome};
 pub use perform::FILTER_PREFIX;
 use pin::Pins;
+pub use repeats::FewLines;
 use repeats::Repeats;
 pub use rollback::Care;
 

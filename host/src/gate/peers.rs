@@ -55,7 +55,7 @@ pub struct Invitation {
 /// All peers, by name.
 pub fn all(layout: &Layout) -> Result<Vec<(PeerName, Pinned)>> {
     let mut peers = Vec::new();
-    for name in entries(layout)?.iter().filter_map(|name| name.parse::<PeerName>().ok()) {
+    for name in durable::names(&layout.peers())?.iter().filter_map(|name| name.parse::<PeerName>().ok()) {
         match get(layout, &name) {
             Ok(pinned) => peers.push((name, pinned)),
             // Half made, or gone in this moment.
@@ -84,7 +84,7 @@ pub fn get(layout: &Layout, name: &PeerName) -> Result<Pinned> {
 
 /// Whose certificate that is.
 pub fn known(layout: &Layout, fingerprint: Digest) -> Result<Option<(PeerName, Pinned)>> {
-    for name in entries(layout)?.iter().filter_map(|name| name.parse::<PeerName>().ok()) {
+    for name in durable::names(&layout.peers())?.iter().filter_map(|name| name.parse::<PeerName>().ok()) {
         match get(layout, &name) {
             Ok(pinned) if pinned.fingerprint == fingerprint => return Ok(Some((name, pinned))),
             Ok(_) => {}
@@ -213,7 +213,7 @@ pub(super) fn invite(layout: &Layout, id: &str, invitation: &Invitation, now: u6
 /// How many invitations are open; those whose time is over are removed.
 pub fn open_invitations(layout: &Layout, now: u64) -> Result<usize> {
     let mut open = 0;
-    for name in entries(layout)? {
+    for name in durable::names(&layout.peers())? {
         let Some(id) = name.strip_prefix(PREFIX) else { continue };
         match read_invitation(layout, id)? {
             Some(invitation) if invitation.until > now => open += 1,
@@ -270,20 +270,6 @@ fn file(layout: &Layout, name: &PeerName) -> PathBuf {
 
 fn moves_file(layout: &Layout, name: &PeerName) -> PathBuf {
     layout.peer(name).join("moves")
-}
-
-fn entries(layout: &Layout) -> Result<Vec<String>> {
-    let folder = layout.peers();
-    let saying = || format!("cannot list {}", folder.display());
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.context(saying)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.context(saying)?.file_name().into_string().ok());
-    }
-    Ok(names)
 }
 
 fn make(folder: &Path) -> Result<()> {

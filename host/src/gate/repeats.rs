@@ -11,7 +11,6 @@ use super::Operation;
 const LINES: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Of one operation with one result.
 #[derive(Debug, Clone, Copy)]
 struct Count {
     since: Instant,
@@ -19,9 +18,43 @@ struct Count {
     left_out: u32,
 }
 
-/// Shared by all copies of one gate.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Repeats(Arc<Mutex<BTreeMap<(String, &'static str), Count>>>);
+/// Counts by kind: some lines in a minute for each.
+#[derive(Debug)]
+pub struct FewLines<K> {
+    most: u32,
+    counts: BTreeMap<K, Count>,
+}
+
+impl<K: Ord> FewLines<K> {
+    pub const fn new(most: u32) -> Self {
+        FewLines { most, counts: BTreeMap::new() }
+    }
+
+    /// Whether this one is to have a line: then, how many like it were left out before. None: it has none.
+    pub fn line(&mut self, kind: K, now: Instant) -> Option<u32> {
+        let new = Count { since: now, lines: 0, left_out: 0 };
+        let count = self.counts.entry(kind).or_insert(new);
+        if now.duration_since(count.since) >= MINUTE {
+            *count = Count { left_out: count.left_out, ..new };
+        }
+        if count.lines == self.most {
+            count.left_out = count.left_out.saturating_add(1);
+            return None;
+        }
+        count.lines += 1;
+        Some(std::mem::take(&mut count.left_out))
+    }
+}
+
+/// Of one operation with one result. Shared by all copies of one gate.
+#[derive(Debug, Clone)]
+pub(super) struct Repeats(Arc<Mutex<FewLines<(String, &'static str)>>>);
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Repeats(Arc::new(Mutex::new(FewLines::new(LINES))))
+    }
+}
 
 impl Repeats {
     /// Whether this one is to have a line: then, how many like it were left out before. None: it has none.
@@ -31,18 +64,7 @@ impl Repeats {
     }
 
     fn line_at(&self, words: String, result: &'static str, now: Instant) -> Option<u32> {
-        let mut counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let new = Count { since: now, lines: 0, left_out: 0 };
-        let count = counts.entry((words, result)).or_insert(new);
-        if now.duration_since(count.since) >= MINUTE {
-            *count = Count { left_out: count.left_out, ..new };
-        }
-        if count.lines == LINES {
-            count.left_out += 1;
-            return None;
-        }
-        count.lines += 1;
-        Some(std::mem::take(&mut count.left_out))
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).line((words, result), now)
     }
 }
 

@@ -15,17 +15,9 @@ use crate::types::{GrantName, Secret};
 
 /// The names of all secrets, in order.
 pub fn names(layout: &Layout) -> Result<Vec<GrantName>> {
-    let folder = layout.secrets();
-    let saying = || format!("cannot list {}", folder.display());
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.context(saying)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // What is no name is half written, or someone else's.
-        names.extend(entry.context(saying)?.file_name().to_str().and_then(|name| name.parse().ok()));
-    }
+    // What is no name is half written, or someone else's.
+    let names = durable::names(&layout.secrets())?;
+    let mut names: Vec<GrantName> = names.iter().filter_map(|name| name.parse().ok()).collect();
     names.sort();
     Ok(names)
 }

@@ -45,12 +45,25 @@ pub fn run<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Whether a peer is there, and how far. Remembered either way (`seen.rs`).
 pub fn reach(gate: &Gate, peer: &PeerName, within: Duration) -> Result<Reached> {
+    reach_and(gate, peer, within, async |_| Ok(())).0
+}
+
+/// The same, and what one that is there answers to more than that.
+pub fn reach_and<T>(
+    gate: &Gate,
+    peer: &PeerName,
+    within: Duration,
+    ask: impl AsyncFnOnce(&Session) -> Result<T>,
+) -> (Result<Reached>, Option<Result<T>>) {
+    let mut answer = None;
     let reached = run(async {
         let session = Session::connect(gate, peer, within).await?;
-        measure(&session, within).await
+        let reached = measure(&session, within).await?;
+        answer = Some(ask(&session).await);
+        Ok(reached)
     });
     seen::remember(gate, peer, &reached);
-    reached
+    (reached, answer)
 }
 
 pub(super) async fn measure(session: &Session, within: Duration) -> Result<Reached> {

@@ -16,6 +16,7 @@ mod ask;
 mod dial;
 pub mod facts;
 mod identity;
+mod outgoing;
 mod pairing;
 mod proof;
 pub mod seen;
@@ -35,7 +36,7 @@ use crate::gate::host_id;
 use crate::layout::Layout;
 
 pub use crate::gate::peers::{Hold, Pinned, all, get, hold};
-pub use ask::{Reached, reach, reach_all, run};
+pub use ask::{Reached, reach, reach_all, reach_and, run};
 pub use identity::Identity;
 pub use pairing::{Invited, invite, join};
 pub use service::{Caller, Service, Services};

@@ -19,7 +19,7 @@ use fief_wire::{Body, Trouble};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::ReadHalf;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -27,7 +27,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::dial::{self, Greeted};
 use super::tls::{self, Whose};
-use super::{FRAME, HANDSHAKE, Identity, PING_EVERY, SILENCE, Stream, heard, who};
+use super::{FRAME, HANDSHAKE, Identity, PING_EVERY, SILENCE, Stream, heard, outgoing, who};
 use crate::config::policy::{Encryption, Relocation};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, peers};
@@ -89,7 +89,7 @@ impl Session {
         let waiting = Arc::new(Waiting(Mutex::new(Ok(BTreeMap::new()))));
         let tasks = vec![
             tokio::spawn(read(reader, waiting.clone(), whom)),
-            tokio::spawn(write(writer, queue)),
+            tokio::spawn(outgoing::write(writer, queue)),
             tokio::spawn(ping(frames.clone())),
         ];
         Ok(Session {
@@ -263,20 +263,6 @@ async fn read(mut from: ReadHalf<TlsStream<TcpStream>>, waiting: Arc<Waiting>, w
         }
     };
     waiting.end(dial::troubled(ended, &whom));
-}
-
-async fn write(mut to: WriteHalf<TlsStream<TcpStream>>, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(bytes) = queue.recv().await {
-        let written = async {
-            to.write_all(&bytes).await?;
-            to.flush().await
-        };
-        if !matches!(tokio::time::timeout(FRAME, written).await, Ok(Ok(()))) {
-            // The reader finds out as well, and tells.
-            break;
-        }
-    }
-    let _ = tokio::time::timeout(FRAME, to.shutdown()).await;
 }
 
 async fn ping(frames: mpsc::Sender<Vec<u8>>) {

@@ -5,20 +5,7 @@ const SHOWN_MAX: usize = 2_000;
 
 /// `text` as it may go to a terminal or a log: what does not print is escaped, what is too long is cut.
 pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(SHOWN_MAX));
-    for (count, character) in text.chars().enumerate() {
-        if count == SHOWN_MAX {
-            shown.push('…');
-            break;
-        }
-        // `escape_debug` escapes controls, line ends, format and direction marks, and what is unassigned; quotes and
-        // backslashes are harmless and stay readable.
-        match character {
-            '\'' | '"' | '\\' => shown.push(character),
-            other => shown.extend(other.escape_debug()),
-        }
-    }
-    shown
+    fief_wire::text::shown(text, SHOWN_MAX)
 }
 
 #[cfg(test)]

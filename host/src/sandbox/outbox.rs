@@ -112,22 +112,23 @@ impl Mailer {
     /// Ready once nothing waits.
     fn poll_send(&self, context: &mut Context<'_>) -> Poll<()> {
         let Ok(mut waiting) = self.waiting.lock() else { return Poll::Ready(()) };
-        while waiting.bytes > 0 {
-            match waiting.send(&self.half) {
-                // Only where there is more room than before: whoever waits is polled at once, and would find none.
-                Ok(()) => self.room.notify_waiters(),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    match self.half.as_ref().poll_write_ready(context) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => waiting.breaks(error),
-                        Poll::Pending => return Poll::Pending,
-                    }
+        loop {
+            // Only where there is more room than before: whoever waits is polled at once, and would find none.
+            if waiting.send_now(&self.half) {
+                self.room.notify_waiters();
+            }
+            if waiting.bytes == 0 {
+                return Poll::Ready(());
+            }
+            match self.half.as_ref().poll_write_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    waiting.breaks(error);
+                    self.room.notify_waiters();
                 }
-                Err(error) => waiting.breaks(error),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        self.room.notify_waiters();
-        Poll::Ready(())
     }
 }
 
@@ -164,15 +165,17 @@ impl Waiting {
         Ok(())
     }
 
-    /// What the stream takes without waiting.
-    fn send_now(&mut self, half: &OwnedWriteHalf) {
+    /// Sends what the stream takes without waiting; whether less waits than before.
+    fn send_now(&mut self, half: &OwnedWriteHalf) -> bool {
+        let before = self.bytes;
         while self.bytes > 0 {
             match self.send(half) {
                 Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(error) => self.breaks(error),
             }
         }
+        self.bytes < before
     }
 
     fn breaks(&mut self, error: std::io::Error) {

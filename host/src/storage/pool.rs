@@ -205,18 +205,9 @@ impl Pool {
 }
 
 pub(super) fn names(gate: &Gate) -> Result<Vec<PoolName>> {
-    let folder = gate.layout().pools();
-    let saying = || format!("cannot list {}", folder.display());
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.context(saying)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // What is no name of a pool is someone else's.
-        names.extend(entry.context(saying)?.file_name().to_str().and_then(|name| name.parse().ok()));
-    }
-    Ok(names)
+    // What is no name of a pool is someone else's.
+    let names = durable::names(&gate.layout().pools())?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// The definition of that name; none where there is no such pool.

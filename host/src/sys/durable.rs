@@ -104,6 +104,20 @@ pub fn sweep(folder: &Path) -> io::Result<usize> {
     Ok(removed)
 }
 
+/// The names of what is in a folder, in no order: none where there is no folder, and none that is no UTF-8.
+pub fn names(folder: &Path) -> Result<Vec<String>> {
+    let saying = || format!("cannot list {}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.context(saying)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.context(saying)?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
 /// Makes the names in `folder` as durable as the files are.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

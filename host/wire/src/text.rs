@@ -5,18 +5,25 @@ const SHOWN: usize = 200;
 
 /// One line of what prints, cut short.
 pub fn line(text: &str) -> String {
-    let mut line = String::new();
+    shown(text, SHOWN)
+}
+
+/// `text` as it may go to a terminal or a log: what does not print is escaped, what has more than `most` characters is cut.
+pub fn shown(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most));
     for (count, character) in text.chars().enumerate() {
-        if count == SHOWN {
-            line.push('…');
+        if count == most {
+            shown.push('…');
             break;
         }
+        // `escape_debug` escapes controls, line ends, format and direction marks, and what is unassigned; quotes and
+        // backslashes are harmless and stay readable.
         match character {
-            '"' | '\'' | '\\' => line.push(character),
-            other => line.extend(other.escape_debug()),
+            '\'' | '"' | '\\' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
         }
     }
-    line
+    shown
 }
 
 /// A name or a version of the other side's, as it is shown: of letters, digits and a little more.

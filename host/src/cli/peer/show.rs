@@ -11,7 +11,7 @@ use crate::cli::output::text::printable;
 use crate::cli::output::{Shown, time};
 use crate::error::Result;
 use crate::peer::facts::Facts;
-use crate::peer::{self, Pinned, Reached, Session, run as with_peers, seen};
+use crate::peer::{self, Pinned, Reached, seen};
 use crate::types::{ByteSize, PeerName};
 
 /// For it to be there. A host that answers does so long before.
@@ -31,12 +31,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
     let pinned = peer::get(context.layout(), &args.name)?;
     let waiting = Progress::asking_peer(&args.name, context.format());
-    let reached = peer::reach(&gate, &args.name, WAIT);
-    let facts = reached.as_ref().ok().map(|_| {
-        with_peers(async {
-            let session = Session::connect(&gate, &args.name, WAIT).await?;
-            session.request::<Facts>("facts", &(), FACTS_WAIT).await
-        })
+    let (reached, facts) = peer::reach_and(&gate, &args.name, WAIT, async |session| {
+        session.request::<Facts>("facts", &(), FACTS_WAIT).await
     });
     drop(waiting);
     for failure in [reached.as_ref().err(), facts.as_ref().and_then(|facts| facts.as_ref().err())].into_iter().flatten()

@@ -1,43 +1,36 @@
 //! What is refused has a few lines in the log, and then a count: whoever knocks without end does not fill the disk.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use crate::gate::FewLines;
 
 /// Lines of one kind in a minute.
 const LINES: u32 = 5;
-const MINUTE: Duration = Duration::from_secs(60);
-
-#[derive(Debug)]
-struct Count {
-    since: Instant,
-    lines: u32,
-    left_out: u32,
-}
 
 /// By kind, of which there are a dozen.
-#[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<&'static str, Count>);
+#[derive(Debug)]
+pub(super) struct Complaints(FewLines<&'static str>);
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Complaints(FewLines::new(LINES))
+    }
+}
 
 impl Complaints {
     /// Whether this one is to have a line: then, how many of its kind were left out before. None: it has none.
     pub(super) fn line(&mut self, kind: &'static str, now: Instant) -> Option<u32> {
-        let count = self.0.entry(kind).or_insert(Count { since: now, lines: 0, left_out: 0 });
-        if now.duration_since(count.since) >= MINUTE {
-            count.since = now;
-            count.lines = 0;
-        }
-        if count.lines == LINES {
-            count.left_out = count.left_out.saturating_add(1);
-            return None;
-        }
-        count.lines += 1;
-        Some(std::mem::take(&mut count.left_out))
+        self.0.line(kind, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_flood_is_a_few_lines_and_a_count() {

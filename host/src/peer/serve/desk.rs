@@ -8,7 +8,6 @@ use fief_wire::frame::{self, FRAME_MAX, Within};
 use fief_wire::message::{Answer, Ask, StreamGranted, StreamWanted};
 use fief_wire::{Body, Trouble, text};
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
@@ -21,7 +20,7 @@ use crate::error::{Context, Failure, Result};
 use crate::gate::peers;
 use crate::peer::ask::Pong;
 use crate::peer::service::Caller;
-use crate::peer::{FRAME, SILENCE, clock, told};
+use crate::peer::{FRAME, SILENCE, clock, outgoing, told};
 use crate::types::{Endpoint, Host};
 
 /// Requests of one connection that are under way; each has a thread.
@@ -34,7 +33,7 @@ pub(super) async fn serve(house: &Arc<House>, stream: TlsStream<TcpStream>, call
     let near = is_near(stream.get_ref().0).unwrap_or(false);
     let (mut reader, writer) = tokio::io::split(stream);
     let (answers, queue) = mpsc::channel(QUEUE);
-    let writing = tokio::spawn(write(writer, queue));
+    let writing = tokio::spawn(outgoing::write(writer, queue));
     let desk = Desk { house: house.clone(), caller: caller.clone(), near, under_way: Arc::default(), answers };
     let mut closing = house.closing.clone();
     let within = Within { begin: SILENCE, rest: FRAME };
@@ -156,17 +155,4 @@ impl Desk {
 
 fn pong() -> Result<Value> {
     serde_json::to_value(Pong { clock: clock() }).context(|| "cannot tell the time".to_owned())
-}
-
-async fn write(mut to: WriteHalf<TlsStream<TcpStream>>, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(bytes) = queue.recv().await {
-        let written = async {
-            to.write_all(&bytes).await?;
-            to.flush().await
-        };
-        if !matches!(tokio::time::timeout(FRAME, written).await, Ok(Ok(()))) {
-            return;
-        }
-    }
-    let _ = tokio::time::timeout(FRAME, to.shutdown()).await;
 }

@@ -178,7 +178,8 @@ impl<W> Session<W> {
     }
 
     /// Commands that have no answer yet.
-    pub fn unanswered(&self) -> usize {
+    #[cfg(test)]
+    fn unanswered(&self) -> usize {
         self.tasks.len() + self.waiting.len()
     }
 
