@@ -6,6 +6,7 @@
 //!   handover   pure: what happened in, what to write, send and do out; the one place that decides who may run
 //!   journal    the durable form of what a host knows of a domain's owner
 //!   message    the words between two hosts, as they travel
+//!   steps      what a strategy may ask of its host meanwhile
 //! ```
 //!
 //! What a domain's guest and volumes go through on the way (memory, copies, networks) is decided elsewhere: to the
@@ -15,3 +16,4 @@ pub mod handover;
 pub mod journal;
 pub mod message;
 pub mod plan;
+pub mod steps;

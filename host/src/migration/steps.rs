@@ -1,0 +1,107 @@
+//! What a strategy may ask of its host while it moves a domain, step by step, and what it hears back: the host's half of
+//! `fief:migration/session`. A strategy says *when*; what each step does, and whether it may be done now, is the host's.
+//!
+//! ```text
+//!   live     reserve ─▸ precopy ─▸ (sample │ adjust)… ─▸ switch-over
+//!   static   reserve ─▸ copy-volumes ─▸ pause ─▸ save ─▸ copy-state ─▸ restore      running, paused
+//!            reserve ─▸ copy-volumes ─▸ restore                                      off
+//! ```
+//!
+//! Whatever a strategy does, or does not do, the domain ends up on one host: until `switch-over` or `restore` has ceded it,
+//! an error, a trap or silence of the strategy's gives the attempt up and its guest goes on; after that it is not asked any more.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// The target makes ready: memory, name, networks, volumes. Answered by `Done`, or the target's reasons.
+    Reserve,
+    /// The guest stands still, and goes on where the move is given up.
+    Pause,
+    /// Memory and devices into a file of this host's. The guest stands still from then on.
+    Save,
+    /// Volumes that the target has not to it; again: what was written since. Answered by `Copied`.
+    CopyVolumes,
+    /// What was saved to the target. Answered by `Copied`.
+    CopyState,
+    /// Ownership goes over; the target goes on with what was copied. Answered by `Outcome`.
+    Restore,
+    /// Memory begins to go over while the guest runs.
+    Precopy(Limits),
+    /// Waits for the next measurement. Answered by `Sample`: none once what is left fits the pause that is allowed.
+    NextSample,
+    /// Other limits for what is under way.
+    Adjust(Limits),
+    /// The guest goes on at the target at once, and fetches what is missing from here. By explicit grant only: from then on
+    /// neither host has the whole guest.
+    Postcopy,
+    /// The guest stands still, the last of it and ownership go over, the target goes on. Answered by `Outcome`.
+    SwitchOver,
+    /// For people: how far the strategy says that it is.
+    Progress { done: u64, total: u64, note: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Done,
+    /// Bytes that went over.
+    Copied(u64),
+    Sample(Option<Sample>),
+    Outcome(Outcome),
+}
+
+/// Of memory that goes over while its guest runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Limits {
+    /// Bytes a second; none: as policy says.
+    pub bandwidth: Option<u64>,
+    /// How long the guest may stand still for the last round, in milliseconds.
+    pub downtime_ms: u32,
+    /// Slow the guest down where it writes faster than can be sent.
+    pub auto_converge: bool,
+    /// Connections side by side, 1 to 16.
+    pub channels: u8,
+    pub compress: bool,
+}
+
+/// How far memory is. Bytes, bytes a second, milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sample {
+    pub remaining: u64,
+    pub transferred: u64,
+    pub dirty_rate: u64,
+    pub bandwidth: u64,
+    pub elapsed_ms: u64,
+    pub expected_downtime_ms: u64,
+    /// Times that memory was gone through.
+    pub round: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outcome {
+    /// From the last instruction here to the first there.
+    pub downtime_ms: u64,
+    pub total_ms: u64,
+    /// Bytes.
+    pub transferred: u64,
+}
+
+/// How a strategy asks. Each call waits until the step is done, however long it takes.
+pub type Asking<'a> = dyn FnMut(Ask) -> Result<Answer> + Send + 'a;
+
+/// Who says how a domain moves: a plugin, or a test's own.
+pub trait Strategy: Send {
+    /// Runs the move to its end; what it gives is not believed, the handover knows what came about.
+    ///
+    /// # Errors
+    /// A step's, passed on; its own; `PluginFault` where it trapped or took longer than `within` between two steps.
+    fn run(&mut self, within: Duration, ask: &mut Asking<'_>) -> Result<()>;
+}
