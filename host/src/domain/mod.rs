@@ -30,6 +30,7 @@ mod pools;
 mod rebuild;
 pub mod record;
 pub mod recover;
+pub mod relocation;
 mod rename;
 mod reservations;
 pub mod restore;

@@ -365,6 +365,9 @@ pub enum Operation {
         moved: bool,
         volume: VolumeRef,
         writes: bool,
+        /// Which attachment the hypervisor asks for; 0 in what an earlier fief wrote.
+        #[serde(default)]
+        export: u64,
     },
     /// A sandbox that is to serve a volume, and nothing told to it yet. Its control socket comes back as a descriptor.
     ServingStart {

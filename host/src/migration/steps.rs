@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+pub use crate::types::{MoveLimits as Limits, MoveSample as Sample};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,35 +54,6 @@ pub enum Answer {
     Copied(u64),
     Sample(Option<Sample>),
     Outcome(Outcome),
-}
-
-/// Of memory that goes over while its guest runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Limits {
-    /// Bytes a second; none: as policy says.
-    pub bandwidth: Option<u64>,
-    /// How long the guest may stand still for the last round, in milliseconds.
-    pub downtime_ms: u32,
-    /// Slow the guest down where it writes faster than can be sent.
-    pub auto_converge: bool,
-    /// Connections side by side, 1 to 16.
-    pub channels: u8,
-    pub compress: bool,
-}
-
-/// How far memory is. Bytes, bytes a second, milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Sample {
-    pub remaining: u64,
-    pub transferred: u64,
-    pub dirty_rate: u64,
-    pub bandwidth: u64,
-    pub elapsed_ms: u64,
-    pub expected_downtime_ms: u64,
-    /// Times that memory was gone through.
-    pub round: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod edit;
 mod import;
 mod list;
 mod logs;
+mod migrate;
 mod pause;
 mod reboot;
 mod recover;
@@ -56,6 +57,7 @@ pub(super) enum Verb {
     Stop(stop::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    Migrate(migrate::Args),
     Save(save::Args),
     Restore(restore::Args),
     Console(console::Args),
@@ -89,6 +91,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Reset(args) => reset::run(context, &args),
         Verb::Pause(args) => pause::run(context, &args),
         Verb::Resume(args) => resume::run(context, &args),
+        Verb::Migrate(args) => migrate::run(context, &args),
         Verb::Save(args) => save::run(context, &args),
         Verb::Restore(args) => restore::run(context, &args),
         Verb::View(args) => view::run(context, &args),

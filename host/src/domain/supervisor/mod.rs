@@ -22,6 +22,7 @@ mod heard;
 mod job;
 mod moving;
 mod pause;
+mod relocate;
 mod request;
 mod resize;
 mod run;
