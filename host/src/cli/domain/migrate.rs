@@ -17,6 +17,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
     let strategy = args.strategy.clone().unwrap_or_else(|| "migration-live".parse().unwrap_or_else(|_| unreachable!()));
     let wish = Wish { to: args.peer.clone(), strategy, settings: Vec::new() };
-    let done = relocation::ask::migrate(&gate, &args.name, wish, |progress| eprintln!("{progress:?}"))?;
+    let done = relocation::ask::migrate(&gate, &args.name, wish, |progress| tracing::info!("{progress:?}"))?;
     context.changed("domain", &args.name, &format!("moved: {done:?}"), serde_json::to_value(done).unwrap_or_default())
 }

@@ -73,11 +73,20 @@ impl Desk {
             return self.relay(domain, heard);
         }
         match &message {
-            Message::Prepare { what, .. } => {
+            Message::Prepare { what, attempt, .. } => {
                 if let Some(declined) = self.expect(caller, domain, &message, what, &value)? {
                     return Ok(Reply { messages: vec![words::to_value(&declined)?] });
                 }
-                self.relay(domain, heard)
+                let name = named(&self.layout, domain)?;
+                match name.map(|name| client::relay(&self.layout, &name, heard)).transpose()? {
+                    Some(Relayed::Words(messages)) => Ok(Reply { messages }),
+                    Some(Relayed::Nobody) | None => {
+                        let ended = Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there");
+                        let (reasons, attempt) = (vec![reason("supervisor", &what.name, &ended)], *attempt);
+                        let declined = Message::Declined { domain, attempt, reasons };
+                        Ok(Reply { messages: vec![words::to_value(&declined)?] })
+                    }
+                }
             }
             Message::Prepared { .. }
             | Message::Staged { .. }

@@ -1,6 +1,7 @@
 //! The fences of all volumes that a domain writes to, taken and let go together. Its pools are opened before they are
 //! needed: while a guest stands still, a sandbox that is not there yet costs more than the call.
 
+use super::apart;
 use crate::config::domain::DomainDefinition;
 use crate::domain::{hold, steps};
 use crate::error::{Failure, Kind, Result};
@@ -29,6 +30,10 @@ impl Fences {
 
     /// The newest number that any of the volumes has seen. Their sandboxes are there from then on.
     pub fn seen(&mut self) -> Result<u64> {
+        apart(|| self.all_seen())
+    }
+
+    fn all_seen(&mut self) -> Result<u64> {
         let mut newest = 0;
         for (pool, volumes) in &mut self.pools {
             for volume in volumes {
@@ -40,6 +45,11 @@ impl Fences {
 
     /// For the owner with the generation `owner`, all or none that counts. What came of it.
     pub fn take(&mut self, owner: u64, force: bool) -> (Event, Option<Failure>) {
+        apart(|| Ok(self.all_taken(owner, force)))
+            .unwrap_or_else(|failure| (Event::FenceFailed { generation: owner }, Some(failure)))
+    }
+
+    fn all_taken(&mut self, owner: u64, force: bool) -> (Event, Option<Failure>) {
         for (pool, volumes) in &mut self.pools {
             for volume in volumes {
                 if let Err(failure) = hold::take_handed(&self.gate, pool, volume, &self.domain, (owner, force)) {
@@ -57,6 +67,10 @@ impl Fences {
     /// # Errors
     /// Where one of them is not known to be let go.
     pub fn release(&mut self) -> Result<()> {
+        apart(|| self.all_released())
+    }
+
+    fn all_released(&mut self) -> Result<()> {
         for (pool, volumes) in &mut self.pools {
             for volume in volumes {
                 hold::release(&self.gate, pool, volume, &self.domain)?;

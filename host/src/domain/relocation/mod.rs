@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Failure, Result};
 use crate::types::{PeerName, PluginId};
 
 pub use desk::{Desk, EXPECTED, MEMORY, reason};
@@ -40,6 +41,13 @@ pub const SERVICE: &str = "moves";
 pub const SILENCE: Duration = Duration::from_secs(30);
 /// What was not answered is said again.
 pub const TICK: Duration = Duration::from_millis(500);
+
+/// Work that blocks, and may have a runtime of its own, from within an async function: what waits for it waits as long. For a
+/// supervisor that has nothing else to do, or a guest that stands still.
+pub fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|_| Err(Failure::other("a step of a move panicked")))
+}
 
 /// A move that an operator wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

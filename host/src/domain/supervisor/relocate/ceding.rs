@@ -148,11 +148,11 @@ impl Machine for Ceding<'_> {
 
 impl Ceding<'_> {
     fn close(&mut self) -> Result<()> {
-        fault::point("move.closing")?;
+        fault::point("hand.closing")?;
         keeper::suspend(self.keepers)?;
         self.closed = true;
         self.carried.fences.release()?;
-        fault::point("move.closed")
+        fault::point("hand.closed")
     }
 
     /// The guest goes on, where it is there.

@@ -67,7 +67,7 @@ impl Life<'_> {
             Over::Left => Ok(None),
             Over::Gone(answers) => {
                 drop((connected, served));
-                let forgotten = fault::point("move.forgetting").and_then(|()| self.forget());
+                let forgotten = fault::point("hand.forgetting").and_then(|()| self.forget());
                 answer(answers);
                 forgotten.map(|()| None)
             }

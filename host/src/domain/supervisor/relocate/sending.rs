@@ -34,6 +34,8 @@ use crate::types::PeerName;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between two measurements that a strategy is given.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+/// How long another host may take to make ready.
+const PREPARED_WITHIN: Duration = Duration::from_secs(120);
 /// What a strategy may take between two steps.
 const STRATEGY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -255,7 +257,8 @@ impl Sending {
                 _ = tick.tick() => {
                     job.source.post.tend();
                     job.owner.happen(&mut job.source, Event::Tick).await;
-                    if job.heard.elapsed() > SILENCE {
+                    let waits = matches!(job.pending, Some(Pending::Reserve(_))) && job.begun.elapsed() > PREPARED_WITHIN;
+                    if job.heard.elapsed() > SILENCE || waits {
                         job.owner.happen(&mut job.source, Event::Silence).await;
                     }
                 }
@@ -470,7 +473,7 @@ impl Job {
         self.broke = Some(pump::connect(gate, to, purpose, here).await?);
         monitor.send_to(OwnedFd::from(theirs)).await?;
         self.progress.phase("memory");
-        fault::point("move.memory")
+        fault::point("hand.memory")
     }
 
     async fn look(&mut self) {
@@ -516,9 +519,9 @@ impl Job {
         let fences = self.fences.take().ok_or_else(|| Failure::conflict("nothing was sent yet"))?;
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
-        fault::point("move.switching")?;
+        fault::point("hand.switching")?;
         self.last = monitor.switch_over().await?;
-        fault::point("move.switched")?;
+        fault::point("hand.switched")?;
         Ok((attempt, fences))
     }
 
@@ -534,7 +537,7 @@ impl Job {
         let fences = fences.await?;
         self.progress.phase("handing-over");
         self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
-        fault::point("move.delivered")?;
+        fault::point("hand.delivered")?;
         Ok((attempt, fences))
     }
 

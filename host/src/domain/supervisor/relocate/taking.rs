@@ -17,7 +17,9 @@ use super::super::served::Served;
 use super::posting::Post;
 use crate::domain::record::Run;
 use crate::domain::relocation::driver::Machine;
-use crate::domain::relocation::{EXPECTED, Expected, Fences, Heard, MEMORY, Owner, SILENCE, TICK, reason, words};
+use crate::domain::relocation::{
+    EXPECTED, Expected, Fences, Heard, MEMORY, Owner, SILENCE, TICK, apart, reason, words,
+};
 use crate::domain::{State, run_id, steps};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -297,8 +299,9 @@ impl Taking<'_, '_> {
         crate::domain::store::write_running(layout, &self.life.definition)?;
         let (tell, told) = mpsc::unbounded_channel();
         let begins = steps::Begins::HandedOver(attempt.handed_over());
-        let launched =
-            steps::launch(gate, &mut self.life.ledger, &self.life.definition, &places, id, begins, Some(&tell))?;
+        let launched = apart(|| {
+            steps::launch(gate, &mut self.life.ledger, &self.life.definition, &places, id, begins, Some(&tell))
+        })?;
         self.served = Some(Served { keepers: launched.keepers, tell, told });
         if let Some(run) = &mut self.life.record.run {
             run.hypervisor = launched.hypervisor;
