@@ -16,17 +16,3 @@ pub struct MoveLimits {
     pub channels: u8,
     pub compress: bool,
 }
-
-/// How far memory is. Bytes, bytes a second, milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct MoveSample {
-    pub remaining: u64,
-    pub transferred: u64,
-    pub dirty_rate: u64,
-    pub bandwidth: u64,
-    pub elapsed_ms: u64,
-    pub expected_downtime_ms: u64,
-    /// Times that memory was gone through.
-    pub round: u32,
-}

@@ -15,7 +15,8 @@ use std::time::Duration;
 use super::Monitor;
 use super::command::{self, Capability, Migration, MigrationStatus};
 use crate::error::{Failure, Result};
-use crate::types::{MoveLimits as Limits, MoveSample as Sample};
+use crate::sandbox::protocol::Sample;
+use crate::types::MoveLimits as Limits;
 
 /// Between two looks at a guest that is nearly over.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
