@@ -171,7 +171,7 @@ pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
 pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
     match look(layout, name, &Request::Memory)? {
         Answer::Memory { actual } => Some(actual),
-        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Copied { .. } => None,
+        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Copied { .. } | Answer::Machine { .. } => None,
     }
 }
 
@@ -179,7 +179,24 @@ pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
 pub fn copied(layout: &Layout, name: &DomainName) -> Option<(u64, u64)> {
     match look(layout, name, &Request::Copied)? {
         Answer::Copied { done, total } => Some((done, total)),
-        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } => None,
+        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } | Answer::Machine { .. } => None,
+    }
+}
+
+/// The machine type that a domain runs as, which is no alias, and the version of its hypervisor.
+///
+/// # Errors
+/// `Conflict` where it does not run.
+pub fn machine(layout: &Layout, name: &DomainName) -> Result<(String, Option<String>)> {
+    let off = || Failure::conflict(format!("domain {name} went off")).hint("say it again");
+    match ask(layout, name, &Request::Machine)?.ok_or_else(off)?.answer {
+        Answer::Machine { kind, version } => Ok((kind, Some(version))),
+        Answer::Done
+        | Answer::Already
+        | Answer::File { .. }
+        | Answer::Later { .. }
+        | Answer::Memory { .. }
+        | Answer::Copied { .. } => Err(off()),
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::message::Power;
 use super::plan::{DiskFacts, HostFacts, Sameness};
-use crate::config::domain::{CARDS_MAX, DISKS_MAX};
+use crate::config::domain::{Accelerator, CARDS_MAX, DISKS_MAX};
 use crate::error::{Failure, Kind, Result};
 use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, PluginId, VolumeRef};
 
@@ -41,6 +41,7 @@ pub struct Subject {
     pub domain: DomainName,
     pub uuid: Uuid,
     pub power: Power,
+    pub accelerator: Accelerator,
     pub macs: Vec<MacAddress>,
     pub networks: BTreeSet<NetworkName>,
     pub volumes: BTreeSet<VolumeRef>,

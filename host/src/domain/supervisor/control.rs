@@ -76,6 +76,8 @@ pub enum Request {
     },
     /// How far a copy or a move is.
     Copied,
+    /// What its hypervisor is.
+    Machine,
     /// A snapshot inside each of these disks, all at one moment.
     SnapshotCreate {
         snapshot: SnapshotName,
@@ -104,7 +106,7 @@ impl Request {
     /// What the state machine is asked; none where every state answers.
     pub fn admission(&self) -> Option<state::Request> {
         match self {
-            Request::Status | Request::Memory | Request::Copied => None,
+            Request::Status | Request::Memory | Request::Copied | Request::Machine => None,
             Request::Stop => Some(state::Request::Stop),
             Request::Shutdown { .. } => Some(state::Request::Shutdown),
             Request::Console => Some(state::Request::Console),
@@ -137,6 +139,7 @@ impl Request {
             | Request::SnapshotCreate { .. }
             | Request::SnapshotDelete { .. } => None,
             Request::Status
+            | Request::Machine
             | Request::Stop
             | Request::Console
             | Request::Pause
@@ -165,6 +168,11 @@ pub enum Answer {
     },
     Memory {
         actual: ByteSize,
+    },
+    /// The machine type, which is no alias, and the hypervisor's version.
+    Machine {
+        kind: String,
+        version: String,
     },
     /// In bytes.
     Copied {

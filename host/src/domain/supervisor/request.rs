@@ -97,6 +97,14 @@ impl Loop<'_> {
                 self.answer(asker, copied.map(|(done, total)| Answer::Copied { done, total }));
                 Ok(None)
             }
+            Request::Machine => {
+                let machine = match (connected.monitor.machine().await, connected.monitor.version().await) {
+                    (Ok(kind), Ok(version)) => Ok(Answer::Machine { kind, version: version.to_string() }),
+                    (Err(failure), _) | (_, Err(failure)) => Err(failure),
+                };
+                self.answer(asker, machine);
+                Ok(None)
+            }
             Request::SnapshotCreate { snapshot, volumes } => {
                 self.snapshot(snapshot, &volumes, asker, &connected.monitor);
                 Ok(None)
@@ -145,9 +153,15 @@ impl Loop<'_> {
         }
         match (&self.job, request) {
             (None, _)
-            | (Some(_), Request::Status | Request::Memory | Request::Copied | Request::Stop | Request::Console) => {
-                Ok(())
-            }
+            | (
+                Some(_),
+                Request::Status
+                | Request::Memory
+                | Request::Copied
+                | Request::Machine
+                | Request::Stop
+                | Request::Console,
+            ) => Ok(()),
             (
                 Some(job),
                 Request::Shutdown { .. }

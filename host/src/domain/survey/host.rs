@@ -15,15 +15,17 @@ use crate::storage::Pool;
 use crate::sys::machine;
 use crate::types::{ByteSize, NetworkName, PluginId, PoolName};
 
-/// In the place of a hypervisor's name, where there is none that answers.
+const QEMU: &str = "qemu";
+/// In the place of its name, where there is none that answers.
 const NONE: &str = "no hypervisor";
 
 /// Of its networks those that are named, of its plugins those and those that serve what is named. Whose domains it has, and
 /// what policy says, is the caller's.
 pub(super) fn facts(gate: &Gate, subject: &Subject) -> Result<HostFacts> {
     let host = host_id::this(gate.layout())?;
-    let hypervisor = facts::qemu(gate).map_err(|failure| tracing::info!(%failure, "this host's QEMU was asked")).ok();
-    let processor = hypervisor.as_ref().and_then(|qemu| qemu.processor.clone());
+    let hypervisor = known(qemu::facts::facts(gate));
+    let accelerator = known(qemu::probe::choose(gate, subject.accelerator)).map(|(chosen, _)| chosen);
+    let processor = accelerator.and_then(|accelerator| known(qemu::processor::processor(gate, accelerator)));
     let words = |list: Option<&Vec<String>>| list.into_iter().flatten().cloned().collect::<BTreeSet<String>>();
     let mut cpu_models = words(processor.as_ref().map(|processor| &processor.models));
     cpu_models.extend(processor.as_ref().map(|processor| processor.model.clone()));
@@ -37,20 +39,25 @@ pub(super) fn facts(gate: &Gate, subject: &Subject) -> Result<HostFacts> {
         host: host.id,
         name: host.name,
         architecture: rustix::system::uname().machine().to_string_lossy().into_owned(),
-        accelerated: hypervisor.as_ref().is_some_and(|qemu| qemu.accelerator == Some(ChosenAccelerator::Kvm)),
+        accelerated: accelerator == Some(ChosenAccelerator::Kvm),
         machines: words(hypervisor.as_ref().map(|qemu| &qemu.machines)),
         hypervisor_version: hypervisor.as_ref().map(|qemu| qemu.version.clone()).unwrap_or_default(),
-        hypervisor: hypervisor.map_or_else(|| NONE.to_owned(), |qemu| qemu.name),
+        hypervisor: if hypervisor.is_some() { QEMU } else { NONE }.to_owned(),
         cpu_vendor: processor.as_ref().map(|processor| processor.vendor.clone()).unwrap_or_default(),
         cpu_models,
         cpu_features: words(processor.as_ref().map(|processor| &processor.features)),
-        uefi: qemu::has_uefi(),
+        uefi: qemu::prepare::has_uefi(),
         memory_available: memory.map(ByteSize::from_bytes),
         networks,
         plugins: plugins(gate, &wanted)?,
         domains: Vec::new(),
         denial: None,
     })
+}
+
+/// What cannot be found out is in the log, and keeps nothing else back.
+fn known<T>(found: Result<T>) -> Option<T> {
+    found.map_err(|failure| tracing::info!(%failure, "this host was asked what it is")).ok()
 }
 
 /// The plugin that serves a pool, where there is such a pool.

@@ -11,8 +11,6 @@ mod desk;
 mod host;
 mod places;
 mod subject;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

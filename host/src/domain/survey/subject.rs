@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::host;
 use super::places::{Found, Places};
-use crate::config::domain::{DiskDevice, DomainDefinition, Firmware};
+use crate::config::domain::{Accelerator, DiskDevice, DomainDefinition, Firmware};
 use crate::domain::{Record, State, client, snapshot, store};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
@@ -23,6 +23,7 @@ const NEWEST: &str = "q35";
 pub(super) struct Own {
     /// What depends on the target is not known yet.
     pub facts: DomainFacts,
+    wanted: Accelerator,
     /// Of the pools that answer.
     pub identities: BTreeMap<PoolName, String>,
     pub disks_by: Vec<(VolumeRef, PluginId)>,
@@ -101,7 +102,8 @@ impl Own {
         };
         let accelerated = (power != Power::Off).then_some(accelerator == ChosenAccelerator::Kvm);
         let memory_now = actual.bytes();
-        Ok(Own { facts, identities, disks_by, cards_by, hypervisor_version: version, accelerated, memory_now })
+        let wanted = definition.accelerator;
+        Ok(Own { facts, wanted, identities, disks_by, cards_by, hypervisor_version: version, accelerated, memory_now })
     }
 
     /// What the target has to know of it.
@@ -112,6 +114,7 @@ impl Own {
             domain: name.clone(),
             uuid: *uuid,
             power: *power,
+            accelerator: self.wanted,
             macs: cards.iter().map(|card| card.mac).collect(),
             networks: cards.iter().map(|card| card.network.clone()).collect(),
             volumes: disks.iter().map(|disk| disk.volume.clone()).collect(),

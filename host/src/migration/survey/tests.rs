@@ -7,6 +7,7 @@ fn subject() -> Subject {
         domain: "node1".parse().unwrap(),
         uuid: Uuid::from_u128(1),
         power: Power::Running,
+        accelerator: Accelerator::Auto,
         macs: vec!["52:54:00:00:00:01".parse().unwrap()],
         networks: ["lan".parse().unwrap()].into(),
         volumes: ["nas/node1".parse().unwrap()].into(),
