@@ -171,7 +171,12 @@ pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
 pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
     match look(layout, name, &Request::Memory)? {
         Answer::Memory { actual } => Some(actual),
-        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Copied { .. } | Answer::Machine { .. } => None,
+        Answer::Done
+        | Answer::Already
+        | Answer::File { .. }
+        | Answer::Later { .. }
+        | Answer::Copied { .. }
+        | Answer::Machine { .. } => None,
     }
 }
 
@@ -179,7 +184,12 @@ pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
 pub fn copied(layout: &Layout, name: &DomainName) -> Option<(u64, u64)> {
     match look(layout, name, &Request::Copied)? {
         Answer::Copied { done, total } => Some((done, total)),
-        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } | Answer::Machine { .. } => None,
+        Answer::Done
+        | Answer::Already
+        | Answer::File { .. }
+        | Answer::Later { .. }
+        | Answer::Memory { .. }
+        | Answer::Machine { .. } => None,
     }
 }
 

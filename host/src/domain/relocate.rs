@@ -10,6 +10,8 @@ use crate::gate::Gate;
 /// What came in between.
 pub fn migrate(_: &Gate, plan: &Plan) -> Result<()> {
     let (domain, peer) = (&plan.wish.domain, &plan.wish.peer);
-    Err(Failure::other(format!("domain {domain} cannot move to {peer} yet: this fief plans a move, and does not make one"))
-        .hint(format!("fief migrate {domain} {peer} --plan")))
+    Err(Failure::other(format!(
+        "domain {domain} cannot move to {peer} yet: this fief plans a move, and does not make one"
+    ))
+    .hint(format!("fief migrate {domain} {peer} --plan")))
 }

@@ -235,7 +235,12 @@ fn host_things(facts: &Facts, found: &mut Findings) {
     }
     if let Some(file) = &domain.saved {
         let message = format!("its guest's state was saved to {file}, which does not go along");
-        found.blocker("saved-state", &domain.name, message, "`fief restore` it first, or start it afresh and shut it down");
+        found.blocker(
+            "saved-state",
+            &domain.name,
+            message,
+            "`fief restore` it first, or start it afresh and shut it down",
+        );
     }
 }
 

@@ -69,6 +69,8 @@ pub struct VolumeThere {
     pub plugin: Option<PluginId>,
     /// What the pool's storage is; none where it does not answer.
     pub identity: Option<String>,
+    /// Other hosts may reach it; one that none reaches is this one's alone, whatever it says that it is.
+    pub reachable: bool,
     pub room: Option<ByteSize>,
     pub exists: bool,
 }
@@ -156,14 +158,16 @@ impl Told {
         disks.chain(cards).collect()
     }
 
-    /// A disk, with what the target has for it. `identity`: of its pool here, where that answers.
-    pub fn place(&self, disk: &mut DiskFacts, identity: Option<&str>) {
+    /// A disk, with what the target has for it. `here`: the identity of its pool, where that answers, and whether other hosts
+    /// may reach it.
+    pub fn place(&self, disk: &mut DiskFacts, here: Option<(&str, bool)>) {
         let there = self.volumes.iter().find(|there| there.volume == disk.volume);
         disk.pool_there = there.is_some();
         disk.room_there = there.and_then(|there| there.room);
         disk.exists_there = there.is_some_and(|there| there.exists);
-        disk.sameness = match (identity, there.and_then(|there| there.identity.as_deref())) {
-            (Some(here), Some(there)) if here == there => Sameness::Claimed,
+        let there = there.and_then(|there| Some((there.identity.as_deref()?, there.reachable)));
+        disk.sameness = match (here, there) {
+            (Some((here, true)), Some((there, true))) if here == there => Sameness::Claimed,
             (Some(_), Some(_)) => Sameness::Other,
             (None, _) | (_, None) => Sameness::Unknown,
         };

@@ -79,8 +79,9 @@ fn wish(args: Args) -> Result<Wish> {
     let mut settings = BTreeMap::new();
     for (key, value) in args.set {
         if settings.insert(key.clone(), value).is_some() {
-            return Err(Failure::usage(format!("the setting {key} is given twice"))
-                .hint(format!("keep one --set {key}=VALUE")));
+            return Err(
+                Failure::usage(format!("the setting {key} is given twice")).hint(format!("keep one --set {key}=VALUE"))
+            );
         }
     }
     Ok(Wish {

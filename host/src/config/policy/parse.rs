@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::pattern::BridgePattern;
 use super::{
-    ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy, relocation,
-    select,
+    ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy,
+    relocation, select,
 };
 use crate::config::reader::{self, Choice, Document, TableReader, nearest};
 use crate::config::text::{AbsolutePath, KindWord};

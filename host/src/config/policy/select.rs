@@ -213,7 +213,13 @@ mod tests {
     fn the_first_line_that_takes_a_move_says_how_and_which_it_was() {
         let selection = parse(TEXT.as_bytes(), "x.toml").unwrap().select;
         for (domain, power, storage, strategy, because) in [
-            ("db-1", Power::Running, Storage::Shared, "migration-static", "line 5 in policy.toml: domain = \"db-*\", power"),
+            (
+                "db-1",
+                Power::Running,
+                Storage::Shared,
+                "migration-static",
+                "line 5 in policy.toml: domain = \"db-*\", power",
+            ),
             ("db-1", Power::Off, Storage::Shared, "mine", "line 8 in policy.toml: storage = \"shared\""),
             ("web", Power::Running, Storage::Shared, "mine", "line 8"),
             ("web", Power::Running, Storage::Separate, STATIC, "no line of policy takes it; it is running"),
@@ -252,7 +258,8 @@ mod tests {
 
     #[test]
     fn a_line_behind_one_that_takes_the_same_never_counts() {
-        let text = format!("{TEXT}[[select.migration]]\nwhen = {{ power = \"off\", storage = \"shared\" }}\nuse = \"mine\"\n");
+        let text =
+            format!("{TEXT}[[select.migration]]\nwhen = {{ power = \"off\", storage = \"shared\" }}\nuse = \"mine\"\n");
         let selection = parse(text.as_bytes(), "x.toml").unwrap().select;
         let hidden: Vec<(usize, usize)> = selection.hidden().map(|(line, earlier)| (line.line, earlier.line)).collect();
         assert_eq!(hidden, [(11, 8)]);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::places::{Found, Places};
 use super::host;
+use super::places::{Found, Places};
 use crate::config::policy::{self, Policy};
 use crate::domain::{ownership, store};
 use crate::error::{Context, Failure, Result};
@@ -30,8 +30,8 @@ impl Desk {
 
 impl Service for Desk {
     fn answer(&self, caller: &Caller, body: Value) -> Result<Value> {
-        let ask: Ask = serde_json::from_value(body)
-            .map_err(|_| Failure::usage("the question is not one that this host knows"))?;
+        let ask: Ask =
+            serde_json::from_value(body).map_err(|_| Failure::usage("the question is not one that this host knows"))?;
         // As policy stands now.
         let policy = policy::load(&self.layout.policy())?;
         let gate = Gate::new(self.layout.clone(), Arc::new(policy), Mode::Perform);
@@ -65,11 +65,14 @@ fn volumes(gate: &Gate, subject: &Subject) -> Vec<VolumeThere> {
         let volume = volume.clone();
         match places.find(gate, &volume) {
             Found::NoPool => {}
-            Found::Away => all.push(VolumeThere { volume, plugin, identity: None, room: None, exists: false }),
+            Found::Away => {
+                all.push(VolumeThere { volume, plugin, identity: None, reachable: false, room: None, exists: false });
+            }
             Found::Pool(info, found) => all.push(VolumeThere {
                 volume,
                 plugin,
                 identity: Some(info.identity),
+                reachable: info.reachable_from_peers,
                 room: info.available,
                 exists: found.is_some(),
             }),
@@ -80,8 +83,7 @@ fn volumes(gate: &Gate, subject: &Subject) -> Vec<VolumeThere> {
 
 /// Domains of this host's that have something which the subject has.
 fn taken(layout: &Layout, subject: &Subject) -> Result<Vec<Taken>> {
-    let words: Vec<String> =
-        subject.macs.iter().map(ToString::to_string).chain([subject.uuid.to_string()]).collect();
+    let words: Vec<String> = subject.macs.iter().map(ToString::to_string).chain([subject.uuid.to_string()]).collect();
     let mut all = Vec::new();
     for name in store::names(layout)? {
         // Definitions are written by `to_toml`, so each of these stands in them in one spelling only.
@@ -124,4 +126,3 @@ fn held(layout: &Layout, subject: &Subject) -> Option<String> {
         Err(failure) => Some(failure.message),
     }
 }
-

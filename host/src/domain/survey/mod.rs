@@ -128,7 +128,8 @@ fn put_together(
 ) -> Plan {
     let mut domain = own.facts;
     for disk in &mut domain.disks {
-        told.place(disk, own.identities.get(&disk.volume.pool).map(String::as_str));
+        let here = own.identities.get(&disk.volume.pool);
+        told.place(disk, here.map(|(identity, reachable)| (identity.as_str(), *reachable)));
     }
     for file in &mut domain.host_files {
         file.there = told.files.contains(&file.path);

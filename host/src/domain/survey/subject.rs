@@ -24,8 +24,8 @@ pub(super) struct Own {
     /// What depends on the target is not known yet.
     pub facts: DomainFacts,
     wanted: Accelerator,
-    /// Of the pools that answer.
-    pub identities: BTreeMap<PoolName, String>,
+    /// Of the pools that answer, and whether other hosts may reach them.
+    pub identities: BTreeMap<PoolName, (String, bool)>,
     pub disks_by: Vec<(VolumeRef, PluginId)>,
     pub cards_by: Vec<(NetworkName, PluginId)>,
     /// Of the hypervisor that runs it.
@@ -60,7 +60,7 @@ impl Own {
         for disk in &definition.disks {
             let mut facts = unplaced(&disk.volume, disk.device);
             if let Found::Pool(info, found) = places.find(gate, &disk.volume) {
-                identities.insert(disk.volume.pool.clone(), info.identity);
+                identities.insert(disk.volume.pool.clone(), (info.identity, info.reachable_from_peers));
                 if let Some(found) = found {
                     facts.size = ByteSize::from_bytes(found.size);
                     facts.allocated = ByteSize::from_bytes(found.allocated.unwrap_or(found.size));

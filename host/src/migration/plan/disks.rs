@@ -95,7 +95,8 @@ fn copied(facts: &Facts, disk: &DiskFacts, taken: &mut u64, found: &mut Findings
         Some(room) if room.bytes() >= *taken => {}
         Some(room) => {
             let needed = ByteSize::from_bytes(*taken).human();
-            let message = format!("what goes to that pool takes up {needed}, and it has {} left on {target}", room.human());
+            let message =
+                format!("what goes to that pool takes up {needed}, and it has {} left on {target}", room.human());
             found.blocker("pool-room", &disk.volume, message, "make room there");
         }
         None => {

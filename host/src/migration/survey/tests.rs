@@ -47,6 +47,7 @@ fn told() -> Told {
         volume: "nas/node1".parse().unwrap(),
         plugin: Some("storage-nfs".parse().unwrap()),
         identity: Some("fsid".into()),
+        reachable: true,
         room: Some(ByteSize::from_mib(5)),
         exists: true,
     };
@@ -154,15 +155,18 @@ fn a_disk_is_claimed_to_be_the_same_by_identity_and_nothing_else() {
         room_there: None,
         exists_there: false,
     };
-    for (identity, sameness) in
-        [(Some("fsid"), Sameness::Claimed), (Some("other"), Sameness::Other), (None, Sameness::Unknown)]
-    {
-        told().place(&mut disk, identity);
+    for (here, sameness) in [
+        (Some(("fsid", true)), Sameness::Claimed),
+        (Some(("fsid", false)), Sameness::Other),
+        (Some(("other", true)), Sameness::Other),
+        (None, Sameness::Unknown),
+    ] {
+        told().place(&mut disk, here);
         assert!(disk.pool_there && disk.exists_there && disk.room_there.is_some());
         assert_eq!(disk.sameness, sameness);
     }
     disk.volume = "local/node1".parse().unwrap();
-    told().place(&mut disk, Some("fsid"));
+    told().place(&mut disk, Some(("fsid", true)));
     assert!(!disk.pool_there && !disk.exists_there && disk.sameness == Sameness::Unknown);
 }
 
@@ -172,7 +176,11 @@ fn what_serves_the_domain_here_is_needed_there_unless_another_does() {
     let disks = [("nas/node1".parse().unwrap(), id("storage-nfs"))];
     let cards = [("lan".parse().unwrap(), id("network-host-only"))];
     let needed = told().needed(&disks, &cards);
-    assert_eq!(needed, [id("network-host-only"), id("storage-nfs")].into(), "network-bridge is named, and not installed");
+    assert_eq!(
+        needed,
+        [id("network-host-only"), id("storage-nfs")].into(),
+        "network-bridge is named, and not installed"
+    );
     let mut told = told();
     told.host.plugins.push(PluginFacts { id: id("network-bridge"), digest: Digest::of(b"") });
     assert_eq!(told.needed(&disks, &cards), [id("storage-nfs")].into());
