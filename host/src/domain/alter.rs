@@ -53,12 +53,11 @@ pub fn alter(gate: &Gate, name: &DomainName, change: &Change, within: Duration) 
                 Answer::Done
                 | Answer::File { .. }
                 | Answer::Memory { .. }
+                | Answer::Machine { .. }
                 | Answer::Copied { .. }
                 | Answer::Migrated { .. }
                 | Answer::Words { .. },
-            ) => {
-                return Ok(Altered::Done);
-            }
+            ) => return Ok(Altered::Done),
             Some(Answer::Already) => return Ok(Altered::Already),
             Some(Answer::Later { because }) => return Ok(Altered::Later(because)),
             // It went off before it could be asked.

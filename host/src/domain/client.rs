@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use crate::domain::State;
 use crate::domain::record::{Record, Truth};
-use crate::domain::relocation::{self, Progress};
 use crate::domain::supervisor::control::{Answer, Request, Response};
 use crate::domain::supervisor::{Purpose, Report};
 use crate::error::{Context, Failure, Kind, Result};
@@ -27,7 +26,7 @@ const LOG_MAX: u64 = 1 << 20;
 /// More of them going one after the other is no chance.
 const SUPERVISORS_ASKED: usize = 5;
 /// Longest report or answer, in bytes.
-const LINE_MAX: u64 = 1 << 20;
+pub(in crate::domain) const LINE_MAX: u64 = 1 << 20;
 
 /// Starts a supervisor and waits for its report.
 pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Result<Report> {
@@ -186,6 +185,7 @@ pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
         | Answer::File { .. }
         | Answer::Later { .. }
         | Answer::Copied { .. }
+        | Answer::Machine { .. }
         | Answer::Migrated { .. }
         | Answer::Words { .. } => None,
     }
@@ -200,95 +200,32 @@ pub fn copied(layout: &Layout, name: &DomainName) -> Option<(u64, u64)> {
         | Answer::File { .. }
         | Answer::Later { .. }
         | Answer::Memory { .. }
+        | Answer::Machine { .. }
         | Answer::Migrated { .. }
         | Answer::Words { .. } => None,
     }
 }
 
-/// How far the domain's supervisor is with its move. None where that cannot be told at once.
-pub fn migrated(layout: &Layout, name: &DomainName) -> Option<Progress> {
-    match look(layout, name, &Request::Migrated)? {
-        Answer::Migrated { progress } => Some(progress),
+/// The machine type that a domain runs as, which is no alias, and the version of its hypervisor.
+///
+/// # Errors
+/// `Conflict` where it does not run.
+pub fn machine(layout: &Layout, name: &DomainName) -> Result<(String, Option<String>)> {
+    let off = || Failure::conflict(format!("domain {name} went off")).hint("say it again");
+    match ask(layout, name, &Request::Machine)?.ok_or_else(off)?.answer {
+        Answer::Machine { kind, version } => Ok((kind, Some(version))),
         Answer::Done
         | Answer::Already
         | Answer::File { .. }
         | Answer::Later { .. }
         | Answer::Memory { .. }
         | Answer::Copied { .. }
-        | Answer::Words { .. } => None,
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => Err(off()),
     }
 }
 
-/// A request to a supervisor that is there, whatever the domain's record says: none is started for it.
-#[derive(Debug)]
-pub struct Asking {
-    stream: UnixStream,
-    name: DomainName,
-}
-
-impl Asking {
-    /// # Errors
-    /// `Conflict` where no supervisor listens.
-    pub fn begin(layout: &Layout, name: &DomainName, request: &Request) -> Result<Asking> {
-        let saying = || format!("cannot talk to the supervisor of domain {name}");
-        let stream = socket::connect_in(&layout.domain(name), "control.sock")
-            .map_err(|error| Failure::conflict(format!("no supervisor of domain {name} listens")).because(error))?;
-        stream.set_read_timeout(request.patience()).context(saying)?;
-        let mut line = serde_json::to_vec(request).context(saying)?;
-        line.push(b'\n');
-        (&stream).write_all(&line).context(saying)?;
-        Ok(Asking { stream, name: name.clone() })
-    }
-
-    /// None where the supervisor went without one.
-    pub fn answer(self) -> Result<Option<Answer>> {
-        let saying = || format!("the supervisor of domain {} does not answer", self.name);
-        let mut answer = String::new();
-        match BufReader::new(&self.stream).take(LINE_MAX).read_line(&mut answer) {
-            Ok(0) => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
-            other => other.context(saying)?,
-        };
-        match serde_json::from_str(&answer).context(saying)? {
-            Response::Ok { answer, .. } => Ok(Some(answer)),
-            Response::Failed(failure) => Err(failure),
-        }
-    }
-}
-
-/// What became of what a peer said.
-#[derive(Debug)]
-pub enum Relayed {
-    Words(Vec<serde_json::Value>),
-    /// No supervisor works on a move of the domain.
-    Nobody,
-}
-
-/// Tells the domain's supervisor what a peer said; none is started for that.
-pub fn relay(layout: &Layout, name: &DomainName, heard: relocation::Heard) -> Result<Relayed> {
-    let saying = || format!("cannot tell the supervisor of domain {name} what a peer said");
-    let Ok(stream) = socket::connect_in(&layout.domain(name), "control.sock") else { return Ok(Relayed::Nobody) };
-    let request = Request::Handover { heard };
-    stream.set_read_timeout(request.patience()).context(saying)?;
-    let mut line = serde_json::to_vec(&request).context(saying)?;
-    line.push(b'\n');
-    let mut answer = String::new();
-    let said = (&stream).write_all(&line).and_then(|()| BufReader::new(&stream).take(LINE_MAX).read_line(&mut answer));
-    match said {
-        // It ended meanwhile.
-        Ok(0) => return Ok(Relayed::Nobody),
-        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-            return Ok(Relayed::Nobody);
-        }
-        other => other.context(saying)?,
-    };
-    match serde_json::from_str(&answer).context(saying)? {
-        Response::Ok { answer: Answer::Words { messages }, .. } => Ok(Relayed::Words(messages)),
-        Response::Ok { .. } | Response::Failed(_) => Ok(Relayed::Nobody),
-    }
-}
-
-fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
+pub(in crate::domain) fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
     let stream = socket::connect_in(&layout.domain(name), "control.sock").ok()?;
     stream.set_read_timeout(request.patience()).ok()?;
     let line = serde_json::to_string(&request).ok()? + "\n";

@@ -42,6 +42,7 @@ pub mod state;
 pub mod steps;
 pub mod store;
 pub mod supervisor;
+pub mod survey;
 pub mod transport;
 pub mod unfinished;
 pub mod volume;

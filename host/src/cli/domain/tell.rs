@@ -25,6 +25,7 @@ pub(super) fn tell_each(context: &Context, names: &[DomainName], request: &Reque
             | Answer::Later { .. }
             | Answer::Memory { .. }
             | Answer::Copied { .. }
+            | Answer::Machine { .. }
             | Answer::Migrated { .. }
             | Answer::Words { .. },
         ) => Ok(told.done),

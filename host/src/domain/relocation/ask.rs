@@ -4,7 +4,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::{Progress, Wish};
-use crate::domain::client::{self, Asking};
+use super::asking::{Asking, migrated};
+use crate::domain::client;
 use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::{Answer, Request};
 use crate::domain::supervisor::{Purpose, Report};
@@ -45,7 +46,7 @@ pub fn migrate(gate: &Gate, name: &DomainName, wish: Wish, mut look: impl FnMut(
         match told.recv_timeout(LOOK_EVERY) {
             Ok(answered) => break answered,
             Err(RecvTimeoutError::Timeout) => {
-                if let Some(progress) = client::migrated(layout, name) {
+                if let Some(progress) = migrated(layout, name) {
                     look(&progress);
                 }
             }

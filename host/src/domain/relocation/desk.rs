@@ -7,13 +7,14 @@ use serde_json::Value;
 use tokio::io::copy_bidirectional_with_sizes;
 use uuid::Uuid;
 
+use super::asking::{Relayed, relay};
 use super::driver::Machine;
 use super::forget::{self, named};
 use super::words::{self, Ask, Expected, Heard, LISTEN_MAX, Purpose, Reply};
 use super::{Fences, Owner};
 use crate::config::domain::{self, DomainDefinition};
 use crate::config::policy;
-use crate::domain::client::{self, Relayed};
+use crate::domain::client;
 use crate::domain::supervisor::{self, Report};
 use crate::domain::{Record, State, store};
 use crate::error::{Context, Failure, Result};
@@ -53,7 +54,7 @@ impl Desk {
         let begun = Instant::now();
         let wait = Duration::from_millis(heard.wait_ms.into());
         let relayed = match named(&self.layout, domain)? {
-            Some(name) => client::relay(&self.layout, &name, heard)?,
+            Some(name) => relay(&self.layout, &name, heard)?,
             None => Relayed::Nobody,
         };
         match relayed {
@@ -78,7 +79,7 @@ impl Desk {
                     return Ok(Reply { messages: vec![words::to_value(&declined)?] });
                 }
                 let name = named(&self.layout, domain)?;
-                match name.map(|name| client::relay(&self.layout, &name, heard)).transpose()? {
+                match name.map(|name| relay(&self.layout, &name, heard)).transpose()? {
                     Some(Relayed::Words(messages)) => Ok(Reply { messages }),
                     Some(Relayed::Nobody) | None => {
                         let ended = Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there");

@@ -13,6 +13,7 @@
 //! answers for it by what is on disk.
 
 pub mod ask;
+pub mod asking;
 mod desk;
 pub mod driver;
 mod fences;
@@ -22,11 +23,13 @@ pub mod pump;
 pub mod talk;
 pub mod words;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+use crate::migration::plan::Facts;
 use crate::types::{PeerName, PluginId};
 
 pub use desk::{Desk, EXPECTED, MEMORY, reason};
@@ -49,7 +52,7 @@ pub fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         .unwrap_or_else(|_| Err(Failure::other("a step of a move panicked")))
 }
 
-/// A move that an operator wants.
+/// A move that an operator wants, and that was planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Wish {
@@ -57,6 +60,8 @@ pub struct Wish {
     /// The plugin that says how.
     pub strategy: PluginId,
     /// Of that plugin.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub settings: Vec<(String, String)>,
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// What the plan was made from.
+    pub facts: Box<Facts>,
 }

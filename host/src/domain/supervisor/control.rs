@@ -77,6 +77,8 @@ pub enum Request {
     },
     /// How far a copy or a move is.
     Copied,
+    /// What its hypervisor is.
+    Machine,
     /// A snapshot inside each of these disks, all at one moment.
     SnapshotCreate {
         snapshot: SnapshotName,
@@ -127,6 +129,7 @@ impl Request {
             | Request::Migrated
             | Request::MigrateCancel
             | Request::Handover { .. }
+            | Request::Machine
             | Request::Recover { .. } => None,
             Request::Stop => Some(state::Request::Stop),
             Request::Shutdown { .. } => Some(state::Request::Shutdown),
@@ -163,6 +166,7 @@ impl Request {
             | Request::SnapshotCreate { .. }
             | Request::SnapshotDelete { .. } => None,
             Request::Status
+            | Request::Machine
             | Request::Stop
             | Request::Console
             | Request::Pause
@@ -193,6 +197,11 @@ pub enum Answer {
     },
     Memory {
         actual: ByteSize,
+    },
+    /// The machine type, which is no alias, and the hypervisor's version.
+    Machine {
+        kind: String,
+        version: String,
     },
     /// In bytes.
     Copied {

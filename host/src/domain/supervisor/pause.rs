@@ -50,6 +50,7 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Copy { .. }
                     | Request::Move { .. }
                     | Request::Copied
+                    | Request::Machine
                     | Request::SnapshotCreate { .. }
                     | Request::SnapshotDelete { .. }
                     | Request::Migrate { .. }

@@ -120,6 +120,14 @@ impl Loop<'_> {
                 self.answer(asker, Ok(Answer::Already));
                 Ok(None)
             }
+            Request::Machine => {
+                let machine = match (connected.monitor.machine().await, connected.monitor.version().await) {
+                    (Ok(kind), Ok(version)) => Ok(Answer::Machine { kind, version: version.to_string() }),
+                    (Err(failure), _) | (_, Err(failure)) => Err(failure),
+                };
+                self.answer(asker, machine);
+                Ok(None)
+            }
             Request::SnapshotCreate { snapshot, volumes } => {
                 self.snapshot(snapshot, &volumes, asker, &connected.monitor);
                 Ok(None)
@@ -177,6 +185,7 @@ impl Loop<'_> {
                 | Request::MigrateCancel
                 | Request::Handover { .. }
                 | Request::Recover { .. }
+                | Request::Machine
                 | Request::Stop
                 | Request::Console,
             ) => Ok(()),

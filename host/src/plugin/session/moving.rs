@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{GRACE, Session, explained};
+use super::{GRACE, Session};
 use crate::config::policy::HostInterface;
 use crate::error::{Failure, Kind, Result};
 use crate::plugin::{failure, log, shape};
@@ -48,7 +48,7 @@ impl Session {
                 FromSandbox::Return(Ok(_)) => {
                     return Err(Failure::new(Kind::PluginFault, "its answer does not fit the call").while_doing(saying));
                 }
-                FromSandbox::Return(Err(error)) => return Err(explained(&error, None).while_doing(saying)),
+                FromSandbox::Return(Err(error)) => return Err(failure::of_call(&error).while_doing(saying)),
                 // A line gives it no more time.
                 FromSandbox::Log { level, message, fields } => log.line(level, &message, &fields)?,
                 FromSandbox::Ask(ask) => {

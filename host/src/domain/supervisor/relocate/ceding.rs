@@ -313,6 +313,7 @@ async fn requested(owner: &mut Owner, ceding: &mut Ceding<'_>, request: Request,
         | Request::Save { .. }
         | Request::Change { .. }
         | Request::Memory
+        | Request::Machine
         | Request::Copy { .. }
         | Request::Move { .. }
         | Request::Copied

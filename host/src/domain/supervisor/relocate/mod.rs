@@ -28,6 +28,7 @@ use crate::hypervisor::qemu::qmp::{Monitor, RunState};
 use crate::migration::handover::{Action, Event, Peer, Standing, Word};
 use crate::migration::message::{Message, Offer, Power};
 use crate::migration::steps::Strategy;
+use crate::migration::strategy::PluginStrategy;
 use crate::peer;
 
 pub(super) use ceding::Handing;
@@ -246,13 +247,8 @@ async fn begin(
 
 /// Who says how the domain moves.
 fn strategy(gate: &Gate, wish: &Wish) -> Result<Box<dyn Strategy>> {
-    let _ = gate;
-    match wish.strategy.as_str() {
-        "migration-live" => return Ok(Box::new(Temp(true))),
-        "migration-static" => return Ok(Box::new(Temp(false))),
-        _ => {}
-    }
-    Err(Failure::not_found(format!("there is no strategy {}", wish.strategy)))
+    let strategy = PluginStrategy::open(gate, &wish.strategy, &wish.settings, &wish.facts)?;
+    Ok(Box::new(strategy))
 }
 
 /// What is asked about a move.
@@ -260,26 +256,4 @@ pub(super) enum About {
     Progress,
     Cancel,
     Heard(Heard),
-}
-
-struct Temp(bool);
-impl Strategy for Temp {
-    fn run(&mut self, _: Duration, ask: &mut crate::migration::steps::Asking<'_>) -> Result<()> {
-        use crate::migration::steps::{Answer, Ask, Limits};
-        ask(Ask::Reserve)?;
-        if self.0 {
-            ask(Ask::Precopy(Limits {
-                bandwidth: None,
-                downtime_ms: 300,
-                auto_converge: true,
-                channels: 1,
-                compress: false,
-            }))?;
-            while let Answer::Sample(Some(_)) = ask(Ask::NextSample)? {}
-            ask(Ask::SwitchOver)?;
-        } else {
-            ask(Ask::Restore)?;
-        }
-        Ok(())
-    }
 }

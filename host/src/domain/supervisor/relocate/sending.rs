@@ -26,7 +26,7 @@ use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::{Live, Monitor, RunState};
 use crate::migration::handover::{Action, Attempt, Event, Handing as Stage, Peer, Phase, Word};
 use crate::migration::message::{Message, Offer, Reason};
-use crate::migration::steps::{Answer, Ask, Limits, Sample, Strategy};
+use crate::migration::steps::{Answer, Ask, Limits, Sample};
 use crate::peer;
 use crate::types::PeerName;
 
@@ -208,11 +208,7 @@ impl Sending {
             broke: None,
             fences: None,
         };
-        let strategy = {
-            let (gate, wish) = (gate.clone(), wish.clone());
-            in_thread(move || super::strategy(&gate, &wish)).await?
-        };
-        let (mut asks, mut ended) = follow(strategy)?;
+        let (mut asks, mut ended) = follow(&gate, wish)?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK_EVERY);
@@ -276,7 +272,8 @@ impl Sending {
 }
 
 /// Runs the strategy on a thread of its own: its steps, and how it ended.
-fn follow(mut strategy: Box<dyn Strategy>) -> Result<(mpsc::Receiver<Asked>, oneshot::Receiver<Result<()>>)> {
+fn follow(gate: &Gate, wish: Wish) -> Result<(mpsc::Receiver<Asked>, oneshot::Receiver<Result<()>>)> {
+    let gate = gate.clone();
     let (ask, asks) = mpsc::channel::<Asked>(1);
     let (end, ended) = oneshot::channel();
     let run = move || {
@@ -287,7 +284,8 @@ fn follow(mut strategy: Box<dyn Strategy>) -> Result<(mpsc::Receiver<Asked>, one
             answered.blocking_recv().map_err(|_| gone())?
         };
         // Whoever waited may be gone.
-        let _ = end.send(strategy.run(STRATEGY_WITHIN, &mut asking));
+        let ran = super::strategy(&gate, &wish).and_then(|mut strategy| strategy.run(STRATEGY_WITHIN, &mut asking));
+        let _ = end.send(ran);
     };
     std::thread::Builder::new().name("strategy".into()).spawn(run).context(|| "cannot follow a strategy".to_owned())?;
     Ok((asks, ended))

@@ -237,6 +237,7 @@ async fn requested(
         | Request::Save { .. }
         | Request::Change { .. }
         | Request::Memory
+        | Request::Machine
         | Request::Copy { .. }
         | Request::Move { .. }
         | Request::Copied
