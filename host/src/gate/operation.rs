@@ -354,7 +354,7 @@ pub enum Operation {
     ServedFolder {
         domain: DomainName,
     },
-    /// The socket at which a disk is served to a domain's hypervisor, and to nobody else.
+    /// The socket at which a disk is served to a domain's hypervisor, and to nobody else, as the attachment `export`.
     ServedListen {
         domain: DomainName,
         id: u32,
@@ -365,7 +365,6 @@ pub enum Operation {
         moved: bool,
         volume: VolumeRef,
         writes: bool,
-        /// Which attachment the hypervisor asks for; 0 in what an earlier fief wrote.
         #[serde(default)]
         export: u64,
     },

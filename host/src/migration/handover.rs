@@ -67,17 +67,6 @@ pub enum Holding {
     Gone,
 }
 
-impl Holding {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Holding::Foreign => "foreign",
-            Holding::Owned => "owned",
-            Holding::Ceded => "ceded",
-            Holding::Gone => "gone",
-        }
-    }
-}
-
 /// An attempt, and the host at its other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

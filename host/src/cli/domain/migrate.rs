@@ -74,9 +74,11 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
 /// Moves it as planned, and shows how far that is.
 fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
     let (name, peer) = (plan.wish.domain, plan.wish.peer);
-    let strategy = plan.chosen.strategy.parse().map_err(|invalid| {
-        Failure::usage(format!("{:?} is no plugin", plan.chosen.strategy)).because(invalid)
-    })?;
+    let strategy = plan
+        .chosen
+        .strategy
+        .parse()
+        .map_err(|invalid| Failure::usage(format!("{:?} is no plugin", plan.chosen.strategy)).because(invalid))?;
     let mut settings = plan.wish.settings;
     if let Some(downtime) = plan.wish.downtime {
         settings.entry("downtime".to_owned()).or_insert_with(|| Span(downtime).to_string());
@@ -84,8 +86,7 @@ fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
     if let Some(bandwidth) = plan.wish.bandwidth {
         settings.entry("bandwidth".to_owned()).or_insert_with(|| bandwidth.to_string());
     }
-    let wish =
-        relocation::Wish { to: peer.clone(), strategy, settings, facts: Box::new(plan.facts) };
+    let wish = relocation::Wish { to: peer.clone(), strategy, settings, facts: Box::new(plan.facts) };
     let meter = Meter::default();
     let shown = Progress::metered(format!("moving {name} to {peer}"), &meter, context.format());
     let moved = ask::migrate(gate, &name, wish, |progress| {

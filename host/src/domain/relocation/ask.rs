@@ -3,8 +3,8 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use super::{Progress, Wish};
 use super::asking::{Asking, migrated};
+use super::{Progress, Wish};
 use crate::domain::client;
 use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::{Answer, Request};
@@ -54,7 +54,7 @@ pub fn migrate(gate: &Gate, name: &DomainName, wish: Wish, mut look: impl FnMut(
         }
     };
     match answered? {
-        Some(Answer::Migrated { progress }) => Ok(progress),
+        Some(Answer::Migrated { progress }) => Ok(*progress),
         Some(_) | None => Err(unsaid(gate, name)),
     }
 }

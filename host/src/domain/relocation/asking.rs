@@ -14,7 +14,7 @@ use crate::types::DomainName;
 /// How far the domain's supervisor is with its move. None where that cannot be told at once.
 pub fn migrated(layout: &Layout, name: &DomainName) -> Option<Progress> {
     match client::look(layout, name, &Request::Migrated)? {
-        Answer::Migrated { progress } => Some(progress),
+        Answer::Migrated { progress } => Some(*progress),
         Answer::Done
         | Answer::Already
         | Answer::File { .. }

@@ -151,10 +151,7 @@ impl Desk {
         match owner.handover.standing.holding {
             Holding::Foreign | Holding::Gone => {}
             Holding::Owned | Holding::Ceded => {
-                let owned = Failure::conflict(format!(
-                    "it is this host's, or may be: {}",
-                    owner.handover.standing.holding.as_str()
-                ));
+                let owned = Failure::conflict("that host has it already, or handed it over and does not know yet");
                 return declined(reason("owned", name.as_str(), &owned));
             }
         }

@@ -210,7 +210,7 @@ pub enum Answer {
     },
     /// How far a move is, or how it ended.
     Migrated {
-        progress: Progress,
+        progress: Box<Progress>,
     },
     /// For another host, of the one that asked.
     Words {

@@ -1,13 +1,12 @@
 //! From the first instruction of a supervisor to its end: what it finds, what it starts, what it leaves.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
+use super::purpose::{Purpose, Report};
 use super::served::Served;
 use super::watch::{self, Entry, Held};
 use crate::config::domain::DomainDefinition;
@@ -22,39 +21,6 @@ use crate::hypervisor::Places;
 use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
 use crate::types::DomainName;
-
-/// Why a supervisor was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
-    /// To start the domain.
-    Start,
-    /// To go on with the state in this file, with the definition that `fief restore` left in the domain's folder.
-    Restore(PathBuf),
-    /// To take up what an earlier supervisor left: a running guest, or the remains of one; or a domain that is ceded.
-    Adopt,
-    /// To make ready for a domain that another host hands over, by what was left in its folder.
-    Incoming,
-    /// To hand over a domain that is off.
-    Hand,
-}
-
-/// The one line that a supervisor says to the command that started it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Report {
-    /// The guest runs, or stands still as it was saved; a warning where it could run better.
-    Running {
-        id: u32,
-        warning: Option<String>,
-    },
-    /// Nothing runs any more; what was left is undone.
-    Off,
-    /// Another host may begin to send the domain.
-    Expecting,
-    /// It waits to be told where the domain goes, or for the host that it is ceded to.
-    Handing,
-    Failed(Failure),
-}
 
 /// Runs to the end of the domain. `say` is called once, with the outcome of the start.
 pub fn run(gate: &Gate, name: &DomainName, purpose: &Purpose, say: impl FnOnce(Report)) -> Result<()> {
@@ -152,11 +118,11 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
         Some(ending) => ending,
         None => life.start(None, report)?,
     };
-    life.to_its_end(ending)
+    life.live_on(ending)
 }
 
 impl Life<'_> {
-    pub(super) fn to_its_end(&mut self, mut ending: Ending) -> Result<()> {
+    pub(super) fn live_on(&mut self, mut ending: Ending) -> Result<()> {
         let life = self;
         let (layout, name) = (life.gate.layout(), life.name());
         // The guest is over; start it again for as long as its definition, or whoever asked for a reboot, says so.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::super::connect::Connected;
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::Shared;
-use super::sending::Source;
+use super::source::Source;
 use crate::domain::State;
 use crate::domain::keeper::{self, Keeper};
 use crate::domain::relocation::driver::{self, Machine};
@@ -273,7 +273,9 @@ async fn requested(owner: &mut Owner, ceding: &mut Ceding<'_>, request: Request,
     let done = |answer| Response::Ok { state, answer };
     match request {
         Request::Status => asker.respond(done(Answer::Done)),
-        Request::Migrated => asker.respond(done(Answer::Migrated { progress: ceding.carried.progress.get() })),
+        Request::Migrated => {
+            asker.respond(done(Answer::Migrated { progress: Box::new(ceding.carried.progress.get()) }))
+        }
         Request::Handover { heard } => {
             if let Some(message) = heard.message.as_ref().and_then(|value| words::from_value(value).ok()) {
                 let (_, word) = message.word();
@@ -356,8 +358,10 @@ impl Ceding<'_> {
                 if let Some(answer) = answer {
                     let _ = answer.send(Ok(steps::Answer::Outcome(outcome)));
                 }
-                let moved =
-                    Response::Ok { state: State::Elsewhere, answer: Answer::Migrated { progress: progress.get() } };
+                let moved = Response::Ok {
+                    state: State::Elsewhere,
+                    answer: Answer::Migrated { progress: Box::new(progress.get()) },
+                };
                 let answers = asker.into_iter().chain(self.asked).map(|asker| (asker, moved.clone())).collect();
                 Over::Gone(answers)
             }

@@ -12,12 +12,13 @@ use super::super::connect;
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::super::ending::{Askers, Ending, Handed};
 use super::super::job::JobEnd;
-use super::super::run::{Life, Report};
+use super::super::purpose::Report;
+use super::super::run::Life;
 use super::super::served::Served;
 use super::super::watch::{Entry, Watcher};
 use super::Shared;
 use super::ceding::{Carried, Handing, Over, cede};
-use super::sending::Source;
+use super::source::Source;
 use super::taking::{self, Taken};
 use crate::domain::State;
 use crate::domain::keeper::{self, Whose};
@@ -120,7 +121,7 @@ impl Life<'_> {
                 let watcher = Watcher::new(self.gate, &self.definition, hypervisor).over(runtime, connected);
                 let rules = self.rules();
                 let ending = watcher.run(self.held(), served, rules, Entry::Moved, || {})?;
-                self.to_its_end(ending)
+                self.live_on(ending)
             }
         }
     }
@@ -179,7 +180,7 @@ impl Life<'_> {
         match self.hand_over(ending)? {
             // It was off, and is.
             Some(ending) if off && ending.handing.is_none() => self.undo(EndReason::Stopped, None),
-            Some(ending) => self.to_its_end(ending),
+            Some(ending) => self.live_on(ending),
             None => Ok(()),
         }
     }
@@ -219,6 +220,9 @@ impl Life<'_> {
     }
 }
 
+/// A move beside the loop that tells of it.
+type Going = Pin<Box<dyn Future<Output = Result<JobEnd>>>>;
+
 /// Waits to be told where the domain goes, and sends it. None: nobody said.
 async fn at_rest(
     life: &mut Life<'_>,
@@ -231,7 +235,7 @@ async fn at_rest(
     listening();
     let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
     let until = Instant::now() + ASKED_WITHIN;
-    let mut going: Option<(super::Relocation, Asker, Pin<Box<dyn Future<Output = Result<JobEnd>>>>)> = None;
+    let mut going: Option<(super::Relocation, Asker, Going)> = None;
     let done = |answer| Response::Ok { state: State::Off, answer };
     loop {
         tokio::select! {
@@ -265,7 +269,7 @@ async fn at_rest(
                     }
                 }
                 (Request::Migrated, Some((relocation, ..))) => {
-                    asker.respond(done(Answer::Migrated { progress: relocation.progress.get() }));
+                    asker.respond(done(Answer::Migrated { progress: Box::new(relocation.progress.get()) }));
                 }
                 (Request::MigrateCancel, Some((relocation, ..))) => {
                     relocation.cancel.notify_one();

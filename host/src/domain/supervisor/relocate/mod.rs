@@ -4,6 +4,9 @@ pub(super) mod ceding;
 mod life;
 mod posting;
 pub(super) mod sending;
+mod source;
+mod staging;
+mod stepping;
 pub(super) mod taking;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,7 +119,7 @@ impl Loop<'_> {
         };
         match what {
             About::Progress => {
-                self.answer(asker, Ok(Answer::Migrated { progress: relocation.progress.get() }));
+                self.answer(asker, Ok(Answer::Migrated { progress: Box::new(relocation.progress.get()) }));
             }
             About::Cancel => {
                 relocation.cancel.notify_one();

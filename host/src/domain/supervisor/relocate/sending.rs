@@ -14,6 +14,7 @@ use super::super::job::JobEnd;
 use super::super::saving::in_thread;
 use super::ceding::{Carried, Handing};
 use super::posting::Post;
+use super::source::Source;
 use super::{DOING, Shared};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver::{self, Machine};
@@ -32,8 +33,6 @@ use crate::types::PeerName;
 
 /// Between two looks at memory that goes over.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Between two measurements that a strategy is given.
-const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// How long another host may take to make ready.
 const PREPARED_WITHIN: Duration = Duration::from_secs(120);
 /// What a strategy may take between two steps.
@@ -59,118 +58,27 @@ pub(in super::super) struct Sending {
 type Asked = (Ask, oneshot::Sender<Result<Answer>>);
 
 /// What the strategy waits for.
-enum Pending {
+pub(super) enum Pending {
     Reserve(oneshot::Sender<Result<Answer>>),
     Sample { answer: oneshot::Sender<Result<Answer>>, begun: Instant },
 }
 
-/// What the source of a move does until it cedes.
-pub(super) struct Source {
-    pub(super) talk: Talk,
-    pub(super) post: Post,
-    pub(super) target: Peer,
-    domain: uuid::Uuid,
-    pub(super) offer: Offer,
-    monitor: Option<Monitor>,
-    ran: bool,
-    /// Memory goes over, or did.
-    sends: bool,
-    /// The target is ready.
-    prepared: bool,
-}
-
-impl Source {
-    /// Of a domain that was ceded to that host by an earlier supervisor.
-    pub(super) fn of_ceded(
-        talk: Talk,
-        target: Peer,
-        domain: uuid::Uuid,
-        offer: Offer,
-        monitor: Option<Monitor>,
-    ) -> Source {
-        let post = Post::default();
-        Source { talk, post, target, domain, offer, monitor, ran: false, sends: false, prepared: true }
-    }
-
-    pub(super) fn say(&mut self, to: Peer, word: Word) {
-        let offer = self.offer.clone();
-        let message = Message::of(self.domain, word, || offer, Vec::new);
-        if to == self.target { self.talk.say(&message) } else { self.post.put(to.0, message) }
-    }
-
-    /// The hypervisor gives up what it sends. The guest goes on by that where it stood still for it.
-    pub(super) async fn stop_sending(&mut self) {
-        let Some(monitor) = self.monitor.as_ref().filter(|_| std::mem::take(&mut self.sends)) else { return };
-        let stopped = async {
-            monitor.give_up().await?;
-            monitor.will_not_send().await
-        };
-        if let Err(failure) = stopped.await {
-            tracing::warn!(%failure, "the hypervisor does not give up sending its guest");
-        }
-    }
-
-    /// Whether its guest runs again.
-    async fn goes_on(&self) -> Result<()> {
-        let Some(monitor) = self.monitor.as_ref().filter(|_| self.ran) else { return Ok(()) };
-        match monitor.status().await? {
-            RunState::Running => Ok(()),
-            _ => monitor.resume().await,
-        }
-    }
-}
-
-impl Machine for Source {
-    async fn act(&mut self, action: Action) -> Vec<Event> {
-        match action {
-            Action::Transfer(_) => {
-                self.prepared = true;
-                Vec::new()
-            }
-            Action::StopTransfer(_) => {
-                self.stop_sending().await;
-                Vec::new()
-            }
-            // Nothing was let go of yet.
-            Action::TakeFence { generation, .. } => vec![Event::FenceTaken { generation }],
-            Action::Run(_) => {
-                if let Err(failure) = self.goes_on().await {
-                    tracing::error!(%failure, "the guest could not be let go on");
-                }
-                Vec::new()
-            }
-            Action::Stage(_)
-            | Action::DropStage(_)
-            | Action::DropMemory(_)
-            | Action::DropKept
-            | Action::DropEveryStage
-            | Action::Close(_)
-            | Action::LetFenceGo
-            | Action::Forget => Vec::new(),
-        }
-    }
-
-    fn send(&mut self, to: Peer, word: Word) {
-        self.say(to, word);
-    }
-}
-
 /// The move on this side, while it may still come to nothing.
-struct Job {
-    owner: Owner,
-    source: Source,
-    progress: Shared,
-    pending: Option<Pending>,
+pub(super) struct Job {
+    pub(super) owner: Owner,
+    pub(super) source: Source,
+    pub(super) progress: Shared,
+    pub(super) pending: Option<Pending>,
     /// When the other host was last heard.
-    heard: Instant,
-    reasons: Vec<Reason>,
-    away: Option<Failure>,
-    cancelled: bool,
-    begun: Instant,
-    stopped: Option<Instant>,
-    last: Sample,
-    broke: Option<oneshot::Receiver<Result<u64>>>,
-    fences: Option<Fences>,
+    pub(super) heard: Instant,
+    pub(super) reasons: Vec<Reason>,
+    pub(super) away: Option<Failure>,
+    pub(super) cancelled: bool,
+    pub(super) begun: Instant,
+    pub(super) stopped: Option<Instant>,
+    pub(super) last: Sample,
+    pub(super) broke: Option<oneshot::Receiver<Result<u64>>>,
+    pub(super) fences: Option<Fences>,
 }
 
 impl Sending {
@@ -330,7 +238,7 @@ impl Job {
         self.happen(Event::Cancel).await;
     }
 
-    fn attempt(&self) -> Option<(Attempt, Stage)> {
+    pub(super) fn attempt(&self) -> Option<(Attempt, Stage)> {
         match self.owner.handover.phase {
             Phase::Handing(on, at) => Some((on.attempt, at)),
             Phase::Idle | Phase::Settling { .. } | Phase::Held | Phase::Taking(..) => None,
@@ -340,7 +248,7 @@ impl Job {
     /// It was begun, and goes on no more.
     fn is_over(&self) -> bool {
         self.cancelled
-            || (self.attempt().is_none() && !matches!(self.pending, None))
+            || (self.attempt().is_none() && self.pending.is_some())
             || (self.source.prepared && self.attempt().is_none())
     }
 
@@ -390,155 +298,6 @@ impl Job {
         }
     }
 
-    async fn step(
-        &mut self,
-        gate: &Gate,
-        (to, definition): (&PeerName, &DomainDefinition),
-        ask: Ask,
-        answer: oneshot::Sender<Result<Answer>>,
-    ) {
-        let done = match ask {
-            Ask::Reserve => {
-                let begin = Event::Begin { to: self.source.target };
-                match self.owner.happen(&mut self.source, begin).await {
-                    Some(why) => {
-                        let (because, hint) = driver::denied(why);
-                        Err(Failure::conflict(because).hint(hint))
-                    }
-                    None => {
-                        self.heard = Instant::now();
-                        self.pending = Some(Pending::Reserve(answer));
-                        return;
-                    }
-                }
-            }
-            Ask::Precopy(limits) => self.precopy(gate, (to, definition), limits).await.map(|()| Answer::Done),
-            Ask::NextSample => {
-                self.pending = Some(Pending::Sample { answer, begun: Instant::now() });
-                return;
-            }
-            Ask::Adjust(limits) => match &self.source.monitor {
-                Some(monitor) => monitor.limit(limits).await.map(|()| Answer::Done),
-                None => Err(no_guest()),
-            },
-            Ask::Progress { done, total, note } => {
-                self.progress.change(|progress| {
-                    (progress.done, progress.total, progress.note) = (done, total, note);
-                });
-                Ok(Answer::Done)
-            }
-            Ask::Pause
-            | Ask::Save
-            | Ask::CopyVolumes
-            | Ask::CopyState
-            | Ask::Restore
-            | Ask::Postcopy
-            | Ask::SwitchOver => {
-                Err(Failure::conflict(format!("this host cannot do that while a domain is {DOING}: {ask:?}")))
-            }
-        };
-        // The strategy may be gone.
-        let _ = answer.send(done);
-    }
-
-    async fn precopy(
-        &mut self,
-        gate: &Gate,
-        (to, definition): (&PeerName, &DomainDefinition),
-        limits: Limits,
-    ) -> Result<()> {
-        let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
-        let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
-        let most = gate.policy().relocation.bandwidth.map(|most| most.bytes_per_second());
-        let bandwidth = match (limits.bandwidth, most) {
-            (Some(wanted), Some(most)) => Some(wanted.min(most)),
-            (wanted, most) => wanted.or(most),
-        };
-        let limits = Limits { bandwidth, ..limits };
-        // While the guest still runs: its pools' plugins are there when it stands still.
-        let fences = {
-            let (gate, definition) = (gate.clone(), definition.clone());
-            in_thread(move || {
-                let mut fences = Fences::of(&gate, &definition)?;
-                fences.seen().map(|_| fences)
-            })
-        };
-        self.fences = Some(fences.await?);
-        monitor.will_send(limits).await?;
-        self.source.sends = true;
-        let (here, theirs) = UnixStream::pair().context(|| "cannot move memory".to_owned())?;
-        let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::Memory };
-        self.broke = Some(pump::connect(gate, to, purpose, here).await?);
-        monitor.send_to(OwnedFd::from(theirs)).await?;
-        self.progress.phase("memory");
-        fault::point("hand.memory")
-    }
-
-    async fn look(&mut self) {
-        let Some(monitor) = self.source.monitor.clone() else { return };
-        let (sample, answer) = match monitor.live().await {
-            Ok(Live::Active(sample)) => {
-                let due =
-                    matches!(&self.pending, Some(Pending::Sample { begun, .. }) if begun.elapsed() >= SAMPLE_EVERY);
-                (Some(sample), due.then_some(Ok(Answer::Sample(Some(sample)))))
-            }
-            Ok(Live::Ready(sample)) => {
-                self.stopped.get_or_insert_with(Instant::now);
-                (Some(sample), Some(Ok(Answer::Sample(None))))
-            }
-            Ok(Live::Completed(sample)) => (Some(sample), Some(Ok(Answer::Sample(None)))),
-            Ok(Live::Failed(why)) => {
-                let mut failure = Failure::other("the hypervisor could not send the guest");
-                failure.causes.extend(why);
-                if let Some(Ok(Err(way))) = self.broke.as_mut().map(oneshot::Receiver::try_recv) {
-                    failure.causes.push(way.to_string());
-                }
-                (None, Some(Err(failure)))
-            }
-            Err(failure) => (None, Some(Err(failure))),
-        };
-        if let Some(sample) = sample {
-            self.last = sample;
-            self.progress.change(|progress| progress.sample = Some(sample));
-        }
-        if let Some(answer) = answer
-            && let Some(Pending::Sample { answer: to, .. }) = self.pending.take()
-        {
-            let _ = to.send(answer);
-        }
-    }
-
-    /// The last of the guest goes over; from then on it stands still here until the handover says otherwise.
-    async fn switch_over(&mut self) -> Result<(Attempt, Fences)> {
-        let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
-            return Err(Failure::conflict("no target is ready"));
-        };
-        let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
-        let fences = self.fences.take().ok_or_else(|| Failure::conflict("nothing was sent yet"))?;
-        self.progress.phase("handing-over");
-        self.stopped.get_or_insert_with(Instant::now);
-        fault::point("hand.switching")?;
-        self.last = monitor.switch_over().await?;
-        fault::point("hand.switched")?;
-        Ok((attempt, fences))
-    }
-
-    /// All that is to go over is there. Its volumes are nobody's, and stay so until the target has it.
-    async fn restore(&mut self, gate: &Gate, definition: &DomainDefinition) -> Result<(Attempt, Fences)> {
-        let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
-            return Err(Failure::conflict("no target is ready"));
-        };
-        let fences = {
-            let (gate, definition) = (gate.clone(), definition.clone());
-            in_thread(move || Fences::of(&gate, &definition))
-        };
-        let fences = fences.await?;
-        self.progress.phase("handing-over");
-        self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
-        fault::point("hand.delivered")?;
-        Ok((attempt, fences))
-    }
-
     fn handing(self, attempt: Attempt, fences: Fences, answer: oneshot::Sender<Result<Answer>>, ran: bool) -> Handing {
         let carried = Carried {
             source: self.source,
@@ -554,8 +313,4 @@ impl Job {
         };
         Handing { owner: self.owner, carried }
     }
-}
-
-fn no_guest() -> Failure {
-    Failure::conflict("the domain is off: it has no memory to move")
 }
