@@ -31,7 +31,6 @@ use crate::fault;
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, Places, qemu};
-use crate::layout::Layout;
 use crate::network::{Network, Nic, Port};
 use crate::sandbox::protocol::AttachAccess;
 use crate::storage::{BlockSource, Pool, Way};

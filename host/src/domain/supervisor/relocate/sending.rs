@@ -1,8 +1,6 @@
 //! The source, up to the moment from which the guest stands still for good: a strategy asks for one step after another, and
 //! the other host makes ready. Any doubt ends the attempt, and the guest has noticed nothing but a slower moment.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,25 +9,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::super::control::Asker;
 use super::super::job::JobEnd;
-use super::super::saving::in_thread;
+use super::Shared;
 use super::ceding::{Carried, Handing};
 use super::posting::Post;
 use super::source::Source;
-use super::{DOING, Shared};
 use crate::config::domain::DomainDefinition;
-use crate::domain::relocation::driver::{self, Machine};
 use crate::domain::relocation::talk::{Said, Talk};
-use crate::domain::relocation::words::{Cargo, Purpose};
-use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, pump, words};
+use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, words};
 use crate::error::{Context, Failure, Kind, Result};
-use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu::qmp::{Live, Monitor, RunState};
-use crate::migration::handover::{Action, Attempt, Event, Handing as Stage, Peer, Phase, Word};
+use crate::hypervisor::qemu::qmp::Monitor;
+use crate::migration::handover::{Attempt, Event, Handing as Stage, Peer, Phase};
 use crate::migration::message::{Message, Offer, Reason};
-use crate::migration::steps::{Answer, Ask, Limits, Sample};
+use crate::migration::steps::{Answer, Ask, Sample};
 use crate::peer;
-use crate::types::PeerName;
 
 /// Between two looks at memory that goes over.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -1,32 +1,24 @@
 //! The target: a supervisor that makes ready for a domain, receives it, and has it once the source has ceded it. What it
 //! makes is nobody's until then, and goes with it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::super::connect::{self, Connected};
+use super::super::connect::Connected;
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::super::run::Life;
 use super::super::served::Served;
 use super::posting::Post;
-use crate::domain::record::Run;
+use crate::domain::State;
 use crate::domain::relocation::driver::Machine;
-use crate::domain::relocation::{
-    EXPECTED, Expected, Fences, Heard, MEMORY, Owner, SILENCE, TICK, apart, reason, words,
-};
-use crate::domain::{State, run_id, steps};
+use crate::domain::relocation::{EXPECTED, Expected, Fences, Heard, Owner, SILENCE, TICK, reason, words};
 use crate::error::{Context, Failure, Result};
-use crate::fault;
-use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::migration::handover::{Action, Attempt, Event, Peer, Standing, Word};
 use crate::migration::message::{Message, Offer, Power, Reason};
-use crate::sys::process::{self, boot_id};
 
 /// How long what was said last waits to be fetched.
 const LINGER: Duration = Duration::from_secs(5);
