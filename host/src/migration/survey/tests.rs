@@ -75,8 +75,8 @@ fn what_goes_past_the_question_or_has_no_end_is_not_believed() {
         good.host.domains.push(taken(name, uuid, mac));
         assert!(good.checked(&subject(), &"b").is_ok(), "{name}");
     }
-    type Spoils<'a> = &'a dyn Fn(&mut Told);
-    let bad: &[(&str, Spoils<'_>)] = &[
+    type Bad<'a> = (&'a str, &'a dyn Fn(&mut Told));
+    let bad: &[Bad<'_>] = &[
         ("lists", &|t| t.host.machines = (0..=WORDS_MAX).map(|n| n.to_string()).collect()),
         ("words", &|t| {
             t.host.cpu_features.insert("a\u{1b}[2J".into());
