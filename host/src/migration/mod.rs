@@ -6,6 +6,7 @@
 //!   handover   pure: what happened in, what to write, send and do out; the one place that decides who may run
 //!   journal    the durable form of what a host knows of a domain's owner
 //!   message    the words between two hosts, as they travel
+//!   survey     the words between two hosts before a move
 //!   steps      what a strategy may ask of its host meanwhile
 //!   phases     pure: which of these steps may follow which
 //!   limits     pure: what becomes of limits that no host can keep
@@ -25,3 +26,4 @@ pub mod phases;
 pub mod plan;
 pub mod steps;
 pub mod strategy;
+pub mod survey;

@@ -14,10 +14,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Result;
 pub use crate::sandbox::protocol::{Outcome, Sample};
+pub use crate::types::MoveLimits as Limits;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,21 +76,6 @@ pub enum Answer {
     Copied(u64),
     Sample(Option<Sample>),
     Outcome(Outcome),
-}
-
-/// Of memory that goes over while its guest runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Limits {
-    /// Bytes a second; none: as policy says.
-    pub bandwidth: Option<u64>,
-    /// How long the guest may stand still for the last round, in milliseconds.
-    pub downtime_ms: u32,
-    /// Slow the guest down where it writes faster than can be sent.
-    pub auto_converge: bool,
-    /// Connections side by side, 1 to 16.
-    pub channels: u8,
-    pub compress: bool,
 }
 
 /// How a strategy asks. Each call waits until the step is done, however long it takes.
