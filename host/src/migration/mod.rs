@@ -6,12 +6,14 @@
 //!   handover   pure: what happened in, what to write, send and do out; the one place that decides who may run
 //!   journal    the durable form of what a host knows of a domain's owner
 //!   message    the words between two hosts, as they travel
+//!   copying    disks and saved states on their way
 //!   steps      what a strategy may ask of its host meanwhile
 //! ```
 //!
 //! What a domain's guest and volumes go through on the way (memory, copies, networks) is decided elsewhere: to the
 //! handover, all of that is one thing that the target has *staged*, or has not.
 
+pub mod copying;
 pub mod handover;
 pub mod journal;
 pub mod message;
