@@ -12,7 +12,7 @@ use crate::Namespace;
 pub struct Census(BTreeSet<String>);
 
 /// Below the root, what stays on purpose: the record of what was done, and what is kept for next time.
-const KEPT: &[&str] = &["audit.jsonl", "host", "cache"];
+const KEPT: &[&str] = &["audit.jsonl", "host", "cache", "handovers"];
 /// A name that stays where it is once it was used. A file to lock says nothing; a lock that is *held* is told by
 /// /proc/locks. The folder `leases` says nothing either; what is in it does.
 const INERT: &[&str] = &["lock", ".lock", "leases"];
@@ -48,6 +48,14 @@ impl Census {
             }
         }
         Census(found)
+    }
+
+    /// Without the lines of a process, which may be another by the time of the next.
+    #[must_use]
+    pub fn without(mut self, process: u32) -> Census {
+        let line = format!("process  {process} ");
+        self.0.retain(|what| !what.starts_with(&line));
+        self
     }
 
     /// What is in `later` and not here (`+`), and the other way round (`-`); empty where nothing changed.
@@ -90,9 +98,11 @@ fn files(root: &Path, directory: &Path, inodes: &mut BTreeSet<u64>, note: &mut i
         inodes.insert(metadata.ino());
         let path = entry.path();
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        // The numbers of attachments, which never go down, and that storage did not answer, which counts for seconds.
+        // The numbers of attachments, which never go down, that storage did not answer, which counts for seconds, and what
+        // a peer was like the last time.
         let of_pool = name.starts_with("pools/") && (name.ends_with("/holds") || name.ends_with("/away"));
-        if of_pool || KEPT.contains(&name.as_str()) {
+        let of_peer = name.starts_with("peers/") && name.ends_with("/seen.json");
+        if of_pool || of_peer || KEPT.contains(&name.as_str()) {
             continue;
         }
         let kind = metadata.file_type();

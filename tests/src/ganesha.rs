@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub enum Exported {
 pub struct Ganesha {
     // Dropped in this order: the processes are ended first, by hand.
     server: Option<Child>,
-    namespace: Namespace,
+    namespace: Arc<Namespace>,
     lab: TempDir,
     address: String,
     versions: Versions,
@@ -67,11 +68,18 @@ impl Ganesha {
     pub fn with_room(reached_from: &Namespace, versions: Versions, room: Option<u64>) -> Ganesha {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let namespace = Namespace::new();
+        let namespace = Arc::new(Namespace::new());
         // A wired link with an address: with loopback alone, ganesha finds no address to bind to.
         let address = format!("10.99.{number}.1");
         let peer = format!("10.99.{number}.2/24");
         namespace.wire(("nfs", &format!("{address}/24")), reached_from, (&format!("nfs{number}"), &peer));
+        Ganesha::at(namespace, &address, versions, room)
+    }
+
+    /// In a namespace that has this address on a link, from wherever that is reached.
+    #[track_caller]
+    pub fn at(namespace: Arc<Namespace>, address: &str, versions: Versions, room: Option<u64>) -> Ganesha {
+        let address = address.to_owned();
         let lab = tempfile::Builder::new().prefix("fief-nfs-").tempdir_in("/dev/shm").expect("a folder for a server");
         for folder in ["export", "recovery", "run"] {
             fs::create_dir(lab.path().join(folder)).expect("a folder of the server's");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::command::{self, Said};
-use crate::{Census, Guest, Namespace, census};
+use crate::{Census, Guest, Namespace, census, compiled};
 
 /// A command of fief's that is not a start of a machine under load ends long before this.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -52,13 +52,21 @@ impl Host {
     pub fn new() -> Host {
         let mut host = Host::bare();
         for plugin in PLUGINS {
-            let file = target().join(format!("wasm32-wasip2/release/{}.wasm", plugin.replace('-', "_")));
-            assert!(file.exists(), "{} is not built; `cargo xtask test` builds it", file.display());
-            host.fief(&["plugin", "install", &file.to_string_lossy()]);
+            host.installs(plugin);
         }
         host.fief(&["pool", "create", "default", "--kind", "file", "--set", "directory=images"]);
         host.before = Some(host.census());
         host
+    }
+
+    /// Installs a plugin of the tree.
+    #[track_caller]
+    pub fn installs(&self, plugin: &str) {
+        let file = target().join(format!("wasm32-wasip2/release/{}.wasm", plugin.replace('-', "_")));
+        assert!(file.exists(), "{} is not built; `cargo xtask test` builds it", file.display());
+        compiled::lend(self.root());
+        self.fief(&["plugin", "install", &file.to_string_lossy()]);
+        compiled::keep(self.root());
     }
 
     /// With a policy and a folder for images; no plugin is installed.
@@ -236,9 +244,16 @@ impl Host {
     /// Asserts that this host comes to be as it was.
     #[track_caller]
     pub fn settles_to(&self, before: &Census) {
+        self.settles_to_but(before, None);
+    }
+
+    /// The same, whatever is the case with one process.
+    #[track_caller]
+    pub fn settles_to_but(&self, before: &Census, process: Option<u32>) {
         let until = std::time::Instant::now() + SETTLED;
         loop {
-            let left = before.difference(&self.census());
+            let now = self.census();
+            let left = before.difference(&process.into_iter().fold(now, Census::without));
             if left.is_empty() {
                 return;
             }

@@ -11,6 +11,7 @@
 //!   Ganesha  a real NFS server in a namespace of its own
 //!   Meddler  a relay before either that changes what they answer: a bad server
 //!   pools    fief's pools on those two
+//!   Pair     two hosts that are peers, the networks and servers around them
 //!   Census   what of a host is on the machine: processes, links, rules, mounts, sockets, files, locks
 //! ```
 //! A test ends with [`Host::finish`], which takes the census again and shows what was left.
@@ -18,12 +19,14 @@
 pub mod boot_sector;
 pub mod census;
 pub mod command;
+mod compiled;
 pub mod fault;
 pub mod ganesha;
 pub mod guest;
 pub mod host;
 pub mod meddler;
 pub mod namespace;
+pub mod pair;
 pub mod pools;
 pub mod served;
 pub mod serving;
@@ -38,6 +41,7 @@ pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
+pub use pair::Pair;
 pub use served::Served;
 pub use serving::Serving;
 pub use terminal::Terminal;

@@ -67,6 +67,21 @@ impl Namespace {
         self.run(&format!("ip {words}")).expect_code(0).stdout
     }
 
+    /// Lines of `ip` inside, one after the other, by one process: each must succeed.
+    #[track_caller]
+    pub fn ips(&self, lines: &str) {
+        let mut ip = Command::new("ip");
+        ip.args(["-n", &self.name, "-batch", "-"]);
+        command::run_given(&mut ip, lines.as_bytes(), TOOL).expect_code(0);
+    }
+
+    /// A ruleset for `nft` inside.
+    #[track_caller]
+    pub fn nft(&self, rules: &str) {
+        let mut nft = self.command("nft");
+        command::run_given(nft.args(["-f", "-"]), rules.as_bytes(), TOOL).expect_code(0);
+    }
+
     /// Processes whose network this is.
     pub fn processes(&self) -> Vec<u32> {
         let said = command::run(Command::new("ip").args(["netns", "pids", &self.name]), TOOL);

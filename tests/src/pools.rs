@@ -6,7 +6,6 @@
 
 use std::fs;
 
-use crate::host::target;
 use crate::{Ganesha, Host, Namespace, Tgt};
 
 /// Where an iSCSI target of [`iscsi_portal`] listens: an address that other hosts can be wired to.
@@ -32,9 +31,7 @@ fn plugin(host: &Host, kind: &str, grants: &str) {
     let policy = fs::read_to_string(&path).expect("a policy");
     let policy = policy.replace("[pools]\n", &format!("[pools]\n{kind} = \"storage-{kind}\"\n"));
     fs::write(&path, format!("{policy}\n[plugins.storage-{kind}]\n{grants}")).expect("a policy");
-    let plugin = target().join(format!("wasm32-wasip2/release/storage_{kind}.wasm"));
-    assert!(plugin.exists(), "{} is not built; `cargo xtask test` builds it", plugin.display());
-    host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
+    host.installs(&format!("storage-{kind}"));
 }
 
 /// A pool on that server's share. What `settings` say counts before what the server says of itself.

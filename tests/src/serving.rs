@@ -24,11 +24,18 @@ impl Serving {
     /// Where it does not listen in time.
     #[track_caller]
     pub fn start(host: &Host) -> Serving {
+        Serving::start_with(host, &[])
+    }
+
+    /// The same with more in its environment, which those that it starts get too.
+    #[track_caller]
+    pub fn start_with(host: &Host, environment: &[(String, String)]) -> Serving {
         let folder = tempfile::tempdir().expect("a folder for what is said");
         let file = |name: &str| File::create(folder.path().join(name)).expect("a file for what is said");
         let process = host
             .command(&["serve"])
             .env("FIEF_LOG", "trace")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))

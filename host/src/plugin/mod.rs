@@ -8,6 +8,7 @@ mod failure;
 mod hearing;
 mod log;
 pub mod manifest;
+mod met;
 pub mod package;
 mod patience;
 mod pending;

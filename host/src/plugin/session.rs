@@ -16,6 +16,7 @@ use crate::config::policy::{Limits, PluginGrants};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::operation::Purpose;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, judge};
+use crate::plugin::met::Met;
 use crate::plugin::process::Process;
 use crate::plugin::reach::Asker;
 use crate::plugin::reply::Next;
@@ -51,6 +52,8 @@ pub struct Session {
     patience: Patience,
     abilities: Vec<Ability>,
     process: Option<Process>,
+    /// The last call failed because a server did not answer.
+    silence: bool,
 }
 
 impl Session {
@@ -74,8 +77,16 @@ impl Session {
         let effective = effective(&installed.manifest, grants)?;
         let limits = grants.limits.clone();
         let gate = gate.clone();
-        let mut session =
-            Session { gate, installed, effective, limits, patience, abilities: Vec::new(), process: None };
+        let mut session = Session {
+            gate,
+            installed,
+            effective,
+            limits,
+            patience,
+            abilities: Vec::new(),
+            process: None,
+            silence: false,
+        };
         session.process = Some(session.ready()?);
         Ok(session)
     }
@@ -94,6 +105,11 @@ impl Session {
         &self.abilities
     }
 
+    /// Whether the last call failed because a server that the plugin speaks with did not answer.
+    pub const fn met_silence(&self) -> bool {
+        self.silence
+    }
+
     /// Calls a function of the plugin on a fresh instance. Each ask of the plugin goes through the gate as that
     /// plugin, against `ledger`; the caller seals, keeps or undoes it.
     ///
@@ -104,6 +120,7 @@ impl Session {
     pub fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return> {
         let saying = format!("the plugin {} failed at {}", self.installed.manifest.id, shape::name(&call));
         let wanted = shape::of(&call);
+        self.silence = false;
         let mut process = self.ready().map_err(|failure| failure.while_doing(saying.clone()))?;
         let settings = match &call {
             Call::Storage { settings, .. } | Call::Network { settings, .. } => settings.clone(),
@@ -118,7 +135,7 @@ impl Session {
             asks: 0,
             connections: 0,
             connecting: Duration::ZERO,
-            last: None,
+            met: Met::default(),
         };
         match turn.take(&mut process, call) {
             Ok(Ok(given)) if shape::of_return(&given) == wanted => {
@@ -128,11 +145,12 @@ impl Session {
             // From here on nothing is believed of this process: it ends with `process`.
             Ok(Ok(_)) => Err(Failure::new(Kind::PluginFault, "its answer does not fit the call").while_doing(saying)),
             Ok(Err(error)) => {
-                let cause = turn.last.take().filter(|_| matches!(error, CallError::Plugin(_)));
+                let met = turn.met;
+                self.silence = met.silence(&error);
                 if matches!(error, CallError::Plugin(_) | CallError::Missing(_)) {
                     self.process = Some(process);
                 }
-                Err(explained(&error, cause).while_doing(saying))
+                Err(met.explained(&error).while_doing(saying))
             }
             Err(failure) => Err(failure.while_doing(saying)),
         }
@@ -153,21 +171,6 @@ impl Session {
     }
 }
 
-/// What the operator reads: the plugin's word, and below it what the host refused the plugin just before, which is
-/// most often the reason.
-fn explained(error: &CallError, cause: Option<Failure>) -> Failure {
-    let mut failure = failure::of_call(error);
-    if let Some(cause) = cause {
-        failure.causes.push(cause.message);
-        failure.causes.extend(cause.causes);
-        failure.hint = failure.hint.or(cause.hint);
-        if failure.kind == Kind::Other {
-            failure.kind = cause.kind;
-        }
-    }
-    failure
-}
-
 /// One call on its way.
 struct Turn<'a> {
     session: &'a Session,
@@ -179,8 +182,7 @@ struct Turn<'a> {
     connections: u32,
     /// What connecting took so far, whether or not it worked.
     connecting: Duration,
-    /// The last operation that failed.
-    last: Option<Failure>,
+    met: Met,
 }
 
 impl Turn<'_> {
@@ -244,16 +246,19 @@ impl Turn<'_> {
             purpose: self.purpose,
         };
         let operation = ask::operation(&asker, ask).inspect_err(|refused| {
-            self.last = Some(failure::of_call(&CallError::Plugin(refused.clone())));
+            self.met.refused(refused);
         })?;
         let done = self.perform(operation);
         if connects {
             self.connecting += begun.elapsed();
+            if done.is_ok() {
+                self.met.connected();
+            }
         }
         done.map_err(|failure| {
             tracing::debug!(%plugin, %failure, "an operation that a plugin asked for failed");
             let told = failure::to_plugin(&failure, creates);
-            self.last = Some(failure);
+            self.met.failed(failure, connects);
             told
         })
     }

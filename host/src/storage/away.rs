@@ -41,14 +41,12 @@ impl Pool {
             .hint(format!("`fief pool check {name}` asks it again, and waits longer")))
     }
 
-    /// How a call ended that took so long.
-    pub(super) fn remember(&self, failure: Option<&Failure>, took: Duration) {
+    /// That a call which took so long ended because of `silence`, or otherwise.
+    pub(super) fn remember(&self, silence: Option<&Failure>, took: Duration) {
         let path = file(&self.gate, &self.definition.name);
-        match (self.gate.mode(), failure) {
+        match (self.gate.mode(), silence) {
             (Mode::DryRun, _) => {}
-            (Mode::Perform, Some(Failure { kind: Kind::Unreachable | Kind::TimedOut, message, causes, .. }))
-                if took >= SLOW =>
-            {
+            (Mode::Perform, Some(Failure { message, causes, .. })) if took >= SLOW => {
                 let words: Vec<&str> = std::iter::once(message).chain(causes).map(String::as_str).collect();
                 if path.parent().is_some_and(std::path::Path::is_dir)
                     && let Err(failure) = durable::write(&path, words.join("\n").as_bytes())
@@ -56,7 +54,7 @@ impl Pool {
                     tracing::debug!(%failure, "that storage does not answer is not remembered");
                 }
             }
-            // It is there, or says itself why not.
+            // It is there, or says itself why not, or nobody asked it.
             (Mode::Perform, Some(_) | None) => {
                 if path.exists() {
                     drop(std::fs::remove_file(&path));

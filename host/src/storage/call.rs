@@ -105,12 +105,16 @@ impl Pool {
         self.recall()?;
         let backend = started(&self.gate, &self.plugin, self.patience, &mut self.backend)?;
         let begun = Instant::now();
-        let answer = match backend {
-            Backend::Session(session) => session.call(ledger, &Subject::Pool(name), call),
+        let (answer, silence) = match backend {
+            Backend::Session(session) => {
+                let answer = session.call(ledger, &Subject::Pool(name), call);
+                let silence = session.met_silence();
+                (answer, silence)
+            }
             #[cfg(test)]
-            Backend::Scripted(script) => script(&self.gate, ledger, call),
+            Backend::Scripted(script) => (script(&self.gate, ledger, call), false),
         };
-        self.remember(answer.as_ref().err(), begun.elapsed());
+        self.remember(answer.as_ref().err().filter(|_| silence), begun.elapsed());
         // A sandbox that was at fault may be gone or broken: the next call gets a new one.
         if answer.as_ref().is_err_and(|failure| failure.kind == Kind::PluginFault)
             && matches!(self.backend, Some(Backend::Session(_)))

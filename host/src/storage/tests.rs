@@ -1,5 +1,6 @@
 //! Pools over a plugin that is played by the test: it answers calls, and asks the gate as the plugin would.
 
+mod away;
 mod importing;
 mod native;
 
