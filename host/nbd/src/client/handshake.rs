@@ -4,9 +4,7 @@ use bytes::{Buf, BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::out_of_step;
-use crate::wire::{
-    GREETING, LONGEST_STRING, MOST_PAYLOAD, OPTION, OPTION_REPLY, answer, handshake, info, option,
-};
+use crate::wire::{GREETING, LONGEST_STRING, MOST_PAYLOAD, OPTION, OPTION_REPLY, answer, handshake, info, option};
 use crate::{Error, Kind};
 
 /// Longest data of one answer to an option: a name, and a few numbers.
@@ -63,9 +61,10 @@ pub(super) async fn shake(
             Ok(())
         })
         .await?;
-        agreed.contexts = chosen.into_iter().collect::<Option<_>>().ok_or_else(|| {
-            Error::new(Kind::Unsupported, format!("it cannot tell all of {}", contexts.join(", ")))
-        })?;
+        agreed.contexts = chosen
+            .into_iter()
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::new(Kind::Unsupported, format!("it cannot tell all of {}", contexts.join(", "))))?;
     }
     let mut data = Vec::new();
     put_string(&mut data, export);

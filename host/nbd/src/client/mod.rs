@@ -243,11 +243,7 @@ fn header(command: u16, flags: u16, cookie: u64, offset: u64, length: u32) -> Ve
     bytes
 }
 
-async fn write_all(
-    mut to: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<(Vec<u8>, Vec<u8>)>,
-    waiting: Waiting,
-) {
+async fn write_all(mut to: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<(Vec<u8>, Vec<u8>)>, waiting: Waiting) {
     while let Some((header, data)) = queue.recv().await {
         let written = async {
             to.write_all(&header).await?;

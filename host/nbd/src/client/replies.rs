@@ -32,8 +32,16 @@ pub(super) struct Expected {
 enum What {
     Done,
     /// `missing`: bytes that have not come.
-    Data { offset: u64, bytes: Vec<u8>, missing: u64 },
-    Stretches { context: u32, most: u64, stretches: Vec<Stretch> },
+    Data {
+        offset: u64,
+        bytes: Vec<u8>,
+        missing: u64,
+    },
+    Stretches {
+        context: u32,
+        most: u64,
+        stretches: Vec<Stretch>,
+    },
 }
 
 type Tell = oneshot::Sender<Result<Answer, Error>>;
@@ -148,7 +156,7 @@ async fn part(
             expected.room(at, u64::from(span))?.fill(0);
             Ok(())
         }
-        chunk::BLOCK_STATUS if length >= 12 && (length - 4) % 8 == 0 && (length - 4) / 8 <= MOST_STRETCHES => {
+        chunk::BLOCK_STATUS if length >= 12 && (length - 4).is_multiple_of(8) && (length - 4) / 8 <= MOST_STRETCHES => {
             let number = from.read_u32().await?;
             if !contexts.contains(&number) {
                 return Err(out_of_step());
@@ -182,7 +190,8 @@ async fn part(
             let mut bytes = &bytes[..];
             let (number, said) = (bytes.get_u32(), usize::from(bytes.get_u16()));
             let message = bytes.get(..said).ok_or_else(out_of_step)?;
-            expected.failed = Some(Error::new(Kind::of(number), words(message, "what serves the disk could not do it")));
+            expected.failed =
+                Some(Error::new(Kind::of(number), words(message, "what serves the disk could not do it")));
             Ok(())
         }
         _ => Err(out_of_step()),

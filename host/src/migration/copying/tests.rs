@@ -129,7 +129,8 @@ async fn what_is_written_between_rounds_goes_over_in_the_next_and_nothing_else()
         let mut sender = Sender::begin(source, size, Arc::default(), Arc::default()).await?;
         let first = sender.all(&from).await?;
         fill(&writer, size, &[(70, 2), (71, 0)]);
-        let second = sender.again(&from, &[70 * 4096..72 * 4096]).await?;
+        let written = 70 * 4096..72 * 4096;
+        let second = sender.again(&from, std::slice::from_ref(&written)).await?;
         let third = sender.again(&from, &[]).await?;
         sender.over().await?;
         Ok::<_, Failure>((first, second, third))
