@@ -12,11 +12,15 @@
 //!   Meddler  a relay before either that changes what they answer: a bad server
 //!   pools    fief's pools on those two
 //!   Pair     two hosts that are peers, the networks and servers around them
+//!   Trouble  what goes wrong between two hosts, and with their processes; Relay, with single bytes
+//!   invariants  what must be true of two hosts, whatever happened
+//!   Canary   where a secret must not lie
 //!   Census   what of a host is on the machine: processes, links, rules, mounts, sockets, files, locks
 //! ```
 //! A test ends with [`Host::finish`], which takes the census again and shows what was left.
 
 pub mod boot_sector;
+pub mod canary;
 pub mod census;
 pub mod command;
 mod compiled;
@@ -24,16 +28,20 @@ pub mod fault;
 pub mod ganesha;
 pub mod guest;
 pub mod host;
+pub mod invariants;
 pub mod meddler;
 pub mod namespace;
 pub mod pair;
 pub mod pools;
+pub mod relay;
 pub mod served;
 pub mod serving;
 pub mod terminal;
 pub mod tgt;
+pub mod trouble;
 pub mod witness;
 
+pub use canary::Canary;
 pub use census::Census;
 pub use command::Said;
 pub use ganesha::Ganesha;
@@ -42,10 +50,12 @@ pub use host::{Host, fief_with_faults};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
 pub use pair::Pair;
+pub use relay::Relay;
 pub use served::Served;
 pub use serving::Serving;
 pub use terminal::Terminal;
 pub use tgt::Tgt;
+pub use trouble::Trouble;
 pub use witness::Witness;
 
 use std::time::{Duration, Instant};

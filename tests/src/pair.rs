@@ -15,8 +15,9 @@ use crate::ganesha::Versions;
 use crate::host::Host;
 use crate::pools::{iscsi_plugin, iscsi_pool, nfs_plugin, nfs_pool};
 use crate::tgt::Target;
-use crate::{Census, Ganesha, Namespace, Serving, Tgt};
+use crate::{Census, Ganesha, Namespace, Relay, Serving, Tgt};
 
+pub(crate) use wires::port;
 pub use wires::{At, Net, Wires, address};
 
 mod wires;
@@ -159,6 +160,15 @@ impl Pair {
             serde_json::from_slice(&std::fs::read(&file).expect("a peer")).expect("JSON of a peer");
         peer["address"] = address.into();
         std::fs::write(&file, peer.to_string()).expect("a peer");
+    }
+
+    /// From now on `side` reaches the other through a relay, which others do not.
+    #[track_caller]
+    pub fn by_relay(&self, side: Side) -> Relay {
+        let server = format!("{}:{PORT}", address(Net::Peers, At::Host(side.other()))).parse().expect("an address");
+        let relay = Relay::before(server, self.wires.switch(), wires::relay().parse().expect("an address"));
+        self.reaches_by(side, &relay.address());
+        relay
     }
 
     /// A bridge network `lan` on both, with the card `eth0`; up.

@@ -15,17 +15,20 @@
 //! write cache: a write that returned is one that was flushed.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::{Host, eventually};
 
-use history::parse;
+use ear::Ear;
+
 pub use history::{Kind, OnDisk, Sighting, check};
 
 mod code;
+mod ear;
 mod history;
 
 /// It beats 18 times a second; the machine may be busy with other things.
@@ -42,16 +45,32 @@ pub enum Temper {
     ReadsBack,
 }
 
+/// Between two times that one is listened to that moves: a log that goes with its domain is open by then.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Who listens, and all that was heard.
+struct Heard {
+    begun: Instant,
+    ears: Vec<Ear>,
+    history: Vec<Sighting>,
+}
+
+impl Heard {
+    fn listen(&mut self) {
+        let at = self.begun.elapsed();
+        self.ears.iter_mut().for_each(|ear| ear.listen(at, &mut self.history));
+    }
+}
+
 /// A witness on a host, and all that was heard of it.
 pub struct Witness {
-    host: String,
     name: String,
-    log: PathBuf,
+    /// The hosts that it was on, by their namespaces; the last is where it is.
+    way: Vec<String>,
     image: PathBuf,
     temper: Temper,
-    read: u64,
-    rest: String,
-    begun: Instant,
+    heard: Arc<Mutex<Heard>>,
+    /// As it was at the last look.
     history: Vec<Sighting>,
 }
 
@@ -79,17 +98,37 @@ impl Witness {
     fn define(host: &Host, name: &str, volume: &str, image: &Path, temper: Temper, options: &[&str]) -> Witness {
         let fixed = ["create", name, "--memory", "32MiB", "--accelerator", "tcg", "--disk", volume];
         host.fief(&[&fixed[..], options].concat());
+        let heard = Heard { begun: Instant::now(), ears: vec![ear(host, name)], history: Vec::new() };
         Witness {
-            host: host.namespace().name().to_owned(),
             name: name.to_owned(),
-            log: host.root().join("domains").join(name).join("console.log"),
+            way: vec![host.namespace().name().to_owned()],
             image: image.to_owned(),
             temper,
-            read: 0,
-            rest: String::new(),
-            begun: Instant::now(),
+            heard: Arc::new(Mutex::new(heard)),
             history: Vec::new(),
         }
+    }
+
+    /// It is listened to on this host as well, from now on and all the while.
+    pub fn is_heard_on(&mut self, host: &Host) {
+        self.heard().ears.push(ear(host, &self.name));
+        let heard = Arc::downgrade(&self.heard);
+        std::thread::spawn(move || {
+            while let Some(heard) = heard.upgrade() {
+                heard.lock().expect("no ear panics").listen();
+                drop(heard);
+                std::thread::sleep(PACE);
+            }
+        });
+    }
+
+    /// From now on it may be on this host, one on which it is heard; and no more where it was before.
+    pub fn may_be_on(&mut self, host: &Host) {
+        self.way.push(host.namespace().name().to_owned());
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().expect("no ear panics")
     }
 
     pub fn name(&self) -> &str {
@@ -103,24 +142,17 @@ impl Witness {
 
     /// Hears what was said since; gives all that was heard so far.
     pub fn look(&mut self) -> &[Sighting] {
-        let Ok(mut file) = File::open(&self.log) else { return &self.history };
-        if file.metadata().is_ok_and(|facts| facts.len() < self.read) {
-            // It was cut in two, and begins anew.
-            self.read = 0;
-        }
-        let mut new = Vec::new();
-        if file.seek(SeekFrom::Start(self.read)).is_ok() && file.read_to_end(&mut new).is_ok() {
-            self.read += new.len() as u64;
-            self.rest.push_str(&String::from_utf8_lossy(&new));
-        }
-        let at = self.begun.elapsed();
-        while let Some(end) = self.rest.find('\n') {
-            let line: String = self.rest.drain(..=end).collect();
-            if let Some((kind, run, counter)) = parse(&line) {
-                self.history.push(Sighting { host: self.host.clone(), at, kind, run, counter });
-            }
-        }
+        let mut heard = self.heard();
+        heard.listen();
+        let new = heard.history[self.history.len()..].to_vec();
+        drop(heard);
+        self.history.extend(new);
         &self.history
+    }
+
+    /// How long nothing was heard of it the last time that it came to another host.
+    pub fn pause(&mut self) -> Option<Duration> {
+        history::pause(self.look())
     }
 
     /// What is on the disk now, whether or not anybody heard of it; zeros where it never ran.
@@ -166,11 +198,16 @@ impl Witness {
             Temper::StandsStill => {}
             Temper::TriesAgain | Temper::ReadsBack => history.retain(|seen| seen.kind != Kind::Failed),
         }
-        if let Err(violation) = check(&history, Some(self.on_disk())) {
+        let way: Vec<&str> = self.way.iter().map(String::as_str).collect();
+        if let Err(violation) = check(&history, &way, Some(self.on_disk())) {
             let last = &self.history[self.history.len().saturating_sub(10)..];
             panic!("{}: {violation}\nits last words: {last:#?}", self.name);
         }
     }
+}
+
+fn ear(host: &Host, name: &str) -> Ear {
+    Ear::at(host.namespace().name(), host.root().join("domains").join(name).join("console.log"))
 }
 
 /// A disk that starts with it.
@@ -199,7 +236,7 @@ mod tests {
             qemu.arg("-drive").arg(format!("file={},format=raw,if=virtio", disk.display()));
             let mut child = qemu.spawn().unwrap();
             let heard = || -> Vec<(Kind, u32, u32)> {
-                std::fs::read_to_string(&serial).unwrap_or_default().lines().filter_map(parse).collect()
+                std::fs::read_to_string(&serial).unwrap_or_default().lines().filter_map(history::parse).collect()
             };
             eventually("the witness counts", BEATS, || (heard().len() > 5).then_some(()));
             child.kill().unwrap();

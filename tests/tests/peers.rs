@@ -5,66 +5,15 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fief_tests::command::{self, Said};
-use fief_tests::{Host, Serving, eventually};
+use fief_tests::{Canary, Host, Serving, eventually};
 use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const A: &str = "10.88.0.1";
 const B: &str = "10.88.0.2";
-
-/// Looks for bytes that are nobody's to read.
-struct Search(Vec<Vec<u8>>);
-
-impl Search {
-    /// As hexadecimal, in both cases, and as they are.
-    fn new(hexadecimal: &[&str]) -> Search {
-        let raw = |text: &str| {
-            let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-            (0..text.len()).step_by(2).map(byte).collect::<Vec<u8>>()
-        };
-        let forms = |text: &&str| [text.as_bytes().to_vec(), text.to_uppercase().into_bytes(), raw(text)];
-        Search(hexadecimal.iter().flat_map(forms).collect())
-    }
-
-    #[track_caller]
-    fn not_in(&self, what: &str, bytes: &[u8]) {
-        for form in &self.0 {
-            let found = bytes.windows(form.len()).any(|window| window == form);
-            assert!(!found, "{} is in {what}", String::from_utf8_lossy(form));
-        }
-    }
-
-    /// All files below a host's root but its own key.
-    #[track_caller]
-    fn files(&self, root: &Path) {
-        let mut folders: Vec<PathBuf> = vec![root.to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.is_file() && !path.ends_with("host/peer-identity") {
-                    self.not_in(&path.display().to_string(), &fs::read(&path).unwrap_or_default());
-                }
-            }
-        }
-    }
-
-    /// What any process of this machine was started with, as anyone may read it.
-    #[track_caller]
-    fn processes(&self) {
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            for file in ["cmdline", "environ"] {
-                let bytes = fs::read(entry.path().join(file)).unwrap_or_default();
-                self.not_in(&entry.path().join(file).display().to_string(), &bytes);
-            }
-        }
-    }
-}
 
 fn key(host: &Host) -> String {
     let kept = fs::read(host.root().join("host/peer-identity")).unwrap();
@@ -126,13 +75,13 @@ fn two_hosts_are_paired_by_a_token_and_tell_what_they_have_until_one_is_removed(
     assert!(a.fief_ends(&["serve"], 4).stderr.contains("already"));
     assert!(b.fief_ends(&["peer", "add", "a", A, "--token", "fief1-00"], 2).stderr.contains("no token"));
     let token = a.pairs_with(&b, "b", "a", A);
-    let search = Search::new(&[&token[token.len() - 40..token.len() - 8], &key(&a)[32..], &key(&b)[32..]]);
+    let canary = Canary::of_bytes(&[&token[token.len() - 40..token.len() - 8], &key(&a)[32..], &key(&b)[32..]]);
 
     // Once; not by oneself; not under a name that is another's.
     let again = |host: &Host, name: &str, token: &str, code: i32| {
         let mut add = host.command(&["peer", "add", name, A, "--token", "-"]);
         let said = command::run_given(add.env("FIEF_LOG", "trace"), token.as_bytes(), PATIENCE).expect_code(code);
-        search.not_in(&said.line, format!("{}{}", said.stdout, said.stderr).as_bytes());
+        canary.not_in(&said.line, format!("{}{}", said.stdout, said.stderr).as_bytes());
         said
     };
     again(&b, "a", &token, 5);
@@ -188,13 +137,13 @@ fn two_hosts_are_paired_by_a_token_and_tell_what_they_have_until_one_is_removed(
     });
 
     // A serve that starts again knows its peers.
-    search.processes();
+    canary.not_in_processes();
     let log = at_a.end();
     let refused =
         log.lines().filter(|line| line.contains("a connection is refused") && line.contains("not-tls")).count();
     // A minute that ended meanwhile begins anew.
     assert!((1..=10).contains(&refused), "{refused} lines\n{log}");
-    search.not_in("the log of a", log.as_bytes());
+    canary.not_in("the log of a", log.as_bytes());
     assert!(log.contains("paired"), "{log}");
     let at_a = Serving::start(&a);
     state(&b, &[("a", "ok")]);
@@ -211,7 +160,7 @@ fn two_hosts_are_paired_by_a_token_and_tell_what_they_have_until_one_is_removed(
     state(&a, &[("b2", "ok")]);
 
     for host in [&a, &b] {
-        search.files(host.root());
+        canary.not_in_files(host.root(), &["host/peer-identity"]);
         let audit = fs::read_to_string(host.root().join("audit.jsonl")).unwrap();
         assert!(audit.contains("peer-pin"), "{audit}");
         let names = host.fief(&["peer", "list", "-o", "name"]).stdout;
@@ -223,8 +172,8 @@ fn two_hosts_are_paired_by_a_token_and_tell_what_they_have_until_one_is_removed(
             }
         }
     }
-    search.not_in("the log of b", at_b.end().as_bytes());
-    search.not_in("the log of a", at_a.end().as_bytes());
+    canary.not_in("the log of b", at_b.end().as_bytes());
+    canary.not_in("the log of a", at_a.end().as_bytes());
     a.relocates("");
     for (host, before) in [&a, &b].into_iter().zip(&before) {
         host.settles_to(before);

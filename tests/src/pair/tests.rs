@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::eventually;
+use crate::relay::{Mood, Way};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,6 +27,11 @@ fn two_hosts_are_peers_and_reach_what_stands_around_them() {
     }
     pair.serves(Side::B);
     eventually("it is there again", PATIENCE, || answers(&pair, Side::A).then_some(()));
+    let relay = pair.by_relay(Side::A);
+    assert!(answers(&pair, Side::A));
+    relay.is(Mood::CutsAfter(0), Way::Both);
+    assert!(!answers(&pair, Side::A));
+    relay.is(Mood::Honest, Way::Both);
     pair.is_as_made();
     pair.a().volume("default/left", "1MiB");
     let left = pair.before[0].difference(&pair.census(Side::A));

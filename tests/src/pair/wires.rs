@@ -43,7 +43,7 @@ pub struct Wires {
 }
 
 impl Net {
-    const ALL: [Net; 4] = [Net::Lan, Net::Peers, Net::Stream, Net::Storage];
+    pub(crate) const ALL: [Net; 4] = [Net::Lan, Net::Peers, Net::Stream, Net::Storage];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -98,19 +98,25 @@ pub fn address(net: Net, at: At) -> String {
     format!("{}.{}", net.prefix(), at.number())
 }
 
+/// The switch's own address among peers, for a relay.
+pub(super) fn relay() -> String {
+    format!("{}.9", Net::Peers.prefix())
+}
+
 /// The port of the switch that it is plugged into.
-pub(super) fn port(net: Net, at: At) -> String {
+pub(crate) fn port(net: Net, at: At) -> String {
     format!("{}-{}", at.name(), net.name())
 }
 
 impl Wires {
-    pub(super) fn new() -> Wires {
+    pub(crate) fn new() -> Wires {
         let switch = Namespace::new();
         // Addresses of IPv6's own come a moment after a link does, and would be taken for something new.
         switch.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1").expect_code(0);
         let bridge =
             |net: Net| format!("link add {name} type bridge forward_delay 0\nlink set {name} up\n", name = net.name());
-        switch.ips(&Net::ALL.map(bridge).concat());
+        let bridges = Net::ALL.map(bridge).concat();
+        switch.ips(&format!("{bridges}address add {}/24 dev {}\n", relay(), Net::Peers.name()));
         Wires { switch: Arc::new(switch) }
     }
 
@@ -118,8 +124,12 @@ impl Wires {
         &self.switch
     }
 
+    pub(crate) fn shared(&self) -> Arc<Namespace> {
+        self.switch.clone()
+    }
+
     /// Plugs a machine in.
-    pub(super) fn plug(&self, machine: &Namespace, at: At, nets: &[Net]) {
+    pub(crate) fn plug(&self, machine: &Namespace, at: At, nets: &[Net]) {
         machine.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1").expect_code(0);
         let (mut here, mut there) = (String::new(), String::new());
         for &net in nets {

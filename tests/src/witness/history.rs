@@ -1,5 +1,6 @@
 //! What was heard of witnesses, and what must never be in it. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MARK: &str = "fief-witness ";
@@ -35,21 +36,56 @@ pub struct OnDisk {
     pub counter: u32,
 }
 
-/// Looks for what must never be, in the order in which it was heard: two runs at once, a counter that goes back, memory
-/// of two times, a write that was said to be flushed and is not on the disk.
+/// Looks for what must never be: a counter that goes back, two hosts or two runs at once, memory of two times, a write that
+/// was said to be flushed and is not on the disk. `way`: the hosts on which it may have been, in that order; it need not have
+/// been on each.
+///
+/// What is heard of two hosts is heard late now and then, so it is not the time that tells who ran when, but the
+/// counter: no two moments of one guest have the same.
 ///
 /// # Errors
 /// The first such thing, in words.
-pub fn check(history: &[Sighting], disk: Option<OnDisk>) -> Result<(), String> {
-    let mut left: Vec<(&str, u32)> = Vec::new();
-    for (before, now) in history.iter().zip(history.iter().skip(1)) {
-        let (run_before, run_now) = ((before.host.as_str(), before.run), (now.host.as_str(), now.run));
-        if run_before != run_now {
-            left.push(run_before);
-            if left.contains(&run_now) {
-                return Err(format!("run {} on {} went on after another had begun: {now:?}", now.run, now.host));
-            }
+pub fn check(history: &[Sighting], way: &[&str], disk: Option<OnDisk>) -> Result<(), String> {
+    let hosts: BTreeSet<&str> = history.iter().map(|seen| seen.host.as_str()).collect();
+    for host in hosts {
+        // In the order in which it was heard there.
+        let there: Vec<&Sighting> = history.iter().filter(|seen| seen.host == host).collect();
+        goes_on(&there)?;
+    }
+    let mut all: Vec<&Sighting> = history.iter().collect();
+    all.sort_by_key(|seen| (seen.counter, seen.run));
+    let wrote = all.iter().filter(|seen| seen.kind == Kind::Wrote);
+    for (one, other) in wrote.clone().zip(wrote.skip(1)) {
+        if one.counter == other.counter {
+            return Err(format!("two guests at once: {one:?} and {other:?}"));
         }
+    }
+    let mut left = way.iter();
+    let mut here = left.next();
+    for seen in &all {
+        while here.is_some_and(|here| *here != seen.host) {
+            here = left.next();
+        }
+        if here.is_none() {
+            return Err(format!("it ran on {} where it was not to be any more, of {way:?}: {seen:?}", seen.host));
+        }
+    }
+    goes_on(&all)?;
+    if let Some(bad) = history.iter().find(|seen| matches!(seen.kind, Kind::Torn | Kind::Failed | Kind::Strange)) {
+        return Err(format!("the guest saw its memory or its disk fail: {bad:?}"));
+    }
+    let wrote = all.iter().rev().find(|seen| seen.kind == Kind::Wrote);
+    match (wrote, disk) {
+        (Some(wrote), Some(disk)) if disk.counter < wrote.counter || disk.run < wrote.run => {
+            Err(format!("a write was lost: {wrote:?} was heard, {disk:?} is on the disk"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Each run goes on from where the one before was.
+fn goes_on(history: &[&Sighting]) -> Result<(), String> {
+    for (before, now) in history.iter().zip(history.iter().skip(1)) {
         if now.run < before.run {
             return Err(format!("an earlier run came back: {before:?}, then {now:?}"));
         }
@@ -63,16 +99,15 @@ pub fn check(history: &[Sighting], disk: Option<OnDisk>) -> Result<(), String> {
             return Err(format!("the counter went back: {before:?}, then {now:?}"));
         }
     }
-    if let Some(bad) = history.iter().find(|seen| matches!(seen.kind, Kind::Torn | Kind::Failed | Kind::Strange)) {
-        return Err(format!("the guest saw its memory or its disk fail: {bad:?}"));
-    }
-    let wrote = history.iter().rev().find(|seen| seen.kind == Kind::Wrote);
-    match (wrote, disk) {
-        (Some(wrote), Some(disk)) if disk.counter < wrote.counter || disk.run < wrote.run => {
-            Err(format!("a write was lost: {wrote:?} was heard, {disk:?} is on the disk"))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
+}
+
+/// How long nothing was heard around the last time that it came to another host.
+pub fn pause(history: &[Sighting]) -> Option<Duration> {
+    let mut all: Vec<&Sighting> = history.iter().filter(|seen| seen.kind == Kind::Wrote).collect();
+    all.sort_by_key(|seen| (seen.counter, seen.run));
+    let moved = all.iter().zip(all.iter().skip(1)).rev().find(|(before, now)| before.host != now.host);
+    moved.map(|(before, now)| now.at.saturating_sub(before.at))
 }
 
 /// `None` for what is no whole line of a witness: one whose beginning or end nobody heard.
@@ -105,33 +140,54 @@ mod tests {
     #[test]
     fn an_honest_life_is_sound() {
         let began = |run, counter| seen("a", Kind::Began, run, counter);
-        // Two runs, words that nobody heard, a move to another host in the middle of a run's life.
-        let history = [began(1, 0), wrote(1, 1), wrote(1, 7), began(2, 9), wrote(2, 10), seen("b", Kind::Wrote, 2, 11)];
-        check(&history, Some(OnDisk { run: 2, counter: 12 })).unwrap();
-        check(&[], None).unwrap();
+        let on = |host: &str, counter| seen(host, Kind::Wrote, 2, counter);
+        // Two runs, words that nobody heard, a move to another host in the middle of a run's life, and back.
+        let history = [began(1, 0), wrote(1, 1), wrote(1, 7), began(2, 9), wrote(2, 10), on("b", 11), on("a", 13)];
+        check(&history, &["a", "b", "a"], Some(OnDisk { run: 2, counter: 13 })).unwrap();
+        // It was to be on a once more, and was not; and one was heard late.
+        check(&[wrote(2, 10), on("b", 12), wrote(2, 11)], &["a", "b", "a"], None).unwrap();
+        check(&[], &[], None).unwrap();
+        // A run that begins where another host's ended: after a crash there.
+        check(&[wrote(1, 4), seen("b", Kind::Began, 2, 5), on("b", 6)], &["a", "b"], None).unwrap();
+    }
+
+    #[test]
+    fn the_pause_is_that_of_the_last_move() {
+        let at =
+            |host: &str, counter, ms| Sighting { at: Duration::from_millis(ms), ..seen(host, Kind::Wrote, 1, counter) };
+        assert_eq!(pause(&[at("a", 1, 0), at("a", 2, 60)]), None);
+        let history = [at("a", 1, 0), at("b", 2, 900), at("b", 3, 950), at("a", 4, 1000), at("a", 5, 1055)];
+        assert_eq!(pause(&history), Some(Duration::from_millis(50)));
     }
 
     #[test]
     fn every_planted_violation_is_found() {
         let disk = |run, counter| Some(OnDisk { run, counter });
+        let on = |host: &str, run, counter| seen(host, Kind::Wrote, run, counter);
+        let began = |host: &str, run, counter| seen(host, Kind::Began, run, counter);
         for (what, history, disk, said) in [
             ("back in a run", vec![wrote(1, 5), wrote(1, 4)], None, "went back"),
             ("said twice", vec![wrote(1, 5), wrote(1, 5)], None, "went back"),
-            ("back over a start", vec![wrote(1, 5), seen("a", Kind::Began, 2, 4)], None, "went back"),
+            ("back over a start", vec![wrote(1, 5), began("a", 2, 4)], None, "went back"),
             ("an old memory", vec![wrote(2, 5), wrote(1, 6)], None, "earlier run"),
+            ("both say the same", vec![wrote(1, 5), on("b", 1, 6), wrote(1, 6)], None, "two guests at once"),
+            ("it goes on behind", vec![wrote(1, 5), on("b", 1, 6), wrote(1, 7)], None, "not to be any more"),
+            ("on a host where it never was", vec![wrote(1, 5), on("c", 1, 6)], None, "not to be any more"),
             (
-                "two hosts at once",
-                vec![wrote(1, 5), seen("b", Kind::Wrote, 1, 6), wrote(1, 7)],
+                "another run beside it",
+                vec![wrote(1, 5), began("b", 2, 5), on("b", 2, 6), wrote(1, 7)],
                 None,
-                "after another had begun",
+                "not to be",
             ),
+            ("an old memory there", vec![wrote(1, 5), wrote(1, 6), on("b", 1, 6)], None, "two guests at once"),
             ("torn memory", vec![seen("a", Kind::Torn, 1, 6)], None, "memory or its disk"),
             ("a bad disk", vec![seen("a", Kind::Failed, 1, 6)], None, "memory or its disk"),
             ("other data", vec![seen("a", Kind::Strange, 1, 6)], None, "memory or its disk"),
             ("a lost write", vec![wrote(1, 6)], disk(1, 5), "was lost"),
+            ("one lost on the way", vec![wrote(1, 6), on("b", 1, 7)], disk(1, 6), "was lost"),
             ("a disk of before", vec![wrote(2, 6)], disk(1, 6), "was lost"),
         ] {
-            let found = check(&history, disk).expect_err(what);
+            let found = check(&history, &["a", "b"], disk).expect_err(what);
             assert!(found.contains(said), "{what}: {found}");
         }
     }

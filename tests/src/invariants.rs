@@ -1,0 +1,71 @@
+//! What must be true of two hosts while a domain moves between them, and afterwards, whatever happened (promises.md, I1 to
+//! I10). What guests went through is the witness's to tell (I1, I3: witness/history.rs), what is left the census's (I5),
+//! and where a secret lies the canary's (I8).
+//!
+//! ```text
+//!   Owners       one owner, by both journals, looked at all the while (I2)
+//!   no_orphans   each guest has a record that knows it, on the one host that runs it (I10)
+//!   comes_to     in the end it runs on one host, or is off there, or it is said what is waited for (I4)
+//! ```
+
+use std::time::{Duration, Instant};
+
+use crate::Pair;
+use crate::pair::Side;
+
+pub use owners::{Holding, Owners, Seen, Snapshot, judge};
+
+mod owners;
+
+/// Within which what was cut off has to come to something (I4).
+const CONVERGES: Duration = Duration::from_secs(60);
+
+/// What a host says of a domain; none where it has no such domain.
+pub fn said(pair: &Pair, side: Side, domain: &str) -> Option<String> {
+    let listing = pair[side].fief(&["list", "-o", "json"]).json();
+    let items = listing["items"].as_array().cloned().unwrap_or_default();
+    let item = items.into_iter().find(|item| item["name"] == domain)?;
+    item["state"].as_str().map(str::to_owned)
+}
+
+/// # Panics
+/// Where a guest runs that no record knows, or a record knows one that does not.
+#[track_caller]
+pub fn no_orphans(pair: &Pair) {
+    for side in Side::BOTH {
+        let host = &pair[side];
+        let listing = host.fief(&["list", "-o", "json"]).json();
+        let names = listing["items"].as_array().cloned().unwrap_or_default();
+        let known = names.iter().filter_map(|item| {
+            let shown = host.shown(item["name"].as_str()?);
+            u32::try_from(shown["run"]["hypervisor"]["pid"].as_u64()?).ok()
+        });
+        let known: Vec<u32> = known.collect();
+        let orphans: Vec<u32> =
+            host.processes("qemu-system").into_iter().filter(|process| !known.contains(process)).collect();
+        assert!(orphans.is_empty(), "{}: guests that no record knows: {orphans:?}; known: {known:?}", side.name());
+    }
+}
+
+/// Waits until the domain is on one host alone and neither starting nor on its way, as `wanted` says; gives which host
+/// that is, and its state there.
+///
+/// # Panics
+/// Where it comes to nothing of the kind in a minute.
+#[track_caller]
+pub fn comes_to(pair: &Pair, domain: &str, wanted: impl Fn(Side, &str) -> bool) -> (Side, String) {
+    let until = Instant::now() + CONVERGES;
+    loop {
+        let states = Side::BOTH.map(|side| said(pair, side, domain));
+        let mut there = Side::BOTH.into_iter().filter_map(|side| {
+            let state = states[side as usize].clone().filter(|state| state != "elsewhere")?;
+            Some((side, state))
+        });
+        match (there.next(), there.next()) {
+            (Some((side, state)), None) if wanted(side, &state) => return (side, state),
+            _ => {}
+        }
+        assert!(Instant::now() < until, "{domain} is {states:?} on the two hosts, and nothing comes of it");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
