@@ -51,15 +51,25 @@ const fn word(severity: Severity) -> &'static str {
 /// # Errors
 /// `Findings` where one of them is a blocker.
 pub(super) fn report(context: &Context, subject: &str, mut findings: Vec<Finding>) -> Result<()> {
+    gravest_first(&mut findings);
+    if findings.is_empty() && !context.for_programs() {
+        return context.print(&format!("{subject}: nothing amiss\n"));
+    }
+    context.list(&findings)?;
+    verdict(subject, &findings)
+}
+
+pub(super) fn gravest_first(findings: &mut [Finding]) {
     findings.sort_by_key(|finding| match finding.severity {
         Severity::Blocker => 0,
         Severity::Warning => 1,
         Severity::Note => 2,
     });
-    if findings.is_empty() && !context.for_programs() {
-        return context.print(&format!("{subject}: nothing amiss\n"));
-    }
-    context.list(&findings)?;
+}
+
+/// # Errors
+/// `Findings` where one of them is a blocker.
+pub(super) fn verdict(subject: &str, findings: &[Finding]) -> Result<()> {
     let blockers: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Blocker).collect();
     match blockers.first() {
         None => Ok(()),

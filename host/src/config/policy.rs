@@ -22,6 +22,10 @@
 //!
 //! [plugins.network-user]                     # serves, and is granted nothing
 //!
+//! [plugins.migration-live]
+//! interfaces = ["session"]
+//! postcopy = true                            # a guest may go on where not all of it is yet
+//!
 //! [pools]                                    # kind of pool → plugin
 //! file = "storage-file"
 //!
@@ -30,14 +34,16 @@
 //! user = "network-user"
 //! ```
 //!
-//! `[relocation]` (policy/relocation.rs) says whether other hosts reach this one, and what they may bring.
+//! `[relocation]` (policy/relocation.rs) says whether other hosts reach this one, and what they may bring;
+//! `[[select.migration]]` (policy/select.rs) which strategy moves which domain.
 //!
-//! A plugin that `[pools]` or `[networks]` names has a table here, even an empty one. Nobody but root and the user who
+//! A plugin that `[pools]`, `[networks]` or `[[select.migration]]` names has a table here, even an empty one. Nobody but root and the user who
 //! runs fief may be able to write the file.
 
 mod parse;
 mod pattern;
 mod relocation;
+pub mod select;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +57,7 @@ use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginI
 
 pub use parse::{load, parse};
 pub use relocation::{Accept, Encryption, Relocation};
+pub use select::Selection;
 
 /// The checked policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -62,6 +69,7 @@ pub struct Policy {
     /// Kind of network → plugin that serves it.
     pub networks: BTreeMap<String, PluginId>,
     pub relocation: Relocation,
+    pub select: Selection,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +107,8 @@ pub struct PluginGrants {
     pub secrets: Vec<GrantName>,
     /// Patterns of interface names (`*` stands for any run of characters).
     pub bridges: Vec<String>,
+    /// A strategy may let a guest go on at the target before all of its memory is there.
+    pub postcopy: bool,
     pub limits: Limits,
 }
 

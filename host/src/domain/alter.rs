@@ -49,9 +49,15 @@ pub fn alter(gate: &Gate, name: &DomainName, change: &Change, within: Duration) 
         let timeout_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let request = Request::Change { change: change.clone(), timeout_ms };
         match client::ask(layout, name, &request)?.map(|answered| answered.answer) {
-            Some(Answer::Done | Answer::File { .. } | Answer::Memory { .. } | Answer::Copied { .. }) => {
-                return Ok(Altered::Done);
-            }
+            Some(
+                Answer::Done
+                | Answer::File { .. }
+                | Answer::Memory { .. }
+                | Answer::Machine { .. }
+                | Answer::Copied { .. }
+                | Answer::Migrated { .. }
+                | Answer::Words { .. },
+            ) => return Ok(Altered::Done),
             Some(Answer::Already) => return Ok(Altered::Already),
             Some(Answer::Later { because }) => return Ok(Altered::Later(because)),
             // It went off before it could be asked.

@@ -26,7 +26,7 @@ const LOG_MAX: u64 = 1 << 20;
 /// More of them going one after the other is no chance.
 const SUPERVISORS_ASKED: usize = 5;
 /// Longest report or answer, in bytes.
-const LINE_MAX: u64 = 1 << 20;
+pub(in crate::domain) const LINE_MAX: u64 = 1 << 20;
 
 /// Starts a supervisor and waits for its report.
 pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Result<Report> {
@@ -48,6 +48,14 @@ pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Resul
             command.arg("adopt");
             START_PATIENCE
         }
+        Purpose::Incoming => {
+            command.arg("incoming");
+            START_PATIENCE
+        }
+        Purpose::Hand => {
+            command.arg("hand");
+            START_PATIENCE
+        }
         Purpose::Restore(file) => {
             command.arg("restore").arg(file);
             RESTORE_PATIENCE
@@ -60,7 +68,7 @@ pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Resul
     let line = read_line(reader, patience).map_err(|failure| failure.while_doing(saying()))?;
     match serde_json::from_str(&line) {
         Ok(report) => {
-            if !matches!(report, Report::Running { .. }) {
+            if !matches!(report, Report::Running { .. } | Report::Expecting | Report::Handing) {
                 // It is ending: wait, so that the next command finds its lock free.
                 let _ = child.wait();
             }
@@ -130,6 +138,7 @@ pub fn settle(layout: &Layout, name: &DomainName) -> Result<State> {
         Truth::Orphaned | Truth::Dead => match supervise(layout, name, &Purpose::Adopt)? {
             Report::Running { .. } => Ok(Record::load(layout, name)?.state),
             Report::Off => Ok(State::Off),
+            Report::Expecting | Report::Handing => Ok(Record::load(layout, name)?.state),
             Report::Failed(failure) => Err(failure),
         },
     }
@@ -171,7 +180,14 @@ pub fn settled_start(layout: &Layout, name: &DomainName) -> Result<State> {
 pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
     match look(layout, name, &Request::Memory)? {
         Answer::Memory { actual } => Some(actual),
-        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Copied { .. } => None,
+        Answer::Done
+        | Answer::Already
+        | Answer::File { .. }
+        | Answer::Later { .. }
+        | Answer::Copied { .. }
+        | Answer::Machine { .. }
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => None,
     }
 }
 
@@ -179,11 +195,37 @@ pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
 pub fn copied(layout: &Layout, name: &DomainName) -> Option<(u64, u64)> {
     match look(layout, name, &Request::Copied)? {
         Answer::Copied { done, total } => Some((done, total)),
-        Answer::Done | Answer::Already | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } => None,
+        Answer::Done
+        | Answer::Already
+        | Answer::File { .. }
+        | Answer::Later { .. }
+        | Answer::Memory { .. }
+        | Answer::Machine { .. }
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => None,
     }
 }
 
-fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
+/// The machine type that a domain runs as, which is no alias, and the version of its hypervisor.
+///
+/// # Errors
+/// `Conflict` where it does not run.
+pub fn machine(layout: &Layout, name: &DomainName) -> Result<(String, Option<String>)> {
+    let off = || Failure::conflict(format!("domain {name} went off")).hint("say it again");
+    match ask(layout, name, &Request::Machine)?.ok_or_else(off)?.answer {
+        Answer::Machine { kind, version } => Ok((kind, Some(version))),
+        Answer::Done
+        | Answer::Already
+        | Answer::File { .. }
+        | Answer::Later { .. }
+        | Answer::Memory { .. }
+        | Answer::Copied { .. }
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => Err(off()),
+    }
+}
+
+pub(in crate::domain) fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
     let stream = socket::connect_in(&layout.domain(name), "control.sock").ok()?;
     stream.set_read_timeout(request.patience()).ok()?;
     let line = serde_json::to_string(&request).ok()? + "\n";

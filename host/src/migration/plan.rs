@@ -7,6 +7,7 @@
 mod disks;
 mod networks;
 mod predict;
+mod processor;
 #[cfg(test)]
 mod tests;
 
@@ -39,18 +40,31 @@ pub struct DomainFacts {
     pub cpu_features: BTreeSet<String>,
     pub disks: Vec<DiskFacts>,
     pub cards: Vec<CardFacts>,
-    /// Files of the host's own that it starts from (kernel, initrd), and devices of the host's own.
-    pub host_files: Vec<String>,
+    /// Boots by UEFI.
+    pub uefi: bool,
+    /// Files of the host's own that it starts from (kernel, initrd).
+    pub host_files: Vec<FileFacts>,
+    /// Devices of the host's own.
     pub host_devices: Vec<String>,
+    /// It is off, and its guest's state is in this file of the host's own.
+    pub saved: Option<String>,
     /// Snapshots of its disks, by name.
     pub snapshots: Vec<String>,
     /// What serves its disks and cards, and moves it.
     pub plugins: Vec<PluginId>,
 }
 
-/// A host, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+pub struct FileFacts {
+    pub path: String,
+    /// Whether the target has a file of that name.
+    pub there: bool,
+}
+
+/// A host, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HostFacts {
     pub host: Uuid,
     pub name: String,
@@ -60,8 +74,11 @@ pub struct HostFacts {
     /// Whether guests run on the processor itself.
     pub accelerated: bool,
     pub machines: BTreeSet<String>,
+    pub cpu_vendor: String,
     pub cpu_models: BTreeSet<String>,
     pub cpu_features: BTreeSet<String>,
+    /// It has what guests boot from by UEFI.
+    pub uefi: bool,
     /// None where its kernel does not say.
     pub memory_available: Option<ByteSize>,
     pub networks: Vec<NetworkFacts>,
@@ -72,7 +89,7 @@ pub struct HostFacts {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PluginFacts {
     pub id: PluginId,
     pub digest: Digest,
@@ -80,7 +97,7 @@ pub struct PluginFacts {
 
 /// What a domain of a host has, and no other there may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Taken {
     pub name: DomainName,
     pub uuid: Uuid,
@@ -108,7 +125,7 @@ pub struct Facts {
 }
 
 const CHECKS: &[fn(&Facts, &mut Findings)] =
-    &[hosts, machine, processor, memory, networks::check, disks::check, host_things, identity, plugins, policy];
+    &[hosts, machine, processor::check, memory, networks::check, disks::check, host_things, identity, plugins, policy];
 
 /// Everything that was found, in the order of the checks.
 pub fn plan(facts: &Facts) -> Vec<Finding> {
@@ -169,7 +186,7 @@ fn machine(facts: &Facts, found: &mut Findings) {
             target.hypervisor, target.hypervisor_version, target.name, domain.machine
         );
         found.blocker("machine", &domain.name, message, format!("upgrade {} there", target.hypervisor));
-    } else if older(&target.hypervisor_version, &source.hypervisor_version) && facts.with_memory() {
+    } else if processor::older(&target.hypervisor_version, &source.hypervisor_version) && facts.with_memory() {
         let message = format!(
             "{} on {} is {}, older than this host's {}",
             target.hypervisor, target.name, target.hypervisor_version, source.hypervisor_version
@@ -183,42 +200,6 @@ fn machine(facts: &Facts, found: &mut Findings) {
     }
 }
 
-/// Versions by their numbers, as far as both have some.
-fn older(one: &str, other: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u64> { text.split('.').map_while(|part| part.parse().ok()).collect() };
-    let (one, other) = (numbers(one), numbers(other));
-    one.iter().zip(&other).find(|(one, other)| one != other).is_some_and(|(one, other)| one < other)
-}
-
-fn processor(facts: &Facts, found: &mut Findings) {
-    let Facts { domain, source, target, .. } = facts;
-    // One that is off sees another processor at its next start, as it would after an upgrade.
-    if !facts.with_memory() {
-        return;
-    }
-    if source.accelerated != target.accelerated {
-        let how = |accelerated| if accelerated { "on the processor itself" } else { "by software" };
-        let message =
-            format!("guests run {} here, and {} on {}", how(source.accelerated), how(target.accelerated), target.name);
-        found.blocker("accelerator", &domain.name, message, "shut its guest down and move it then");
-    }
-    let missing: Vec<&str> = domain.cpu_features.difference(&target.cpu_features).map(String::as_str).collect();
-    if !missing.is_empty() {
-        let message =
-            format!("its guest has processor features that {} does not have: {}", target.name, missing.join(" "));
-        let remedy = "give it a `cpu` that both have (`fief edit`), and start it anew";
-        found.blocker("cpu-features", &domain.name, message, remedy);
-    } else if !target.cpu_models.contains(&domain.cpu_model) {
-        let message = format!("{} has no processor model {}", target.name, domain.cpu_model);
-        found.blocker(
-            "cpu-model",
-            &domain.name,
-            message,
-            "give it a `cpu` that both have (`fief edit`), and start it anew",
-        );
-    }
-}
-
 fn memory(facts: &Facts, found: &mut Findings) {
     let Facts { domain, target, .. } = facts;
     if domain.power == Power::Off {
@@ -227,7 +208,8 @@ fn memory(facts: &Facts, found: &mut Findings) {
     match target.memory_available {
         Some(available) if available >= domain.memory => {}
         Some(available) => {
-            let message = format!("it may have {}, and {} has {available} left", domain.memory, target.name);
+            let message =
+                format!("it may have {}, and {} has {} left", domain.memory.human(), target.name, available.human());
             found.blocker("memory", &domain.name, message, format!("free memory on {}", target.name));
         }
         None => {
@@ -243,10 +225,22 @@ fn host_things(facts: &Facts, found: &mut Findings) {
         let message = format!("it is a device of this host, which {} has not", target.name);
         found.blocker("host-device", device, message, "take it from the domain first");
     }
-    for file in &domain.host_files {
-        let message =
-            format!("the domain starts from this file of the host's, which does not go along to {}", target.name);
-        found.warning("host-file", file, message, "put the same file there before its next start");
+    for file in domain.host_files.iter().filter(|file| !file.there) {
+        let message = format!("the domain starts from this file of the host's, and {} has none there", target.name);
+        found.blocker("host-file", &file.path, message, format!("put the same file there on {}", target.name));
+    }
+    if domain.uefi && !target.uefi {
+        let message = format!("it boots by UEFI, for which {} has no firmware", target.name);
+        found.blocker("firmware", &domain.name, message, "install OVMF there (apt install ovmf)");
+    }
+    if let Some(file) = &domain.saved {
+        let message = format!("its guest's state was saved to {file}, which does not go along");
+        found.blocker(
+            "saved-state",
+            &domain.name,
+            message,
+            "`fief restore` it first, or start it afresh and shut it down",
+        );
     }
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::service::{Caller, Service};
 use crate::config::domain::Accelerator;
+use crate::config::network::NetworkDefinition;
 use crate::config::policy;
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode, host_id};
@@ -23,6 +24,9 @@ use crate::storage::look::{self, State};
 use crate::storage::{Pool, PoolInfo};
 use crate::sys::machine;
 use crate::types::{ByteSize, Digest, NetworkName, PluginId, PoolName};
+
+/// The kind of a guest's card, as the kernel calls it.
+const TAP: &str = "tun";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -77,6 +81,9 @@ pub struct NetworkFacts {
     /// Of the bridge, as `10.77.0.1/24`: the subnets that are reached through it.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Whether more than guests of this host is on its bridge; none where it is down.
+    #[serde(default)]
+    pub reaches_out: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,20 +168,27 @@ fn qemu(gate: &Gate) -> Result<Hypervisor> {
 }
 
 fn networks(gate: &Gate) -> Result<Vec<NetworkFacts>> {
-    let facts = |definition: crate::config::network::NetworkDefinition| {
-        let state = Network::state(gate, &definition.name).ok();
-        // A network that is down has none, and one of kind `user` never has.
-        let bridge = bridge_of(gate, &definition.name).ok().map(|(bridge, _)| bridge);
-        NetworkFacts {
-            name: definition.name,
-            kind: definition.kind,
-            up: state.map(|state| matches!(state, NetworkState::Up | NetworkState::Trial)),
-            mtu: bridge.as_ref().map(|bridge| bridge.mtu),
-            addresses: bridge.as_ref().map(|bridge| bridge.addresses.clone()).unwrap_or_default(),
-            bridge: bridge.map(|bridge| bridge.name),
-        }
-    };
-    Ok(Network::all(gate)?.into_iter().map(facts).collect())
+    Ok(Network::all(gate)?.into_iter().map(|definition| network(gate, definition)).collect())
+}
+
+pub fn network(gate: &Gate, definition: NetworkDefinition) -> NetworkFacts {
+    let up = Network::state(gate, &definition.name)
+        .ok()
+        .map(|state| matches!(state, NetworkState::Up | NetworkState::Trial));
+    // A network that is down has none, and one of kind `user` never has.
+    let (bridge, links) = bridge_of(gate, &definition.name).ok().unzip();
+    let others = links.iter().flatten().filter(|link| link.kind != TAP);
+    let wired = bridge.as_ref().map(|bridge| others.into_iter().any(|link| link.bridge.as_ref() == Some(&bridge.name)));
+    NetworkFacts {
+        name: definition.name,
+        kind: definition.kind,
+        up,
+        // Without a bridge, its guests speak through a process of this host's.
+        reaches_out: up.filter(|up| *up).map(|_| wired.unwrap_or(false)),
+        mtu: bridge.as_ref().map(|bridge| bridge.mtu),
+        addresses: bridge.as_ref().map(|bridge| bridge.addresses.clone()).unwrap_or_default(),
+        bridge: bridge.map(|bridge| bridge.name),
+    }
 }
 
 fn pools(gate: &Gate) -> Result<Vec<PoolFacts>> {

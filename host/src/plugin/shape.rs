@@ -1,7 +1,7 @@
 //! Which answer belongs to which call, and what a call is named to people.
 
 use crate::gate::operation::Purpose;
-use crate::sandbox::protocol::{Call, NetworkCall, Return, StorageCall};
+use crate::sandbox::protocol::{Call, MigrationCall, NetworkCall, Return, StorageCall};
 
 /// The variant of [`Return`] that a call has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(super) enum Shape {
     Fence,
     Port,
     Findings,
+    Outcome,
 }
 
 pub(super) fn of(call: &Call) -> Shape {
@@ -43,6 +44,10 @@ pub(super) fn of(call: &Call) -> Shape {
             NetworkCall::Plug { .. } => Shape::Port,
             NetworkCall::Check => Shape::Findings,
         },
+        Call::Migration { function, .. } => match function {
+            MigrationCall::Check => Shape::Findings,
+            MigrationCall::Run => Shape::Outcome,
+        },
     }
 }
 
@@ -58,6 +63,7 @@ pub(super) fn of_return(given: &Return) -> Shape {
         Return::Fence(_) => Shape::Fence,
         Return::Port(_) => Shape::Port,
         Return::Findings(_) => Shape::Findings,
+        Return::Outcome(_) => Shape::Outcome,
     }
 }
 
@@ -84,6 +90,10 @@ pub(super) fn purpose(call: &Call) -> Purpose {
             | StorageCall::FenceRelease { .. } => Purpose::Change,
         },
         Call::Network { .. } => Purpose::Change,
+        Call::Migration { function, .. } => match function {
+            MigrationCall::Check => Purpose::Ask,
+            MigrationCall::Run => Purpose::Change,
+        },
     }
 }
 
@@ -113,6 +123,10 @@ pub(super) fn name(call: &Call) -> &'static str {
             NetworkCall::Up => "mode.up",
             NetworkCall::Plug { .. } => "mode.plug",
             NetworkCall::Check => "mode.check",
+        },
+        Call::Migration { function, .. } => match function {
+            MigrationCall::Check => "strategy.check",
+            MigrationCall::Run => "strategy.run",
         },
     }
 }

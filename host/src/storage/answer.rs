@@ -37,6 +37,7 @@ impl From<'_> {
             Return::Fence(_) => "a fence",
             Return::Port(_) => "a port",
             Return::Findings(_) => "findings",
+            Return::Outcome(_) => "an outcome",
         };
         self.fault(format!("it was asked for {wanted} and gave {given}"))
     }

@@ -11,6 +11,7 @@ mod edit;
 mod import;
 mod list;
 mod logs;
+mod migrate;
 mod pause;
 mod reboot;
 mod recover;
@@ -66,6 +67,7 @@ pub(super) enum Verb {
     #[command(subcommand)]
     Snapshot(snapshot::Verb),
     Rename(rename::Args),
+    Migrate(migrate::Args),
     Delete(delete::Args),
     Recover(recover::Args),
     Wait(wait::Args),
@@ -96,6 +98,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Clone(args) => clone::run(context, &args),
         Verb::Snapshot(verb) => snapshot::run(context, verb),
         Verb::Rename(args) => rename::run(context, &args),
+        Verb::Migrate(args) => migrate::run(context, args),
         Verb::Console(args) => console::run(context, &args),
         Verb::Logs(args) => logs::run(context, &args),
         Verb::Recover(args) => recover::run(context, &args),

@@ -20,7 +20,14 @@ pub(super) fn tell_each(context: &Context, names: &[DomainName], request: &Reque
         None => Ok(told.dry),
         Some(Answer::Already) => Ok(told.already),
         Some(
-            Answer::Done | Answer::File { .. } | Answer::Later { .. } | Answer::Memory { .. } | Answer::Copied { .. },
+            Answer::Done
+            | Answer::File { .. }
+            | Answer::Later { .. }
+            | Answer::Memory { .. }
+            | Answer::Copied { .. }
+            | Answer::Machine { .. }
+            | Answer::Migrated { .. }
+            | Answer::Words { .. },
         ) => Ok(told.done),
     })
 }

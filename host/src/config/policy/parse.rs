@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::pattern::BridgePattern;
 use super::{
-    ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy, relocation,
+    ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy,
+    relocation, select,
 };
 use crate::config::reader::{self, Choice, Document, TableReader, nearest};
 use crate::config::text::{AbsolutePath, KindWord};
@@ -87,7 +88,8 @@ pub fn parse(bytes: &[u8], source: &str) -> Result<Policy> {
         let pools = table.section("pools", |table| served(table, &plugins))?;
         let networks = table.section("networks", |table| served(table, &plugins))?;
         let relocation = table.section("relocation", relocation::read)?;
-        Some(Policy { host, plugins, pools, networks, relocation })
+        let select = table.section("select", |table| select::read(table, &plugins))?;
+        Some(Policy { host, plugins, pools, networks, relocation, select })
     })
 }
 
@@ -126,6 +128,7 @@ fn grants(table: &mut TableReader<'_>) -> PluginGrants {
         connections: named(table, "connections", connection),
         secrets: table.words("secrets", "backup-key").unwrap_or_default(),
         bridges: patterns(table),
+        postcopy: table.boolean("postcopy").unwrap_or_default(),
         limits: table.section("limits", limits).unwrap_or_default(),
     }
 }

@@ -179,6 +179,11 @@ fn readable(path: &Path, what: &str) -> Result<OwnedFd> {
     Ok(copy.into())
 }
 
+/// Whether guests may boot by UEFI here.
+pub fn has_uefi() -> bool {
+    firmware().is_ok()
+}
+
 fn firmware() -> Result<(PathBuf, PathBuf)> {
     FIRMWARE
         .iter()

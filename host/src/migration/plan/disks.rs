@@ -1,9 +1,11 @@
 //! Whether the domain finds its disks, and only its own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Findings};
-use crate::types::{ByteSize, VolumeRef};
+use crate::types::{ByteSize, PoolName, VolumeRef};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,7 +38,19 @@ pub enum Sameness {
     Unknown,
 }
 
+impl DiskFacts {
+    /// It is not where the target finds it.
+    pub fn goes_along(&self) -> bool {
+        match self.sameness {
+            Sameness::Proven => false,
+            Sameness::Claimed | Sameness::Other | Sameness::Unknown => !self.disc,
+        }
+    }
+}
+
 pub(super) fn check(facts: &Facts, found: &mut Findings) {
+    // What the disks before take of the room in each pool.
+    let mut taken: BTreeMap<&PoolName, u64> = BTreeMap::new();
     for disk in &facts.domain.disks {
         match (disk.pool_there, disk.disc, facts.manner.ejects) {
             (_, true, true) => {}
@@ -49,11 +63,13 @@ pub(super) fn check(facts: &Facts, found: &mut Findings) {
                 let remedy = format!("`fief pool create {}` on {}", disk.volume.pool, facts.target.name);
                 found.blocker("pool-missing", &disk.volume, message, remedy);
             }
-            (true, _, _) if facts.manner.copies_volumes => copied(facts, disk, found),
+            (true, _, _) if facts.manner.copies_volumes => {
+                copied(facts, disk, taken.entry(&disk.volume.pool).or_default(), found);
+            }
             (true, _, _) => shared(facts, disk, found),
         }
     }
-    if facts.manner.copies_volumes {
+    if facts.domain.disks.iter().any(DiskFacts::goes_along) && facts.manner.copies_volumes {
         for snapshot in &facts.domain.snapshots {
             let message = "snapshots go along only where the volumes are on storage of both hosts".to_owned();
             found.warning("snapshot", snapshot, message, "`fief snapshot delete` it, or move without copying");
@@ -61,30 +77,26 @@ pub(super) fn check(facts: &Facts, found: &mut Findings) {
     }
 }
 
-fn copied(facts: &Facts, disk: &DiskFacts, found: &mut Findings) {
+fn copied(facts: &Facts, disk: &DiskFacts, taken: &mut u64, found: &mut Findings) {
     let target = &facts.target.name;
     match disk.sameness {
-        // It is there already: to copy it would be to copy it onto itself.
-        Sameness::Proven | Sameness::Claimed => {
-            let message = format!("{target} reaches the very storage that it is on");
-            found.blocker(
-                "storage-shared",
-                &disk.volume,
-                message,
-                "leave it where it is: move without copying volumes",
-            );
-            return;
-        }
-        Sameness::Other | Sameness::Unknown => {}
+        // It stays where it is.
+        Sameness::Proven => return,
+        // It may be there already: to copy it would be to copy it onto itself.
+        Sameness::Claimed | Sameness::Unknown => return shared(facts, disk, found),
+        Sameness::Other => {}
     }
     if disk.exists_there {
         let message = format!("the pool on {target} has a volume of this name, which is another");
         found.blocker("volume-exists", &disk.volume, message, "rename one of the two");
     }
+    *taken = taken.saturating_add(disk.allocated.bytes());
     match disk.room_there {
-        Some(room) if room >= disk.allocated => {}
+        Some(room) if room.bytes() >= *taken => {}
         Some(room) => {
-            let message = format!("it takes up {}, and the pool on {target} has {room} left", disk.allocated);
+            let needed = ByteSize::from_bytes(*taken).human();
+            let message =
+                format!("what goes to that pool takes up {needed}, and it has {} left on {target}", room.human());
             found.blocker("pool-room", &disk.volume, message, "make room there");
         }
         None => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Findings};
-use crate::types::{MacAddress, NetworkName};
+use crate::types::{MacAddress, NetworkName, PluginId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,13 +15,16 @@ pub struct CardFacts {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NetworkFacts {
     pub name: NetworkName,
+    /// What serves it.
+    pub plugin: Option<PluginId>,
     /// None where its host cannot say.
     pub up: Option<bool>,
     /// Whether its guests are on a wire with machines outside of its host; where not, no connection of theirs lives on.
-    pub reaches_out: bool,
+    /// None where it is down, or its host cannot say.
+    pub reaches_out: Option<bool>,
     pub mtu: Option<u32>,
     /// That are reached through it.
     pub subnets: BTreeSet<String>,
@@ -63,11 +66,12 @@ pub(super) fn check(facts: &Facts, found: &mut Findings) {
 /// What a guest that goes on notices.
 fn reach(facts: &Facts, here: &NetworkFacts, there: &NetworkFacts, found: &mut Findings) {
     let (name, target) = (&here.name, &facts.target.name);
-    if !here.reaches_out || !there.reaches_out {
+    if here.reaches_out == Some(false) || there.reaches_out == Some(false) {
         let message =
             format!("it does not reach beyond its host: what the guest speaks with here it loses on {target}");
         found.warning("network-inward", name, message, "give it a card on a network with an uplink");
-    } else if !here.subnets.is_empty() && !there.subnets.is_empty() && here.subnets.is_disjoint(&there.subnets) {
+    }
+    if !here.subnets.is_empty() && !there.subnets.is_empty() && here.subnets.is_disjoint(&there.subnets) {
         let list = |subnets: &BTreeSet<String>| subnets.iter().cloned().collect::<Vec<_>>().join(" ");
         let message = format!("it is {} here, and {} on {target}", list(&here.subnets), list(&there.subnets));
         found.blocker(

@@ -14,13 +14,16 @@ fn host(number: u128, name: &str) -> HostFacts {
         hypervisor_version: "7.2.22".into(),
         accelerated: true,
         machines: set(&["pc-q35-7.1", "pc-q35-7.2"]),
+        cpu_vendor: "GenuineIntel".into(),
         cpu_models: set(&["Broadwell", "host"]),
         cpu_features: set(&["avx", "avx2", "sse4.2"]),
+        uefi: true,
         memory_available: Some(ByteSize::from_mib(4096)),
         networks: vec![NetworkFacts {
             name: "lan".parse().unwrap(),
+            plugin: Some("network-bridge".parse().unwrap()),
             up: Some(true),
-            reaches_out: true,
+            reaches_out: Some(true),
             mtu: Some(1500),
             subnets: set(&["10.0.0.0/24"]),
         }],
@@ -59,13 +62,26 @@ fn facts() -> Facts {
         cpu_features: set(&["avx", "sse4.2"]),
         disks: vec![disk("nfs/node1")],
         cards: vec![CardFacts { network: "lan".parse().unwrap(), mac: mac(1) }],
+        uefi: false,
         host_files: vec![],
         host_devices: vec![],
+        saved: None,
         snapshots: vec!["before".into()],
         plugins: vec!["storage-nfs".parse().unwrap()],
     };
     let manner = Manner { copies_volumes: false, ejects: false };
     Facts { domain, source: host(1, "hosta"), target: host(2, "hostb"), manner }
+}
+
+/// The same by software, which shows all that it can.
+fn software() -> Facts {
+    let mut facts = facts();
+    facts.domain.cpu_model = "max".into();
+    for host in [&mut facts.source, &mut facts.target] {
+        host.accelerated = false;
+        host.cpu_models.insert("max".into());
+    }
+    facts
 }
 
 /// The same for one whose volumes go along.
@@ -89,19 +105,22 @@ const CASES: &[Case] = &[
     ("accelerator", Severity::Blocker, facts, |f| f.target.accelerated = false),
     ("cpu-features", Severity::Blocker, facts, |f| f.target.cpu_features.retain(|feature| feature != "avx")),
     ("cpu-model", Severity::Blocker, facts, |f| f.domain.cpu_model = "Cascadelake".into()),
+    ("cpu-max", Severity::Blocker, software, |f| f.target.hypervisor_version = "8.0.1".into()),
+    ("cpu-vendor", Severity::Blocker, facts, |f| f.target.cpu_vendor = "AuthenticAMD".into()),
     ("memory", Severity::Blocker, facts, |f| f.target.memory_available = Some(ByteSize::from_mib(511))),
     ("memory-unknown", Severity::Warning, facts, |f| f.target.memory_available = None),
     ("network-missing", Severity::Blocker, facts, |f| f.target.networks.clear()),
     ("network-down", Severity::Warning, facts, |f| f.target.networks[0].up = Some(false)),
     ("network-unknown", Severity::Blocker, facts, |f| f.target.networks[0].up = None),
-    ("network-inward", Severity::Warning, facts, |f| f.source.networks[0].reaches_out = false),
+    ("network-inward", Severity::Warning, facts, |f| f.source.networks[0].reaches_out = Some(false)),
     ("network-subnet", Severity::Blocker, facts, |f| f.target.networks[0].subnets = set(&["10.0.1.0/24"])),
     ("network-mtu", Severity::Warning, facts, |f| f.source.networks[0].mtu = Some(9000)),
     ("pool-missing", Severity::Blocker, facts, |f| f.domain.disks[0].pool_there = false),
     ("storage-unproven", Severity::Blocker, facts, |f| f.domain.disks[0].sameness = Sameness::Claimed),
     ("storage-not-shared", Severity::Blocker, facts, |f| f.domain.disks[0].sameness = Sameness::Other),
     ("storage-away", Severity::Blocker, facts, |f| f.domain.disks[0].sameness = Sameness::Unknown),
-    ("storage-shared", Severity::Blocker, copying, |f| f.domain.disks[0].sameness = Sameness::Proven),
+    ("storage-unproven", Severity::Blocker, copying, |f| f.domain.disks[0].sameness = Sameness::Claimed),
+    ("storage-away", Severity::Blocker, copying, |f| f.domain.disks[0].sameness = Sameness::Unknown),
     ("volume-exists", Severity::Blocker, copying, |f| f.domain.disks[0].exists_there = true),
     ("pool-room", Severity::Blocker, copying, |f| f.domain.disks[0].room_there = Some(ByteSize::from_mib(699))),
     ("pool-room-unknown", Severity::Warning, copying, |f| f.domain.disks[0].room_there = None),
@@ -110,7 +129,13 @@ const CASES: &[Case] = &[
         f.domain.disks.push(DiskFacts { disc: true, sameness: Sameness::Other, ..disk("default/installer") });
     }),
     ("host-device", Severity::Blocker, facts, |f| f.domain.host_devices.push("0000:03:00.0".into())),
-    ("host-file", Severity::Warning, facts, |f| f.domain.host_files.push("/boot/vmlinuz".into())),
+    ("host-file", Severity::Blocker, facts, |f| {
+        f.domain.host_files.push(FileFacts { path: "/boot/vmlinuz".into(), there: false });
+    }),
+    ("firmware", Severity::Blocker, facts, |f| (f.domain.uefi, f.target.uefi) = (true, false)),
+    ("saved-state", Severity::Blocker, facts, |f| {
+        (f.domain.power, f.domain.saved) = (Power::Off, Some("/srv/node1.state".into()));
+    }),
     ("uuid-taken", Severity::Blocker, facts, |f| f.target.domains[0].uuid = f.domain.uuid),
     ("name-taken", Severity::Blocker, facts, |f| f.target.domains[0].name = "Node1".parse().unwrap()),
     ("mac-taken", Severity::Blocker, facts, |f| f.domain.cards[0].mac = mac(9)),
@@ -128,6 +153,7 @@ fn codes(facts: &Facts) -> Vec<String> {
 fn a_domain_that_can_move_has_no_findings() {
     assert_eq!(plan(&facts()), []);
     assert_eq!(plan(&copying()), []);
+    assert_eq!(plan(&software()), []);
 }
 
 #[test]
@@ -179,6 +205,18 @@ fn a_disc_that_is_taken_out_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_volume_that_both_reach_stays_where_it_is_and_the_others_need_room_together() {
+    let mut facts = copying();
+    facts.domain.disks.push(disk("nfs/data"));
+    assert_eq!(plan(&facts), []);
+    let other = DiskFacts { sameness: Sameness::Other, exists_there: false, ..disk("default/data") };
+    facts.domain.disks.push(other);
+    assert_eq!(codes(&facts), ["pool-room"]);
+    facts.domain.disks[2].volume = "tank/data".parse().unwrap();
+    assert_eq!(plan(&facts), []);
+}
+
+#[test]
 fn versions_go_by_their_numbers() {
     for (one, other, is_older) in [
         ("7.2.9", "7.2.22", true),
@@ -190,7 +228,7 @@ fn versions_go_by_their_numbers() {
         ("", "7", false),
         ("many", "words", false),
     ] {
-        assert_eq!(older(one, other), is_older, "{one} {other}");
+        assert_eq!(processor::older(one, other), is_older, "{one} {other}");
     }
 }
 

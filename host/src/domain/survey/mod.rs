@@ -1,0 +1,207 @@
+//! What a move is decided by: the facts of the domain, of this host and of the one that it is to go to, asked for and put
+//! together; then the checks of `migration/plan`, which touch nothing.
+//!
+//! ```text
+//!   subject   the domain: definition, record, its hypervisor, its pools        ┐
+//!   host      this host                                                        ├▸ Facts ─▸ findings, strategy, prediction
+//!   desk      the same of the target, as the service `plan` tells it           ┘
+//! ```
+
+mod desk;
+mod host;
+mod places;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use desk::Desk;
+use subject::Own;
+
+use crate::config::policy::select::{self, Case, Chosen};
+use crate::error::Result;
+use crate::gate::Gate;
+use crate::migration::message::Power;
+use crate::migration::plan::{self, DiskFacts, DomainFacts, Facts, Manner, Pace, Prediction, Sameness};
+use crate::migration::survey::{Ask, Subject, Told};
+use crate::peer::Session;
+use crate::sandbox::protocol::{Finding, Severity};
+use crate::types::{Bandwidth, DomainName, PeerName, PluginId};
+
+/// The service by which a target tells its facts.
+pub const SERVICE: &str = "plan";
+/// For the peer to be there.
+const CONNECT: Duration = Duration::from_secs(10);
+/// For its facts: it asks its own hypervisor and its pools.
+const WAIT: Duration = Duration::from_secs(60);
+/// What a network gives where nobody says: a gigabit a second, in bytes.
+const BANDWIDTH: u64 = 125_000_000;
+/// How long a guest may stand still for the last round, where nobody says.
+const DOWNTIME: Duration = Duration::from_millis(300);
+/// From the last round to the guest's first instruction there: what hosts say to each other, and what they write down.
+const SWITCH_OVER: Duration = Duration::from_millis(100);
+
+/// What an operator asks for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub domain: DomainName,
+    pub peer: PeerName,
+    /// In the place of what policy picks.
+    pub strategy: Option<PluginId>,
+    /// Settings of the strategy's.
+    pub settings: BTreeMap<String, String>,
+    /// Discs that are only here are taken out.
+    pub eject: bool,
+    /// At most; none: as policy says.
+    pub bandwidth: Option<Bandwidth>,
+    /// That the guest may stand still for the last round.
+    pub downtime: Option<Duration>,
+}
+
+/// A move, before anything of it is done.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub wish: Wish,
+    pub chosen: Chosen,
+    pub facts: Facts,
+    pub findings: Vec<Finding>,
+    pub prediction: Option<Predicted>,
+}
+
+/// What a move is expected to take, and by which figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Predicted {
+    #[serde(flatten)]
+    pub prediction: Prediction,
+    /// Bytes a second.
+    pub bandwidth: u64,
+    pub known: Known,
+}
+
+/// Where the bandwidth of a prediction comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Known {
+    /// A limit of policy's or the operator's.
+    Limit,
+    /// Nobody said.
+    Assumed,
+}
+
+impl Plan {
+    /// Asks all that there is to ask. Changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such domain or peer, `Conflict` where the domain's state allows no move now, and those
+    /// of the peer's being away.
+    pub async fn make(gate: &Gate, wish: Wish) -> Result<Plan> {
+        let own = Own::look(gate, &wish.domain)?;
+        let session = Session::connect(gate, &wish.peer, CONNECT).await?;
+        Plan::with(gate, wish, own, &session).await
+    }
+
+    async fn with(gate: &Gate, wish: Wish, own: Own, session: &Session) -> Result<Plan> {
+        let mut subject = own.subject();
+        subject.plugins.extend(wish.strategy.iter().cloned());
+        let ask = Ask::Survey(Box::new(subject.clone()));
+        let told: Told = session.request(SERVICE, &ask, WAIT).await?;
+        let told = told.checked(&subject, &wish.peer)?;
+        let source = host::facts(gate, &subject)?;
+        Ok(put_together(gate, wish, own, &subject, source, told))
+    }
+
+    pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
+    }
+}
+
+fn put_together(
+    gate: &Gate,
+    wish: Wish,
+    own: Own,
+    subject: &Subject,
+    mut source: plan::HostFacts,
+    mut told: Told,
+) -> Plan {
+    let mut domain = own.facts;
+    for disk in &mut domain.disks {
+        let here = own.identities.get(&disk.volume.pool);
+        told.place(disk, here.map(|(identity, reachable)| (identity.as_str(), *reachable)));
+    }
+    for file in &mut domain.host_files {
+        file.there = told.files.contains(&file.path);
+    }
+    domain.plugins = told.needed(&own.disks_by, &own.cards_by).into_iter().collect();
+    // What the guest has is what its own hypervisor is, which may not be the one that is installed by now.
+    source.hypervisor_version = own.hypervisor_version.unwrap_or(source.hypervisor_version);
+    source.accelerated = own.accelerated.unwrap_or(source.accelerated);
+    // Where its policy's name for itself says nothing, the operator's name for it does.
+    told.host.name = wish.peer.to_string();
+    let chosen = choose(gate, &wish, &domain, subject.power);
+    let manner = Manner { copies_volumes: chosen.strategy != select::LIVE, ejects: wish.eject };
+    let facts = Facts { domain, source, target: told.host, manner };
+    let findings = plan::plan(&facts);
+    let prediction = predict(gate, &wish, &facts, own.memory_now);
+    Plan { wish, chosen, facts, findings, prediction }
+}
+
+/// The strategy, and why that one.
+fn choose(gate: &Gate, wish: &Wish, domain: &DomainFacts, power: Power) -> Chosen {
+    match &wish.strategy {
+        Some(strategy) => Chosen { strategy: strategy.to_string(), because: "--strategy says so".to_owned() },
+        None => {
+            let case = Case {
+                domain: &domain.name,
+                peer: &wish.peer,
+                power: power_word(power),
+                storage: storage_word(&domain.disks),
+            };
+            gate.policy().select.pick(case)
+        }
+    }
+}
+
+pub fn power_word(power: Power) -> select::Power {
+    match power {
+        Power::Running => select::Power::Running,
+        Power::Paused => select::Power::Paused,
+        Power::Off => select::Power::Off,
+    }
+}
+
+fn storage_word(disks: &[DiskFacts]) -> select::Storage {
+    let shared = |disk: &DiskFacts| disk.disc || disk.sameness == Sameness::Proven;
+    if disks.iter().all(shared) { select::Storage::Shared } else { select::Storage::Separate }
+}
+
+fn predict(gate: &Gate, wish: &Wish, facts: &Facts, memory: u64) -> Option<Predicted> {
+    let limit = wish.bandwidth.or(gate.policy().relocation.bandwidth).map(Bandwidth::bytes_per_second);
+    let (bandwidth, known) = limit.map_or((BANDWIDTH, Known::Assumed), |limit| (limit, Known::Limit));
+    let along = |disk: &&DiskFacts| facts.manner.copies_volumes && disk.goes_along();
+    let volumes = facts.domain.disks.iter().filter(along).map(|disk| disk.allocated.bytes()).sum();
+    let stands_still = match facts.domain.power {
+        Power::Running => false,
+        Power::Paused | Power::Off => true,
+    };
+    let pace = Pace {
+        memory: if facts.domain.power == Power::Off { 0 } else { memory },
+        volumes,
+        bandwidth,
+        dirtied: 0,
+        // A guest whose state goes through a file stands still for all of it.
+        pause: if facts.manner.copies_volumes { Duration::ZERO } else { wish.downtime.unwrap_or(DOWNTIME) },
+        switch_over: SWITCH_OVER,
+    };
+    let mut prediction = plan::predict(pace)?;
+    if facts.manner.copies_volumes && !stands_still {
+        let state = pace.memory as f64 / bandwidth as f64;
+        prediction.pause = Duration::try_from_secs_f64(state).unwrap_or(Duration::MAX).saturating_add(SWITCH_OVER);
+    }
+    if stands_still {
+        prediction.pause = Duration::ZERO;
+    }
+    Some(Predicted { prediction, bandwidth, known })
+}
