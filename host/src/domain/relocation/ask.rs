@@ -95,7 +95,9 @@ pub fn resume(gate: &Gate) {
         let begun = match record.state {
             // One that somebody works on has its lock.
             State::Ceded | State::Elsewhere => client::supervise(layout, &name, &Purpose::Adopt).map(drop),
-            State::Off | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => Ok(()),
+            State::Off | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
+                Ok(())
+            }
         };
         if let Err(failure) = begun {
             tracing::warn!(domain = %name, %failure, "a move of it is not taken up");

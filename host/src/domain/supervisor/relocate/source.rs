@@ -41,7 +41,19 @@ impl Source {
         folder: PathBuf,
     ) -> Source {
         let post = Post::default();
-        Source { talk, post, target, domain, offer, monitor, ran: false, sends: false, saved: true, folder, prepared: true }
+        Source {
+            talk,
+            post,
+            target,
+            domain,
+            offer,
+            monitor,
+            ran: false,
+            sends: false,
+            saved: true,
+            folder,
+            prepared: true,
+        }
     }
 
     pub(super) fn say(&mut self, to: Peer, word: Word) {

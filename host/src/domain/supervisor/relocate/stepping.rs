@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::super::saving::in_thread;
 use super::DOING;
-use super::still;
 use super::sending::{Job, Pending};
+use super::still;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
@@ -94,11 +94,7 @@ impl Job {
     }
 
     /// Beside all else; its answer comes when it is done.
-    fn work(
-        &mut self,
-        answer: oneshot::Sender<Result<Answer>>,
-        work: impl Future<Output = Result<Answer>> + 'static,
-    ) {
+    fn work(&mut self, answer: oneshot::Sender<Result<Answer>>, work: impl Future<Output = Result<Answer>> + 'static) {
         self.pending = Some(Pending::Work { answer, work: Box::pin(work) });
     }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::saving::in_thread;
-use crate::domain::relocation::{SERVICE, STATE};
 use crate::domain::relocation::words::Purpose;
+use crate::domain::relocation::{SERVICE, STATE};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -48,9 +48,9 @@ pub async fn save(monitor: Monitor, folder: PathBuf) -> Result<u64> {
     let written = in_thread(move || {
         let copied = std::io::copy(&mut source, &mut file).and_then(|length| file.sync_all().map(|()| length));
         copied.map_err(|error| match error.kind() {
-            std::io::ErrorKind::StorageFull => {
-                Failure::new(Kind::NoRoom, saying()).because(error).hint("make room for the guest's memory below the root")
-            }
+            std::io::ErrorKind::StorageFull => Failure::new(Kind::NoRoom, saying())
+                .because(error)
+                .hint("make room for the guest's memory below the root"),
             _ => Failure::other(saying()).because(error),
         })
     });
