@@ -6,6 +6,7 @@ mod checksum;
 mod digest;
 mod endpoint;
 mod name;
+mod note;
 mod pattern;
 mod process;
 mod secret;
@@ -20,6 +21,7 @@ pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PeerName, PluginId, PoolName, RelativePath, SnapshotName,
     VolumeName, VolumeRef,
 };
+pub use note::Note;
 pub use pattern::{NamePattern, matches};
 pub use process::ProcessId;
 pub use secret::Secret;
