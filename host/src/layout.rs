@@ -104,6 +104,10 @@ impl Layout {
     pub fn handover(&self, domain: Uuid) -> PathBuf {
         self.handovers().join(format!("{domain}.json"))
     }
+    /// Held by whoever works on who owns that domain.
+    pub fn handover_lock(&self, domain: Uuid) -> PathBuf {
+        self.handovers().join(format!(".{domain}.lock"))
+    }
     pub fn host(&self) -> PathBuf {
         self.root.join("host")
     }

@@ -20,7 +20,7 @@ use crate::types::{DomainName, NetworkName};
 pub(super) enum Hidden {
     /// `fief sandbox`: the other room, for one plugin.
     Sandbox,
-    /// `fief supervise ROOT NAME start | adopt | restore FILE`: watches over one running domain.
+    /// `fief supervise ROOT NAME start | adopt | restore FILE | incoming | hand`: watches over one running domain.
     Supervise { root: PathBuf, name: DomainName, purpose: Purpose },
     /// `fief guard-network ROOT NAME`: puts a network's uplink back unless the operator is still reached.
     GuardNetwork { root: PathBuf, name: NetworkName },
@@ -39,6 +39,8 @@ impl Hidden {
                 let purpose = match purpose {
                     [word] if word == "start" => Purpose::Start,
                     [word] if word == "adopt" => Purpose::Adopt,
+                    [word] if word == "incoming" => Purpose::Incoming,
+                    [word] if word == "hand" => Purpose::Hand,
                     [word, file] if word == "restore" => Purpose::Restore(PathBuf::from(file)),
                     _ => return Some(Err(by_hand(verb))),
                 };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::Context;
-use crate::domain::survey;
+use crate::domain::{relocation, survey};
 use crate::error::Result;
 use crate::peer::{Services, facts, serve};
 
@@ -19,8 +19,10 @@ pub(super) struct Args {}
 
 pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
-    let services =
-        Services::default().with("facts", facts::Desk::new(&gate)).with(survey::SERVICE, survey::Desk::new(&gate));
+    let services = Services::default()
+        .with("facts", facts::Desk::new(&gate))
+        .with(survey::SERVICE, survey::Desk::new(&gate))
+        .with(relocation::SERVICE, relocation::Desk::new(&gate));
     let ready = |at: &[SocketAddr]| {
         let words: Vec<String> = at.iter().map(SocketAddr::to_string).collect();
         context.changed("host", &words.join(", "), "listens", json!({ "listens": words }))

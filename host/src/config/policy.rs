@@ -22,6 +22,10 @@
 //!
 //! [plugins.network-user]                     # serves, and is granted nothing
 //!
+//! [plugins.migration-live]
+//! interfaces = ["session"]
+//! postcopy = true                            # a guest may go on where not all of it is yet
+//!
 //! [pools]                                    # kind of pool → plugin
 //! file = "storage-file"
 //!
@@ -103,6 +107,8 @@ pub struct PluginGrants {
     pub secrets: Vec<GrantName>,
     /// Patterns of interface names (`*` stands for any run of characters).
     pub bridges: Vec<String>,
+    /// A strategy may let a guest go on at the target before all of its memory is there.
+    pub postcopy: bool,
     pub limits: Limits,
 }
 

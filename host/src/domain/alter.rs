@@ -54,7 +54,9 @@ pub fn alter(gate: &Gate, name: &DomainName, change: &Change, within: Duration) 
                 | Answer::File { .. }
                 | Answer::Memory { .. }
                 | Answer::Machine { .. }
-                | Answer::Copied { .. },
+                | Answer::Copied { .. }
+                | Answer::Migrated { .. }
+                | Answer::Words { .. },
             ) => return Ok(Altered::Done),
             Some(Answer::Already) => return Ok(Altered::Already),
             Some(Answer::Later { because }) => return Ok(Altered::Later(because)),

@@ -26,7 +26,7 @@ const LOG_MAX: u64 = 1 << 20;
 /// More of them going one after the other is no chance.
 const SUPERVISORS_ASKED: usize = 5;
 /// Longest report or answer, in bytes.
-const LINE_MAX: u64 = 1 << 20;
+pub(in crate::domain) const LINE_MAX: u64 = 1 << 20;
 
 /// Starts a supervisor and waits for its report.
 pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Result<Report> {
@@ -48,6 +48,14 @@ pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Resul
             command.arg("adopt");
             START_PATIENCE
         }
+        Purpose::Incoming => {
+            command.arg("incoming");
+            START_PATIENCE
+        }
+        Purpose::Hand => {
+            command.arg("hand");
+            START_PATIENCE
+        }
         Purpose::Restore(file) => {
             command.arg("restore").arg(file);
             RESTORE_PATIENCE
@@ -60,7 +68,7 @@ pub fn supervise(layout: &Layout, name: &DomainName, purpose: &Purpose) -> Resul
     let line = read_line(reader, patience).map_err(|failure| failure.while_doing(saying()))?;
     match serde_json::from_str(&line) {
         Ok(report) => {
-            if !matches!(report, Report::Running { .. }) {
+            if !matches!(report, Report::Running { .. } | Report::Expecting | Report::Handing) {
                 // It is ending: wait, so that the next command finds its lock free.
                 let _ = child.wait();
             }
@@ -130,6 +138,7 @@ pub fn settle(layout: &Layout, name: &DomainName) -> Result<State> {
         Truth::Orphaned | Truth::Dead => match supervise(layout, name, &Purpose::Adopt)? {
             Report::Running { .. } => Ok(Record::load(layout, name)?.state),
             Report::Off => Ok(State::Off),
+            Report::Expecting | Report::Handing => Ok(Record::load(layout, name)?.state),
             Report::Failed(failure) => Err(failure),
         },
     }
@@ -176,7 +185,9 @@ pub fn memory(layout: &Layout, name: &DomainName) -> Option<ByteSize> {
         | Answer::File { .. }
         | Answer::Later { .. }
         | Answer::Copied { .. }
-        | Answer::Machine { .. } => None,
+        | Answer::Machine { .. }
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => None,
     }
 }
 
@@ -189,7 +200,9 @@ pub fn copied(layout: &Layout, name: &DomainName) -> Option<(u64, u64)> {
         | Answer::File { .. }
         | Answer::Later { .. }
         | Answer::Memory { .. }
-        | Answer::Machine { .. } => None,
+        | Answer::Machine { .. }
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => None,
     }
 }
 
@@ -206,11 +219,13 @@ pub fn machine(layout: &Layout, name: &DomainName) -> Result<(String, Option<Str
         | Answer::File { .. }
         | Answer::Later { .. }
         | Answer::Memory { .. }
-        | Answer::Copied { .. } => Err(off()),
+        | Answer::Copied { .. }
+        | Answer::Migrated { .. }
+        | Answer::Words { .. } => Err(off()),
     }
 }
 
-fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
+pub(in crate::domain) fn look(layout: &Layout, name: &DomainName, request: &Request) -> Option<Answer> {
     let stream = socket::connect_in(&layout.domain(name), "control.sock").ok()?;
     stream.set_read_timeout(request.patience()).ok()?;
     let line = serde_json::to_string(&request).ok()? + "\n";

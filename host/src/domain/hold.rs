@@ -81,21 +81,81 @@ pub fn take(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainNam
     let layout = gate.layout();
     let before = kept(layout, volume)?;
     let fence = pool.fence(&volume.volume)?;
+    let generation = next(&before, fence.as_ref());
+    take_as(gate, pool, volume, domain, Wanted { generation, fenced: fence.is_some(), force: false })
+}
+
+/// The number that the attachment of a domain will have which another host is about to hand over, to the owner with that
+/// generation. Nothing is taken yet.
+pub fn expect(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainName, owner: u64) -> Result<u64> {
+    let layout = gate.layout();
+    let before = kept(layout, volume)?;
+    let fence = pool.fence(&volume.volume)?;
+    let generation = next(&before, fence.as_ref()).max(owner);
+    let held = before.held && before.domain.as_ref() == Some(domain);
+    keep(layout, volume, &Kept { generation, domain: Some(domain.clone()), held, before: before.before })?;
+    Ok(generation)
+}
+
+/// The newest number that the storage has seen, of whoever.
+pub fn seen(pool: &mut Pool, volume: &VolumeRef) -> Result<u64> {
+    let fence = pool.fence(&volume.volume)?;
+    Ok(fence.map_or(0, |fence| fence.generation.max(fence.holder.map_or(0, |holder| holder.generation))))
+}
+
+/// Takes the volume for a domain that is this host's by its handover, as the owner with the generation `owner`: with the
+/// number that was expected, or a newer one where that is used up. `force`: from whoever has it.
+///
+/// # Errors
+/// `Conflict` where another host has it.
+pub fn take_handed(
+    gate: &Gate,
+    pool: &mut Pool,
+    volume: &VolumeRef,
+    domain: &DomainName,
+    (owner, force): (u64, bool),
+) -> Result<Holder> {
+    let layout = gate.layout();
+    let before = kept(layout, volume)?;
+    let fence = pool.fence(&volume.volume)?;
+    let seen = next(&Kept::default(), fence.as_ref());
+    let ours = before.domain.as_ref() == Some(domain);
+    // One that is taken already is kept; a number that was never shown to the storage is still good.
+    let held = fence
+        .as_ref()
+        .and_then(|fence| fence.holder.as_ref())
+        .is_some_and(|other| before.held && ours && other.generation == before.generation);
+    let generation = match ours && !force && (held || before.generation >= seen) {
+        true => before.generation.max(owner),
+        false => before.generation.saturating_add(1).max(seen).max(owner),
+    };
+    take_as(gate, pool, volume, domain, Wanted { generation, fenced: fence.is_some(), force })
+}
+
+/// With which number, and how.
+struct Wanted {
+    generation: u64,
+    /// The storage keeps fences.
+    fenced: bool,
+    force: bool,
+}
+
+fn take_as(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainName, wanted: Wanted) -> Result<Holder> {
+    let layout = gate.layout();
+    let Wanted { generation, fenced, force } = wanted;
+    let before = kept(layout, volume)?;
     // Left by a domain of this host that went while the storage did not answer: nobody else here has the lease.
     if let (true, Some(last)) = (before.held, &before.domain)
         && last != domain
-        && fence.is_some()
+        && fenced
     {
         pool.release_fence(&volume.volume, &holder(layout, last.as_str(), before.generation)?)?;
     }
-    let generation = next(&before, fence.as_ref());
-    let now = Kept { generation, domain: Some(domain.clone()), held: fence.is_some(), ..before.clone() };
+    let now = Kept { generation, domain: Some(domain.clone()), held: fenced, ..before.clone() };
     keep(layout, volume, &now)?;
     fault::point("fence.numbered")?;
     let ours = holder(layout, domain.as_str(), generation)?;
-    if fence.is_some()
-        && let Err(failure) = pool.take_fence(&volume.volume, &ours, false)
-    {
+    if fenced && let Err(failure) = pool.take_fence(&volume.volume, &ours, force) {
         if failure.kind == Kind::Conflict {
             keep(layout, volume, &before)?;
             return Err(refused(pool, volume, &ours, failure));

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use keeping::Keeping;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::error::{Context, Failure, Result};
+use crate::domain::hold;
+use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::{Actor, Gate, Ledger, Operation};
 use crate::plugin::Heard;
@@ -61,6 +62,19 @@ pub struct Disk {
     pub moved: bool,
     pub volume: VolumeRef,
     pub writes: bool,
+    /// Which attachment the hypervisor asks for.
+    pub export: u64,
+    pub whose: Whose,
+}
+
+/// Whose the volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Ours,
+    /// Another host's, which is about to hand it over: it is only looked at.
+    Expected,
+    /// It was let go of, and nothing is served.
+    LetGo,
 }
 
 /// Dropped, it leaves what it has done to its ledger, and starts nothing more.
@@ -68,6 +82,8 @@ pub struct Disk {
 pub struct Keeper {
     pub volume: VolumeRef,
     pub place: usize,
+    /// Which attachment the hypervisor has.
+    pub export: u64,
     commands: mpsc::Sender<Command>,
     over: Arc<AtomicBool>,
     ended: mpsc::Receiver<()>,
@@ -88,6 +104,10 @@ impl Renewal {
 enum Command {
     Heard(u64, Heard),
     Renew,
+    /// Lets go of the volume, and says so; the socket stays.
+    Suspend(mpsc::Sender<Result<()>>),
+    /// The volume is this host's now, or again.
+    Activate,
     Close,
     Leave,
 }
@@ -120,8 +140,8 @@ impl Keeper {
     fn begin(gate: &Gate, disk: Disk, tell: &Tell, ready: Option<mpsc::Sender<Result<()>>>) -> Result<Keeper> {
         let path = file(&gate.layout().domain(&disk.domain), &disk);
         let mut ledger = Ledger::open(&path)?;
-        let Disk { domain, id, place, moved, volume, writes } = disk.clone();
-        let listen = Operation::ServedListen { domain, id, disk: place, moved, volume: volume.clone(), writes };
+        let Disk { domain, id, place, moved, volume, writes, export, whose: _ } = disk.clone();
+        let listen = Operation::ServedListen { domain, id, disk: place, moved, volume: volume.clone(), writes, export };
         let mut done = gate.perform(&Actor::Operator, &mut ledger, listen, Vec::new())?;
         let listener = done.descriptors.pop().ok_or_else(|| Failure::other("a socket that listens is missing"))?;
         // Not before: what a hypervisor asks whose sandbox ends must find a socket to wait at.
@@ -151,12 +171,19 @@ impl Keeper {
             .name("keeper".into())
             .spawn(move || keeping.run(ready))
             .context(|| "cannot keep a disk served".to_owned())?;
-        Ok(Keeper { volume, place, commands, over, ended })
+        Ok(Keeper { volume, place, export, commands, over, ended })
     }
 
     /// Has the sandbox let go of the volume, and takes away what there is; waits for that, but not for long.
     pub fn close(self) {
         close(vec![self]);
+    }
+
+    /// What another host has handed over, or was let go of, is this host's to write to. Another sandbox takes the place of
+    /// one that only looked, at the same socket; what the guest asks meanwhile waits there.
+    pub fn activate(&self) {
+        // A keeper that has ended has nothing to serve.
+        let _ = self.commands.send(Command::Activate);
     }
 
     pub fn renewal(&self) -> Renewal {
@@ -168,6 +195,31 @@ impl Keeper {
         // One that has ended needs no word.
         let _ = self.commands.send(Command::Close);
     }
+}
+
+/// Has all of them let go of their volumes, and waits for that. The sockets stay, for [`Keeper::activate`].
+///
+/// # Errors
+/// `TimedOut` where one does not.
+pub fn suspend(keepers: &[Keeper]) -> Result<()> {
+    let asked = keepers.iter().map(|keeper| {
+        let (done, told) = mpsc::channel();
+        // One that has ended holds nothing.
+        let _ = keeper.commands.send(Command::Suspend(done));
+        (keeper, told)
+    });
+    let asked: Vec<_> = asked.collect();
+    let until = Instant::now() + CLOSED_WITHIN + Duration::from_secs(1);
+    for (keeper, told) in asked {
+        match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(done) => done?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                return Err(Failure::new(Kind::TimedOut, format!("volume {} is not let go of", keeper.volume)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Several at the same time. What does not let go is left to the ledgers.
@@ -191,23 +243,30 @@ impl Drop for Keeper {
 }
 
 /// What is served to a running domain by an earlier supervisor's sandboxes, taken over.
-pub fn take_over(gate: &Gate, domain: &DomainName, tell: &Tell) -> Result<Vec<Keeper>> {
+pub fn take_over(gate: &Gate, domain: &DomainName, whose: Whose, tell: &Tell) -> Result<Vec<Keeper>> {
     let mut keepers = Vec::new();
     for path in files(&gate.layout().domain(domain))? {
         let ledger = Ledger::open(&path)?;
         let served = ledger.entries().iter().find_map(|entry| match &entry.operation {
-            Operation::ServedListen { domain, id, disk, moved, volume, writes } => Some(Disk {
+            Operation::ServedListen { domain, id, disk, moved, volume, writes, export } => Some(Disk {
                 domain: domain.clone(),
                 id: *id,
                 place: *disk,
                 moved: *moved,
                 volume: volume.clone(),
                 writes: *writes,
+                export: *export,
+                whose,
             }),
             _ => None,
         });
         drop(ledger);
-        if let Some(disk) = served {
+        if let Some(mut disk) = served {
+            // Of an earlier fief, which did not note it.
+            if disk.export == 0 && disk.writes {
+                let holder = hold::current(gate.layout(), &disk.volume, &disk.domain)?;
+                disk.export = holder.map_or(0, |holder| holder.generation);
+            }
             keepers.push(Keeper::take_over(gate, disk, tell)?);
         }
     }

@@ -30,7 +30,7 @@ mod pools;
 mod rebuild;
 pub mod record;
 pub mod recover;
-pub mod relocate;
+pub mod relocation;
 mod rename;
 mod reservations;
 pub mod restore;

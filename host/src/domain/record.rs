@@ -49,7 +49,7 @@ pub struct Record {
     /// What the file says of the state, where another host may own the domain: that is its journal's to say
     /// (migration/journal.rs), and never written here.
     #[serde(skip)]
-    written: Option<State>,
+    pub(in crate::domain) written: Option<State>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +119,8 @@ pub enum EndReason {
     Stopped,
     /// Another host took a disk over.
     Fenced,
+    /// To another host.
+    Moved,
     /// Into a file; `fief restore` takes it up again.
     Saved,
     StartFailed,
@@ -134,6 +136,7 @@ impl EndReason {
             EndReason::HypervisorGone => "hypervisor-gone",
             EndReason::Stopped => "stopped",
             EndReason::Fenced => "fenced",
+            EndReason::Moved => "moved",
             EndReason::Saved => "saved",
             EndReason::StartFailed => "start-failed",
             EndReason::HostRebooted => "host-rebooted",

@@ -18,8 +18,9 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 
 use crate::domain::record::{Record, Truth};
+use crate::domain::relocation::ask::Settled;
 use crate::domain::supervisor::{Purpose, Report};
-use crate::domain::{State, client, lease, rebuild, rename, store};
+use crate::domain::{State, client, lease, rebuild, relocation, rename, store};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::recover::Mended;
 use crate::gate::{Gate, Ledger, Mode};
@@ -33,16 +34,25 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const LOCK_WITHIN: Duration = Duration::from_secs(3);
 /// What a restore left this long ago is nobody's who still runs.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
+/// How long the host that a domain was handed to may take to say whether it has it.
+const ASKED_WITHIN: Duration = Duration::from_secs(15);
 
 /// What was found of `name`, and done about it; nothing where all is as its record says. In a dry run nothing is done.
 ///
 /// # Errors
 /// What stands in the way of a true state, with what to do about it.
-pub fn recover(gate: &Gate, name: &DomainName) -> Result<Vec<Mended>> {
+pub fn recover(gate: &Gate, name: &DomainName, claim: bool) -> Result<Vec<Mended>> {
     let folder = gate.layout().domain(name);
     let mut mended = Vec::new();
     if !folder.is_dir() {
         return Err(store::no_such(gate.layout(), name));
+    }
+    if let Ok(Record { state: state @ (State::Ceded | State::Elsewhere), .. }) = Record::load(gate.layout(), name) {
+        return handed(gate, name, state, claim);
+    }
+    if claim {
+        return Err(Failure::conflict(format!("domain {name} is this host's: there is nothing to claim"))
+            .hint(format!("`fief start {name}` starts it")));
     }
     let Some(lock) = hold(gate, name, &mut mended)? else { return Ok(mended) };
     files(gate, name, &mut mended)?;
@@ -57,6 +67,39 @@ pub fn recover(gate: &Gate, name: &DomainName) -> Result<Vec<Mended>> {
         rest(gate, name, &mut mended)?;
     }
     Ok(mended)
+}
+
+/// One that was handed over, or is another host's.
+fn handed(gate: &Gate, name: &DomainName, state: State, claim: bool) -> Result<Vec<Mended>> {
+    let found = match state {
+        State::Ceded => "it was handed over, and nobody said whether it was taken",
+        _ => "it is another host's, and something of it is here",
+    };
+    let done = |done: &str| vec![Mended::new(found, done)];
+    if gate.mode() == Mode::DryRun {
+        return Ok(done("the other host would be asked"));
+    }
+    if state == State::Elsewhere && !claim {
+        // One that is on its way here has its lock.
+        let _free = lock(gate, name, Duration::ZERO)
+            .map_err(|_| Failure::conflict(format!("domain {name} is on its way here")).hint("wait for that to end"))?;
+        drop(_free);
+        relocation::forget::forget(gate, name)?;
+        return Ok(done("that was cleared away"));
+    }
+    match relocation::ask::recover(gate, name, claim, ASKED_WITHIN)? {
+        Settled::Moved => Ok(done("the other host has it; what was here is cleared away")),
+        Settled::Back if claim => Ok(done("it is this host's again")),
+        Settled::Back => Ok(done("the other host refused it; it goes on here")),
+        Settled::Waiting => Err(Failure::new(
+            Kind::NeedsRecover,
+            format!("domain {name} was handed over, and the other host does not answer"),
+        )
+        .hint(format!(
+            "it is asked again and again; where that host is off for good, `fief recover {name} --claim` takes the domain \
+             back: were it not off, the guest could run twice"
+        ))),
+    }
 }
 
 /// What commands leave beside the domains' folders that are killed while they create or delete one.
@@ -189,7 +232,7 @@ fn settle(gate: &Gate, name: &DomainName, record: &Record, open: bool, mended: &
     }
     let done = match client::supervise(gate.layout(), name, &Purpose::Adopt)? {
         Report::Running { .. } => "a new supervisor took it up".to_owned(),
-        Report::Off => {
+        Report::Off | Report::Expecting | Report::Handing => {
             let end = Record::load(gate.layout(), name)?.last_end.map_or("stopped", |end| end.reason.as_str());
             format!("what was left is undone; it is off ({end})")
         }

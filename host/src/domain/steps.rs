@@ -13,11 +13,10 @@
 //!
 //! Disks and cards do not wait for one another: each side is a plugin's process to start.
 
-use std::collections::BTreeMap;
+mod down;
+
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use crate::config::domain::{Card, Disk, DomainDefinition};
 use crate::domain::change::{Change, disc};
@@ -32,11 +31,13 @@ use crate::fault;
 use crate::gate::operation::ProcessId;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::hypervisor::{CardSource, ChosenAccelerator, Launch, Places, qemu};
-use crate::layout::Layout;
 use crate::network::{Network, Nic, Port};
 use crate::sandbox::protocol::AttachAccess;
 use crate::storage::{BlockSource, Pool, Way};
-use crate::types::{DomainName, PoolName, VolumeRef};
+use crate::types::{DomainName, VolumeRef};
+
+pub(super) use down::let_go;
+pub use down::tear_down;
 
 /// What a start brought forth.
 #[derive(Debug)]
@@ -49,20 +50,31 @@ pub struct Launched {
     pub keepers: Vec<Keeper>,
 }
 
+/// What a hypervisor begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// Its guest's firmware.
+    Fresh,
+    /// A state that comes in.
+    Saved,
+    /// A guest that another host hands over, as the owner of this generation: until it has, that host has the volumes.
+    HandedOver(u64),
+}
+
 /// The volumes that a domain uses, each with whether it writes to it.
 pub fn volumes(definition: &DomainDefinition) -> impl Iterator<Item = (&VolumeRef, bool)> {
     definition.disks.iter().map(|disk| (&disk.volume, !disk.read_only))
 }
 
 /// Starts the hypervisor of a domain, its guest not yet let go. After an error the caller calls [`tear_down`].
-/// With `incoming`, it waits for a state. `tell` hears of disks that plugins serve; none in a dry run.
+/// `tell` hears of disks that plugins serve; none in a dry run.
 pub fn launch(
     gate: &Gate,
     ledger: &mut Ledger,
     definition: &DomainDefinition,
     places: &Places,
     id: u32,
-    incoming: bool,
+    begins: Begins,
     tell: Option<&Tell>,
 ) -> Result<Launched> {
     let layout = gate.layout();
@@ -75,7 +87,7 @@ pub fn launch(
     }
     fault::point("start.leased")?;
     let ((disks, ports), accelerator) = std::thread::scope(|scope| {
-        let disks = scope.spawn(|| attach_disks(gate, definition));
+        let disks = scope.spawn(|| attach_disks(gate, definition, begins));
         let ports = scope.spawn(|| plug_cards(gate, definition));
         let accelerator = qemu::probe::choose(gate, definition.accelerator);
         let joined = |_| Failure::other("a step of the start panicked");
@@ -90,10 +102,11 @@ pub fn launch(
         Some(folder) => folder,
         None => placeholder()?,
     };
-    let keepers = serve_disks(gate, definition, places, id, &disks, tell)?;
+    let keepers = serve_disks(gate, definition, places, id, &disks, begins, tell)?;
     let (cards, wired) = make_taps(gate, ledger, definition, id, ports)?;
     fault::point("start.tapped")?;
     let (definition, places) = (definition.clone(), places.clone());
+    let incoming = begins != Begins::Fresh;
     let launch = Launch { definition, places, id, accelerator, disks, served, cards: wired, incoming };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
     let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
@@ -121,15 +134,21 @@ fn serve_disks(
     places: &Places,
     id: u32,
     sources: &[BlockSource],
+    begins: Begins,
     tell: Option<&Tell>,
 ) -> Result<Vec<Keeper>> {
     let Some(tell) = tell else { return Ok(Vec::new()) };
     let mut disks = Vec::new();
     for (disk, source) in definition.disks.iter().zip(sources) {
-        if let Way::Served(_) = source.way {
+        if let Way::Served(served) = &source.way {
             let (domain, volume) = (definition.name.clone(), disk.volume.clone());
             let place = places.disk(&disk.volume)?;
-            disks.push(keeper::Disk { domain, id, place, moved: false, volume, writes: !source.read_only });
+            let whose = match begins {
+                Begins::Fresh | Begins::Saved => keeper::Whose::Ours,
+                Begins::HandedOver(_) => keeper::Whose::Expected,
+            };
+            let (export, writes) = (served.generation, !source.read_only);
+            disks.push(keeper::Disk { domain, id, place, moved: false, volume, writes, export, whose });
         }
     }
     std::thread::scope(|scope| {
@@ -153,10 +172,14 @@ impl<A, B> ZipResults<A, B> for (Result<A>, Result<B>) {
     }
 }
 
-fn attach_disks(gate: &Gate, definition: &DomainDefinition) -> Result<Vec<BlockSource>> {
+fn attach_disks(gate: &Gate, definition: &DomainDefinition, begins: Begins) -> Result<Vec<BlockSource>> {
     // One sandbox a pool, however many disks it has for this domain.
     let mut pools: Vec<Pool> = Vec::new();
-    definition.disks.iter().map(|disk| attach_disk(gate, &mut pools, &definition.name, disk, Goer::Networked)).collect()
+    definition
+        .disks
+        .iter()
+        .map(|disk| attach_disk(gate, &mut pools, &definition.name, disk, Goer::Networked, begins))
+        .collect()
 }
 
 fn attach_disk(
@@ -165,6 +188,7 @@ fn attach_disk(
     domain: &DomainName,
     disk: &Disk,
     goer: Goer,
+    begins: Begins,
 ) -> Result<BlockSource> {
     let VolumeRef { pool, volume } = &disk.volume;
     let saying = |failure: Failure| failure.while_doing(format!("cannot attach volume {}", disk.volume));
@@ -175,16 +199,26 @@ fn attach_disk(
             pools.len() - 1
         }
     };
-    let access = if disk.read_only { AttachAccess::ReadOnly } else { AttachAccess::Exclusive };
+    let access = match (disk.read_only, begins) {
+        (true, _) => AttachAccess::ReadOnly,
+        (false, Begins::Fresh | Begins::Saved) => AttachAccess::Exclusive,
+        (false, Begins::HandedOver(_)) => AttachAccess::Handover,
+    };
     let pool = &mut pools[at];
     pool.same_storage().map_err(saying)?;
     let picked = transport::pick(gate, pool, volume, goer).map_err(saying)?.filter(|picked| picked.open);
     if let Some(picked) = &picked {
         tracing::info!(volume = %disk.volume, "{}", picked.words());
     }
-    let generation = match (gate.mode(), disk.read_only) {
-        (Mode::Perform, false) => hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation,
-        (Mode::Perform | Mode::DryRun, _) => 0,
+    let generation = match (gate.mode(), disk.read_only, begins) {
+        (Mode::Perform, false, Begins::Fresh | Begins::Saved) => {
+            hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation
+        }
+        // It is taken once the domain is ours.
+        (Mode::Perform, false, Begins::HandedOver(owner)) => {
+            hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?
+        }
+        (Mode::Perform | Mode::DryRun, _, _) => 0,
     };
     let mut source = pool.attach(volume, access).map_err(|mut failure| {
         failure.causes.extend(picked.map(|picked| format!("it is to be {}", picked.words())));
@@ -299,13 +333,13 @@ pub(super) fn open_disk(gate: &Gate, domain: &DomainName, disk: &Disk, goer: Goe
     if gate.mode() == Mode::Perform && !disk.read_only {
         lease::take(gate.layout(), &disk.volume, domain)?;
     }
-    attach_disk(gate, &mut Vec::new(), domain, disk, goer)
+    attach_disk(gate, &mut Vec::new(), domain, disk, goer, Begins::Fresh)
 }
 
 /// The same for a volume that a disk moves to. The command that wants this has the volume until then.
 pub(super) fn open_moved(gate: &Gate, domain: &DomainName, disk: &Disk, goer: Goer) -> Result<BlockSource> {
     lease::take_over(gate.layout(), &disk.volume, domain)?;
-    attach_disk(gate, &mut Vec::new(), domain, disk, goer)
+    attach_disk(gate, &mut Vec::new(), domain, disk, goer, Begins::Fresh)
 }
 
 /// One card for a machine that runs, as at a start: its network up, and its port there.
@@ -329,72 +363,7 @@ pub(super) fn show_change(gate: &Gate, domain: &DomainName, change: &Change) -> 
     }
 }
 
-/// How long storage may take to let volumes go. What does not answer keeps its fence, which the next attachment of this
-/// host moves on, and `fief volume unlock` frees.
-const LET_GO_WITHIN: Duration = Duration::from_secs(5);
-
-/// Tells the storage plugins that volumes are not used any more, all at the same time; their leases are still to be
-/// released. A plugin that is broken or gone, or storage that does not answer, must not keep a domain from stopping.
-pub(super) fn let_go(gate: &Gate, domain: &DomainName, volumes: &[VolumeRef]) {
-    let mut pools: BTreeMap<PoolName, Vec<VolumeRef>> = BTreeMap::new();
-    for volume in volumes {
-        pools.entry(volume.pool.clone()).or_default().push(volume.clone());
-    }
-    let (done, all_done) = mpsc::channel::<()>();
-    for (name, volumes) in pools {
-        let (gate, domain, done) = (gate.clone(), domain.clone(), done.clone());
-        // Left behind where it takes too long; its sandbox ends with this process.
-        std::thread::spawn(move || {
-            let mut pool = Pool::open(&gate, &name);
-            for volume in &volumes {
-                let told = pool.as_mut().map_err(|failure| failure.clone()).and_then(|pool| {
-                    let detached = pool.detach(&volume.volume);
-                    hold::release(&gate, pool, volume, &domain).and(detached)
-                });
-                if let Err(failure) = told {
-                    tracing::warn!(%volume, %failure, "the storage plugin did not let the volume go");
-                }
-            }
-            drop(done);
-        });
-    }
-    drop(done);
-    if all_done.recv_timeout(LET_GO_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
-        tracing::warn!(%domain, "storage does not answer, and is left to let go by itself");
-    }
-}
-
 /// Stands where a dry run has no tap and no folder.
 fn placeholder() -> Result<OwnedFd> {
     File::open("/dev/null").map(OwnedFd::from).context(|| "cannot open /dev/null".to_owned())
-}
-
-/// Undoes a start, whole or half: hypervisor and taps by the ledger, then the volumes. Goes on past errors and gives
-/// them all; none means that nothing is left.
-pub fn tear_down(gate: &Gate, ledger: &mut Ledger, name: &DomainName, volumes: &[VolumeRef]) -> Vec<Failure> {
-    let mut failures = gate.undo(ledger).err().unwrap_or_default();
-    // Not before the hypervisor, which has them write what it still holds.
-    failures.extend(keeper::clear(gate, name));
-    let_go(gate, name, volumes);
-    for volume in volumes {
-        if let Err(failure) = lease::release(gate.layout(), volume, name) {
-            failures.push(failure);
-        }
-    }
-    for socket in ["control.sock", "qmp.sock", "serial.sock", "vnc.sock"] {
-        if let Err(failure) = remove(gate.layout(), name, socket) {
-            failures.push(failure);
-        }
-    }
-    failures
-}
-
-fn remove(layout: &Layout, name: &DomainName, file: &str) -> Result<()> {
-    let path = layout.domain(name).join(file);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -333,6 +333,46 @@ pub fn take_back(layout: &Layout, name: &DomainName) -> Result<()> {
     Ok(())
 }
 
+/// Forgets a domain that is another host's. The caller has its lock.
+pub fn forget_moved(layout: &Layout, name: &DomainName) -> Result<()> {
+    let folders = layout.domains();
+    let saying = || format!("cannot forget domain {name}");
+    let _list = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    let aside = folders.join(format!(".gone-{name}"));
+    let _ = std::fs::remove_dir_all(&aside);
+    std::fs::rename(layout.domain(name), &aside).and_then(|()| durable::sync_folder(&folders)).context(saying)?;
+    std::fs::remove_dir_all(&aside).context(saying)
+}
+
+/// Puts there what another host is about to hand over: no domain of this host's, which its journal says already. `begins`
+/// is the file that its supervisor begins with.
+///
+/// # Errors
+/// `Conflict` where a domain has its name, or a card's address.
+pub fn expect(layout: &Layout, definition: &DomainDefinition, begins: (&str, &[u8])) -> Result<()> {
+    let name = &definition.name;
+    let saying = || format!("cannot make ready for domain {name}");
+    let folders = layout.domains();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders).context(saying)?;
+    let _lock = durable::lock(&folders.join(".lock"), PATIENCE)?;
+    is_free(layout, name, None)?;
+    macs_are_free(layout, definition)?;
+    let aside = folders.join(format!(".new-{name}"));
+    let _ = std::fs::remove_dir_all(&aside);
+    let made = (|| {
+        std::fs::DirBuilder::new().mode(0o700).create(&aside).context(saying)?;
+        let record = Record::new(definition);
+        durable::write(&aside.join("domain.toml"), domain::to_toml(definition).as_bytes())?;
+        durable::write(&aside.join("record.json"), &serde_json::to_vec_pretty(&record).context(saying)?)?;
+        durable::write(&aside.join(begins.0), begins.1)?;
+        std::fs::rename(&aside, layout.domain(name)).and_then(|()| durable::sync_folder(&folders)).context(saying)
+    })();
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(&aside);
+    }
+    made
+}
+
 /// # Errors
 /// `Conflict` where the definition says that the domain is protected. One that cannot be read protects nothing.
 pub fn refuse_protected(layout: &Layout, name: &DomainName) -> Result<()> {

@@ -354,7 +354,7 @@ pub enum Operation {
     ServedFolder {
         domain: DomainName,
     },
-    /// The socket at which a disk is served to a domain's hypervisor, and to nobody else.
+    /// The socket at which a disk is served to a domain's hypervisor, and to nobody else, as the attachment `export`.
     ServedListen {
         domain: DomainName,
         id: u32,
@@ -365,6 +365,8 @@ pub enum Operation {
         moved: bool,
         volume: VolumeRef,
         writes: bool,
+        #[serde(default)]
+        export: u64,
     },
     /// A sandbox that is to serve a volume, and nothing told to it yet. Its control socket comes back as a descriptor.
     ServingStart {

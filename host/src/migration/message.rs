@@ -80,6 +80,9 @@ pub struct Offer {
     /// The plugin that says how the domain moves.
     pub strategy: String,
     pub power: Power,
+    /// Where the devices of its guest sit, as a domain's record has it; none where it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

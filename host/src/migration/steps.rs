@@ -3,18 +3,20 @@
 //!
 //! ```text
 //!   live     reserve ─▸ precopy ─▸ (sample │ adjust)… ─▸ switch-over
-//!   static   reserve ─▸ copy-volumes ─▸ pause ─▸ save ─▸ copy-state ─▸ restore      running, paused
-//!            reserve ─▸ copy-volumes ─▸ restore                                      off
+//!   static   reserve ─▸ copy-volumes… ─▸ pause ─▸ copy-volumes ─▸ save ─▸ copy-state ─▸ restore      running, paused
+//!            reserve ─▸ copy-volumes ─▸ restore                                                         off
 //! ```
+//! `phases.rs` has all that may follow each other, `limits.rs` what becomes of limits that are absurd, `bounds.rs` how much
+//! asking is too much.
 //!
 //! Whatever a strategy does, or does not do, the domain ends up on one host: until `switch-over` or `restore` has ceded it,
 //! an error, a trap or silence of the strategy's gives the attempt up and its guest goes on; after that it is not asked any more.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Result;
+pub use crate::sandbox::protocol::{Outcome, Sample};
+pub use crate::types::MoveLimits as Limits;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +25,11 @@ pub enum Ask {
     Reserve,
     /// The guest stands still, and goes on where the move is given up.
     Pause,
+    /// Volumes that the target does not reach, to it; again: what was written since. Answered by `Copied`. Once memory goes
+    /// over, the host keeps both sides the same.
+    CopyVolumes,
     /// Memory and devices into a file of this host's. The guest stands still from then on.
     Save,
-    /// Volumes that the target has not to it; again: what was written since. Answered by `Copied`.
-    CopyVolumes,
     /// What was saved to the target. Answered by `Copied`.
     CopyState,
     /// Ownership goes over; the target goes on with what was copied. Answered by `Outcome`.
@@ -42,8 +45,28 @@ pub enum Ask {
     Postcopy,
     /// The guest stands still, the last of it and ownership go over, the target goes on. Answered by `Outcome`.
     SwitchOver,
-    /// For people: how far the strategy says that it is.
+    /// For people: how far the strategy says that it is. The note is escaped and short.
     Progress { done: u64, total: u64, note: String },
+}
+
+impl Ask {
+    /// The function's name in the WIT package.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Ask::Reserve => "reserve",
+            Ask::Pause => "pause",
+            Ask::CopyVolumes => "copy-volumes",
+            Ask::Save => "save",
+            Ask::CopyState => "copy-state",
+            Ask::Restore => "restore",
+            Ask::Precopy(_) => "precopy",
+            Ask::NextSample => "next-sample",
+            Ask::Adjust(_) => "adjust",
+            Ask::Postcopy => "postcopy",
+            Ask::SwitchOver => "switch-over",
+            Ask::Progress { .. } => "progress",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,45 +76,6 @@ pub enum Answer {
     Copied(u64),
     Sample(Option<Sample>),
     Outcome(Outcome),
-}
-
-/// Of memory that goes over while its guest runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Limits {
-    /// Bytes a second; none: as policy says.
-    pub bandwidth: Option<u64>,
-    /// How long the guest may stand still for the last round, in milliseconds.
-    pub downtime_ms: u32,
-    /// Slow the guest down where it writes faster than can be sent.
-    pub auto_converge: bool,
-    /// Connections side by side, 1 to 16.
-    pub channels: u8,
-    pub compress: bool,
-}
-
-/// How far memory is. Bytes, bytes a second, milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Sample {
-    pub remaining: u64,
-    pub transferred: u64,
-    pub dirty_rate: u64,
-    pub bandwidth: u64,
-    pub elapsed_ms: u64,
-    pub expected_downtime_ms: u64,
-    /// Times that memory was gone through.
-    pub round: u32,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Outcome {
-    /// From the last instruction here to the first there.
-    pub downtime_ms: u64,
-    pub total_ms: u64,
-    /// Bytes.
-    pub transferred: u64,
 }
 
 /// How a strategy asks. Each call waits until the step is done, however long it takes.

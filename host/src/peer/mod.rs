@@ -39,7 +39,7 @@ pub use crate::gate::peers::{Hold, Pinned, all, get, hold};
 pub use ask::{Reached, reach, reach_all, reach_and, run};
 pub use identity::Identity;
 pub use pairing::{Invited, invite, join};
-pub use service::{Caller, Service, Services};
+pub use service::{Caller, Service, Services, Streaming};
 pub use session::Session;
 pub use stream::Stream;
 

@@ -43,6 +43,7 @@ pub(super) fn interface(ask: &Ask) -> Option<HostInterface> {
         | Ask::Address { .. }
         | Ask::Limit { .. }
         | Ask::ServeDhcp { .. } => Some(HostInterface::Bridges),
+        Ask::Step(_) => Some(HostInterface::Session),
     }
 }
 
@@ -133,6 +134,8 @@ pub(super) fn operation(asker: &Asker<'_>, ask: Ask) -> Result<Operation, Plugin
                 RawReach::Nat(link) => Reach::Nat(word("link", &link)?),
             },
         },
+        // What a move asks for is no operation: `session/moving.rs` has who carries it out.
+        Ask::Step(_) => return Err(refusal(ErrorCode::Denied, "there is no move yet")),
         Ask::ServeDhcp { bridge, dhcp } => Operation::DhcpServe {
             network: network(subject)?,
             bridge: word("bridge", &bridge)?,
@@ -144,7 +147,9 @@ pub(super) fn operation(asker: &Asker<'_>, ask: Ask) -> Result<Operation, Plugin
 fn network(subject: &Subject) -> Result<NetworkName, PluginError> {
     match subject {
         Subject::Network(name) => Ok(name.clone()),
-        Subject::Pool(_) => Err(refusal(ErrorCode::Denied, "a call about a pool touches no bridges")),
+        Subject::Pool(_) | Subject::Domain(_) => {
+            Err(refusal(ErrorCode::Denied, "only a call about a network touches bridges"))
+        }
     }
 }
 

@@ -28,5 +28,5 @@ pub use package::{Installed, installed};
 pub use patience::Patience;
 pub use permission::{Effective, effective};
 pub use serving::{Heard, Order, Serving};
-pub use session::{Session, Subject};
+pub use session::{Session, Steps, Subject};
 pub use text::printable;

@@ -69,8 +69,8 @@ impl Asker<'_> {
     fn pool(&self) -> Result<&PoolName, PluginError> {
         match self.subject {
             Subject::Pool(pool) => Ok(pool),
-            Subject::Network(_) => {
-                Err(refusal(ErrorCode::Denied, "a call about a network has no connections and no secrets"))
+            Subject::Network(_) | Subject::Domain(_) => {
+                Err(refusal(ErrorCode::Denied, "only a call about a pool has connections and secrets"))
             }
         }
     }

@@ -8,6 +8,8 @@
 //!          the process is ended; the next call starts another
 //! ```
 
+mod moving;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -24,7 +26,9 @@ use crate::plugin::{Effective, Installed, Patience, ask, cache, effective, failu
 use crate::sandbox::protocol::{
     Ability, Ask, Call, CallError, ErrorCode, FromSandbox, PluginError, Preopen, Reply, Return, Settings, ToSandbox,
 };
-use crate::types::{Access, NetworkName, PluginId, PoolName};
+use crate::types::{Access, DomainName, NetworkName, PluginId, PoolName};
+
+pub use moving::Steps;
 
 /// A sandbox that has been told to load and says nothing for this long is stuck.
 const LOAD_WAIT: Duration = Duration::from_secs(30);
@@ -40,6 +44,7 @@ const ASKS_MAX: u32 = 10_000;
 pub enum Subject {
     Pool(PoolName),
     Network(NetworkName),
+    Domain(DomainName),
 }
 
 /// A sandbox process with one plugin loaded. Dropping it ends the process.
@@ -123,7 +128,9 @@ impl Session {
         self.silence = false;
         let mut process = self.ready().map_err(|failure| failure.while_doing(saying.clone()))?;
         let settings = match &call {
-            Call::Storage { settings, .. } | Call::Network { settings, .. } => settings.clone(),
+            Call::Storage { settings, .. } | Call::Network { settings, .. } | Call::Migration { settings, .. } => {
+                settings.clone()
+            }
         };
         let purpose = self.patience.purpose(shape::purpose(&call));
         let mut turn = Turn {

@@ -1,7 +1,7 @@
 //! Which answer belongs to which call, and what a call is named to people.
 
 use crate::gate::operation::Purpose;
-use crate::sandbox::protocol::{Call, NetworkCall, Return, StorageCall};
+use crate::sandbox::protocol::{Call, MigrationCall, NetworkCall, Return, StorageCall};
 
 /// The variant of [`Return`] that a call has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(super) enum Shape {
     Notes,
     Port,
     Findings,
+    Outcome,
 }
 
 pub(super) fn of(call: &Call) -> Shape {
@@ -47,6 +48,10 @@ pub(super) fn of(call: &Call) -> Shape {
             NetworkCall::Plug { .. } => Shape::Port,
             NetworkCall::Check => Shape::Findings,
         },
+        Call::Migration { function, .. } => match function {
+            MigrationCall::Check => Shape::Findings,
+            MigrationCall::Run => Shape::Outcome,
+        },
     }
 }
 
@@ -63,6 +68,7 @@ pub(super) fn of_return(given: &Return) -> Shape {
         Return::Notes(_) => Shape::Notes,
         Return::Port(_) => Shape::Port,
         Return::Findings(_) => Shape::Findings,
+        Return::Outcome(_) => Shape::Outcome,
     }
 }
 
@@ -92,6 +98,10 @@ pub(super) fn purpose(call: &Call) -> Purpose {
             | StorageCall::NoteRemove { .. } => Purpose::Change,
         },
         Call::Network { .. } => Purpose::Change,
+        Call::Migration { function, .. } => match function {
+            MigrationCall::Check => Purpose::Ask,
+            MigrationCall::Run => Purpose::Change,
+        },
     }
 }
 
@@ -124,6 +134,10 @@ pub(super) fn name(call: &Call) -> &'static str {
             NetworkCall::Up => "mode.up",
             NetworkCall::Plug { .. } => "mode.plug",
             NetworkCall::Check => "mode.check",
+        },
+        Call::Migration { function, .. } => match function {
+            MigrationCall::Check => "strategy.check",
+            MigrationCall::Run => "strategy.run",
         },
     }
 }

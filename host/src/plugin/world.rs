@@ -7,12 +7,16 @@ use crate::plugin::component::Component;
 use crate::plugin::text::printable;
 use crate::sandbox::protocol::PluginKind;
 
-/// What every plugin may import: words, a log, and time.
-const COMMON: &[&str] = &["fief:types/types@0.1.0", "fief:types/log@0.1.0", "fief:types/timer@0.1.0"];
+/// What every plugin may import: words, and a log.
+const COMMON: &[&str] = &["fief:types/types@0.1.0", "fief:types/log@0.1.0"];
+const TIMER: &str = "fief:types/timer@0.1.0";
 /// The parts of WASI 0.2 behind which a sandbox has something.
 const WASI: &[&str] = &["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/"];
+/// Those of them that are the same at each run.
+const SAME: &[&str] = &["wasi:io/", "wasi:cli/"];
 
 struct World {
+    wasi: &'static [&'static str],
     /// Interfaces without functions, and those whose every use is granted by a name of its own.
     words: &'static [&'static str],
     /// What the host gives, if it is asked for and granted.
@@ -22,7 +26,9 @@ struct World {
 }
 
 const STORAGE: World = World {
+    wasi: WASI,
     words: &[
+        TIMER,
         "fief:storage/volumes@0.1.0",
         "fief:storage/connections@0.1.0",
         "fief:storage/secrets@0.1.0",
@@ -41,9 +47,19 @@ const STORAGE: World = World {
 };
 
 const NETWORK: World = World {
-    words: &[],
+    wasi: WASI,
+    words: &[TIMER],
     host: &[("fief:network/bridges@0.1.0", HostInterface::Bridges)],
     required: &["fief:network/mode@0.1.0"],
+    optional: &[],
+};
+
+/// The same facts lead to the same steps, whenever and wherever: no clock, no random numbers, no files, no network.
+const MIGRATION: World = World {
+    wasi: SAME,
+    words: &[],
+    host: &[("fief:migration/session@0.1.0", HostInterface::Session)],
+    required: &["fief:migration/strategy@0.1.0"],
     optional: &[],
 };
 
@@ -53,7 +69,7 @@ pub(super) fn check(component: &Component, manifest: &Manifest) -> Result<()> {
     let (kind, world) = match manifest.kind {
         PluginKind::Storage => ("storage", STORAGE),
         PluginKind::Network => ("network", NETWORK),
-        PluginKind::Migration => return Err(Failure::usage("this host runs no migration plugins")),
+        PluginKind::Migration => ("migration", MIGRATION),
     };
     let mut causes = Vec::new();
     for name in world.required {
@@ -72,7 +88,9 @@ pub(super) fn check(component: &Component, manifest: &Manifest) -> Result<()> {
                 causes.push(format!("it imports {name}, which its manifest does not ask for"));
             }
             Some(_) => {}
-            None if COMMON.contains(&name.as_str()) || world.words.contains(&name.as_str()) || is_wasi(name) => {}
+            None if COMMON.contains(&name.as_str())
+                || world.words.contains(&name.as_str())
+                || is_wasi(world.wasi, name) => {}
             None => causes.push(format!("it imports {}, which no {kind} plugin is given", printable(name))),
         }
     }
@@ -84,8 +102,8 @@ pub(super) fn check(component: &Component, manifest: &Manifest) -> Result<()> {
     Err(failure.hint("build it against the WIT packages of this version of fief"))
 }
 
-fn is_wasi(name: &str) -> bool {
-    let known = WASI.iter().any(|package| name.starts_with(package));
+fn is_wasi(packages: &[&str], name: &str) -> bool {
+    let known = packages.iter().any(|package| name.starts_with(package));
     known && name.rsplit_once("@0.2.").is_some_and(|(_, patch)| patch.bytes().all(|b| b.is_ascii_digit()))
 }
 
@@ -122,6 +140,30 @@ mod tests {
         check(&component(&imports, &exports), &manifest(PluginKind::Storage, &[HostInterface::Images])).unwrap();
         let network = component(&["fief:network/bridges@0.1.0"], &["fief:network/mode@0.1.0"]);
         check(&network, &manifest(PluginKind::Network, &[HostInterface::Bridges])).unwrap();
+        let imports = ["fief:migration/session@0.1.0", "wasi:cli/environment@0.2.6", "wasi:io/streams@0.2.6"];
+        let strategy = component(&imports, &["fief:migration/strategy@0.1.0"]);
+        check(&strategy, &manifest(PluginKind::Migration, &[HostInterface::Session])).unwrap();
+    }
+
+    #[test]
+    fn a_strategy_has_nothing_that_differs_from_run_to_run() {
+        for import in [
+            "wasi:clocks/monotonic-clock@0.2.6",
+            "wasi:clocks/wall-clock@0.2.6",
+            "wasi:random/random@0.2.6",
+            "wasi:random/insecure-seed@0.2.6",
+            "wasi:filesystem/preopens@0.2.6",
+            "wasi:sockets/tcp@0.2.6",
+            "fief:types/timer@0.1.0",
+            "fief:storage/files@0.1.0",
+            "fief:storage/connections@0.1.0",
+            "fief:storage/images@0.1.0",
+        ] {
+            let strategy = component(&[import], &["fief:migration/strategy@0.1.0"]);
+            let interfaces = [HostInterface::Session, HostInterface::Images];
+            let failure = check(&strategy, &manifest(PluginKind::Migration, &interfaces)).unwrap_err();
+            assert!(failure.to_string().contains("which no migration plugin is given"), "{import}: {failure}");
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use wasmtime::component::Instance;
 
 use super::instance::Exports;
 use super::interface as words;
-use super::protocol::{Ability, CallError, CloneStyle, NetworkCall, Return, Settings, StorageCall};
+use super::protocol::{
+    Ability, CallError, CloneStyle, MigrationCall, MoveFacts, NetworkCall, Return, Settings, StorageCall,
+};
 use super::room::Room;
 use super::version::v0_1::exports::fief::network::mode;
 use super::version::v0_1::exports::fief::storage::{backend, clones};
@@ -165,6 +167,29 @@ pub(super) async fn network(
         }
         NetworkCall::Check => {
             answer(mode.call_check(store, network).await?, |findings| Return::Findings(all(findings, words::finding)))
+        }
+    })
+}
+
+pub(super) async fn migration(
+    exports: &Exports,
+    store: &mut Store<Room>,
+    instance: &Instance,
+    (facts, with): (MoveFacts, Settings),
+    function: MigrationCall,
+) -> Called {
+    let strategy = exports.strategy.as_ref().ok_or_else(wrong_kind)?.load(&mut *store, instance)?;
+    let with = settings(with);
+    Ok(match function {
+        MigrationCall::Check => {
+            let findings = strategy.call_check(store, &words::facts(facts), &with).await?;
+            Ok(Return::Findings(all(findings, words::finding)))
+        }
+        MigrationCall::Run => {
+            // Lent for this one call: when it ends, the handle is gone with its instance.
+            let migration = store.data_mut().table.push(words::Move(facts))?;
+            let ended = strategy.call_run(store, migration, &with).await?;
+            answer(ended, |outcome| Return::Outcome(words::outcome_out(outcome)))
         }
     })
 }

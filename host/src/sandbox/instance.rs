@@ -16,7 +16,7 @@ use super::protocol::{Ability, Call, CallError, FromSandbox, Limit, LogLevel, Pl
 use super::room::{Caller, Directories, Host, Room};
 use super::serve::Looking;
 use super::ticker::Ticker;
-use super::version::v0_1::exports::fief::{network, storage};
+use super::version::v0_1::exports::fief::{migration, network, storage};
 use crate::config::policy::Limits;
 
 pub(super) struct Plugin {
@@ -44,6 +44,7 @@ pub(super) struct Exports {
     pub(super) notes: Option<storage::notes::GuestIndices>,
     pub(super) block: Option<storage::block::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
+    pub(super) strategy: Option<migration::strategy::GuestIndices>,
 }
 
 impl Exports {
@@ -61,6 +62,7 @@ impl Exports {
             notes: None,
             block: None,
             mode: None,
+            strategy: None,
         };
         match kind {
             PluginKind::Storage => {
@@ -85,7 +87,9 @@ impl Exports {
                 }
             }
             PluginKind::Network => exports.mode = Some(network::mode::GuestIndices::new(pre).map_err(wrong)?),
-            PluginKind::Migration => return Err("this host runs no migration plugins".into()),
+            PluginKind::Migration => {
+                exports.strategy = Some(migration::strategy::GuestIndices::new(pre).map_err(wrong)?);
+            }
         }
         Ok(exports)
     }
@@ -174,7 +178,11 @@ impl Plugin {
         store.set_max_component_handles(self.limits.handles as usize);
         let (begun, budget) = (cpu_time(), self.limits.cpu);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
+        store.epoch_deadline_callback(move |context| {
+            let begun = match &context.data().host {
+                Host::Call(caller) => caller.turn().cpu,
+                Host::Serving(_) => begun,
+            };
             if cpu_time().saturating_sub(begun) > budget {
                 return Err(Spent(Limit::Cpu).into());
             }
@@ -197,23 +205,28 @@ impl Plugin {
             Call::Network { network, bridge, settings, function } => {
                 call::network(&self.exports, store, instance, (network, bridge, settings), function).await
             }
+            Call::Migration { facts, settings, function } => {
+                call::migration(&self.exports, store, instance, (*facts, settings), function).await
+            }
         }
     }
 }
 
-/// Runs `work` for at most `wall`, not counting the time that the host took to answer asks.
+/// Runs `work` for at most `wall` between two steps of a move, not counting the time that the host took to answer asks.
 async fn within<T>(
     wall: Duration,
     host: &Caller,
     work: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
-    let begun = Instant::now();
+    let end = || {
+        let turn = host.turn();
+        turn.begun + wall + turn.waited
+    };
     let mut work = std::pin::pin!(work);
     loop {
-        let end = begun + wall + host.waited();
-        match tokio::time::timeout_at(end.into(), &mut work).await {
+        match tokio::time::timeout_at(end().into(), &mut work).await {
             Ok(result) => return result,
-            Err(_) if Instant::now() < begun + wall + host.waited() => {}
+            Err(_) if Instant::now() < end() => {}
             Err(_) => return Err(Spent(Limit::Wall).into()),
         }
     }

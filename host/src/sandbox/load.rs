@@ -63,6 +63,7 @@ pub(super) fn load(
     let engine = engine::engine().map_err(says("the engine does not start"))?;
     let component = component::load(&engine, code.as_fd()).map_err(says("the compiled component does not load"))?;
     drop(code);
+    interface::fits(component.component_type().imports(&engine).map(|(name, _)| name), request.kind)?;
     // Now, while files can still be made: later calls share this image of the plugin's memory.
     component.initialize_copy_on_write_image().map_err(says("the plugin's memory cannot be prepared"))?;
     let mut linker = Linker::new(&engine);

@@ -17,10 +17,15 @@
 //! All that comes from the sandbox is untrusted: texts are raw here and become checked words on the host's side.
 
 mod ask;
+mod moving;
 mod serving;
 pub mod wire;
 
 pub use ask::{Ask, RawDhcp, RawReach, Reply};
+pub use moving::{
+    MigrationCall, MoveFacts, MoveHost, MovePower, MoveSameness, MoveVolume, Outcome, RawLimits, Sample, Step,
+    StepReply,
+};
 pub use serving::{Geometry, Serve, ServingEvent, Tell};
 
 use serde::{Deserialize, Serialize};
@@ -122,12 +127,13 @@ pub enum LogLevel {
 
 pub type Settings = Vec<(String, String)>;
 
-/// A function of the plugin's exports (storage.wit, network.wit).
+/// A function of the plugin's exports (storage.wit, network.wit, migration.wit).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
     Storage { pool: String, settings: Settings, function: StorageCall },
     Network { network: String, bridge: String, settings: Settings, function: NetworkCall },
+    Migration { facts: Box<MoveFacts>, settings: Settings, function: MigrationCall },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -238,6 +244,7 @@ pub enum Return {
     Notes(Vec<u64>),
     Port(Port),
     Findings(Vec<Finding>),
+    Outcome(Outcome),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::lent::Lent;
-use super::limits::{Budget, Spent};
+use super::limits::{Budget, Spent, cpu_time};
 use super::log::Log;
 use super::outbox::Outbox;
 use super::protocol::wire::Wire;
@@ -81,29 +81,50 @@ impl Host {
 #[derive(Clone)]
 pub(super) struct Caller {
     wire: Arc<Wire>,
-    /// Time that the host took to answer, which is not the plugin's to account for.
-    waited: Arc<Mutex<Duration>>,
+    turn: Arc<Mutex<Turn>>,
+}
+
+/// Since when the plugin has the word: from the call on, or from the last step of a move.
+#[derive(Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) begun: Instant,
+    /// Processor time of this thread at that moment.
+    pub(super) cpu: Duration,
+    /// Time that the host took to answer since, which is not the plugin's to account for.
+    pub(super) waited: Duration,
+}
+
+impl Turn {
+    fn begin() -> Self {
+        Turn { begun: Instant::now(), cpu: cpu_time(), waited: Duration::ZERO }
+    }
 }
 
 impl Caller {
     pub(super) fn new(wire: Arc<Wire>) -> Self {
-        Caller { wire, waited: Arc::default() }
+        Caller { wire, turn: Arc::new(Mutex::new(Turn::begin())) }
     }
 
-    pub(super) fn waited(&self) -> Duration {
-        self.waited.lock().map(|waited| *waited).unwrap_or_default()
+    pub(super) fn turn(&self) -> Turn {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(&self, ask: Ask) -> wasmtime::Result<Answered> {
+        let step = matches!(ask, Ask::Step(_));
         self.wire.send(&FromSandbox::Ask(ask), &[]).map_err(|error| match error.kind() {
             std::io::ErrorKind::FileTooLarge => wasmtime::Error::from(Spent(Limit::HostCallBytes)),
             _ => error.into(),
         })?;
         let begun = Instant::now();
         let answer = self.wire.receive_with_descriptors::<ToSandbox>()?;
-        if let Ok(mut waited) = self.waited.lock() {
-            *waited += begun.elapsed();
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // A move takes hours: what its strategy may spend, it may spend between two steps. How many there are, the host counts.
+        if step {
+            *turn = Turn::begin();
+        } else {
+            turn.waited += begun.elapsed();
         }
+        drop(turn);
         match answer {
             Some((ToSandbox::Answer(answer), descriptors)) => Ok((answer, descriptors)),
             Some((

@@ -38,6 +38,7 @@ impl From<'_> {
             Return::Notes(_) => "notes",
             Return::Port(_) => "a port",
             Return::Findings(_) => "findings",
+            Return::Outcome(_) => "an outcome",
         };
         self.fault(format!("it was asked for {wanted} and gave {given}"))
     }

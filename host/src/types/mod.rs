@@ -5,6 +5,7 @@ mod card;
 mod checksum;
 mod digest;
 mod endpoint;
+mod memory;
 mod name;
 mod note;
 mod pattern;
@@ -17,6 +18,7 @@ pub use card::{Bandwidth, Spoofing};
 pub use checksum::{Checksum, Sum};
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointPattern, Host};
+pub use memory::MoveLimits;
 pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PeerName, PluginId, PoolName, RelativePath, SnapshotName,
     VolumeName, VolumeRef,

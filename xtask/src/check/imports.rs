@@ -65,7 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("plugin", &["gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("hypervisor", &["storage", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
-    ("migration", &["gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
+    ("migration", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("network", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("storage", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("gate", &["sys", "config", "types", "error", "layout", "fault"]),

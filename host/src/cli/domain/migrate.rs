@@ -9,10 +9,10 @@ use crate::cli::output::progress::Progress;
 use crate::cli::output::text::printable;
 use crate::cli::output::{self, Format, Shown};
 use crate::cli::{Context, findings, settings};
-use crate::domain::relocate;
+use crate::domain::relocation::{self, ask};
 use crate::domain::survey::{Known, Plan, Predicted, Wish};
 use crate::error::{Failure, Result};
-use crate::gate::{Gate, Mode};
+use crate::gate::{Gate, Meter, Mode};
 use crate::peer;
 use crate::types::{Bandwidth, ByteSize, DomainName, PeerName, PluginId, Span};
 
@@ -68,7 +68,42 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         show(context, &plan)?;
         return verdict;
     }
-    relocate::migrate(&gate, &plan)
+    go(context, &gate, plan)
+}
+
+/// Moves it as planned, and shows how far that is.
+fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
+    let (name, peer) = (plan.wish.domain, plan.wish.peer);
+    let strategy = plan
+        .chosen
+        .strategy
+        .parse()
+        .map_err(|invalid| Failure::usage(format!("{:?} is no plugin", plan.chosen.strategy)).because(invalid))?;
+    let mut settings = plan.wish.settings;
+    if let Some(downtime) = plan.wish.downtime {
+        settings.entry("downtime".to_owned()).or_insert_with(|| Span(downtime).to_string());
+    }
+    if let Some(bandwidth) = plan.wish.bandwidth {
+        settings.entry("bandwidth".to_owned()).or_insert_with(|| bandwidth.to_string());
+    }
+    let wish = relocation::Wish { to: peer.clone(), strategy, settings, facts: Box::new(plan.facts) };
+    let meter = Meter::default();
+    let shown = Progress::metered(format!("moving {name} to {peer}"), &meter, context.format());
+    let moved = ask::migrate(gate, &name, wish, |progress| {
+        let (done, total) = progress.sample.map_or((progress.done, progress.total), |sample| {
+            (sample.transferred, sample.transferred.saturating_add(sample.remaining))
+        });
+        meter.tell(done, total);
+    });
+    drop(shown);
+    let outcome = moved?.outcome.unwrap_or_default();
+    let said = format!(
+        "moved to {peer} in {}, its guest stood still for {}, {} went over",
+        seconds(Duration::from_millis(outcome.total_ms)),
+        seconds(Duration::from_millis(outcome.downtime_ms)),
+        ByteSize::from_bytes(outcome.transferred).human()
+    );
+    context.changed("domain", &name, &said, json!({ "name": name, "peer": peer, "outcome": outcome }))
 }
 
 fn wish(args: Args) -> Result<Wish> {

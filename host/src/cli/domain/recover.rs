@@ -24,6 +24,9 @@ use crate::types::DomainName;
 pub(in crate::cli) struct Args {
     /// Names of domains; none for the whole host
     names: Vec<DomainName>,
+    /// Takes a domain back that another host was handed, and that host is off for good
+    #[arg(long, requires = "names")]
+    claim: bool,
 }
 
 /// What became of each thing.
@@ -43,7 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         host(context, &gate, &mut told)?;
     } else {
         for name in &args.names {
-            tell(context, &mut told, "domain", name, recover::recover(&gate, name))?;
+            tell(context, &mut told, "domain", name, recover::recover(&gate, name, args.claim))?;
         }
     }
     if context.for_programs() {
@@ -59,7 +62,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 fn host(context: &Context, gate: &Gate, told: &mut Told) -> Result<()> {
     tell(context, told, "host", &"domains", recover::sweep(gate))?;
     for name in store::names(gate.layout())? {
-        tell(context, told, "domain", &name, recover::recover(gate, &name))?;
+        tell(context, told, "domain", &name, recover::recover(gate, &name, false))?;
     }
     for name in Network::recoverable(gate)? {
         tell(context, told, "network", &name, Network::recover(gate, &name))?;

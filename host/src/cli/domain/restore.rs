@@ -63,8 +63,16 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
         context.confirm(&loses)?;
     }
     if context.mode() == Mode::DryRun {
-        return steps::launch(&gate, &mut Ledger::volatile(), plan.definition(), plan.places(), 0, true, None)
-            .map(drop);
+        return steps::launch(
+            &gate,
+            &mut Ledger::volatile(),
+            plan.definition(),
+            plan.places(),
+            0,
+            steps::Begins::Saved,
+            None,
+        )
+        .map(drop);
     }
     let layout = context.layout();
     let prepared = plan.prepare(layout)?;
@@ -78,8 +86,10 @@ pub(in crate::cli) fn run(context: &Context, args: &Args) -> Result<()> {
             }
             context.changed("domain", &name, "restored", json!({ "name": name, "file": file }))
         }
-        Report::Off => Err(Failure::other(format!("domain {name} was off again at once"))
-            .hint(format!("`fief logs {name}` shows what its guest said"))),
+        Report::Off | Report::Expecting | Report::Handing => {
+            Err(Failure::other(format!("domain {name} was off again at once"))
+                .hint(format!("`fief logs {name}` shows what its guest said")))
+        }
         Report::Failed(failure) => {
             prepared.take_back(layout);
             Err(failure)

@@ -77,8 +77,10 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
             }
             Ok("started")
         }
-        Report::Off => Err(Failure::other(format!("domain {name} was off again at once"))
-            .hint(format!("`fief logs {name}` shows what its guest said"))),
+        Report::Off | Report::Expecting | Report::Handing => {
+            Err(Failure::other(format!("domain {name} was off again at once"))
+                .hint(format!("`fief logs {name}` shows what its guest said")))
+        }
         Report::Failed(failure) => Err(failure),
     }
 }
@@ -86,5 +88,6 @@ pub(super) fn start(context: &Context, name: &DomainName) -> Result<&'static str
 /// Prints what a start would do.
 pub(super) fn dry_run(context: &Context, definition: &DomainDefinition) -> Result<()> {
     let gate = context.gate()?;
-    steps::launch(&gate, &mut Ledger::volatile(), definition, &Places::new(definition), 0, false, None).map(|_| ())
+    steps::launch(&gate, &mut Ledger::volatile(), definition, &Places::new(definition), 0, steps::Begins::Fresh, None)
+        .map(|_| ())
 }

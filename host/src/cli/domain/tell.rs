@@ -24,8 +24,10 @@ pub(super) fn tell_each(context: &Context, names: &[DomainName], request: &Reque
             | Answer::File { .. }
             | Answer::Later { .. }
             | Answer::Memory { .. }
+            | Answer::Copied { .. }
             | Answer::Machine { .. }
-            | Answer::Copied { .. },
+            | Answer::Migrated { .. }
+            | Answer::Words { .. },
         ) => Ok(told.done),
     })
 }

@@ -128,6 +128,7 @@ fn grants(table: &mut TableReader<'_>) -> PluginGrants {
         connections: named(table, "connections", connection),
         secrets: table.words("secrets", "backup-key").unwrap_or_default(),
         bridges: patterns(table),
+        postcopy: table.boolean("postcopy").unwrap_or_default(),
         limits: table.section("limits", limits).unwrap_or_default(),
     }
 }

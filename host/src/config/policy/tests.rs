@@ -126,5 +126,5 @@ fn the_example_in_the_documentation_is_read() {
         // Its digest is cut short.
         .filter(|line| !line.starts_with("digest"))
         .collect();
-    assert_eq!(parse(example.as_bytes(), "policy.toml").unwrap().plugins.len(), 3);
+    assert_eq!(parse(example.as_bytes(), "policy.toml").unwrap().plugins.len(), 4);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::{CLOSED_WITHIN, Command, Disk, News, Tell, Told, first_of, is_sandbox};
+use super::{CLOSED_WITHIN, Command, Disk, News, Tell, Told, Whose, first_of, is_sandbox};
 use crate::domain::hold;
 use crate::error::{Context, Result};
 use crate::gate::{Gate, Ledger};
@@ -35,6 +35,8 @@ enum Over {
         fault: bool,
     },
     Closed,
+    /// Nothing is served until the volume is ours again.
+    Suspended,
     Left,
 }
 
@@ -62,6 +64,9 @@ impl Keeping {
         let mut failing = false;
         loop {
             self.number += 1;
+            if self.disk.whose == Whose::LetGo && self.rest(None) {
+                return;
+            }
             match self.serve() {
                 Ok(serving) => {
                     if let Some(ready) = ready.take() {
@@ -88,6 +93,7 @@ impl Keeping {
                             self.clear();
                             return;
                         }
+                        Over::Suspended => quick = 0,
                         Over::Left => return,
                     }
                 }
@@ -107,22 +113,26 @@ impl Keeping {
             if let Err(failures) = self.gate.undo_where(&mut self.ledger, is_sandbox) {
                 tracing::error!(volume = %self.disk.volume, failure = %first_of(failures), "a sandbox is left");
             }
-            if self.rest(wait(quick)) {
+            if self.disk.whose != Whose::LetGo && self.rest(Some(wait(quick))) {
                 return;
             }
         }
     }
 
     fn serve(&mut self) -> Result<Serving> {
-        let Disk { domain, volume, writes, .. } = &self.disk;
-        let holder = match writes {
+        let Disk { domain, volume, writes, export, .. } = &self.disk;
+        let holder = match *writes && self.disk.whose == Whose::Ours {
             true => hold::current(self.gate.layout(), volume, domain)?,
             false => None,
         };
         let service = Service {
             volume: volume.volume.clone(),
-            access: if *writes { AttachAccess::Exclusive } else { AttachAccess::ReadOnly },
-            generation: holder.as_ref().map_or(0, |holder| holder.generation),
+            access: match (writes, self.disk.whose) {
+                (true, Whose::Ours) => AttachAccess::Exclusive,
+                (true, Whose::Expected | Whose::LetGo) => AttachAccess::Handover,
+                (false, _) => AttachAccess::ReadOnly,
+            },
+            generation: *export,
             holder,
         };
         let listener = self.listener.try_clone().context(|| "cannot hand a socket to a sandbox".to_owned())?;
@@ -158,8 +168,17 @@ impl Keeping {
                     }
                 },
                 Ok(Command::Heard(..)) => {}
+                Ok(Command::Suspend(done)) => {
+                    self.disk.whose = Whose::LetGo;
+                    if let Err(failure) = serving.close(CLOSED_WITHIN) {
+                        tracing::warn!(volume = %self.disk.volume, %failure, "it is ended");
+                    }
+                    let _ = done.send(self.gate.undo_where(&mut self.ledger, is_sandbox).map_err(first_of));
+                    return Over::Suspended;
+                }
+                Ok(Command::Activate) if self.disk.whose == Whose::Ours => {}
                 // One that does not hear is ended as one that has died.
-                Ok(Command::Renew) => match serving.hand_over() {
+                Ok(command @ (Command::Renew | Command::Activate)) => match self.renew(&command, serving) {
                     Ok(()) => {}
                     Err(failure) => {
                         return Over::Ended { lived: begun.elapsed(), why: failure.to_string(), fault: false };
@@ -175,12 +194,34 @@ impl Keeping {
         }
     }
 
-    /// Waits before the next sandbox; whether there is to be none.
-    fn rest(&mut self, wait: Duration) -> bool {
-        let until = Instant::now() + wait;
+    fn renew(&mut self, command: &Command, serving: &Serving) -> Result<()> {
+        if let Command::Activate = command {
+            self.disk.whose = Whose::Ours;
+        }
+        serving.hand_over()
+    }
+
+    /// Waits before the next sandbox, with no time given until the volume is ours; whether there is to be none.
+    fn rest(&mut self, wait: Option<Duration>) -> bool {
+        let until = wait.map(|wait| Instant::now() + wait);
         loop {
-            match self.heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let next = match until {
+                Some(until) => self.heard.recv_timeout(until.saturating_duration_since(Instant::now())),
+                None => self.heard.recv().map_err(|mpsc::RecvError| RecvTimeoutError::Disconnected),
+            };
+            match next {
                 Ok(Command::Heard(..) | Command::Renew) => {}
+                Ok(Command::Activate) => {
+                    self.disk.whose = Whose::Ours;
+                    if until.is_none() {
+                        return false;
+                    }
+                }
+                // Nothing holds it; whoever waits hears that with the end of this.
+                Ok(Command::Suspend(_)) => {
+                    self.disk.whose = Whose::LetGo;
+                    return until.is_some() && self.rest(None);
+                }
                 Ok(Command::Close) => {
                     self.clear();
                     return true;

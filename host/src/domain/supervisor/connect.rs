@@ -39,6 +39,16 @@ pub(super) async fn open(
     definition: &DomainDefinition,
     hypervisor: Option<ProcessId>,
 ) -> Result<Connected> {
+    with(folder, definition, hypervisor, None).await
+}
+
+/// The same for whoever listens to commands already.
+pub(super) async fn with(
+    folder: &Path,
+    definition: &DomainDefinition,
+    hypervisor: Option<ProcessId>,
+    control: Option<UnixListener>,
+) -> Result<Connected> {
     let hypervisor = hypervisor.ok_or_else(|| Failure::other("no hypervisor was started"))?;
     let exit = process::watch(hypervisor).context(|| "the hypervisor ended before it was ready".to_owned()).map_err(
         |mut failure| {
@@ -55,7 +65,10 @@ pub(super) async fn open(
         GraphicsKind::Vnc => Some(control::listen(folder, "vnc.sock")?),
         GraphicsKind::None => None,
     };
-    let control = control::listen(folder, "control.sock")?;
+    let control = match control {
+        Some(control) => control,
+        None => control::listen(folder, "control.sock")?,
+    };
     Ok(Connected { monitor, events, console, serial, control, vnc, exit })
 }
 

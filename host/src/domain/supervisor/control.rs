@@ -11,13 +11,14 @@ use tokio::sync::oneshot;
 
 use crate::domain::State;
 use crate::domain::change::Change;
+use crate::domain::relocation::{Heard, Progress, Wish};
 use crate::domain::state;
 use crate::error::{Context, Failure, Result};
 use crate::sys::socket;
 use crate::types::{ByteSize, SnapshotName, VolumeRef};
 
-/// Longest request, in bytes.
-const REQUEST_MAX: u64 = 16 << 10;
+/// Longest request, in bytes: a word of another host's brings a definition.
+const REQUEST_MAX: u64 = 2 << 20;
 /// How long a command may take to say what it wants: a slow or dead client must not hold a place.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// A supervisor that is there answers at once, unless it is undoing.
@@ -87,6 +88,22 @@ pub enum Request {
         snapshot: SnapshotName,
         volumes: Vec<VolumeRef>,
     },
+    /// To another host. Given up where the asker goes away, for as long as that can be.
+    Migrate {
+        wish: Wish,
+    },
+    /// How far that is.
+    Migrated,
+    /// Gives it up, where that still can be.
+    MigrateCancel,
+    /// What another host said of who owns the domain, by way of `fief serve`.
+    Handover {
+        heard: Heard,
+    },
+    /// Asks the other host once more. `claim`: that host is off, the operator says.
+    Recover {
+        claim: bool,
+    },
     /// Makes one of its disks larger; its guest is told.
     Resize {
         volume: VolumeRef,
@@ -106,7 +123,14 @@ impl Request {
     /// What the state machine is asked; none where every state answers.
     pub fn admission(&self) -> Option<state::Request> {
         match self {
-            Request::Status | Request::Memory | Request::Copied | Request::Machine => None,
+            Request::Status
+            | Request::Memory
+            | Request::Copied
+            | Request::Migrated
+            | Request::MigrateCancel
+            | Request::Handover { .. }
+            | Request::Machine
+            | Request::Recover { .. } => None,
             Request::Stop => Some(state::Request::Stop),
             Request::Shutdown { .. } => Some(state::Request::Shutdown),
             Request::Console => Some(state::Request::Console),
@@ -119,6 +143,7 @@ impl Request {
             Request::Change { .. } | Request::Resize { .. } => Some(state::Request::Change),
             Request::Copy { .. }
             | Request::Move { .. }
+            | Request::Migrate { .. }
             | Request::SnapshotCreate { .. }
             | Request::SnapshotDelete { .. } => Some(state::Request::Copy),
         }
@@ -132,10 +157,12 @@ impl Request {
             }
             Request::Change { timeout_ms, .. } => Some(Duration::from_millis(*timeout_ms) + CHANGE_PATIENCE),
             Request::Resize { .. } => Some(CHANGE_PATIENCE),
-            Request::Memory | Request::Copied => Some(LOOK_PATIENCE),
+            Request::Memory | Request::Copied | Request::Migrated => Some(LOOK_PATIENCE),
+            Request::Handover { heard } => Some(Duration::from_millis(heard.wait_ms.into()) + ANSWER_PATIENCE),
             Request::Save { .. }
             | Request::Copy { .. }
             | Request::Move { .. }
+            | Request::Migrate { .. }
             | Request::SnapshotCreate { .. }
             | Request::SnapshotDelete { .. } => None,
             Request::Status
@@ -145,6 +172,8 @@ impl Request {
             | Request::Pause
             | Request::Resume
             | Request::Reset
+            | Request::MigrateCancel
+            | Request::Recover { .. }
             | Request::Screenshot => Some(ANSWER_PATIENCE),
         }
     }
@@ -178,6 +207,14 @@ pub enum Answer {
     Copied {
         done: u64,
         total: u64,
+    },
+    /// How far a move is, or how it ended.
+    Migrated {
+        progress: Box<Progress>,
+    },
+    /// For another host, of the one that asked.
+    Words {
+        messages: Vec<serde_json::Value>,
     },
 }
 

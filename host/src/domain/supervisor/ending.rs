@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::connect::Connected;
 use super::control::{Asker, CLIENTS_MAX};
+use super::relocate::Handing;
+use super::served::Served;
 use crate::domain::State;
 use crate::domain::record::EndReason;
 use crate::domain::state::Happening;
@@ -23,11 +26,26 @@ pub struct Ending {
     pub askers: Askers,
     /// The supervisor was asked to go and to leave its guest to the next one.
     pub left_running: bool,
+    /// Its guest stands still for good, and is to be another host's.
+    pub(super) handing: Option<Box<Handed>>,
 }
 
 impl Ending {
     pub fn new(reason: EndReason, happening: Happening) -> Self {
-        Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false }
+        Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false, handing: None }
+    }
+}
+
+/// All that it takes to hand a domain over, or to go on with it.
+pub(super) struct Handed {
+    pub(super) handing: Handing,
+    pub(super) connected: Option<Connected>,
+    pub(super) served: Option<Served>,
+}
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handed").field("handing", &self.handing).finish_non_exhaustive()
     }
 }
 
@@ -39,6 +57,14 @@ pub struct Askers {
 }
 
 impl Askers {
+    /// Waits until what was answered is written, but not for long.
+    pub fn answered(self) {
+        if let Some((runtime, clients)) = self.connections {
+            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
+            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+        }
+    }
+
     /// Answers them all with the state that they waited for, and waits until the answers are written.
     pub fn answer(self, outcome: &Result<State>) {
         let any = !self.waiting.is_empty();

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::change::Stage;
 use super::control::{Answer, Asker};
+use super::relocate::Handing;
 use crate::domain::keeper::Keeper;
 use crate::error::Result;
 
@@ -20,6 +21,8 @@ pub enum JobEnd {
     Saved,
     /// A disk that moves is at its new place too; the guest writes to both. And who keeps it served there.
     Mirrored(Option<Keeper>),
+    /// All of the guest is at another host, and stands still here.
+    Handing(Box<Handing>),
     /// A step of a change is done, and the next one is due.
     Changed(Stage),
 }

@@ -53,6 +53,11 @@ pub fn pause(folder: &Path, time: Duration, off: impl FnOnce() -> Result<()>) ->
                     | Request::Machine
                     | Request::SnapshotCreate { .. }
                     | Request::SnapshotDelete { .. }
+                    | Request::Migrate { .. }
+                    | Request::Migrated
+                    | Request::MigrateCancel
+                    | Request::Handover { .. }
+                    | Request::Recover { .. }
                     | Request::Resize { .. }
                     | Request::Screenshot => asker.respond(Response::Failed(
                         Failure::conflict("the domain is about to start again").hint("try again in a moment"),

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use super::change;
 use super::connect::Connected;
 use super::control::{Answer, Asked, Asker, Request, Response};
-use super::ending::Ending;
+use super::ending::{Ending, Handed};
+use super::relocate::About;
 use super::watch::Loop;
+use crate::domain::record::EndReason;
 use crate::domain::state::{Admission, Happening, admit};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
@@ -97,6 +99,27 @@ impl Loop<'_> {
                 self.answer(asker, copied.map(|(done, total)| Answer::Copied { done, total }));
                 Ok(None)
             }
+            Request::Migrate { wish } => {
+                self.relocate(wish, asker, connected).await;
+                Ok(None)
+            }
+            Request::Migrated => {
+                self.of_relocation(About::Progress, asker);
+                Ok(None)
+            }
+            Request::MigrateCancel => {
+                self.of_relocation(About::Cancel, asker);
+                Ok(None)
+            }
+            Request::Handover { heard } => {
+                self.of_relocation(About::Heard(heard), asker);
+                Ok(None)
+            }
+            // It is this host's, and runs.
+            Request::Recover { .. } => {
+                self.answer(asker, Ok(Answer::Already));
+                Ok(None)
+            }
             Request::Machine => {
                 let machine = match (connected.monitor.machine().await, connected.monitor.version().await) {
                     (Ok(kind), Ok(version)) => Ok(Answer::Machine { kind, version: version.to_string() }),
@@ -158,6 +181,10 @@ impl Loop<'_> {
                 Request::Status
                 | Request::Memory
                 | Request::Copied
+                | Request::Migrated
+                | Request::MigrateCancel
+                | Request::Handover { .. }
+                | Request::Recover { .. }
                 | Request::Machine
                 | Request::Stop
                 | Request::Console,
@@ -173,6 +200,7 @@ impl Loop<'_> {
                 | Request::Change { .. }
                 | Request::Copy { .. }
                 | Request::Move { .. }
+                | Request::Migrate { .. }
                 | Request::SnapshotCreate { .. }
                 | Request::SnapshotDelete { .. }
                 | Request::Resize { .. }
@@ -278,6 +306,12 @@ impl Loop<'_> {
             Ok(super::job::JobEnd::Mirrored(keeper)) => {
                 self.served.keepers.extend(keeper);
                 self.mirrored(job.asker, connected).await.map(|()| None)
+            }
+            Ok(super::job::JobEnd::Handing(mut handing)) => {
+                self.relocation = None;
+                handing.carried.asker = Some(job.asker);
+                let handing = Some(Box::new(Handed { handing: *handing, connected: None, served: None }));
+                Ok(Some(Ending { handing, ..Ending::new(EndReason::Moved, Happening::StopAsked) }))
             }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);

@@ -1,13 +1,12 @@
 //! From the first instruction of a supervisor to its end: what it finds, what it starts, what it leaves.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::ending::{Askers, Ending};
 use super::pause::{Wanted, pause};
+use super::purpose::{Purpose, Report};
 use super::served::Served;
 use super::watch::{self, Entry, Held};
 use crate::config::domain::DomainDefinition;
@@ -22,31 +21,6 @@ use crate::hypervisor::Places;
 use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
 use crate::types::DomainName;
-
-/// Why a supervisor was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
-    /// To start the domain.
-    Start,
-    /// To go on with the state in this file, with the definition that `fief restore` left in the domain's folder.
-    Restore(PathBuf),
-    /// To take up what an earlier supervisor left: a running guest, or the remains of one.
-    Adopt,
-}
-
-/// The one line that a supervisor says to the command that started it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Report {
-    /// The guest runs, or stands still as it was saved; a warning where it could run better.
-    Running {
-        id: u32,
-        warning: Option<String>,
-    },
-    /// Nothing runs any more; what was left is undone.
-    Off,
-    Failed(Failure),
-}
 
 /// Runs to the end of the domain. `say` is called once, with the outcome of the start.
 pub fn run(gate: &Gate, name: &DomainName, purpose: &Purpose, say: impl FnOnce(Report)) -> Result<()> {
@@ -65,7 +39,7 @@ pub fn run(gate: &Gate, name: &DomainName, purpose: &Purpose, say: impl FnOnce(R
 }
 
 /// A domain in the hands of its supervisor.
-pub(super) struct Life<'a> {
+pub(in crate::domain::supervisor) struct Life<'a> {
     pub(super) gate: &'a Gate,
     pub(super) definition: DomainDefinition,
     pub(super) record: Record,
@@ -91,17 +65,29 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
         Err(failure) if failure.kind == crate::error::Kind::NotFound => Record::new(&store::load(layout, name)?),
         other => other?,
     };
+    let mine = match (record.state, purpose) {
+        (State::Elsewhere, Purpose::Incoming | Purpose::Adopt) | (State::Ceded, Purpose::Adopt | Purpose::Hand) => true,
+        (State::Ceded | State::Elsewhere, _) => return Err(not_ours(name, record.state)),
+        (_, Purpose::Incoming) => return Err(Failure::conflict(format!("domain {name} is this host's already"))),
+        (_, _) => false,
+    };
     // What it runs with where it does: what it starts with next may have been changed since, or be broken.
     let definition = match record.state {
-        State::Ceded | State::Elsewhere => return Err(not_ours(name, record.state)),
-        State::Off => None,
-        State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
+        State::Off | State::Elsewhere => None,
+        State::Ceded | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
             store::load_running(layout, name)?
         }
     };
     let definition = definition.map_or_else(|| store::load(layout, name), Ok)?;
     let ledger = Ledger::open(&layout.domain(name).join("ledger.jsonl"))?;
     let mut life = Life { gate, definition, record, ledger, restarts: 0 };
+    if mine {
+        return match purpose {
+            Purpose::Incoming => life.take_in(report),
+            _ if life.record.state == State::Ceded => life.cede_again(report),
+            _ => life.forget_elsewhere(report),
+        };
+    }
 
     let ending = match life.record.truth_unattended() {
         Truth::Orphaned => Some(life.adopt(report)?),
@@ -120,40 +106,55 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
                     fault::point("restore.taken")?;
                     Some(life.start(Some(opened), report)?)
                 }
-                Purpose::Adopt => {
+                Purpose::Hand => return life.hand_at_rest(report),
+                Purpose::Adopt | Purpose::Incoming => {
                     report(Report::Off);
                     return Ok(());
                 }
             }
         }
     };
-    let mut ending = match ending {
+    let ending = match ending {
         Some(ending) => ending,
         None => life.start(None, report)?,
     };
-    // The guest is over; start it again for as long as its definition, or whoever asked for a reboot, says so.
-    loop {
-        let (task, askers) = life.end(ending)?;
-        match task {
-            Task::StartAgain { after } => {
-                tracing::info!(domain = %name, seconds = after.as_secs(), "starting again");
-                let wanted = match after.is_zero() {
-                    true => Wanted::Yes,
-                    false => pause(&layout.domain(name), after, || life.undo(EndReason::Stopped, None))?,
-                };
-                match wanted {
-                    Wanted::Yes => ending = life.start_again(askers)?,
-                    Wanted::No => return Ok(()),
+    life.live_on(ending)
+}
+
+impl Life<'_> {
+    pub(super) fn live_on(&mut self, mut ending: Ending) -> Result<()> {
+        let life = self;
+        let (layout, name) = (life.gate.layout(), life.name());
+        // The guest is over; start it again for as long as its definition, or whoever asked for a reboot, says so.
+        loop {
+            while ending.handing.is_some() {
+                match life.hand_over(ending)? {
+                    Some(next) => ending = next,
+                    None => return Ok(()),
                 }
             }
-            Task::Nothing | Task::LetGo | Task::TearDown | Task::Keep | Task::End => return Ok(()),
+            let (task, askers) = life.end(ending)?;
+            match task {
+                Task::StartAgain { after } => {
+                    tracing::info!(domain = %name, seconds = after.as_secs(), "starting again");
+                    let wanted = match after.is_zero() {
+                        true => Wanted::Yes,
+                        false => pause(&layout.domain(&name), after, || life.undo(EndReason::Stopped, None))?,
+                    };
+                    match wanted {
+                        Wanted::Yes => ending = life.start_again(askers)?,
+                        Wanted::No => return Ok(()),
+                    }
+                }
+                Task::Nothing | Task::LetGo | Task::TearDown | Task::Keep | Task::End => return Ok(()),
+            }
         }
     }
 }
 
 impl Life<'_> {
     /// What the loop changes while the guest runs.
-    fn held(&mut self) -> Held<'_> {
+    pub(super) fn held(&mut self) -> Held<'_> {
         Held { record: &mut self.record, definition: &mut self.definition, ledger: &mut self.ledger }
     }
 
@@ -211,7 +212,7 @@ impl Life<'_> {
             &self.definition,
             &places,
             id,
-            state.is_some(),
+            if state.is_some() { steps::Begins::Saved } else { steps::Begins::Fresh },
             Some(&tell),
         ) {
             Ok(launched) => launched,
@@ -241,7 +242,7 @@ impl Life<'_> {
             }
         }
         self.record.state = match entry {
-            Entry::Fresh | Entry::Adopted => next,
+            Entry::Fresh | Entry::Adopted | Entry::Moved => next,
             Entry::Still => step(next, Happening::Paused, self.rules()).0,
         };
         // From here on the guest may write to its disks: what was saved before no longer fits them.
@@ -304,7 +305,7 @@ impl Life<'_> {
         let watcher = watch::Watcher::new(self.gate, &self.definition, hypervisor).connect()?;
         self.record.save(layout)?;
         let (tell, told) = tokio::sync::mpsc::unbounded_channel();
-        let keepers = keeper::take_over(self.gate, &self.name(), &tell)?;
+        let keepers = keeper::take_over(self.gate, &self.name(), keeper::Whose::Ours, &tell)?;
         let served = Served { keepers, tell, told };
         let rules = self.rules();
         watcher.run(self.held(), served, rules, Entry::Adopted, || report(Report::Running { id, warning }))

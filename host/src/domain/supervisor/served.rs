@@ -5,7 +5,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::connect::Connected;
 use super::watch::Loop;
 use crate::config::domain::Disk;
-use crate::domain::hold;
 use crate::domain::keeper::{self, Keeper, News, Renewal, Tell, Told};
 use crate::domain::state::Happening;
 use crate::error::{Failure, Result};
@@ -40,6 +39,12 @@ impl Served {
         self.keepers.iter().find(|keeper| keeper.volume == *volume).map(Keeper::renewal)
     }
 
+    /// Which attachment of it the hypervisor has.
+    fn export(&self, volume: &VolumeRef) -> Result<u64> {
+        let keeper = self.keepers.iter().find(|keeper| keeper.volume == *volume);
+        keeper.map(|keeper| keeper.export).ok_or_else(|| Failure::other(format!("volume {volume} is not served")))
+    }
+
     pub fn is_at(&self, place: usize) -> bool {
         self.keepers.iter().any(|keeper| keeper.place == place)
     }
@@ -66,10 +71,10 @@ impl Serves {
         disk: &Disk,
         domain: &DomainName,
     ) -> Result<Option<Keeper>> {
-        match source.way {
+        let export = match &source.way {
             Way::Files(_) | Way::Nfs(_) | Way::Iscsi(_) | Way::Nbd(_) => return Ok(None),
-            Way::Served(_) => {}
-        }
+            Way::Served(served) => served.generation,
+        };
         if !self.has_way {
             return Err(Failure::conflict(
                 "it was started by an earlier fief, and has no way to a disk that is served",
@@ -82,7 +87,12 @@ impl Serves {
         }
         let (domain, volume) = (domain.clone(), disk.volume.clone());
         let (id, place, moved, writes) = (self.id, self.place, self.moved, !source.read_only);
-        Keeper::start(gate, keeper::Disk { domain, id, place, moved, volume, writes }, &self.tell).map(Some)
+        Keeper::start(
+            gate,
+            keeper::Disk { domain, id, place, moved, volume, writes, export, whose: keeper::Whose::Ours },
+            &self.tell,
+        )
+        .map(Some)
     }
 }
 
@@ -130,8 +140,7 @@ impl Loop<'_> {
     /// Shows the guest a disk's new size. Beside the loop: the hypervisor connects to the disk anew for it.
     fn grow(&self, volume: &VolumeRef, size: ByteSize, monitor: &Monitor) {
         let asked = || -> Result<(usize, storage::Served)> {
-            let generation =
-                hold::current(self.layout, volume, &self.definition.name)?.map_or(0, |held| held.generation);
+            let generation = self.served.export(volume)?;
             Ok((self.places().disk(volume)?, storage::Served { volume: volume.volume.clone(), generation }))
         };
         let (volume, monitor) = (volume.clone(), monitor.clone());

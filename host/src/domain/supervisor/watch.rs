@@ -17,6 +17,7 @@ use super::ending::Ending;
 use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
+use super::relocate::Relocation;
 use super::request::Patience;
 use super::served::Served;
 use super::storage::{self, Retry};
@@ -52,6 +53,8 @@ pub enum Entry {
     Still,
     /// An earlier supervisor let it go.
     Adopted,
+    /// It does what its record says: it came from another host, or was to go to one.
+    Moved,
 }
 
 impl<'a> Watcher<'a> {
@@ -69,6 +72,12 @@ impl<'a> Watcher<'a> {
         self.connected = Some(runtime.block_on(connect::open(&self.folder(), &self.definition, self.hypervisor))?);
         self.runtime = Some(runtime);
         Ok(self)
+    }
+
+    /// The same over what is connected already.
+    pub(super) fn over(mut self, runtime: tokio::runtime::Runtime, connected: Connected) -> Self {
+        (self.runtime, self.connected) = (Some(runtime), Some(connected));
+        self
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -99,6 +108,7 @@ impl<'a> Watcher<'a> {
             patience: None,
             start_again: false,
             job: None,
+            relocation: None,
             retry: None,
             told: None,
             served,
@@ -109,6 +119,8 @@ impl<'a> Watcher<'a> {
         if ending.left_running {
             // Whoever asked asks the next supervisor.
             run.askers.clear();
+        } else if let Some(handed) = &mut ending.handing {
+            handed.served = Some(run.served);
         } else {
             run.served.close();
         }
@@ -141,6 +153,8 @@ pub(super) struct Loop<'a> {
     pub(super) start_again: bool,
     /// What goes on beside the loop.
     pub(super) job: Option<Job>,
+    /// Of a job that moves the domain to another host.
+    pub(super) relocation: Option<Relocation>,
     /// The guest waits for its storage.
     pub(super) retry: Option<Retry>,
     /// The guest was told of failures: when they count as over.
@@ -178,11 +192,12 @@ impl Loop<'_> {
                 fault::point("start.let-go")?;
                 Ok(None)
             }
-            Entry::Still => Ok(None),
+            Entry::Still | Entry::Moved => Ok(None),
             Entry::Adopted => {
                 if self.record.run.as_ref().is_some_and(|run| run.held) {
                     self.let_go(connected).await?;
                 }
+                self.settle_relocation(connected).await?;
                 self.settle_copying(connected).await?;
                 self.settle_moving(connected).await?;
                 self.settle_change(connected).await?;
@@ -247,7 +262,10 @@ impl Loop<'_> {
                     None
                 }
                 end = job::ended(&mut self.job) => {
-                    if let Some(ending) = self.job_ended(end, &mut connected).await? {
+                    if let Some(mut ending) = self.job_ended(end, &mut connected).await? {
+                        if let Some(handed) = &mut ending.handing {
+                            handed.connected = Some(connected);
+                        }
                         return Ok(ending);
                     }
                     None

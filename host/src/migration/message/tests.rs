@@ -10,6 +10,7 @@ fn offer() -> Offer {
         definition: "memory = \"512MiB\"\n".into(),
         strategy: "migration-live".into(),
         power: Power::Running,
+        places: None,
     }
 }
 

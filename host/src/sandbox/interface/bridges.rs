@@ -25,7 +25,8 @@ fn one(reply: Reply) -> wasmtime::Result<Link> {
         | Reply::Space { .. }
         | Reply::Links(_)
         | Reply::Connection
-        | Reply::Secret => mismatch(&reply),
+        | Reply::Secret
+        | Reply::Step(_) => mismatch(&reply),
     }
 }
 
@@ -40,7 +41,8 @@ impl Host for Room {
             | Reply::Space { .. }
             | Reply::Link(_)
             | Reply::Connection
-            | Reply::Secret => mismatch(&reply),
+            | Reply::Secret
+            | Reply::Step(_) => mismatch(&reply),
         })
     }
     fn ensure(&mut self, spec: BridgeSpec) -> Answer<Link> {

@@ -28,7 +28,8 @@ fn image(reply: Reply) -> wasmtime::Result<Image> {
         | Reply::Link(_)
         | Reply::Links(_)
         | Reply::Connection
-        | Reply::Secret => mismatch(&reply),
+        | Reply::Secret
+        | Reply::Step(_) => mismatch(&reply),
     }
 }
 
@@ -42,7 +43,8 @@ pub(super) fn nothing(reply: Reply) -> wasmtime::Result<()> {
         | Reply::Link(_)
         | Reply::Links(_)
         | Reply::Connection
-        | Reply::Secret => mismatch(&reply),
+        | Reply::Secret
+        | Reply::Step(_) => mismatch(&reply),
     }
 }
 
@@ -93,7 +95,8 @@ impl Host for Room {
             | Reply::Link(_)
             | Reply::Links(_)
             | Reply::Connection
-            | Reply::Secret => mismatch(&reply),
+            | Reply::Secret
+            | Reply::Step(_) => mismatch(&reply),
         })
     }
     fn snapshot_delete(&mut self, directory: String, path: String, name: String) -> Answer<()> {
@@ -114,7 +117,8 @@ impl Host for Room {
             | Reply::Link(_)
             | Reply::Links(_)
             | Reply::Connection
-            | Reply::Secret => mismatch(&reply),
+            | Reply::Secret
+            | Reply::Step(_) => mismatch(&reply),
         })
     }
     fn space(&mut self, directory: String) -> Answer<SpaceInfo> {
@@ -127,7 +131,8 @@ impl Host for Room {
             | Reply::Link(_)
             | Reply::Links(_)
             | Reply::Connection
-            | Reply::Secret => mismatch(&reply),
+            | Reply::Secret
+            | Reply::Step(_) => mismatch(&reply),
         })
     }
 }

@@ -6,22 +6,25 @@ pub(super) mod files;
 mod images;
 mod log;
 mod secrets;
+mod session;
 mod timer;
 mod wasi;
 mod words;
 
 use wasmtime::component::{HasSelf, Linker};
 
+use super::protocol::PluginKind;
 use super::room::Room;
-use super::version::v0_1::fief::{network, storage, types};
+use super::version::v0_1::fief::{migration, network, storage, types};
 use crate::config::policy::HostInterface;
 
 // Where the plugin's handles point: the generated bindings name them.
 pub use connections::Stream;
 pub use files::Open;
+pub use session::Move;
 pub(super) use wasi::{Preopens, wasi};
 pub(super) use words::{access, attachment, fence, finding, holder, image_snapshot, plugin_error, port, volume};
-pub(super) use words::{format, preallocation};
+pub(super) use words::{facts, format, outcome_out, preallocation};
 
 /// Gives the linker what every plugin has, and the host interfaces that were granted.
 pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasmtime::Result<()> {
@@ -40,11 +43,26 @@ pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasm
         match interface {
             HostInterface::Images => storage::images::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
             HostInterface::Bridges => network::bridges::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
-            // No plugin of a kind that moves domains is loaded yet.
-            HostInterface::Session => {}
+            HostInterface::Session => migration::session::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,
         }
     }
     Ok(())
+}
+
+/// A strategy has nothing that differs from one run to the next: no clock, no random numbers, no files, no network. What a
+/// toolchain's standard library cannot do without (an empty environment, output into the log) stays.
+///
+/// # Errors
+/// Where a plugin of that kind imports what is never given to it, granted or not.
+pub(super) fn fits<'a>(imports: impl Iterator<Item = &'a str>, kind: PluginKind) -> Result<(), String> {
+    const OF_STRATEGIES: &[&str] =
+        &["wasi:io/", "wasi:cli/", "fief:migration/", "fief:types/types@", "fief:types/log@"];
+    let mut imports = imports;
+    let given = |name: &&str| OF_STRATEGIES.iter().any(|prefix| name.starts_with(prefix));
+    match (kind, imports.find(|name| !given(name))) {
+        (PluginKind::Migration, Some(_)) => Err("it imports what no migration plugin is given".into()),
+        (PluginKind::Migration, None) | (PluginKind::Storage | PluginKind::Network, _) => Ok(()),
+    }
 }
 
 /// The host gave an answer of another shape than the ask has: a fault of fief's, not of the plugin's.

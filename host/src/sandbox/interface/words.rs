@@ -4,6 +4,7 @@ use crate::gate::operation::{self, ImageFacts, SnapshotFacts};
 use crate::sandbox::protocol::{self, PluginError};
 use crate::sandbox::version::v0_1::exports::fief::network::mode;
 use crate::sandbox::version::v0_1::exports::fief::storage::{backend, fences, snapshots};
+use crate::sandbox::version::v0_1::fief::migration::session;
 use crate::sandbox::version::v0_1::fief::storage::images::Image;
 use crate::sandbox::version::v0_1::fief::storage::volumes::{Access, Format, Holder, Preallocation, Volume};
 use crate::sandbox::version::v0_1::fief::types::types::{self, Error, ErrorCode, Retry};
@@ -175,4 +176,53 @@ pub(in crate::sandbox) fn finding(finding: types::Finding) -> protocol::Finding 
         types::Severity::Note => protocol::Severity::Note,
     };
     protocol::Finding { severity, code, object, message, remedy }
+}
+
+pub(in crate::sandbox) fn facts(facts: protocol::MoveFacts) -> session::Facts {
+    let protocol::MoveFacts { domain, power, memory, volumes, snapshots, source, target, bandwidth, postcopy } = facts;
+    let power = match power {
+        protocol::MovePower::Running => session::Power::Running,
+        protocol::MovePower::Paused => session::Power::Paused,
+        protocol::MovePower::Off => session::Power::Off,
+    };
+    let volumes = volumes.into_iter().map(moved_volume).collect();
+    let (source, target) = (host(source), host(target));
+    session::Facts { domain, power, memory, volumes, snapshots, source, target, bandwidth, postcopy }
+}
+
+fn moved_volume(volume: protocol::MoveVolume) -> session::VolumeFacts {
+    let protocol::MoveVolume { volume, disc, size, allocated, sameness, room_at_target } = volume;
+    let sameness = match sameness {
+        protocol::MoveSameness::Proven => session::Sameness::Proven,
+        protocol::MoveSameness::Claimed => session::Sameness::Claimed,
+        protocol::MoveSameness::Other => session::Sameness::Other,
+        protocol::MoveSameness::Unknown => session::Sameness::Unknown,
+    };
+    session::VolumeFacts { volume, disc, size, allocated, sameness, room_at_target }
+}
+
+fn host(host: protocol::MoveHost) -> session::HostFacts {
+    let protocol::MoveHost { name, architecture, hypervisor, hypervisor_version, memory_available } = host;
+    session::HostFacts { name, architecture, hypervisor, hypervisor_version, memory_available }
+}
+
+pub(super) fn limits(limits: session::Limits) -> protocol::RawLimits {
+    let session::Limits { bandwidth, downtime_ms, auto_converge, channels, compress } = limits;
+    protocol::RawLimits { bandwidth, downtime_ms, auto_converge, channels, compress }
+}
+
+pub(super) fn sample(sample: protocol::Sample) -> session::Sample {
+    let protocol::Sample { remaining, transferred, dirty_rate, bandwidth, elapsed_ms, expected_downtime_ms, round } =
+        sample;
+    session::Sample { remaining, transferred, dirty_rate, bandwidth, elapsed_ms, expected_downtime_ms, round }
+}
+
+pub(super) fn outcome(outcome: protocol::Outcome) -> session::Outcome {
+    let protocol::Outcome { downtime_ms, total_ms, transferred } = outcome;
+    session::Outcome { downtime_ms, total_ms, transferred }
+}
+
+pub(in crate::sandbox) fn outcome_out(outcome: session::Outcome) -> protocol::Outcome {
+    let session::Outcome { downtime_ms, total_ms, transferred } = outcome;
+    protocol::Outcome { downtime_ms, total_ms, transferred }
 }

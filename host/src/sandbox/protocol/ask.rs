@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::moving::{Step, StepReply};
 use crate::gate::operation::{ImageFacts, ImageFormat, LinkFacts, Preallocation, SnapshotFacts};
 
-/// A function of a host interface that the plugin called (storage.wit `images`, network.wit `bridges`).
+/// A function of a host interface that the plugin called (storage.wit `images`, network.wit `bridges`, migration.wit
+/// `session`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Ask {
@@ -98,6 +100,8 @@ pub enum Ask {
     Reveal {
         secret: String,
     },
+    /// Of the move that the call is about.
+    Step(Step),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,4 +145,5 @@ pub enum Reply {
     /// The secret's bytes, from the first to the last, are in the file whose descriptor is beside this frame: no frame
     /// ever holds them.
     Secret,
+    Step(StepReply),
 }

@@ -62,6 +62,8 @@ pub(super) struct Served<'a> {
     pub(super) geometry: Cell<Geometry>,
     /// No writes are let through, whatever the device could do.
     pub(super) read_only: bool,
+    /// Of a domain that another host is about to hand over: it looks as it will be, and nothing is written yet.
+    pub(super) inactive: bool,
     /// Read what has to be waited for.
     pub(super) readers: Option<&'a Readers>,
     pub(super) log: Log,
@@ -71,6 +73,13 @@ pub(super) struct Served<'a> {
 }
 
 impl Served<'_> {
+    fn may_write(&self) -> Result<(), Error> {
+        match self.inactive {
+            true => Err(Error::new(Kind::NotPermitted, "another host has the volume still")),
+            false => Ok(()),
+        }
+    }
+
     /// Waits for it; none where there will be no more.
     pub(super) async fn next_event(&self) -> Option<Event> {
         match self.calls.call_next_event(self.accessor, self.handle).await {
@@ -183,7 +192,7 @@ impl Device for Served<'_> {
             can_write_zeroes: geometry.can_write_zeroes,
             can_extents: geometry.can_extents,
             rotational: geometry.rotational,
-            read_only: geometry.read_only || self.read_only,
+            read_only: !self.inactive && (geometry.read_only || self.read_only),
         }
     }
 
@@ -208,6 +217,7 @@ impl Device for Served<'_> {
     }
 
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
+        self.may_write()?;
         // What is to be durable is the plugin's: whether a flush failed before is told by it alone.
         if !durable
             && let Some(written) =
@@ -223,10 +233,12 @@ impl Device for Served<'_> {
     }
 
     async fn discard(&self, offset: u64, length: u64) -> Result<(), Error> {
+        self.may_write()?;
         self.answer(self.calls.call_discard(self.accessor, self.handle, offset, length).await).await
     }
 
     async fn write_zeroes(&self, offset: u64, length: u64, keep: bool, durable: bool) -> Result<(), Error> {
+        self.may_write()?;
         self.answer(self.calls.call_write_zeroes(self.accessor, self.handle, offset, length, keep, durable).await).await
     }
 

@@ -39,7 +39,7 @@ use super::lent::Lent;
 use super::limits::{Budget, Spent, cpu_time};
 use super::log::{LINE_MAX, Log};
 use super::outbox::Outbox;
-use super::protocol::{CallError, FromSandbox, Limit, LogLevel, Return, Serve, ServingEvent, Tell};
+use super::protocol::{AttachAccess, CallError, FromSandbox, Limit, LogLevel, Return, Serve, ServingEvent, Tell};
 use super::room::{Host, Room};
 use super::version::v0_1::exports::fief::storage::block::{Event, GuestDevice};
 use super::version::v0_1::fief::storage::volumes::Pool;
@@ -165,6 +165,7 @@ async fn serve_on(
     let Serve { pool, settings, volume, access: wanted, holder: held, generation } = serve;
     let settings = settings.into_iter().map(|(key, value)| Setting { key, value }).collect();
     let read_only = held.is_none();
+    let inactive = read_only && wanted == AttachAccess::Handover;
     let pool = Pool { name: pool, settings };
     let opened = calls.call_open(accessor, pool, volume.clone(), access(wanted), held.map(holder)).await?;
     let handle: ResourceAny = match opened {
@@ -182,6 +183,7 @@ async fn serve_on(
         handle,
         geometry: Cell::new(geometry),
         read_only,
+        inactive,
         readers,
         log: log.clone(),
         broken: broken.clone(),

@@ -1,4 +1,4 @@
-//! The bindings of `fief:{types,storage,network}@0.1.0`, both halves, made from `wit/`.
+//! The bindings of `fief:{types,storage,network,migration}@0.1.0`, both halves, made from `wit/`.
 //!
 //! One world holds all kinds: which of its exports a plugin must have is checked by kind in `load.rs`.
 
@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
             import fief:storage/secrets@0.1.0;
             import fief:storage/files@0.1.0;
             import fief:network/bridges@0.1.0;
+            import fief:migration/session@0.1.0;
             export fief:storage/backend@0.1.0;
             export fief:storage/snapshots@0.1.0;
             export fief:storage/clones@0.1.0;
@@ -21,13 +22,15 @@ wasmtime::component::bindgen!({
             export fief:storage/notes@0.1.0;
             export fief:storage/block@0.1.0;
             export fief:network/mode@0.1.0;
+            export fief:migration/strategy@0.1.0;
         }
     ",
-    path: ["../wit/types", "../wit/storage", "../wit/network"],
+    path: ["../wit/types", "../wit/storage", "../wit/network", "../wit/migration"],
     world: "fief:host/room",
     with: {
         "fief:storage/connections.connection": crate::sandbox::interface::Stream,
         "fief:storage/files.file": crate::sandbox::interface::Open,
+        "fief:migration/session.migration": crate::sandbox::interface::Move,
     },
     imports: {
         // Plain functions whose work is waiting: the plugin waits for them, this process does not.

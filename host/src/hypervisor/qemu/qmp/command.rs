@@ -51,6 +51,10 @@ commands! {
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
     "migrate_cancel" MigrateCancel {} -> IgnoredAny;
     "query-migrate" QueryMigrate {} -> Migration;
+    "migrate-set-capabilities" SetCapabilities { capabilities: Vec<Capability> } -> IgnoredAny;
+    "migrate-set-parameters" SetLimits { max_bandwidth: u64, downtime_limit: u64 } -> IgnoredAny;
+    "migrate-continue" MigrateContinue { state: &'static str } -> IgnoredAny;
+    "announce-self" AnnounceSelf { initial: u32, max: u32, rounds: u32, step: u32 } -> IgnoredAny;
     "qom-get" QomGet { path: &'static str, property: &'static str } -> Value;
     "qom-set" QomSet { path: String, property: &'static str, value: String } -> IgnoredAny;
     "balloon" SetBalloon { value: u64 } -> IgnoredAny;
@@ -174,12 +178,40 @@ pub(super) struct VersionAnswer {
     pub(super) qemu: Version,
 }
 
-/// `MigrationInfo` (qapi/migration.json): empty before the first one.
+/// `MigrationCapabilityStatus`.
+#[derive(Debug, Serialize)]
+pub(super) struct Capability {
+    pub(super) capability: &'static str,
+    pub(super) state: bool,
+}
+
+/// `MigrationInfo` (qapi/migration.json): empty before the first one. Milliseconds.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Migration {
     pub(super) status: Option<MigrationStatus>,
     pub(super) error_desc: Option<String>,
+    #[serde(default)]
+    pub(super) total_time: u64,
+    #[serde(default)]
+    pub(super) expected_downtime: u64,
+    pub(super) ram: Option<Ram>,
+}
+
+/// `MigrationStats`: bytes, pages a second, megabits a second.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Ram {
+    pub(super) transferred: u64,
+    pub(super) remaining: u64,
+    #[serde(default)]
+    pub(super) dirty_pages_rate: u64,
+    #[serde(default)]
+    pub(super) page_size: u64,
+    #[serde(default)]
+    pub(super) mbps: f64,
+    #[serde(default)]
+    pub(super) dirty_sync_count: u32,
 }
 
 /// How far a migration is (`MigrationStatus`); those that fief does not use are one.
@@ -189,6 +221,7 @@ pub(super) enum MigrationStatus {
     None,
     Setup,
     Active,
+    PreSwitchover,
     Device,
     Cancelling,
     Cancelled,

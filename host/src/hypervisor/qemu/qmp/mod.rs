@@ -14,6 +14,7 @@ pub mod copy;
 mod cut;
 mod device;
 mod grow;
+mod live;
 pub mod moving;
 mod state;
 mod wire;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 
 pub use command::{RunState, Version};
 pub use grow::Reached;
+pub use live::Live;
 
 use super::{QMP_SOCKET, last_words};
 use crate::error::{Context, Failure, Kind, Result};

@@ -57,6 +57,7 @@ impl Monitor {
                     MigrationStatus::None
                     | MigrationStatus::Setup
                     | MigrationStatus::Active
+                    | MigrationStatus::PreSwitchover
                     | MigrationStatus::Device
                     | MigrationStatus::Cancelling
                     | MigrationStatus::Other,

@@ -1,0 +1,311 @@
+//! `fief serve`'s part in moves: what peers say is carried to the supervisor that works on the domain, and answered by what is
+//! on disk where none does. Streams are carried to the hypervisor that waits for them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::copy_bidirectional_with_sizes;
+use uuid::Uuid;
+
+use super::asking::{Relayed, relay};
+use super::driver::Machine;
+use super::forget::{self, named};
+use super::words::{self, Ask, Expected, Heard, LISTEN_MAX, Purpose, Reply};
+use super::{Fences, Owner};
+use crate::config::domain::{self, DomainDefinition};
+use crate::config::policy;
+use crate::domain::client;
+use crate::domain::supervisor::{self, Report};
+use crate::domain::{Record, State, store};
+use crate::error::{Context, Failure, Result};
+use crate::gate::{Gate, Mode};
+use crate::layout::Layout;
+use crate::migration::handover::{Action, Event, Holding, Peer, Phase, Standing, Word};
+use crate::migration::message::{Message, Offer, Reason};
+use crate::peer::{Caller, Service, Stream, Streaming};
+use crate::sys::socket;
+use crate::types::DomainName;
+
+/// In the domain's folder: what its supervisor begins with; where the stream of memory comes in.
+pub const EXPECTED: &str = "incoming.json";
+pub const MEMORY: &str = "memory.sock";
+/// Of a stream, each way, in bytes.
+const PIECE: usize = 256 << 10;
+/// A peer that asks again and again without a supervisor that would have a word for it.
+const REST: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub struct Desk {
+    layout: Layout,
+}
+
+impl Desk {
+    pub fn new(gate: &Gate) -> Desk {
+        Desk { layout: gate.layout().clone() }
+    }
+
+    /// As policy stands now.
+    fn gate(&self) -> Result<Gate> {
+        let policy = policy::load(&self.layout.policy())?;
+        Ok(Gate::new(self.layout.clone(), std::sync::Arc::new(policy), Mode::Perform))
+    }
+
+    fn relay(&self, domain: Uuid, heard: Heard) -> Result<Reply> {
+        let begun = Instant::now();
+        let wait = Duration::from_millis(heard.wait_ms.into());
+        let relayed = match named(&self.layout, domain)? {
+            Some(name) => relay(&self.layout, &name, heard)?,
+            None => Relayed::Nobody,
+        };
+        match relayed {
+            Relayed::Words(messages) => Ok(Reply { messages }),
+            Relayed::Nobody => {
+                std::thread::sleep(wait.min(REST).saturating_sub(begun.elapsed()));
+                Ok(Reply::default())
+            }
+        }
+    }
+
+    fn said(&self, caller: &Caller, value: Value) -> Result<Reply> {
+        let message = words::from_value(&value)?;
+        let (domain, word) = message.word();
+        let heard = Heard { from: caller.host, message: Some(value.clone()), wait_ms: 0, delivered: None };
+        if Owner::is_busy(&self.layout, domain) {
+            return self.relay(domain, heard);
+        }
+        match &message {
+            Message::Prepare { what, attempt, .. } => {
+                if let Some(declined) = self.expect(caller, domain, &message, what, &value)? {
+                    return Ok(Reply { messages: vec![words::to_value(&declined)?] });
+                }
+                let name = named(&self.layout, domain)?;
+                match name.map(|name| relay(&self.layout, &name, heard)).transpose()? {
+                    Some(Relayed::Words(messages)) => Ok(Reply { messages }),
+                    Some(Relayed::Nobody) | None => {
+                        let ended = Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there");
+                        let (reasons, attempt) = (vec![reason("supervisor", &what.name, &ended)], *attempt);
+                        let declined = Message::Declined { domain, attempt, reasons };
+                        Ok(Reply { messages: vec![words::to_value(&declined)?] })
+                    }
+                }
+            }
+            Message::Prepared { .. }
+            | Message::Staged { .. }
+            | Message::Activate { .. }
+            | Message::Activated { .. }
+            | Message::Refused { .. }
+            | Message::Declined { .. }
+            | Message::Cancel { .. }
+            | Message::Query { .. }
+            | Message::Owner { .. } => self.at_rest(caller, domain, word),
+        }
+    }
+
+    /// Nobody works on the domain: what is on disk answers.
+    fn at_rest(&self, caller: &Caller, domain: Uuid, word: Word) -> Result<Reply> {
+        let name = named(&self.layout, domain)?;
+        let unknown = if name.is_some() { Standing::FIRST } else { Standing::FOREIGN };
+        let mut owner = Owner::open(&self.layout, domain, unknown)?;
+        let runs = name.as_ref().is_some_and(|name| {
+            Record::load(&self.layout, name)
+                .is_ok_and(|record| matches!(record.state_now(), State::Running | State::Paused | State::Preserved))
+        });
+        // Who does not hold its fences is no witness.
+        if owner.handover.standing.holding == Holding::Owned && !runs {
+            owner.handover.phase = Phase::Settling { force: false };
+        }
+        let mut machine = AtRest { gate: self.gate()?, name, messages: Vec::new(), domain };
+        let event = Event::Heard { from: Peer(caller.host), word };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context(|| "cannot answer a peer".to_owned())?;
+        runtime.block_on(owner.happen(&mut machine, event));
+        Ok(Reply { messages: machine.messages.iter().map(words::to_value).collect::<Result<_>>()? })
+    }
+
+    /// Makes a supervisor for what is to come; why not, as a word to the source.
+    fn expect(
+        &self,
+        caller: &Caller,
+        domain: Uuid,
+        message: &Message,
+        offer: &Offer,
+        value: &Value,
+    ) -> Result<Option<Message>> {
+        let Message::Prepare { attempt, .. } = message else { return Ok(None) };
+        let declined =
+            |reason: Reason| Ok(Some(Message::Declined { domain, attempt: *attempt, reasons: vec![reason] }));
+        let gate = self.gate()?;
+        let definition = match offered(offer, domain) {
+            Ok(definition) => definition,
+            Err(failure) => return declined(reason("definition", &offer.name, &failure)),
+        };
+        let name = definition.name.clone();
+        if !gate.policy().relocation.accepts(&caller.peer, &name) {
+            let denied = Failure::denied(format!("its policy does not let {} send domain {name}", caller.peer))
+                .hint("[[relocation.accept]] in policy.toml there");
+            return declined(reason("denied", name.as_str(), &denied));
+        }
+        let there = named(&self.layout, domain)?;
+        let unknown = if there.is_some() { Standing::FIRST } else { Standing::FOREIGN };
+        let mut owner = Owner::open(&self.layout, domain, unknown)?;
+        match owner.handover.standing.holding {
+            Holding::Foreign | Holding::Gone => {}
+            Holding::Owned | Holding::Ceded => {
+                let owned = Failure::conflict("that host has it already, or handed it over and does not know yet");
+                return declined(reason("owned", name.as_str(), &owned));
+            }
+        }
+        // Before anything is made, so that nothing of it is taken for a domain of this host's own.
+        let standing = owner.handover.standing;
+        owner.write(standing)?;
+        drop(owner);
+        if let Some(left) = there {
+            // Of an earlier attempt, whose supervisor is gone.
+            forget::forget(&gate, &left)?;
+        }
+        let expected = Expected { from: caller.host, message: value.clone() };
+        let bytes = serde_json::to_vec(&expected).context(|| "cannot write down what is to come".to_owned())?;
+        if let Err(failure) = store::expect(&self.layout, &definition, (EXPECTED, &bytes)) {
+            return declined(reason("name-taken", name.as_str(), &failure));
+        }
+        match client::supervise(&self.layout, &name, &supervisor::Purpose::Incoming)? {
+            Report::Expecting => Ok(None),
+            Report::Failed(failure) => declined(reason("supervisor", name.as_str(), &failure)),
+            Report::Running { .. } | Report::Off | Report::Handing => {
+                declined(reason("supervisor", name.as_str(), &Failure::other("it ended at once")))
+            }
+        }
+    }
+}
+
+fn offered(offer: &Offer, domain: Uuid) -> Result<DomainDefinition> {
+    let definition =
+        domain::parse(offer.definition.as_bytes(), "the definition that came", &mut domain::RandomIdentity)?;
+    match definition.name.as_str() == offer.name && definition.uuid == domain {
+        true => Ok(definition),
+        false => Err(Failure::usage("the definition is of another domain than the one that is to move")),
+    }
+}
+
+/// A failure as a reason for the other host.
+pub fn reason(code: &str, object: &str, failure: &Failure) -> Reason {
+    let message = std::iter::once(failure.message.clone()).chain(failure.causes.iter().cloned());
+    Reason {
+        code: code.to_owned(),
+        object: object.to_owned(),
+        message: message.collect::<Vec<_>>().join(": ").chars().take(1000).collect(),
+        remedy: failure.hint.clone(),
+    }
+}
+
+/// Of a domain that nobody works on.
+struct AtRest {
+    gate: Gate,
+    name: Option<DomainName>,
+    domain: Uuid,
+    messages: Vec<Message>,
+}
+
+impl Machine for AtRest {
+    async fn act(&mut self, action: Action) -> Vec<Event> {
+        let done = match (action, &self.name) {
+            (Action::DropStage(_) | Action::DropEveryStage | Action::Forget, Some(name)) => {
+                forget::forget(&self.gate, name)
+            }
+            (Action::LetFenceGo, Some(name)) => store::load(self.gate.layout(), name)
+                .and_then(|definition| Fences::of(&self.gate, &definition)?.release()),
+            // Without a supervisor nothing of it is under way.
+            (
+                Action::Stage(_)
+                | Action::DropStage(_)
+                | Action::DropMemory(_)
+                | Action::DropKept
+                | Action::DropEveryStage
+                | Action::Transfer(_)
+                | Action::StopTransfer(_)
+                | Action::Close(_)
+                | Action::TakeFence { .. }
+                | Action::LetFenceGo
+                | Action::Run(_)
+                | Action::Forget,
+                _,
+            ) => Ok(()),
+        };
+        if let Err(failure) = done {
+            tracing::warn!(domain = %self.domain, %failure, "something of a domain of another host's is left");
+        }
+        Vec::new()
+    }
+
+    fn send(&mut self, _: Peer, word: Word) {
+        let nothing = || Offer {
+            name: String::new(),
+            definition: String::new(),
+            strategy: String::new(),
+            power: crate::migration::message::Power::Off,
+            places: None,
+        };
+        self.messages.push(Message::of(self.domain, word, nothing, Vec::new));
+    }
+}
+
+impl Service for Desk {
+    fn answer(&self, caller: &Caller, body: Value) -> Result<Value> {
+        let ask: Ask = serde_json::from_value(body)
+            .map_err(|error| Failure::usage("not a request about a move").because(error))?;
+        let listening = |wait_ms: u32, delivered| Heard {
+            from: caller.host,
+            message: None,
+            wait_ms: wait_ms.min(LISTEN_MAX),
+            delivered,
+        };
+        let reply = match ask {
+            Ask::Say { message } => self.said(caller, message)?,
+            Ask::Listen { domain, wait_ms } => self.relay(domain, listening(wait_ms, None))?,
+            Ask::Delivered { domain, attempt } => self.relay(domain, listening(0, Some(attempt)))?,
+        };
+        serde_json::to_value(reply).context(|| "cannot answer a peer".to_owned())
+    }
+
+    fn admits(&self, caller: &Caller, purpose: &Value) -> Result<()> {
+        self.place(caller, purpose).map(drop)
+    }
+
+    fn stream(&self, caller: Caller, purpose: Value, mut stream: Stream) -> Streaming {
+        let place = self.place(&caller, &purpose);
+        Box::pin(async move {
+            let (folder, socket) = place?;
+            let saying = || "a guest's memory cannot come in".to_owned();
+            let here = socket::connect_in(&folder, socket).context(saying)?;
+            here.set_nonblocking(true).context(saying)?;
+            let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
+            copy_bidirectional_with_sizes(&mut stream, &mut here, PIECE, PIECE).await.map(drop).context(saying)
+        })
+    }
+}
+
+impl Desk {
+    /// Where a stream goes: nobody but the host that a domain is expected from has a way there.
+    fn place(&self, caller: &Caller, purpose: &Value) -> Result<(std::path::PathBuf, &'static str)> {
+        let purpose: Purpose = serde_json::from_value(purpose.clone())
+            .map_err(|error| Failure::usage("not the purpose of a stream of a move").because(error))?;
+        let none = || Failure::conflict("no such domain is expected from that host");
+        let name = named(&self.layout, purpose.domain)?.ok_or_else(none)?;
+        let folder = self.layout.domain(&name);
+        let expected = std::fs::read(folder.join(EXPECTED)).map_err(|_| none())?;
+        let expected: Expected = serde_json::from_slice(&expected).map_err(|_| none())?;
+        match words::from_value(&expected.message)?.word() {
+            (domain, Word::Prepare(attempt))
+                if expected.from == caller.host && domain == purpose.domain && attempt == purpose.attempt =>
+            {
+                Ok((
+                    folder,
+                    match purpose.what {
+                        words::Cargo::Memory => MEMORY,
+                    },
+                ))
+            }
+            _ => Err(none()),
+        }
+    }
+}

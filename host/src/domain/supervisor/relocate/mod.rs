@@ -1,0 +1,262 @@
+//! A domain's supervisor while the domain moves (domain/relocation has the picture).
+
+pub(super) mod ceding;
+mod life;
+mod posting;
+pub(super) mod sending;
+mod source;
+mod staging;
+mod stepping;
+pub(super) mod taking;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
+
+use super::connect::Connected;
+use super::control::{Answer, Asker, Response};
+use super::job::Job;
+use super::watch::Loop;
+use crate::config::domain::{self, DomainDefinition};
+use crate::domain::keeper::Keeper;
+use crate::domain::relocation::talk::Talk;
+use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish};
+use crate::domain::{Record, State};
+use crate::error::{Context, Failure, Kind, Result};
+use crate::gate::Gate;
+use crate::hypervisor::Places;
+use crate::hypervisor::qemu::qmp::{Monitor, RunState};
+use crate::migration::handover::{Action, Event, Peer, Standing, Word};
+use crate::migration::message::{Message, Offer, Power};
+use crate::migration::steps::Strategy;
+use crate::migration::strategy::PluginStrategy;
+use crate::peer;
+
+pub(super) use ceding::Handing;
+
+/// How long another host may take to hear that an attempt is dead.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What it is being, for those who ask for something else meanwhile.
+pub(super) const DOING: &str = "moved to another host";
+
+/// The loop's end of a move that goes on beside it.
+#[derive(Debug)]
+pub(super) struct Relocation {
+    progress: Shared,
+    cancel: Arc<Notify>,
+    heard: mpsc::UnboundedSender<(Heard, Asker)>,
+}
+
+/// How far a move is, for whoever asks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Progress>>);
+
+impl Shared {
+    pub(super) fn get(&self) -> Progress {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn change(&self, how: impl FnOnce(&mut Progress)) {
+        how(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn phase(&self, phase: &str) {
+        self.change(|progress| phase.clone_into(&mut progress.phase));
+    }
+}
+
+impl Loop<'_> {
+    /// Begins the move; its end comes as that of the job.
+    pub(super) async fn relocate(&mut self, wish: Wish, asker: Asker, connected: &Connected) {
+        let guest = Some((&connected.monitor, self.places()));
+        match begin(self.gate, self.record, self.definition, wish, guest).await {
+            Ok((relocation, sending)) => {
+                let (give_up, given_up) = tokio::sync::oneshot::channel();
+                self.relocation = Some(relocation);
+                self.job = Some(Job::of_asker(DOING, asker, give_up, sending.run(given_up)));
+            }
+            Err(failure) => self.answer(asker, Err(failure)),
+        }
+    }
+
+    /// After a supervisor was killed that was about to hand the domain over, and had not ceded it: that attempt is dead, and
+    /// the guest goes on.
+    pub(super) async fn settle_relocation(&mut self, connected: &Connected) -> Result<()> {
+        let mut owner = match Owner::open(self.layout, self.record.uuid, Standing::FIRST) {
+            Ok(owner) => owner,
+            // Somebody answers for it just now, and nothing more: it is this host's.
+            Err(failure) if failure.kind == Kind::Conflict => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        let standing = owner.handover.standing;
+        let Some(on) = standing.last.filter(|on| on.attempt.generation == standing.generation) else { return Ok(()) };
+        tracing::warn!(attempt = ?on.attempt, "an attempt to hand it over was cut off; the guest goes on");
+        let fences = Fences::of(self.gate, self.definition)?;
+        let mut again = Again {
+            gate: self.gate.clone(),
+            monitor: connected.monitor.clone(),
+            domain: self.record.uuid,
+            runs: self.record.state == State::Running,
+            fences,
+            keepers: &self.served.keepers,
+        };
+        owner.restart(&mut again).await;
+        Ok(())
+    }
+
+    /// What is asked about a move while the loop goes on.
+    pub(super) fn of_relocation(&self, what: About, asker: Asker) {
+        let Some(relocation) =
+            self.relocation.as_ref().filter(|_| self.job.as_ref().is_some_and(|job| job.doing == DOING))
+        else {
+            let name = &self.definition.name;
+            return asker.respond(Response::Failed(
+                Failure::conflict(format!("domain {name} is not being moved")).hint("nothing is to be done about it"),
+            ));
+        };
+        match what {
+            About::Progress => {
+                self.answer(asker, Ok(Answer::Migrated { progress: Box::new(relocation.progress.get()) }));
+            }
+            About::Cancel => {
+                relocation.cancel.notify_one();
+                self.answer(asker, Ok(Answer::Done));
+            }
+            About::Heard(heard) => {
+                // The job is over where this fails, and so is the asker's wait.
+                let _ = relocation.heard.send((heard, asker));
+            }
+        }
+    }
+}
+
+/// A guest whose move was cut off.
+struct Again<'a> {
+    gate: Gate,
+    monitor: Monitor,
+    domain: Uuid,
+    runs: bool,
+    fences: Fences,
+    keepers: &'a [Keeper],
+}
+
+impl Machine for Again<'_> {
+    async fn act(&mut self, action: Action) -> Vec<Event> {
+        match action {
+            Action::StopTransfer(_) => {
+                let stopped = async {
+                    self.monitor.give_up().await?;
+                    self.monitor.will_not_send().await
+                };
+                if let Err(failure) = stopped.await {
+                    tracing::warn!(%failure, "the hypervisor does not give up sending its guest");
+                }
+                Vec::new()
+            }
+            Action::TakeFence { generation, force } => {
+                let (event, failure) = self.fences.take(generation, force);
+                if let Some(failure) = failure {
+                    tracing::error!(%failure, "its volumes are not this host's to write to: its guest stands still");
+                }
+                vec![event]
+            }
+            Action::Run(_) => {
+                self.keepers.iter().for_each(Keeper::activate);
+                let goes_on = async {
+                    match self.monitor.status().await? {
+                        RunState::Running => return Ok(()),
+                        _ if self.runs => self.monitor.resume().await?,
+                        _ => return Ok(()),
+                    }
+                    self.monitor.announce().await
+                };
+                if let Err(failure) = goes_on.await {
+                    tracing::error!(%failure, "the guest could not be let go on");
+                }
+                Vec::new()
+            }
+            Action::Stage(_)
+            | Action::DropStage(_)
+            | Action::DropMemory(_)
+            | Action::DropKept
+            | Action::DropEveryStage
+            | Action::Transfer(_)
+            | Action::Close(_)
+            | Action::LetFenceGo
+            | Action::Forget => Vec::new(),
+        }
+    }
+
+    /// Once, beside the loop: a target that does not hear it gives the attempt up by itself.
+    fn send(&mut self, to: Peer, word: Word) {
+        let Word::Cancel(attempt) = word else { return };
+        let peers = peer::all(self.gate.layout()).unwrap_or_default();
+        let Some((name, _)) = peers.into_iter().find(|(_, pinned)| pinned.host == to.0) else { return };
+        let (gate, domain) = (self.gate.clone(), self.domain);
+        tokio::spawn(async move {
+            let talk = Talk::with(&gate, &name, domain);
+            talk.say(&Message::Cancel { domain, attempt });
+            tokio::time::sleep(CANCELLED_WITHIN).await;
+        });
+    }
+}
+
+/// What a move needs. `guest` where the domain is not off.
+async fn begin(
+    gate: &Gate,
+    record: &Record,
+    definition: &DomainDefinition,
+    wish: Wish,
+    guest: Option<(&Monitor, Places)>,
+) -> Result<(Relocation, sending::Sending)> {
+    let owner = Owner::open(gate.layout(), record.uuid, Standing::FIRST)?;
+    let (power, machine) = match (&guest, record.state) {
+        (None, _) => (Power::Off, None),
+        (Some((monitor, _)), State::Running) => (Power::Running, Some(monitor.machine().await?)),
+        (Some((monitor, _)), _) => (Power::Paused, Some(monitor.machine().await?)),
+    };
+    let places = guest.as_ref().map(|(_, places)| serde_json::to_value(places)).transpose();
+    let offer = Offer {
+        name: definition.name.to_string(),
+        // The machine as it is: an alias would be another one there.
+        definition: domain::to_toml(&DomainDefinition {
+            machine: machine.or_else(|| definition.machine.clone()),
+            ..definition.clone()
+        }),
+        strategy: wish.strategy.to_string(),
+        power,
+        places: places.context(|| "cannot say where devices sit".to_owned())?,
+    };
+    let (progress, cancel) = (Shared::default(), Arc::new(Notify::new()));
+    let (tell, heard) = mpsc::unbounded_channel();
+    let relocation = Relocation { progress: progress.clone(), cancel: cancel.clone(), heard: tell };
+    let sending = sending::Sending {
+        gate: gate.clone(),
+        owner,
+        wish,
+        offer,
+        monitor: guest.map(|(monitor, _)| monitor.clone()),
+        ran: power == Power::Running,
+        progress,
+        cancel,
+        heard,
+        definition: definition.clone(),
+    };
+    Ok((relocation, sending))
+}
+
+/// Who says how the domain moves.
+fn strategy(gate: &Gate, wish: &Wish) -> Result<Box<dyn Strategy>> {
+    let strategy = PluginStrategy::open(gate, &wish.strategy, &wish.settings, &wish.facts)?;
+    Ok(Box::new(strategy))
+}
+
+/// What is asked about a move.
+pub(super) enum About {
+    Progress,
+    Cancel,
+    Heard(Heard),
+}

@@ -1,0 +1,149 @@
+//! What a target makes for a domain that comes: all attached, nothing active, until it is this host's.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::super::connect;
+use super::super::control;
+use super::super::served::Served;
+use super::taking::Taking;
+use crate::domain::record::Run;
+use crate::domain::relocation::{Fences, MEMORY, apart};
+use crate::domain::{State, run_id, steps};
+use crate::error::{Context, Result};
+use crate::fault;
+use crate::hypervisor::{ChosenAccelerator, Places};
+use crate::migration::handover::{Attempt, Event};
+use crate::migration::message::Power;
+use crate::sys::process::{self, boot_id};
+
+impl Taking<'_, '_> {
+    fn folder(&self) -> PathBuf {
+        self.life.gate.layout().domain(&self.life.name())
+    }
+
+    /// Makes ready: what runs waits, all attached, nothing active.
+    pub(super) async fn stage(&mut self, attempt: Attempt) -> Result<()> {
+        fault::point("take.staging")?;
+        let mut fences = Fences::of(self.life.gate, &self.life.definition)?;
+        // Also so that their plugins are there when it counts.
+        fences.seen()?;
+        self.fences = Some(fences);
+        if self.offer.power == Power::Off {
+            return Ok(());
+        }
+        let gate = self.life.gate;
+        let layout = gate.layout();
+        let id = run_id::next(layout)?;
+        let places = match &self.offer.places {
+            Some(places) => {
+                serde_json::from_value(places.clone()).context(|| "it is not said where its devices sit".to_owned())?
+            }
+            None => Places::new(&self.life.definition),
+        };
+        self.life.record.written = Some(State::Starting);
+        self.life.record.run = Some(Run {
+            id,
+            boot: boot_id(),
+            supervisor: process::this(),
+            hypervisor: None,
+            accelerator: ChosenAccelerator::Tcg,
+            warning: None,
+            started: Timestamp::now(),
+            volumes: steps::volumes(&self.life.definition).map(|(volume, _)| volume.clone()).collect(),
+            cards: Vec::new(),
+            held: false,
+            places: Some(places.clone()),
+            changing: None,
+            serves: true,
+            storage: super::super::Storage::default(),
+        });
+        self.life.record.save(layout)?;
+        crate::domain::store::write_running(layout, &self.life.definition)?;
+        let (tell, told) = mpsc::unbounded_channel();
+        let begins = steps::Begins::HandedOver(attempt.handed_over());
+        let launched = apart(|| {
+            steps::launch(gate, &mut self.life.ledger, &self.life.definition, &places, id, begins, Some(&tell))
+        })?;
+        self.served = Some(Served { keepers: launched.keepers, tell, told });
+        if let Some(run) = &mut self.life.record.run {
+            run.hypervisor = launched.hypervisor;
+            run.accelerator = launched.accelerator;
+            run.warning = launched.warning;
+            run.cards = launched.cards;
+        }
+        self.life.record.save(layout)?;
+        let folder = self.folder();
+        let control = self.listener.take();
+        let connected = connect::with(&folder, &self.life.definition, launched.hypervisor, control).await?;
+        connected.monitor.will_receive().await?;
+        self.connected = Some(connected);
+        self.memory = Some(control::listen(&folder, MEMORY)?);
+        fault::point("take.staged")
+    }
+
+    /// The source has begun to send memory.
+    pub(super) async fn receive(&mut self, attempt: Attempt, stream: tokio::net::UnixStream) {
+        let Some(connected) = &self.connected else { return };
+        let monitor = connected.monitor.clone();
+        let begun = async {
+            let stream = stream.into_std().context(|| "cannot take memory".to_owned())?;
+            stream.set_nonblocking(false).context(|| "cannot take memory".to_owned())?;
+            monitor.receive_from(stream.into()).await
+        };
+        let (tell, begun) = (self.tell.clone(), begun.await);
+        tokio::spawn(async move {
+            let all = match begun {
+                Ok(()) => monitor.all_over().await.map(drop),
+                Err(failure) => Err(failure),
+            };
+            let event = match all {
+                Ok(()) => Event::Received(attempt),
+                Err(failure) => {
+                    tracing::warn!(%failure, "the guest did not come");
+                    Event::StageFailed(attempt)
+                }
+            };
+            // The loop may be over.
+            let _ = tell.send(event);
+        });
+    }
+
+    /// What is to be on disk before the source hears that all is here: whoever owns the domain takes it up from this.
+    pub(super) fn found(&mut self, event: Event) -> Result<()> {
+        if !matches!(event, Event::Received(_)) {
+            return Ok(());
+        }
+        let runs = self.offer.power == Power::Running;
+        self.life.record.written = Some(if runs { State::Running } else { State::Paused });
+        if let Some(run) = &mut self.life.record.run {
+            run.held = runs;
+        }
+        self.life.record.runs += 1;
+        self.life.record.save(self.life.gate.layout())?;
+        fault::point("take.received")
+    }
+
+    /// The guest goes on here.
+    pub(super) async fn run(&mut self) {
+        if let Some(served) = &self.served {
+            served.keepers.iter().for_each(crate::domain::keeper::Keeper::activate);
+        }
+        let Some(connected) = &self.connected else { return };
+        let runs = self.offer.power == Power::Running;
+        let goes_on = async {
+            if runs {
+                connected.monitor.resume().await?;
+            }
+            connected.monitor.announce().await
+        };
+        if let Err(failure) = goes_on.await {
+            tracing::error!(%failure, "the guest could not be let go on");
+        }
+        if let Err(failure) = fault::point("take.running") {
+            tracing::error!(%failure, "not noted");
+        }
+    }
+}

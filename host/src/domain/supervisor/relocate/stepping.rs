@@ -1,0 +1,181 @@
+//! What a strategy's steps do on the source.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::saving::in_thread;
+use super::DOING;
+use super::sending::{Job, Pending};
+use crate::config::domain::DomainDefinition;
+use crate::domain::relocation::driver;
+use crate::domain::relocation::words::{Cargo, Purpose};
+use crate::domain::relocation::{Fences, pump, words};
+use crate::error::{Context, Failure, Result};
+use crate::fault;
+use crate::gate::Gate;
+use crate::hypervisor::qemu::qmp::Live;
+use crate::migration::handover::{Attempt, Event, Handing as Stage};
+use crate::migration::steps::{Answer, Ask, Limits};
+use crate::types::PeerName;
+
+/// Between two measurements that a strategy is given.
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+
+impl Job {
+    pub(super) async fn step(
+        &mut self,
+        gate: &Gate,
+        (to, definition): (&PeerName, &DomainDefinition),
+        ask: Ask,
+        answer: oneshot::Sender<Result<Answer>>,
+    ) {
+        let done = match ask {
+            Ask::Reserve => {
+                let begin = Event::Begin { to: self.source.target };
+                match self.owner.happen(&mut self.source, begin).await {
+                    Some(why) => {
+                        let (because, hint) = driver::denied(why);
+                        Err(Failure::conflict(because).hint(hint))
+                    }
+                    None => {
+                        self.heard = Instant::now();
+                        self.pending = Some(Pending::Reserve(answer));
+                        return;
+                    }
+                }
+            }
+            Ask::Precopy(limits) => self.precopy(gate, (to, definition), limits).await.map(|()| Answer::Done),
+            Ask::NextSample => {
+                self.pending = Some(Pending::Sample { answer, begun: Instant::now() });
+                return;
+            }
+            Ask::Adjust(limits) => match &self.source.monitor {
+                Some(monitor) => monitor.limit(limits).await.map(|()| Answer::Done),
+                None => Err(no_guest()),
+            },
+            Ask::Progress { done, total, note } => {
+                self.progress.change(|progress| {
+                    (progress.done, progress.total, progress.note) = (done, total, note);
+                });
+                Ok(Answer::Done)
+            }
+            Ask::Pause
+            | Ask::Save
+            | Ask::CopyVolumes
+            | Ask::CopyState
+            | Ask::Restore
+            | Ask::Postcopy
+            | Ask::SwitchOver => {
+                Err(Failure::conflict(format!("this host cannot do that while a domain is {DOING}: {ask:?}")))
+            }
+        };
+        // The strategy may be gone.
+        let _ = answer.send(done);
+    }
+
+    async fn precopy(
+        &mut self,
+        gate: &Gate,
+        (to, definition): (&PeerName, &DomainDefinition),
+        limits: Limits,
+    ) -> Result<()> {
+        let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
+        let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
+        let most = gate.policy().relocation.bandwidth.map(|most| most.bytes_per_second());
+        let bandwidth = match (limits.bandwidth, most) {
+            (Some(wanted), Some(most)) => Some(wanted.min(most)),
+            (wanted, most) => wanted.or(most),
+        };
+        let limits = Limits { bandwidth, ..limits };
+        // While the guest still runs: its pools' plugins are there when it stands still.
+        let fences = {
+            let (gate, definition) = (gate.clone(), definition.clone());
+            in_thread(move || {
+                let mut fences = Fences::of(&gate, &definition)?;
+                fences.seen().map(|_| fences)
+            })
+        };
+        self.fences = Some(fences.await?);
+        monitor.will_send(limits).await?;
+        self.source.sends = true;
+        let (here, theirs) = UnixStream::pair().context(|| "cannot move memory".to_owned())?;
+        let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::Memory };
+        self.broke = Some(pump::connect(gate, to, purpose, here).await?);
+        monitor.send_to(OwnedFd::from(theirs)).await?;
+        self.progress.phase("memory");
+        fault::point("hand.memory")
+    }
+
+    pub(super) async fn look(&mut self) {
+        let Some(monitor) = self.source.monitor.clone() else { return };
+        let (sample, answer) = match monitor.live().await {
+            Ok(Live::Active(sample)) => {
+                let due =
+                    matches!(&self.pending, Some(Pending::Sample { begun, .. }) if begun.elapsed() >= SAMPLE_EVERY);
+                (Some(sample), due.then_some(Ok(Answer::Sample(Some(sample)))))
+            }
+            Ok(Live::Ready(sample)) => {
+                self.stopped.get_or_insert_with(Instant::now);
+                (Some(sample), Some(Ok(Answer::Sample(None))))
+            }
+            Ok(Live::Completed(sample)) => (Some(sample), Some(Ok(Answer::Sample(None)))),
+            Ok(Live::Failed(why)) => {
+                let mut failure = Failure::other("the hypervisor could not send the guest");
+                failure.causes.extend(why);
+                if let Some(Ok(Err(way))) = self.broke.as_mut().map(oneshot::Receiver::try_recv) {
+                    failure.causes.push(way.to_string());
+                }
+                (None, Some(Err(failure)))
+            }
+            Err(failure) => (None, Some(Err(failure))),
+        };
+        if let Some(sample) = sample {
+            self.last = sample;
+            self.progress.change(|progress| progress.sample = Some(sample));
+        }
+        if let Some(answer) = answer
+            && let Some(Pending::Sample { answer: to, .. }) = self.pending.take()
+        {
+            let _ = to.send(answer);
+        }
+    }
+
+    /// The last of the guest goes over; from then on it stands still here until the handover says otherwise.
+    pub(super) async fn switch_over(&mut self) -> Result<(Attempt, Fences)> {
+        let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
+            return Err(Failure::conflict("no target is ready"));
+        };
+        let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
+        let fences = self.fences.take().ok_or_else(|| Failure::conflict("nothing was sent yet"))?;
+        self.progress.phase("handing-over");
+        self.stopped.get_or_insert_with(Instant::now);
+        fault::point("hand.switching")?;
+        self.last = monitor.switch_over().await?;
+        fault::point("hand.switched")?;
+        Ok((attempt, fences))
+    }
+
+    /// All that is to go over is there. Its volumes are nobody's, and stay so until the target has it.
+    pub(super) async fn restore(&mut self, gate: &Gate, definition: &DomainDefinition) -> Result<(Attempt, Fences)> {
+        let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
+            return Err(Failure::conflict("no target is ready"));
+        };
+        let fences = {
+            let (gate, definition) = (gate.clone(), definition.clone());
+            in_thread(move || Fences::of(&gate, &definition))
+        };
+        let fences = fences.await?;
+        self.progress.phase("handing-over");
+        self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
+        fault::point("hand.delivered")?;
+        Ok((attempt, fences))
+    }
+}
+
+fn no_guest() -> Failure {
+    Failure::conflict("the domain is off: it has no memory to move")
+}

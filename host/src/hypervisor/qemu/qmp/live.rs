@@ -1,0 +1,165 @@
+//! A guest that goes over to another QEMU while it runs (docs/devel/migration, qapi/migration.json).
+//!
+//! ```text
+//!   source   set-capabilities ─▸ migrate fd: ─▸ active … ─▸ pre-switchover: the guest stands still, disks are flushed
+//!                                                 │ cancel: it goes on      └▸ migrate-continue ─▸ completed: postmigrate
+//!   target   set-capabilities ─▸ migrate-incoming fd: ─▸ … ─▸ completed: paused, disks not active until `cont`
+//! ```
+//! With a return path, the source hears from the target that all was taken before it says `completed`. Disks are activated
+//! late: no QEMU of the two writes, or locks, between the source's last word and the first `cont`, which is an act of the
+//! handover's (migration/handover.rs).
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::Monitor;
+use super::command::{self, Capability, Migration, MigrationStatus};
+use crate::error::{Failure, Result};
+use crate::sandbox::protocol::Sample;
+use crate::types::MoveLimits as Limits;
+
+/// Between two looks at a guest that is nearly over.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// QEMU takes no more, in milliseconds (`MAX_MIGRATE_DOWNTIME`).
+const DOWNTIME_MAX: u64 = 2_000_000;
+/// No limit, in bytes a second.
+const BANDWIDTH: u64 = 1 << 40;
+/// How often, and how far apart, the new place is announced, in milliseconds.
+const ANNOUNCE: command::AnnounceSelf = command::AnnounceSelf { initial: 20, max: 550, rounds: 6, step: 100 };
+
+/// How a guest's move is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Live {
+    /// Memory goes over.
+    Active(Sample),
+    /// The guest stands still, and what is left fits the pause that is allowed.
+    Ready(Sample),
+    /// All of it is over there.
+    Completed(Sample),
+    /// It came to nothing: the guest is here, and goes on.
+    Failed(Vec<String>),
+}
+
+impl Monitor {
+    /// `migrate-set-capabilities` of whoever sends.
+    pub async fn will_send(&self, limits: Limits) -> Result<()> {
+        self.capabilities(&[
+            ("pause-before-switchover", true),
+            ("return-path", true),
+            ("late-block-activate", true),
+            ("auto-converge", limits.auto_converge),
+        ])
+        .await?;
+        self.limit(limits).await
+    }
+
+    /// `migrate-set-capabilities` of whoever receives.
+    pub async fn will_receive(&self) -> Result<()> {
+        self.capabilities(&[("return-path", true), ("late-block-activate", true)]).await
+    }
+
+    /// A guest whose move came to nothing may be saved, which is another kind of move.
+    pub async fn will_not_send(&self) -> Result<()> {
+        let off = ["pause-before-switchover", "return-path", "late-block-activate", "auto-converge"];
+        self.capabilities(&off.map(|name| (name, false))).await
+    }
+
+    async fn capabilities(&self, all: &[(&'static str, bool)]) -> Result<()> {
+        let capabilities = all.iter().map(|(capability, state)| Capability { capability, state: *state }).collect();
+        self.execute(&command::SetCapabilities { capabilities }, None).await.map(drop)
+    }
+
+    /// `migrate-set-parameters`, before or while it goes.
+    pub async fn limit(&self, limits: Limits) -> Result<()> {
+        let max_bandwidth = limits.bandwidth.unwrap_or(BANDWIDTH);
+        let downtime_limit = u64::from(limits.downtime_ms).min(DOWNTIME_MAX);
+        self.execute(&command::SetLimits { max_bandwidth, downtime_limit }, None).await.map(drop)
+    }
+
+    /// `migrate` over an open stream, both ways.
+    pub async fn send_to(&self, stream: OwnedFd) -> Result<()> {
+        self.execute(&command::GetFd { fdname: "move" }, Some(stream)).await?;
+        self.execute(&command::Migrate { uri: "fd:move" }, None).await.map(drop)
+    }
+
+    /// `migrate-incoming` over an open stream, both ways; does not wait for the guest to be there.
+    pub async fn receive_from(&self, stream: OwnedFd) -> Result<()> {
+        self.execute(&command::GetFd { fdname: "move" }, Some(stream)).await?;
+        self.execute(&command::MigrateIncoming { uri: "fd:move" }, None).await.map(drop)
+    }
+
+    /// `query-migrate`.
+    pub async fn live(&self) -> Result<Live> {
+        let now = self.execute(&command::QueryMigrate {}, None).await?;
+        let sample = sample(&now);
+        Ok(match now.status {
+            Some(MigrationStatus::Completed) => Live::Completed(sample),
+            Some(MigrationStatus::PreSwitchover) => Live::Ready(sample),
+            Some(MigrationStatus::Failed | MigrationStatus::Cancelled) => {
+                Live::Failed(now.error_desc.into_iter().collect())
+            }
+            None
+            | Some(
+                MigrationStatus::None
+                | MigrationStatus::Setup
+                | MigrationStatus::Active
+                | MigrationStatus::Device
+                | MigrationStatus::Cancelling
+                | MigrationStatus::Other,
+            ) => Live::Active(sample),
+        })
+    }
+
+    /// `migrate-continue`: the last of it goes over. Waits until it has.
+    pub async fn switch_over(&self) -> Result<Sample> {
+        self.execute(&command::MigrateContinue { state: "pre-switchover" }, None).await?;
+        self.all_over().await
+    }
+
+    /// Until the guest is all over there, or has come whole from there.
+    pub async fn all_over(&self) -> Result<Sample> {
+        loop {
+            match self.live().await? {
+                Live::Completed(sample) => return Ok(sample),
+                Live::Failed(why) => return Err(failed(why)),
+                Live::Active(_) | Live::Ready(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// `migrate_cancel`, and waits until the guest is whole here again. One that is over, or was not begun, is left as it is.
+    pub async fn give_up(&self) -> Result<()> {
+        self.execute(&command::MigrateCancel {}, None).await?;
+        loop {
+            let now = self.execute(&command::QueryMigrate {}, None).await?;
+            match now.status {
+                Some(MigrationStatus::Cancelling | MigrationStatus::Device) => tokio::time::sleep(LOOK_EVERY).await,
+                None | Some(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// `announce-self`: the guest's cards tell the network where they are.
+    pub async fn announce(&self) -> Result<()> {
+        self.execute(&ANNOUNCE, None).await.map(drop)
+    }
+}
+
+pub(super) fn failed(why: Vec<String>) -> Failure {
+    let mut failure = Failure::other("the hypervisor could not send the guest");
+    failure.causes.extend(why);
+    failure
+}
+
+fn sample(now: &Migration) -> Sample {
+    let Some(ram) = &now.ram else { return Sample { elapsed_ms: now.total_time, ..Sample::default() } };
+    Sample {
+        remaining: ram.remaining,
+        transferred: ram.transferred,
+        dirty_rate: ram.dirty_pages_rate.saturating_mul(ram.page_size),
+        bandwidth: (ram.mbps.max(0.0) * 125_000.0) as u64,
+        elapsed_ms: now.total_time,
+        expected_downtime_ms: now.expected_downtime,
+        round: ram.dirty_sync_count,
+    }
+}
