@@ -13,7 +13,7 @@ fn answers(root: &Path, answer: Return) -> Pool {
 fn notes_are_read_as_they_are_and_no_others_are_believed() {
     let root = tempfile::tempdir().unwrap();
     let volume: VolumeName = "a".parse().unwrap();
-    let mut read = |answer| answers(root.path(), answer).notes(&volume);
+    let read = |answer| answers(root.path(), answer).notes(&volume);
     assert_eq!(read(Return::Notes(vec![7])).unwrap(), [Note::new(7).unwrap()]);
     assert_eq!(read(Return::Notes(vec![])).unwrap(), []);
     for bad in [
