@@ -43,6 +43,7 @@ pub(super) struct Exports {
     pub(super) fences: Option<storage::fences::GuestIndices>,
     pub(super) notes: Option<storage::notes::GuestIndices>,
     pub(super) block: Option<storage::block::GuestIndices>,
+    pub(super) block_queue: Option<storage::block_queue::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
     pub(super) strategy: Option<migration::strategy::GuestIndices>,
 }
@@ -61,6 +62,7 @@ impl Exports {
             fences: None,
             notes: None,
             block: None,
+            block_queue: None,
             mode: None,
             strategy: None,
         };
@@ -84,6 +86,9 @@ impl Exports {
                 }
                 if has("fief:storage/block@0.1.0") {
                     exports.block = Some(storage::block::GuestIndices::new(pre).map_err(wrong)?);
+                }
+                if has("fief:storage/block-queue@0.1.0") {
+                    exports.block_queue = Some(storage::block_queue::GuestIndices::new(pre).map_err(wrong)?);
                 }
             }
             PluginKind::Network => exports.mode = Some(network::mode::GuestIndices::new(pre).map_err(wrong)?),
@@ -152,6 +157,8 @@ impl Plugin {
             directories: self.directories.clone(),
             lent: Lent::default(),
             outbox: None,
+            queue: None,
+            readers: None,
             silence: self.silence,
         };
         let mut store = self.store(room);
