@@ -137,6 +137,9 @@ impl HostConnection for Room {
     }
     fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
         self.table.delete(stream)?;
+        if let Some(outbox) = &self.outbox {
+            outbox.bound();
+        }
         Ok(())
     }
 }
