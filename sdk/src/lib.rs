@@ -172,6 +172,7 @@ pub mod migration;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
 pub mod network;
+pub mod payload;
 mod plugin;
 pub mod secrets;
 pub mod settings;

@@ -44,8 +44,8 @@ impl Stream for Recording {
         TAPE.with_borrow_mut(|tape| tape.push((CONNECT, Vec::new())));
         Plain::connect().await.map(Recording)
     }
-    async fn receive(&self, least: u32) -> Result<Vec<u8>> {
-        let bytes = self.0.receive(least).await?;
+    async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>> {
+        let bytes = self.0.receive(least, most).await?;
         TAPE.with_borrow_mut(|tape| tape.push((TARGET, bytes.clone())));
         Ok(bytes)
     }
@@ -75,7 +75,7 @@ impl Stream for Replay {
     async fn connect() -> Result<Self> {
         next(CONNECT).map(|_| Replay)
     }
-    async fn receive(&self, _least: u32) -> Result<Vec<u8>> {
+    async fn receive(&self, _least: u32, _most: u32) -> Result<Vec<u8>> {
         next(TARGET)
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
