@@ -26,6 +26,8 @@ pub mod host {
                 import fief:storage/connections@0.1.0;
                 import fief:storage/secrets@0.1.0;
                 import fief:storage/files@0.1.0;
+                import fief:storage/payloads@0.1.0;
+                import fief:storage/requests@0.1.0;
                 import fief:network/bridges@0.1.0;
             }
         ",
@@ -33,6 +35,8 @@ pub mod host {
         generate_all,
         generate_unused_types: true,
         additional_derives: [PartialEq],
+        // Of handles there are no two that are equal.
+        additional_derives_ignore: ["write-payload", "act", "request"],
     });
 }
 
@@ -117,6 +121,15 @@ pub mod block {
         additional_derives: [PartialEq],
         pub_export_macro: true,
         default_bindings_module: "fief_sdk::bindings::block",
+    });
+}
+
+pub mod block_queue {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world block-queue { export fief:storage/block-queue@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::block_queue",
     });
 }
 

@@ -27,6 +27,7 @@
 //! | [`geometry`](BlockDevice::geometry) | after `open`, and after each `resized` | — |
 //! | [`read`](BlockDevice::read) | as the guest reads; exactly `length` bytes | the guest sees an I/O error, or is paused |
 //! | [`write`](BlockDevice::write) | as the guest writes; with `durable`, answer when it is on stable storage | the same; `exhausted` is told as "no space" |
+//! | [`read_data`](BlockDevice::read_data), [`write_data`](BlockDevice::write_data) | instead of these two, where you write them: for data that need not come into the plugin's memory ([`payload`](crate::payload)) | as for these two |
 //! | [`flush`](BlockDevice::flush) | as the guest flushes | what was written since the last success may be lost. Tell it once and for all: later ones fail too, unless the data was written again |
 //! | [`discard`](BlockDevice::discard) | the guest no longer needs what is there; only where `can_discard` | harmless |
 //! | [`write_zeroes`](BlockDevice::write_zeroes) | only where `can_write_zeroes`; else the host writes zeroes | as for `write`; after `unsupported` the host writes zeroes instead |
@@ -38,8 +39,14 @@
 //! bytes. The code of an error becomes what the guest sees: `exhausted` no space, `denied` not permitted,
 //! `invalid` invalid, everything else an I/O error.
 
-use crate::bindings::{block, host};
+#[cfg(target_family = "wasm")]
+mod queue;
+
+use std::rc::Rc;
+
+use crate::bindings::{block, block_queue, host};
 use crate::error::{Error, Result};
+use crate::payload::Data;
 use crate::settings::Settings;
 use crate::storage::{Access, Pool};
 
@@ -59,6 +66,15 @@ pub trait BlockDevice: Sized + 'static {
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
     /// `durable`: answered when the data is on stable storage.
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<()>;
+    /// [`read`](BlockDevice::read), for a device that has much data without looking at it: such data does not pass through
+    /// the plugin's memory. It is this that the host asks for.
+    async fn read_data(&self, offset: u64, length: u32) -> Result<Data> {
+        self.read(offset, length).await.map(Data::Bytes)
+    }
+    /// [`write`](BlockDevice::write), the same way.
+    async fn write_data(&self, offset: u64, data: Data, durable: bool) -> Result<()> {
+        self.write(offset, data.into_bytes(), durable).await
+    }
     /// Answered when every write that was answered before is on stable storage.
     async fn flush(&self) -> Result<()>;
     /// The guest no longer needs what is there.
@@ -86,11 +102,22 @@ pub trait BlockDevice: Sized + 'static {
     }
 }
 
+/// What the host's handle of a device stands for.
+#[doc(hidden)]
+pub struct Handle<T>(Rc<T>);
+
 impl<T: BlockDevice> block::exports::fief::storage::block::Guest for T {
-    type Device = T;
+    type Device = Handle<T>;
 }
 
-impl<T: BlockDevice> block::exports::fief::storage::block::GuestDevice for T {
+impl<T: BlockDevice> block_queue::exports::fief::storage::block_queue::Guest for T {
+    async fn serve() {
+        #[cfg(target_family = "wasm")]
+        queue::serve::<T>().await;
+    }
+}
+
+impl<T: BlockDevice> block::exports::fief::storage::block::GuestDevice for Handle<T> {
     async fn open(
         pool: host::fief::storage::volumes::Pool,
         volume: String,
@@ -98,34 +125,36 @@ impl<T: BlockDevice> block::exports::fief::storage::block::GuestDevice for T {
         holder: Option<Holder>,
     ) -> Result<block::exports::fief::storage::block::Device> {
         let pool = crate::storage::read(pool)?;
-        let device = <T as BlockDevice>::open(&pool, &volume, access, holder.as_ref()).await?;
-        Ok(block::exports::fief::storage::block::Device::new(device))
+        let device = Rc::new(<T as BlockDevice>::open(&pool, &volume, access, holder.as_ref()).await?);
+        #[cfg(target_family = "wasm")]
+        queue::opened(device.clone());
+        Ok(block::exports::fief::storage::block::Device::new(Handle(device)))
     }
     fn geometry(&self) -> Geometry {
-        BlockDevice::geometry(self)
+        self.0.geometry()
     }
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
-        BlockDevice::read(self, offset, length).await
+        self.0.read(offset, length).await
     }
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<()> {
-        BlockDevice::write(self, offset, data, durable).await
+        self.0.write(offset, data, durable).await
     }
     async fn flush(&self) -> Result<()> {
-        BlockDevice::flush(self).await
+        self.0.flush().await
     }
     async fn discard(&self, offset: u64, length: u64) -> Result<()> {
-        BlockDevice::discard(self, offset, length).await
+        self.0.discard(offset, length).await
     }
     async fn write_zeroes(&self, offset: u64, length: u64, keep: bool, durable: bool) -> Result<()> {
-        BlockDevice::write_zeroes(self, offset, length, keep, durable).await
+        self.0.write_zeroes(offset, length, keep, durable).await
     }
     async fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
-        BlockDevice::extents(self, offset, length).await
+        self.0.extents(offset, length).await
     }
     async fn next_event(&self) -> Event {
-        BlockDevice::next_event(self).await
+        self.0.next_event().await
     }
     async fn close(&self) -> Result<()> {
-        BlockDevice::close(self).await
+        self.0.close().await
     }
 }

@@ -25,6 +25,7 @@
 //! the task, [`shut`](Connection::shut) the stream: `receive` then gives no bytes.
 
 use crate::error::Result;
+use crate::payload::Payload;
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::host::fief::storage::connections as half;
@@ -77,6 +78,14 @@ impl Connection {
     /// The stream broke.
     pub async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>> {
         self.0.receive(least, most).await
+    }
+
+    /// [`receive`](Self::receive) of so many bytes, fewer once the other side has closed, which stay with the host.
+    ///
+    /// # Errors
+    /// The stream broke.
+    pub async fn receive_payload(&self, length: u32) -> Result<Payload> {
+        self.0.receive_payload(length).await.map(Payload::from_host)
     }
 
     /// Sends all of it. Calls are carried out whole and in the order in which they were made, so several tasks may send.

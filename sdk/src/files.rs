@@ -1,9 +1,11 @@
 //! Positioned reads and writes of files beneath granted directories, for [`block`](crate::block): WASI, behind
 //! `std::fs`, has neither holes nor a map of them.
 //!
-//! These functions wait for the file system, which a local one answers at once; there is no `async` form.
+//! These functions wait for the file system, which a local one answers at once; [`read_payload`](File::read_payload) alone lets
+//! others go on meanwhile.
 
 use crate::error::Result;
+use crate::payload::{Data, Payload};
 use crate::settings::Directory;
 
 #[cfg(target_family = "wasm")]
@@ -48,6 +50,27 @@ impl File {
     /// `exhausted` where there is no room left, `io`.
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.0.write(offset, data)
+    }
+
+    /// [`read`](Self::read) of bytes that need not be seen: they stay with the host. Where they have to be waited for, others
+    /// go on.
+    ///
+    /// # Errors
+    /// `io`.
+    pub async fn read_payload(&self, offset: u64, length: u32) -> Result<Payload> {
+        self.0.read_payload(offset, length).await.map(Payload::from_host)
+    }
+
+    /// [`write`](Self::write) of what is wherever it is.
+    ///
+    /// # Errors
+    /// `exhausted` where there is no room left, `io`.
+    pub fn write_data(&self, offset: u64, data: &Data) -> Result<()> {
+        match data {
+            Data::Bytes(bytes) => self.0.write(offset, bytes),
+            Data::Within(bytes, range) => self.0.write(offset, bytes.get(range.clone()).unwrap_or_default()),
+            Data::Payload(payload) => self.0.write_payload(offset, payload.half()),
+        }
     }
 
     /// fdatasync(2): after it, all that was written before is on stable storage.

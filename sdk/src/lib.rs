@@ -156,6 +156,7 @@ pub mod manifest;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
 pub mod network;
+pub mod payload;
 mod plugin;
 pub mod secrets;
 pub mod settings;

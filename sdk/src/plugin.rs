@@ -69,6 +69,10 @@ macro_rules! export {
     };
     (block $device:ident) => {
         $crate::export!(@ block, $crate::block::BlockDevice, $device);
+        $crate::export!(@ block_queue, $crate::block::BlockDevice, $device);
+    };
+    (calls $device:ident) => {
+        $crate::export!(@ block, $crate::block::BlockDevice, $device);
     };
     (network $plugin:ident) => {
         $crate::export!(@ mode, $crate::network::NetworkMode, $plugin);
@@ -86,12 +90,15 @@ macro_rules! export {
     };
 }
 
-/// `block` alone is implemented by a type of its own.
+/// `block` alone is implemented by a type of its own. As `calls` it goes without `block-queue`: a host is to serve that, too.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __ability {
     (block $plugin:ident $device:ident) => {
         $crate::export!(block $device);
+    };
+    (calls $plugin:ident $device:ident) => {
+        $crate::export!(calls $device);
     };
     ($ability:ident $plugin:ident) => {
         $crate::export!($ability $plugin);

@@ -56,6 +56,7 @@ fn a_built_plugin_carries_one_manifest_and_exports_what_it_implements() {
             "storage-file",
             &[
                 "fief:storage/backend@0.1.0",
+                "fief:storage/block-queue@0.1.0",
                 "fief:storage/block@0.1.0",
                 "fief:storage/clones@0.1.0",
                 "fief:storage/renames@0.1.0",
@@ -64,6 +65,8 @@ fn a_built_plugin_carries_one_manifest_and_exports_what_it_implements() {
             &[
                 "fief:storage/files@0.1.0",
                 "fief:storage/images@0.1.0",
+                "fief:storage/payloads@0.1.0",
+                "fief:storage/requests@0.1.0",
                 "fief:storage/volumes@0.1.0",
                 "fief:types/log@0.1.0",
                 "fief:types/types@0.1.0",

@@ -37,6 +37,20 @@ impl Kind {
             Kind::ShuttingDown => 108,
         }
     }
+
+    /// What a number on the wire says.
+    pub(crate) fn of(number: u32) -> Kind {
+        let all = [
+            Kind::NotPermitted,
+            Kind::NoMemory,
+            Kind::Invalid,
+            Kind::NoSpace,
+            Kind::TooLong,
+            Kind::Unsupported,
+            Kind::ShuttingDown,
+        ];
+        all.into_iter().find(|kind| kind.number() == number).unwrap_or(Kind::Io)
+    }
 }
 
 /// Why a request failed. `message` is for people and goes to the client.

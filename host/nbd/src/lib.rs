@@ -1,4 +1,4 @@
-//! An NBD server over any block device: fixed newstyle, structured replies.
+//! An NBD server over any block device, and a client: fixed newstyle, structured replies.
 //!
 //! Knows neither WebAssembly nor what carries its bytes. One task and no threads, so that it runs in a sandbox that may
 //! make none; nothing here needs to be `Send`, and a device may be borrowed for as long as it is served.
@@ -10,11 +10,14 @@
 //!        ├▸ perform ▸ Device       a request as calls of the device, in whole blocks
 //!        │   └▸ blocks             whose turn it is at a block
 //!        └▸ output                 replies on their way
+//!
+//!   Client                         requests, many at a time, to any server
 //! ```
 //! The protocol is that of <https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>; its parts are quoted by
 //! their headings.
 
 mod blocks;
+mod client;
 mod connection;
 mod device;
 mod error;
@@ -29,6 +32,7 @@ mod server;
 mod tests;
 mod wire;
 
+pub use client::{Client, Stretch};
 pub use device::{Device, Extent, Geometry};
 pub use error::{Error, Kind};
 pub use export::{Export, Limits};

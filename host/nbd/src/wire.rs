@@ -31,7 +31,8 @@ pub(crate) mod answer {
     pub(crate) const SERVER: u32 = 2;
     pub(crate) const INFO: u32 = 3;
     pub(crate) const META_CONTEXT: u32 = 4;
-    const ERROR: u32 = 1 << 31;
+    /// The bit of what is an error.
+    pub(crate) const ERROR: u32 = 1 << 31;
     pub(crate) const UNSUPPORTED: u32 = ERROR | 1;
     pub(crate) const POLICY: u32 = ERROR | 2;
     pub(crate) const INVALID: u32 = ERROR | 3;
@@ -87,10 +88,13 @@ pub(crate) mod flag {
 pub(crate) mod chunk {
     /// The flag of the last one.
     pub(crate) const DONE: u16 = 1 << 0;
+    pub(crate) const NONE: u16 = 0;
     pub(crate) const OFFSET_DATA: u16 = 1;
     pub(crate) const OFFSET_HOLE: u16 = 2;
     pub(crate) const BLOCK_STATUS: u16 = 5;
-    pub(crate) const ERROR: u16 = (1 << 15) | 1;
+    /// The bit of what is an error.
+    pub(crate) const IS_ERROR: u16 = 1 << 15;
+    pub(crate) const ERROR: u16 = IS_ERROR | 1;
 }
 
 /// The one metadata context, and the number that its answers carry.

@@ -11,6 +11,7 @@ use rustix::fs::Access;
 
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
+use crate::sys::process;
 
 const VARIABLE: &str = "FIEF_ROOT";
 const CHOOSE: &str = "name another directory with --root DIR or FIEF_ROOT";
@@ -59,11 +60,13 @@ fn absolute(path: &Path, from: &str) -> Result<PathBuf> {
     Ok(path.components().collect())
 }
 
-/// Checks a root that is there; an absent one is well (and empty).
+/// Checks a root that is there; an absent one is well (and empty). From here on it may be written to, so this process
+/// has to know what it writes down of itself.
 ///
 /// # Errors
 /// `Conflict` where it is no directory, a symbolic link, another user's, or open to other users.
 pub(super) fn check(layout: &Layout) -> Result<()> {
+    process::know_itself().context(|| "cannot read in /proc what this process is".into())?;
     match std::fs::symlink_metadata(layout.root()) {
         Ok(found) => {
             judge(layout.root(), &found)?;

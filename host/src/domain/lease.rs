@@ -138,8 +138,13 @@ fn take_as(layout: &Layout, volume: &VolumeRef, taker: &Holder) -> Result<()> {
     match Holder::live(layout, &text) {
         Some(holder) if holder != *taker => Err(holder.in_use(volume)),
         Some(_) | None => {
-            file.set_len(0).and_then(|()| file.rewind()).context(saying)?;
-            file.write_all(taker.text().as_bytes()).context(saying)
+            let written = file.set_len(0).and_then(|()| file.rewind());
+            let written = written.and_then(|()| file.write_all(taker.text().as_bytes()));
+            if written.is_err() {
+                // Whoever had it is gone.
+                let _ = std::fs::remove_file(&path);
+            }
+            written.context(saying)
         }
     }
 }
@@ -164,11 +169,13 @@ fn release_where(path: &Path, which: impl Fn(&Holder) -> bool) -> std::io::Resul
     flock(&file, FlockOperation::LockExclusive)?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
-    if !Holder::read(&text).is_some_and(|holder| which(&holder)) || !durable::same_file(&file, path)? {
+    let of_those = Holder::read(&text).is_some_and(|holder| which(&holder));
+    // Whoever takes it writes under its lock: one without a word is what is left of a taker that was killed.
+    if !(of_those || text.is_empty()) || !durable::same_file(&file, path)? {
         return Ok(false);
     }
     std::fs::remove_file(path)?;
-    Ok(true)
+    Ok(of_those)
 }
 
 /// Lets every volume go that the domain has, whatever its record says; gives how many those were.
@@ -252,6 +259,21 @@ mod tests {
         let_go(&layout, &volume).unwrap();
         assert!(path(&layout, &volume).exists());
         assert_eq!((release_all(&layout, &node1).unwrap(), users_of_volume(&layout, &volume).unwrap()), (0, vec![]));
+    }
+
+    #[test]
+    fn a_lease_whose_taker_was_killed_before_its_first_word_goes_with_the_next_that_is_let_go() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        let (node1, volume): (DomainName, VolumeRef) = ("node1".parse().unwrap(), "a/x".parse().unwrap());
+        let path = path(&layout, &volume);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let_go(&layout, &volume).unwrap();
+        assert!(!path.exists());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(release_all(&layout, &node1).unwrap(), 0);
+        assert!(!path.exists());
     }
 
     #[test]

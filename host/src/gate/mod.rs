@@ -221,7 +221,9 @@ impl Gate {
         if ledger.is_sealed() {
             return self.seal(ledger).map_err(|failure| vec![failure]);
         }
-        self.undo_where(ledger, |_| true)
+        self.undo_where(ledger, |_| true)?;
+        // Where nothing stood in it, its file may be there still: a first line that did not come about leaves it.
+        ledger.clear().map_err(|failure| vec![failure])
     }
 
     /// The same for some of it: one of the devices of a domain that goes on, say.

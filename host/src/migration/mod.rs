@@ -6,6 +6,7 @@
 //!   handover   pure: what happened in, what to write, send and do out; the one place that decides who may run
 //!   journal    the durable form of what a host knows of a domain's owner
 //!   message    the words between two hosts, as they travel
+//!   copying    disks and saved states on their way
 //!   survey     the words between two hosts before a move
 //!   steps      what a strategy may ask of its host meanwhile
 //!   phases     pure: which of these steps may follow which
@@ -18,6 +19,7 @@
 //! handover, all of that is one thing that the target has *staged*, or has not.
 
 pub mod bounds;
+pub mod copying;
 pub mod handover;
 pub mod journal;
 pub mod limits;

@@ -178,8 +178,13 @@ impl Session {
         let mut stream = dial::tcp(&endpoint, from, Watch::Bytes, until).await?;
         let purpose = Purpose::Stream { ticket: granted.ticket };
         let who = who(self.gate.layout())?;
-        // Both sides have to want it so: what the other side says alone is not enough.
+        // Both sides have to want it so, and nothing leaves the machine, whatever place the other side names.
         if granted.plain && plain {
+            let address = stream.peer_addr().context(|| format!("cannot see where {whom} is"))?;
+            if !address.ip().is_loopback() {
+                return Err(Failure::denied(format!("{whom} wants to speak in the clear, and is not on this machine"))
+                    .hint("encryption = \"off\" under [relocation] is for hosts on one machine"));
+            }
             dial::greet(&mut stream, who, purpose, &whom, until).await?;
             return Ok(Stream::Plain(stream));
         }

@@ -33,6 +33,8 @@ const STORAGE: World = World {
         "fief:storage/connections@0.1.0",
         "fief:storage/secrets@0.1.0",
         "fief:storage/files@0.1.0",
+        "fief:storage/payloads@0.1.0",
+        "fief:storage/requests@0.1.0",
     ],
     host: &[("fief:storage/images@0.1.0", HostInterface::Images)],
     required: &["fief:storage/backend@0.1.0"],
@@ -42,6 +44,7 @@ const STORAGE: World = World {
         "fief:storage/renames@0.1.0",
         "fief:storage/fences@0.1.0",
         "fief:storage/block@0.1.0",
+        "fief:storage/block-queue@0.1.0",
     ],
 };
 

@@ -42,6 +42,7 @@ pub(super) struct Exports {
     pub(super) renames: Option<storage::renames::GuestIndices>,
     pub(super) fences: Option<storage::fences::GuestIndices>,
     pub(super) block: Option<storage::block::GuestIndices>,
+    pub(super) block_queue: Option<storage::block_queue::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
     pub(super) strategy: Option<migration::strategy::GuestIndices>,
 }
@@ -59,6 +60,7 @@ impl Exports {
             renames: None,
             fences: None,
             block: None,
+            block_queue: None,
             mode: None,
             strategy: None,
         };
@@ -79,6 +81,9 @@ impl Exports {
                 }
                 if has("fief:storage/block@0.1.0") {
                     exports.block = Some(storage::block::GuestIndices::new(pre).map_err(wrong)?);
+                }
+                if has("fief:storage/block-queue@0.1.0") {
+                    exports.block_queue = Some(storage::block_queue::GuestIndices::new(pre).map_err(wrong)?);
                 }
             }
             PluginKind::Network => exports.mode = Some(network::mode::GuestIndices::new(pre).map_err(wrong)?),
@@ -146,6 +151,8 @@ impl Plugin {
             directories: self.directories.clone(),
             lent: Lent::default(),
             outbox: None,
+            queue: None,
+            readers: None,
             silence: self.silence,
         };
         let mut store = self.store(room);

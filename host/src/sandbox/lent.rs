@@ -31,7 +31,7 @@ pub(super) enum Way {
 }
 
 impl Way {
-    fn of(file: &File) -> Way {
+    pub(super) fn of(file: &File) -> Way {
         match page_cache::read_now(file, 0, &mut Vec::with_capacity(1)) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Way::Tells,
             Err(_) if page_cache::is_in_memory(file).unwrap_or(false) => Way::NeverWaits,
@@ -66,7 +66,7 @@ pub(super) enum Refused {
 impl Lent {
     pub(super) fn add(
         &mut self,
-        (handle, file, writable): (u32, Arc<File>, bool),
+        (handle, file, way, writable): (u32, Arc<File>, Way, bool),
         at: u64,
         offset: u64,
         length: u64,
@@ -82,7 +82,6 @@ impl Lent {
         if self.0.len() >= MOST {
             return Err(Refused::TooMany);
         }
-        let way = Way::of(&file);
         self.0.push(Part { handle, file, way, writable, bytes: at..end, offset });
         Ok(())
     }
@@ -104,8 +103,8 @@ impl Lent {
 mod tests {
     use super::*;
 
-    fn file(handle: u32, writable: bool) -> (u32, Arc<File>, bool) {
-        (handle, Arc::new(tempfile::tempfile().unwrap()), writable)
+    fn file(handle: u32, writable: bool) -> (u32, Arc<File>, Way, bool) {
+        (handle, Arc::new(tempfile::tempfile().unwrap()), Way::NeverWaits, writable)
     }
 
     #[test]

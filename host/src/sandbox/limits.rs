@@ -68,6 +68,18 @@ impl Budget {
             elements: Sum::new(limits.table_elements as usize, Limit::Tables),
         }
     }
+
+    /// Counts bytes that are kept for the plugin as its own memory.
+    ///
+    /// # Errors
+    /// A trap where it has no more.
+    pub(super) fn hold(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.memory.grow(0, bytes, None).map(drop)
+    }
+
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.memory.used = self.memory.used.saturating_sub(bytes);
+    }
 }
 
 impl ResourceLimiter for Budget {
@@ -118,6 +130,16 @@ mod tests {
         assert!(budget.memory_growing(0, 40, None).unwrap());
         let error = budget.memory_growing(40, 41, None).unwrap_err();
         assert_eq!(error.downcast_ref::<Spent>().unwrap().0, Limit::Memory);
+    }
+
+    #[test]
+    fn what_is_kept_for_a_plugin_counts_as_its_memory_until_it_is_given_back() {
+        let mut budget = budget();
+        assert!(budget.memory_growing(0, 60, None).unwrap());
+        budget.hold(40).unwrap();
+        assert_eq!(budget.hold(1).unwrap_err().downcast_ref::<Spent>().unwrap().0, Limit::Memory);
+        budget.release(40);
+        assert!(budget.memory_growing(60, 100, None).unwrap());
     }
 
     #[test]

@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 const MOST_WAITING: usize = 512 << 10;
 /// As much is sent at once: the server shall begin with it while the next is still coming.
 const ENOUGH: usize = 32 << 10;
+/// Streams that their plugin let go of, and that still have something to send: what is beyond that is given up, the oldest
+/// first, else a plugin that opens, fills and drops them would hold one descriptor each until TCP gives up.
+const MOST_LEFT: usize = 8;
 /// Most pieces of one system call.
 const MOST_PIECES: usize = 64;
 
@@ -51,6 +54,24 @@ impl Outbox {
             mailers.retain(|mailer| mailer.poll_send(context).is_pending());
         }
     }
+
+    /// A plugin let go of a stream.
+    pub(super) fn bound(&self) {
+        if let Ok(mut mailers) = self.0.lock() {
+            let left = mailers.iter().filter(|mailer| is_left(mailer)).count();
+            let mut too_many = left.saturating_sub(MOST_LEFT);
+            mailers.retain(|mailer| {
+                let given_up = too_many > 0 && is_left(mailer);
+                too_many -= usize::from(given_up);
+                !given_up
+            });
+        }
+    }
+}
+
+/// Nobody but the outbox has it any more.
+fn is_left(mailer: &Arc<Mailer>) -> bool {
+    Arc::strong_count(mailer) == 1
 }
 
 impl Mailer {
@@ -276,6 +297,32 @@ mod tests {
         assert!(tokio::time::timeout(std::time::Duration::from_millis(300), filling).await.is_err());
         assert!(asked < 1_000, "asked {asked} times");
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn of_streams_that_were_let_go_of_full_only_a_few_are_kept() {
+        let outbox = Outbox::default();
+        let mut others = Vec::new();
+        let (in_use, _read, _unread) = pair().await;
+        // More than a socket holds, to somebody who does not read.
+        let fill = async |mailer: &Arc<Mailer>| {
+            while outbox.0.lock().unwrap().iter().all(|waiting| !Arc::ptr_eq(waiting, mailer)) {
+                mailer.post(vec![0; 256 << 10], &outbox).await.unwrap();
+            }
+        };
+        fill(&in_use).await;
+        for _ in 0..3 * MOST_LEFT {
+            let (mailer, read, other) = pair().await;
+            fill(&mailer).await;
+            drop((mailer, read));
+            outbox.bound();
+            others.push(other);
+        }
+        assert_eq!(outbox.0.lock().unwrap().len(), MOST_LEFT + 1, "the one in use, and the last that were let go of");
+        for mut other in others.drain(..2 * MOST_LEFT) {
+            // What had been sent, and the end: nobody holds it open any more.
+            other.read_to_end(&mut Vec::new()).unwrap();
+        }
     }
 
     #[tokio::test]

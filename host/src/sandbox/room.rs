@@ -14,7 +14,7 @@ use super::log::Log;
 use super::outbox::Outbox;
 use super::protocol::wire::Wire;
 use super::protocol::{Ask, ErrorCode, FromSandbox, Limit, PluginError, Reply, Retry, ToSandbox};
-use super::serve::Desk;
+use super::serve::{Desk, Queue, Readers};
 use crate::types::Access;
 
 pub(super) struct Room {
@@ -28,6 +28,10 @@ pub(super) struct Room {
     pub(super) lent: Lent,
     /// Of what is sent while a volume is served.
     pub(super) outbox: Option<Outbox>,
+    /// What is asked of a volume whose plugin takes it as a queue.
+    pub(super) queue: Option<Queue>,
+    /// Read what has to be waited for.
+    pub(super) readers: Option<Readers>,
     /// How long a plain `read` of a stream waits: less than a whole call may take, so that the plugin can still say what
     /// went wrong.
     pub(super) silence: Duration,

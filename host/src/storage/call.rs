@@ -166,6 +166,8 @@ fn hold_within(gate: &Gate, name: &PoolName, wait: Duration) -> Result<(Lock, Le
     let mut ledger = Ledger::open(&folder.join(LEDGER))?;
     if !ledger.is_empty() {
         tracing::info!(pool = %name, "undoing a change that was cut off");
+    }
+    if folder.join(LEDGER).exists() {
         gate.undo(&mut ledger).map_err(|failures| {
             let message = format!("cannot undo an earlier change of the pool {name} that was cut off");
             let causes = failures.iter().map(Failure::to_string).collect();

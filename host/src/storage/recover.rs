@@ -33,18 +33,19 @@ impl Pool {
             }
         }
         let mut ledger = Ledger::open(&path)?;
-        if ledger.is_empty() {
-            return Ok(mended);
-        }
-        let done = if ledger.is_sealed() { "it stands, and was finished" } else { "it was undone" };
-        if perform {
+        let done = match (ledger.is_empty(), ledger.is_sealed()) {
+            (true, _) => None,
+            (false, true) => Some("it stands, and was finished"),
+            (false, false) => Some("it was undone"),
+        };
+        if perform && path.exists() {
             gate.undo(&mut ledger).map_err(|failures| {
                 let causes = failures.iter().map(Failure::to_string).collect();
                 Failure { causes, ..Failure::new(Kind::NeedsRecover, format!("cannot undo a change of pool {name}")) }
                     .hint("mend what is named above; `fief recover` tries again")
             })?;
         }
-        mended.push(Mended::new("a change was cut off", done));
+        mended.extend(done.map(|done| Mended::new("a change was cut off", done)));
         Ok(mended)
     }
 }

@@ -252,6 +252,15 @@ fn whoever_opens_a_pool_undoes_a_change_that_was_killed() {
     assert_eq!(images(root.path()).len(), 2, "the image and its first name");
     Pool::open(&gate, &definition().name).unwrap();
     assert!(images(root.path()).is_empty() && !folder.join("ledger.jsonl").exists());
+    // One that was killed, or had no room, before its first line was whole.
+    for torn in ["", "{\"line\":\"int"] {
+        std::fs::write(folder.join("ledger.jsonl"), torn).unwrap();
+        Pool::open(&gate, &definition().name).unwrap();
+        assert!(!folder.join("ledger.jsonl").exists());
+        std::fs::write(folder.join("ledger.jsonl"), torn).unwrap();
+        assert!(Pool::recover(&gate, &definition().name).unwrap().is_empty());
+        assert!(!folder.join("ledger.jsonl").exists());
+    }
 }
 
 fn call(name: &str) -> Call {

@@ -10,17 +10,36 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_se
 
 use crate::types::ProcessId;
 
-/// Field 22 of /proc/PID/stat (proc(5)), in clock ticks since boot; none where there is no such process, or it is
-/// dead and only waits to be reaped.
+/// /proc/PID/stat (proc(5)); none where there is no such process.
+///
+/// # Errors
+/// Where it cannot be read, which says nothing of whether there is one.
+fn stat(pid: u32) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // It ended between the opening and the reading.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Its field 22, in clock ticks since boot; none where there is no such process, or it is dead and only waits to be
+/// reaped.
+fn look(pid: u32) -> io::Result<Option<u64>> {
+    let Some(stat) = stat(pid)? else { return Ok(None) };
+    let dead = fields(&stat).and_then(|mut fields| fields.next()).is_none_or(|state| matches!(state, "Z" | "X"));
+    Ok(if dead { None } else { started(&stat) })
+}
+
+/// The same; none, too, where it cannot be read.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let state = fields(&stat)?.next()?;
-    if matches!(state, "Z" | "X") { None } else { started(&stat) }
+    look(pid).ok().flatten()
 }
 
 /// As [`start_time`], of one that may have ended and waits to be collected.
 pub fn began(pid: u32) -> Option<u64> {
-    started(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    started(&stat(pid).ok().flatten()?)
 }
 
 /// The fields from the third on. The name, field 2, may hold blanks and parentheses; what follows its last `)` does not.
@@ -42,10 +61,40 @@ pub fn cpu_time(process: ProcessId) -> Option<std::time::Duration> {
     Some(std::time::Duration::from_millis((user + system) * 1000 / ticks))
 }
 
+/// What a process writes down of itself, by which others find out later whether it is still there.
+struct Itself {
+    process: ProcessId,
+    boot: String,
+}
+
+static ITSELF: OnceLock<Itself> = OnceLock::new();
+
+impl Itself {
+    fn read() -> io::Result<Itself> {
+        let pid = std::process::id();
+        let start_time = look(pid)?.ok_or_else(|| io::Error::other("/proc shows this process as none"))?;
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+        Ok(Itself { process: ProcessId { pid, start_time }, boot })
+    }
+}
+
+/// To be called before anything is written: whoever does not know itself would be taken for one that is gone.
+pub fn know_itself() -> io::Result<()> {
+    if ITSELF.get().is_none() {
+        let _ = ITSELF.set(Itself::read()?);
+    }
+    Ok(())
+}
+
 /// This process.
 pub fn this() -> ProcessId {
-    let pid = std::process::id();
-    ProcessId { pid, start_time: start_time(pid).unwrap_or_default() }
+    let unknown = || ProcessId { pid: std::process::id(), start_time: 0 };
+    know_itself().ok().and_then(|()| ITSELF.get()).map_or_else(unknown, |itself| itself.process)
+}
+
+/// The run of the kernel (/proc/sys/kernel/random/boot_id): process and link numbers mean nothing in another.
+pub fn boot_id() -> String {
+    know_itself().ok().and_then(|()| ITSELF.get()).map(|itself| itself.boot.clone()).unwrap_or_default()
 }
 
 /// The process that has this number now; none where there is none.
@@ -53,8 +102,9 @@ pub fn identify(pid: u32) -> Option<ProcessId> {
     start_time(pid).map(|start_time| ProcessId { pid, start_time })
 }
 
+/// Whether it goes on. One that cannot be looked at is not taken for gone.
 pub fn alive(process: ProcessId) -> bool {
-    start_time(process.pid) == Some(process.start_time)
+    look(process.pid).map_or(true, |start| start == Some(process.start_time))
 }
 
 /// Sends a signal to just that process. `false`: it is gone already.
@@ -66,7 +116,7 @@ pub fn kill(process: ProcessId, signal: Signal) -> std::io::Result<bool> {
         Err(error) => return Err(error.into()),
     };
     // The descriptor now holds whichever process has the number; only then is the start time worth a look.
-    if !alive(process) {
+    if look(process.pid)? != Some(process.start_time) {
         return Ok(false);
     }
     match pidfd_send_signal(&descriptor, signal) {
@@ -82,9 +132,9 @@ pub fn open(process: ProcessId) -> std::io::Result<OwnedFd> {
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
     // A dead child that waits to be reaped keeps its number and can be watched too.
-    match std::fs::read_to_string(format!("/proc/{}/stat", process.pid)) {
-        Ok(stat) if started(&stat) == Some(process.start_time) => Ok(descriptor),
-        Ok(_) | Err(_) => Err(gone()),
+    match stat(process.pid)? {
+        Some(stat) if started(&stat) == Some(process.start_time) => Ok(descriptor),
+        Some(_) | None => Err(gone()),
     }
 }
 
@@ -216,11 +266,6 @@ pub fn end(process: ProcessId, grace: Duration) -> io::Result<()> {
         exit_code(process);
     }
     Ok(())
-}
-
-/// The run of the kernel (/proc/sys/kernel/random/boot_id): process and link numbers mean nothing in another.
-pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@
 //!                  ├▸ message  requests and replies of a control connection
 //!                  │   └▸ body     any JSON, less what means two things
 //!                  └▸ pairing  the one exchange with a host that is not known yet
+//!   copy           disks and saved states: binary, a kind and a length before each
 //!   token          what an operator carries from one host to the other
 //! ```
 
 pub mod body;
+pub mod copy;
 pub mod frame;
 pub mod hello;
 pub mod message;

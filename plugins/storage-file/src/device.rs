@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use fief_sdk::block::{BlockDevice, Event, Extent, Geometry, Holder};
 use fief_sdk::files::File;
+use fief_sdk::payload::Data;
 use fief_sdk::storage::{Access, Format};
 use fief_sdk::{Error, ErrorCode, Result};
 
@@ -100,6 +101,15 @@ impl BlockDevice for Device {
 
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<()> {
         self.file.write(offset, &data)?;
+        self.if_durable(durable)
+    }
+
+    async fn read_data(&self, offset: u64, length: u32) -> Result<Data> {
+        self.file.read_payload(offset, length).await.map(Data::Payload)
+    }
+
+    async fn write_data(&self, offset: u64, data: Data, durable: bool) -> Result<()> {
+        self.file.write_data(offset, &data)?;
         self.if_durable(durable)
     }
 

@@ -21,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use fief_sdk::block::{BlockDevice, Event, Extent, Geometry, Holder};
+use fief_sdk::payload::Data;
 use fief_sdk::storage::Access;
 use fief_sdk::{Error, Result};
 use futures_util::lock::Mutex;
@@ -125,6 +126,10 @@ impl BlockDevice for Disk {
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.read_data(offset, length).await.map(Data::into_bytes)
+    }
+
+    async fn read_data(&self, offset: u64, length: u32) -> Result<Data> {
         let (block, blocks) = self.0.blocks(offset, length.into())?;
         self.0.perform(command::read(self.0.lun, block, blocks, length), "cannot read").await
     }
@@ -242,7 +247,7 @@ impl Shared {
             return Ok(data());
         }
         match self.perform(command::get_lba_status(self.lun, range.first), "cannot ask what is stored").await {
-            Ok(map) => Ok(ranges::extents(&crate::scsi::capacity::stretches(&map), range, &capacity)),
+            Ok(map) => Ok(ranges::extents(&crate::scsi::capacity::stretches(&map.into_bytes()), range, &capacity)),
             Err(error) if error.code == fief_sdk::ErrorCode::Unsupported => {
                 self.lacks.set(Lacks { map: true, ..self.lacks.get() });
                 Ok(data())

@@ -1,24 +1,33 @@
 //! Control calls: a session for each, logged in to, asked, and said goodbye to.
 
+use std::time::{Duration, Instant};
+
 use fief_sdk::storage::{
     Access, Attachment, Format, IscsiNode, PoolInfo, StorageBackend, Transport, Volume, VolumeSpec,
 };
-use fief_sdk::{Error, Result};
+use fief_sdk::{Error, ErrorCode, Result};
 
 use crate::StorageIscsi;
 use crate::exchange::{Carrier, Connect, Exchange, discover};
 use crate::isid;
+use crate::protocol::discovery::Offered;
 use crate::protocol::login::Refusal;
 use crate::protocol::offer::Wish;
 use crate::scsi::{command, lun};
 use crate::settings::{IscsiPool, Settings, portal};
-use crate::stream::{Plain, now};
+use crate::stream::{Plain, Stream, now};
 use crate::unit::{self, number, volume_name};
 
 pub type Session = Exchange<Plain, ()>;
 
 /// Longest name of a volume: `lun16383`.
 const LONGEST_NAME: u32 = 8;
+/// How often a discovery is begun, and how long after the first one may be begun anew: a portal that says nothing takes
+/// half of a call's time until that is noticed.
+const DISCOVERIES: u32 = 3;
+const DISCOVERY: Duration = Duration::from_secs(5);
+/// Between two of them, in milliseconds.
+const PAUSE: u32 = 100;
 /// Names of targets that a message lists.
 const LISTED: usize = 8;
 
@@ -29,10 +38,7 @@ pub fn with<T>(pool: &IscsiPool, isid: [u8; 6], ask: impl AsyncFnOnce(&Session) 
             Ok(session) => session,
             Err(refused @ Connect::Refused(Refusal::NoSuchTarget)) => {
                 let error = refused.error(pool);
-                return Err(with_names(
-                    error,
-                    discover::<Plain>(pool, isid).await.map(|all| all.into_iter().map(|one| one.name).collect()),
-                ));
+                return Err(with_names(error, offered::<Plain>(pool, isid).await));
             }
             Err(refused) => return Err(refused.error(pool)),
         };
@@ -40,6 +46,27 @@ pub fn with<T>(pool: &IscsiPool, isid: [u8; 6], ask: impl AsyncFnOnce(&Session) 
         session.close().await;
         outcome
     })
+}
+
+/// The names of the targets that the portal offers. A discovery that is cut, or whose portal falls silent, is begun anew,
+/// while there is time left in this call.
+pub async fn offered<S: Stream>(pool: &IscsiPool, isid: [u8; 6]) -> Result<Vec<String>> {
+    let until = Instant::now() + DISCOVERY;
+    for _ in 1..DISCOVERIES {
+        match discover::<S>(pool, isid).await {
+            Err(error) if is_passing(&error) && Instant::now() < until => S::pause(PAUSE).await,
+            outcome => return names(outcome),
+        }
+    }
+    names(discover::<S>(pool, isid).await)
+}
+
+fn names(offered: Result<Vec<Offered>>) -> Result<Vec<String>> {
+    offered.map(|all| all.into_iter().map(|one| one.name).collect())
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error.code, ErrorCode::Unreachable | ErrorCode::Timeout)
 }
 
 /// A wrong name is answered with the right ones, where the portal tells them.
@@ -73,7 +100,7 @@ fn missing(pool: &IscsiPool, name: &str) -> Error {
 async fn volume(session: &impl Carrier, number: u32, lun: [u8; 8]) -> Result<Option<Volume>> {
     let standard = match unit::standard(session, lun).await {
         // Targets that answer for a unit that is not there, and targets that do not.
-        Err(error) if error.code == fief_sdk::ErrorCode::NotFound => return Ok(None),
+        Err(error) if error.code == ErrorCode::NotFound => return Ok(None),
         standard => standard?,
     };
     if !standard.disk {

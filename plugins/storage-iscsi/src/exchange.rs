@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use fief_sdk::payload::Data;
 use fief_sdk::{Error, Result};
 
 use crate::protocol::discovery::{self, Offered};
@@ -9,7 +10,7 @@ use crate::protocol::login::{Dialogue, Progress, Refusal, Wanted};
 use crate::protocol::session::{Answer, Command, Event, Session};
 use crate::scsi::answer::{Verdict, verdict};
 use crate::settings::{IscsiPool, portal, wanted};
-use crate::stream::Stream;
+use crate::stream::{CHUNK, Stream};
 
 /// How often a command is sent again that was not carried out. A unit has a few things to say after a login.
 const TRIES: u32 = 40;
@@ -36,7 +37,7 @@ pub trait Carrier {
             let (back, answer) = self.once(command).await?;
             command = back;
             match verdict(&answer, what) {
-                Verdict::Done => return Ok(answer.data),
+                Verdict::Done => return Ok(answer.data.into_bytes()),
                 Verdict::Again(_) => {}
                 Verdict::Busy => self.pause(PAUSE).await,
                 Verdict::NotReady(sense) => {
@@ -93,7 +94,7 @@ impl<S: Stream, W> Exchange<S, W> {
         let (mut dialogue, request) = Dialogue::start(wanted);
         stream.send(request).await.map_err(Connect::Stream)?;
         loop {
-            let bytes = stream.receive(1).await.map_err(Connect::Stream)?;
+            let bytes = stream.receive(1, CHUNK).await.map_err(Connect::Stream)?;
             if bytes.is_empty() {
                 return Err(Connect::Stream(Error::unreachable("the portal closed the connection during the login")));
             }
@@ -102,7 +103,7 @@ impl<S: Stream, W> Exchange<S, W> {
                 Progress::Send(request) => stream.send(request).await.map_err(Connect::Stream)?,
                 Progress::Done { agreed, sequence, rest } => {
                     let mut session = Session::new(agreed, sequence);
-                    let fed = session.input(&rest, |_| {});
+                    let fed = session.input(Data::Bytes(rest), |_| {});
                     fed.map_err(|fault| Connect::Refused(Refusal::Broken(fault.to_string())))?;
                     return Ok(Exchange { stream, session: RefCell::new(session) });
                 }
@@ -118,17 +119,21 @@ impl<S: Stream, W> Exchange<S, W> {
     /// Sends what is to be sent, and receives until `wanted` finds what it waits for.
     async fn until<T>(&self, mut wanted: impl FnMut(Event<Option<W>>) -> Option<T>) -> Result<T> {
         loop {
-            let output = self.session.borrow_mut().output();
-            if !output.is_empty() {
+            loop {
+                let output = self.session.borrow_mut().output();
+                if output.is_empty() {
+                    break;
+                }
                 self.stream.send(output).await?;
             }
-            let bytes = self.stream.receive(1).await?;
+            let (least, most) = self.session.borrow().wanted(CHUNK);
+            let bytes = self.stream.receive(least, most).await?;
             if bytes.is_empty() {
                 return Err(Error::unreachable("the target closed the connection"));
             }
             let mut found = None;
             let mut session = self.session.borrow_mut();
-            let fed = session.input(&bytes, |event| found = found.take().or_else(|| wanted(event)));
+            let fed = session.input(Data::Bytes(bytes), |event| found = found.take().or_else(|| wanted(event)));
             fed.map_err(|fault| Error::unreachable(fault.to_string()))?;
             if let Some(found) = found {
                 return Ok(found);

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 /// Name of the connection.
 pub const GRANT: &str = "portal";
 
-/// Most bytes that one `receive` asks for.
+/// Most bytes that one `receive` asks for where no single message is longer.
 pub const CHUNK: u32 = 256 << 10;
 
 /// A stream to the portal.
@@ -18,7 +18,7 @@ pub const CHUNK: u32 = 256 << 10;
 pub trait Stream: Sized {
     async fn connect() -> Result<Self>;
     /// No bytes once the target has closed. Control calls may be given fewer than `least`.
-    async fn receive(&self, least: u32) -> Result<Vec<u8>>;
+    async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>>;
     async fn send(&self, data: Vec<u8>) -> Result<()>;
     /// Comes back after so many milliseconds.
     async fn pause(milliseconds: u32);
@@ -32,8 +32,8 @@ impl Stream for Plain {
     async fn connect() -> Result<Self> {
         Connection::open(GRANT).map(Plain)
     }
-    async fn receive(&self, _least: u32) -> Result<Vec<u8>> {
-        self.0.read(CHUNK)
+    async fn receive(&self, _least: u32, most: u32) -> Result<Vec<u8>> {
+        self.0.read(most)
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
         self.0.write(&data)
@@ -48,8 +48,8 @@ impl Stream for Connection {
     async fn connect() -> Result<Self> {
         Connection::connect(GRANT).await
     }
-    async fn receive(&self, least: u32) -> Result<Vec<u8>> {
-        Connection::receive(self, least, CHUNK.max(least)).await
+    async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>> {
+        Connection::receive(self, least, most).await
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
         Connection::send(self, data).await

@@ -175,10 +175,11 @@ impl<W: Wire> Files<W> {
     }
 
     pub(crate) async fn read(&self, opened: &Opened, offset: u64, length: u32) -> Answer<(Vec<u8>, bool)> {
-        match self {
-            Files::V3(client) => client.read(&opened.file, offset, length).await,
-            Files::V4(session) => session.read(&opened.file, Under::State(opened.state), offset, length).await,
-        }
+        let (data, ended) = match self {
+            Files::V3(client) => client.read(&opened.file, offset, length).await?,
+            Files::V4(session) => session.read(&opened.file, Under::State(opened.state), offset, length).await?,
+        };
+        Ok((data.into_bytes(), ended))
     }
 
     /// The first bytes of a file, without opening it.

@@ -107,7 +107,11 @@ pub fn results(record: &[u8]) -> Decoded<Result<Decoder<'_>, Refused>> {
     }
 }
 
-/// Cuts what comes in a stream into records (RFC 5531, 11). Each byte is copied once, into the record that it is of.
+/// Records from this many bytes on are asked for by themselves, so that they need not be moved.
+const LARGE: usize = 16 << 10;
+
+/// Cuts what comes in a stream into records (RFC 5531, 11). Each byte is copied once, into the record that it is of, or not at
+/// all where a record came by itself.
 #[derive(Debug)]
 pub struct Records {
     /// What has come.
@@ -119,6 +123,8 @@ pub struct Records {
     /// Its fragment that is under way.
     fragment: Option<Fragment>,
     fragments: usize,
+    /// The last fragment that began is large: after it there is often another.
+    large: bool,
     /// Longest record, in bytes.
     most: usize,
 }
@@ -131,7 +137,7 @@ struct Fragment {
 
 impl Records {
     pub fn new(most: usize) -> Self {
-        Records { buffer: Vec::new(), start: 0, record: Vec::new(), fragment: None, fragments: 0, most }
+        Records { buffer: Vec::new(), start: 0, record: Vec::new(), fragment: None, fragments: 0, large: false, most }
     }
 
     /// More of the stream; without a copy where nothing else waits.
@@ -148,14 +154,13 @@ impl Records {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Bytes without which nothing more can be taken.
-    pub fn missing(&self) -> usize {
+    /// How many bytes to wait for, at least and at most: without the least nothing more can be taken, and `most` is what may
+    /// come along. Large records are taken without what follows, and so is the mark after them.
+    pub fn wanted(&self, most: usize) -> (usize, usize) {
         let here = self.buffer.len() - self.start;
-        match &self.fragment {
-            // A record is hardly ever in more than one fragment.
-            Some(fragment) => fragment.missing.saturating_sub(here).max(1),
-            None => 4_usize.saturating_sub(here).max(1),
-        }
+        // A record is hardly ever in more than one fragment.
+        let missing = self.fragment.map_or(4, |fragment| fragment.missing).saturating_sub(here).max(1);
+        (missing, if self.large { missing } else { most.max(missing) })
     }
 
     /// The next whole record, if it has come.
@@ -175,12 +180,25 @@ impl Records {
                     if self.record.len() + missing > self.most || self.fragments > MOST_FRAGMENTS {
                         return Err(Malformed("a record that is too long"));
                     }
-                    self.record.reserve_exact(missing);
+                    self.large = missing >= LARGE;
                     Fragment { missing, last: mark & LAST != 0 }
                 }
             };
+            if self.start == 0 && self.record.is_empty() && fragment.missing == self.buffer.len() {
+                // It came by itself.
+                self.record = std::mem::take(&mut self.buffer);
+                if fragment.last {
+                    (self.fragment, self.fragments) = (None, 0);
+                    return Ok(Some(std::mem::take(&mut self.record)));
+                }
+                self.fragment = None;
+                continue;
+            }
             let rest = rest.rest();
             let part = &rest[..fragment.missing.min(rest.len())];
+            if !part.is_empty() {
+                self.record.reserve_exact(fragment.missing);
+            }
             self.record.extend_from_slice(part);
             self.start += part.len();
             let missing = fragment.missing - part.len();
@@ -246,6 +264,28 @@ mod tests {
         assert!(endless.take().is_err());
     }
 
+    #[test]
+    fn a_large_record_is_asked_for_by_itself_and_so_is_the_mark_after_it() {
+        let mut records = Records::new(1 << 20);
+        let (large, small) = (vec![7; LARGE], vec![8; 12]);
+        let stream: Vec<u8> =
+            [&large, &large, &small, &large].iter().flat_map(|record| fragment(record, true)).collect();
+        let (mut at, mut asked, mut seen) = (0, Vec::new(), Vec::new());
+        while at < stream.len() {
+            let (least, most) = records.wanted(1000);
+            assert!(least <= most && least <= stream.len() - at);
+            asked.push(most);
+            let next = stream.len().min(at + most);
+            records.give(stream[at..next].to_vec());
+            at = next;
+            while let Some(record) = records.take().unwrap() {
+                seen.push(record);
+            }
+        }
+        assert_eq!(seen, [&large, &large, &small, &large].map(Clone::clone));
+        assert_eq!(asked, [1000, LARGE - 996, 4, LARGE, 4, 1000, LARGE - 984]);
+    }
+
     proptest! {
         #[test]
         fn records_come_whole_however_they_are_cut(
@@ -262,7 +302,7 @@ mod tests {
                 while let Some(record) = reader.take().unwrap() {
                     seen.push(record);
                 }
-                prop_assert!(reader.missing() > 0);
+                prop_assert!(reader.wanted(1).0 > 0);
             }
             prop_assert_eq!(seen, records.iter().map(|record| record.concat()).collect::<Vec<_>>());
         }
@@ -277,9 +317,13 @@ mod tests {
             let mut reader = Records::new(1000);
             let (mut at, mut seen) = (0, 0);
             while seen < records.len() {
-                prop_assert!(reader.missing() <= stream.len() - at);
-                let next = stream.len().min(at + reader.missing() + more);
-                reader.push(&stream[at..next]);
+                let (least, most) = reader.wanted(more);
+                prop_assert!(least <= stream.len() - at);
+                let next = stream.len().min(at + most);
+                match more % 2 {
+                    0 => reader.push(&stream[at..next]),
+                    _ => reader.give(stream[at..next].to_vec()),
+                }
                 at = next;
                 while reader.take().unwrap().is_some() {
                     seen += 1;

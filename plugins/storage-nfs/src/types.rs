@@ -1,5 +1,7 @@
 //! Words that both versions share.
 
+use fief_sdk::payload::Data;
+
 use crate::xdr::{Decoded, Decoder, Encoder, Malformed};
 
 /// Longest file handle: `NFS4_FHSIZE` (RFC 8881, 3.1); v3 has 64 (RFC 1813, 2.4).
@@ -95,12 +97,11 @@ impl Place {
         self.length
     }
 
-    /// The data, out of the record in which this place was found.
-    pub fn cut(self, mut record: Vec<u8>) -> Vec<u8> {
+    /// The data, within the record in which this place was found.
+    pub fn of(self, record: Vec<u8>) -> Data {
         let start = record.len().saturating_sub(self.rest);
-        record.truncate(start + self.length);
-        record.drain(..start.min(record.len()));
-        record
+        let end = record.len().min(start + self.length);
+        Data::Within(record, start..end)
     }
 }
 

@@ -83,6 +83,10 @@ impl Connection {
         }
     }
 
+    pub async fn receive_payload(&self, length: u32) -> Result<Vec<u8>> {
+        self.receive(length, length).await
+    }
+
     pub async fn send(&self, data: Vec<u8>) -> Result<()> {
         let waiting = self.waiting()?;
         let _turn = waiting.sending.lock().await;

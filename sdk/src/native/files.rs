@@ -45,6 +45,15 @@ impl File {
         self.0.write_all_at(data, offset).map_err(failed)
     }
 
+    #[allow(clippy::unused_async, reason = "as the host's")]
+    pub async fn read_payload(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.read(offset, length)
+    }
+
+    pub fn write_payload(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.write(offset, data)
+    }
+
     pub fn sync(&self) -> Result<()> {
         self.0.sync_data().map_err(failed)
     }

@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use storage_iscsi::protocol::frame::Digests;
 use storage_iscsi::protocol::offer::Agreed;
 use storage_iscsi::protocol::sequence::{Numbers, Sequence};
+use storage_iscsi::protocol::session::payload::Data;
 use storage_iscsi::protocol::session::{Event, Session};
 use storage_iscsi::scsi::answer::verdict;
 use storage_iscsi::scsi::capacity::{Capacity, Mode, stretches};
@@ -39,23 +40,26 @@ fuzz_target!(|bytes: &[u8]| {
     }
     session.ping();
     session.ask(&[("SendTargets", "All")]);
-    let first = session.output().len();
+    let all = |session: &mut Session<usize>| {
+        std::iter::from_fn(|| Some(session.output().len()).filter(|sent| *sent > 0)).sum::<usize>()
+    };
+    let first = all(&mut session);
     let mut answered = 0;
     let mut sent = 0;
     let step = 1 + usize::from(choice);
     while !input.is_empty() {
         let (now, later) = input.split_at(input.len().min(step));
         input = later;
-        let fed = session.input(now, |event| {
+        let fed = session.input(Data::Bytes(now.to_vec()), |event| {
             if let Event::Answered { answer, .. } = event {
                 answered += 1;
                 let _ = verdict(&answer, "it");
-                pages(&answer.data);
+                pages(&answer.data.into_bytes());
             }
         });
         // Commands that are overdue, and what the target says to their aborts.
         let _ = session.second(|_| u32::from(choice) % 8);
-        sent += session.output().len();
+        sent += all(&mut session);
         if fed.is_err() {
             break;
         }

@@ -65,9 +65,12 @@ fn run(bench: &Bench, verb: Verb, injection: &Injection, log: &Path) -> (command
             let supervisor = bench.host.supervisor("node1");
             let mut strace = Command::new(&words[0]);
             strace.args(&words[1..]).args(["-p", &supervisor.to_string()]);
-            let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            // A supervisor that is killed at its first call, a line of its guest's console, takes strace with it at once.
+            eventually("strace watches", Duration::from_secs(60), || {
+                (traced(supervisor) || child.try_wait().unwrap().is_some()).then_some(())
+            });
             watching = Some(child);
-            eventually("strace watches", Duration::from_secs(60), || traced(supervisor).then_some(()));
             command::run(&mut inner, PATIENCE)
         }
         Place::Command => {

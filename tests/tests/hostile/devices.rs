@@ -8,17 +8,25 @@ use crate::room::{Room, expect, wasm};
 
 /// For each turn of the plugin's code, and for all of its memory.
 const LIMITS: &str = r#"{ cpu = "300ms", memory = "16MiB" }"#;
+/// One takes its requests itself, the other is called for each.
 const POOL: &str = "hostile-device";
+const CALLED: &str = "hostile-called";
 
 fn room() -> Room {
-    let room = Room::new(&[(POOL, LIMITS)]);
-    room.install(&wasm("device")).expect_code(0);
-    room.run(&["pool", "create", POOL, "--kind", POOL]).expect_code(0);
+    let room = Room::new(&[(POOL, LIMITS), (CALLED, LIMITS)]);
+    for (plugin, pool) in [("device", POOL), ("called", CALLED)] {
+        room.install(&wasm(plugin)).expect_code(0);
+        room.run(&["pool", "create", pool, "--kind", pool]).expect_code(0);
+    }
     room
 }
 
 fn serve(room: &Room, volume: &str) -> Served {
-    Served::start(&room.host, &format!("{POOL}/{volume}"), &[])
+    serve_of(room, POOL, volume)
+}
+
+fn serve_of(room: &Room, pool: &str, volume: &str) -> Served {
+    Served::start(&room.host, &format!("{pool}/{volume}"), &[])
 }
 
 /// Reads all of it, whatever its map says.
@@ -27,20 +35,22 @@ const COPY: &[&str] = &["--no-extents", "URI", "null:"];
 #[test]
 fn a_task_that_open_began_answers_requests_that_come_later() {
     let room = room();
-    let served = serve(&room, "good");
-    let copy = served.file("copy");
-    served.tool("nbdcopy", &["--no-extents", "--requests=32", "URI", &copy.to_string_lossy()]);
-    let bytes = fs::read(&copy).unwrap();
-    assert_eq!(bytes.len(), 1 << 20);
-    assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == (at >> 10) as u8), "answers went astray");
-    served.end();
+    for pool in [POOL, CALLED] {
+        let served = serve_of(&room, pool, "good");
+        let copy = served.file("copy");
+        served.tool("nbdcopy", &["--no-extents", "--requests=32", "URI", &copy.to_string_lossy()]);
+        let bytes = fs::read(&copy).unwrap();
+        assert_eq!(bytes.len(), 1 << 20);
+        assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == (at >> 10) as u8), "answers went astray");
+        served.end();
+    }
 }
 
 #[test]
 fn wrong_answers_fail_the_request_and_serving_goes_on() {
     let room = room();
-    for volume in ["short", "long"] {
-        let served = serve(&room, volume);
+    for (pool, volume) in [(POOL, "short"), (POOL, "long"), (CALLED, "short")] {
+        let served = serve_of(&room, pool, volume);
         let said = served.tool_ends("nbdcopy", COPY, 1);
         assert!(said.stderr.contains("Input/output error"), "{volume}: {}", said.stderr);
         served.tool("nbdinfo", &["--size", "URI"]);
@@ -57,19 +67,21 @@ fn wrong_answers_fail_the_request_and_serving_goes_on() {
     served.end();
 }
 
-/// (volume, words of the one who started it)
-const FATAL: &[(&str, &str)] = &[
-    ("trap", "its code failed"),
-    ("spin", "it spent its processor time"),
-    ("memory", "it wanted more memory than its limit"),
+/// (pool, volume, words of the one who started it)
+const FATAL: &[(&str, &str, &str)] = &[
+    (POOL, "trap", "its code failed"),
+    (CALLED, "trap", "its code failed"),
+    (POOL, "spin", "it spent its processor time"),
+    (POOL, "memory", "it wanted more memory than its limit"),
+    (POOL, "astray", "answered what it was not asked"),
 ];
 
 #[test]
 fn what_goes_past_a_limit_ends_its_sandbox_and_is_told() {
     let room = room();
     let before = room.census();
-    for (volume, words) in FATAL {
-        let served = serve(&room, volume);
+    for (pool, volume, words) in FATAL {
+        let served = serve_of(&room, pool, volume);
         served.tool_ends("nbdcopy", COPY, 1);
         let said = served.ends(7);
         assert!(said.contains(words), "{volume}: {said}");

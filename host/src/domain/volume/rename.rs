@@ -140,25 +140,44 @@ fn steps(gate: &Gate, pool: &mut Pool, unfinished: &mut Unfinished, work: &Renam
     match pool.rename_volume(&work.from.volume, &work.to) {
         Ok(facts) => Ok(facts),
         Err(failure) => {
-            // Where it was not done at all, nobody is to go on with it.
-            let is_there = |name: &VolumeName, pool: &mut Pool| match pool.volume(name) {
-                Ok(_) => Some(true),
-                Err(failure) if failure.kind == Kind::NotFound => Some(false),
-                Err(_) => None,
-            };
-            if is_final(&failure)
-                || (is_there(&work.from.volume, pool), is_there(&work.to, pool)) == (Some(true), Some(false))
-            {
-                unfinished.asked(false)?;
+            match standing(pool, work) {
+                // Nobody is to go on with it.
+                Standing::AsBefore => unfinished.asked(false)?,
+                Standing::Renamed | Standing::Unclear => {}
             }
             Err(failure)
         }
     }
 }
 
-/// Whether the plugin said no, rather than that it does not know how far it came.
-fn is_final(failure: &Failure) -> bool {
-    matches!(failure.kind, Kind::Conflict | Kind::Usage | Kind::NotFound | Kind::Denied)
+/// What became of the names, where the plugin failed. That it says no is not enough: it says so too of what it has done
+/// already, and of half of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    AsBefore,
+    Renamed,
+    /// Both are there, or neither, or the storage does not say.
+    Unclear,
+}
+
+impl Standing {
+    /// Whether each of the two is there; none: nobody knows.
+    fn of(from: Option<bool>, to: Option<bool>) -> Standing {
+        match (from, to) {
+            (Some(true), Some(false)) => Standing::AsBefore,
+            (Some(false), Some(true)) => Standing::Renamed,
+            (Some(true), Some(true)) | (Some(false), Some(false)) | (None, _) | (_, None) => Standing::Unclear,
+        }
+    }
+}
+
+fn standing(pool: &mut Pool, work: &Renaming) -> Standing {
+    let mut is_there = |name: &VolumeName| match pool.volume(name) {
+        Ok(_) => Some(true),
+        Err(failure) if failure.kind == Kind::NotFound => Some(false),
+        Err(_) => None,
+    };
+    Standing::of(is_there(&work.from.volume), is_there(&work.to))
 }
 
 /// What is to be done once the volume has the new name.
@@ -173,17 +192,42 @@ fn rest(gate: &Gate, work: &Renaming) -> Result<()> {
     lease::let_go(layout, &target)
 }
 
-/// One that did not come to its end is finished where the plugin had begun, and taken back where it had not, or says no.
+/// One that did not come to its end is finished where the plugin had begun, and taken back where it had not, or says no
+/// and has not.
 pub(in crate::domain) fn settle(gate: &Gate, work: &Renaming) -> Result<()> {
     let mut pool = Pool::open(gate, &work.from.pool)?;
     if work.asked {
         match pool.rename_volume(&work.from.volume, &work.to) {
             Ok(_) => return rest(gate, work),
-            Err(failure) if is_final(&failure) => {}
-            Err(failure) => return Err(failure),
+            Err(failure) => match standing(&mut pool, work) {
+                Standing::AsBefore => {}
+                Standing::Renamed => return rest(gate, work),
+                Standing::Unclear => return Err(failure),
+            },
         }
     }
     hold::release(gate, &mut pool, &work.from, &hold_as()?)?;
     lease::let_go(gate.layout(), &work.from)?;
     lease::let_go(gate.layout(), &work.target())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rename_is_done_or_not_by_the_names_that_there_are() {
+        let (there, not, silent) = (Some(true), Some(false), None);
+        for (from, to, standing) in [
+            (there, not, Standing::AsBefore),
+            (not, there, Standing::Renamed),
+            (there, there, Standing::Unclear),
+            (not, not, Standing::Unclear),
+            (silent, not, Standing::Unclear),
+            (there, silent, Standing::Unclear),
+            (silent, silent, Standing::Unclear),
+        ] {
+            assert_eq!(Standing::of(from, to), standing, "{from:?} {to:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::{mismatch, words};
+use super::{Payload, mismatch, words};
 use crate::sandbox::outbox::Mailer;
 use crate::sandbox::protocol::{Ask, Reply};
 use crate::sandbox::room::{self, Room};
@@ -137,6 +137,9 @@ impl HostConnection for Room {
     }
     fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
         self.table.delete(stream)?;
+        if let Some(outbox) = &self.outbox {
+            outbox.bound();
+        }
         Ok(())
     }
 }
@@ -157,6 +160,17 @@ impl HostConnectionWithStore<Room> for HasSelf<Room> {
     ) -> Answer<Vec<u8>> {
         let stream = accessor.with(|mut access| access.get().stream(&stream))?;
         Ok(stream.receive(least as usize, most).await)
+    }
+    async fn receive_payload(
+        accessor: &Accessor<Room, Self>,
+        stream: Resource<Stream>,
+        length: u32,
+    ) -> Answer<Resource<Payload>> {
+        let stream = accessor.with(|mut access| access.get().stream(&stream))?;
+        match stream.receive(length as usize, length).await {
+            Ok(bytes) => Ok(Ok(accessor.with(|mut access| access.get().keep(bytes))?)),
+            Err(error) => Ok(Err(error)),
+        }
     }
     async fn send(accessor: &Accessor<Room, Self>, stream: Resource<Stream>, data: Vec<u8>) -> Answer<()> {
         let (stream, outbox) = accessor.with(|mut access| -> wasmtime::Result<_> {

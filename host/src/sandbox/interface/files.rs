@@ -7,11 +7,13 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource, WasmList};
+use wasmtime::component::{Accessor, HasSelf, Linker, Resource, WasmList};
 
-use crate::sandbox::lent::Refused;
+use super::Payload;
+use crate::sandbox::lent::{Refused, Way};
 use crate::sandbox::room::{self, Room};
-use crate::sandbox::version::v0_1::fief::storage::files::{Host, HostFile};
+use crate::sandbox::serve::Readers;
+use crate::sandbox::version::v0_1::fief::storage::files::{Host, HostFile, HostFileWithStore};
 use crate::sandbox::version::v0_1::fief::storage::volumes::Extent;
 use crate::sandbox::version::v0_1::fief::types::types::{Error, ErrorCode, Retry};
 use crate::sys::beneath;
@@ -27,6 +29,7 @@ const EXTENTS_MAX: usize = 256;
 /// An open file.
 pub struct Open {
     file: Arc<File>,
+    way: Way,
     writable: bool,
 }
 
@@ -75,7 +78,10 @@ impl Host for Room {}
 impl HostFile for Room {
     fn open(&mut self, directory: String, path: String, writable: bool) -> Answer<Resource<Open>> {
         match self.open_beneath(&directory, &path, writable) {
-            Ok(file) => Ok(Ok(self.table.push(Open { file: Arc::new(file), writable })?)),
+            Ok(file) => {
+                let way = Way::of(&file);
+                Ok(Ok(self.table.push(Open { file: Arc::new(file), way, writable })?))
+            }
             Err(error) => Ok(Err(error)),
         }
     }
@@ -88,6 +94,10 @@ impl HostFile for Room {
     }
     fn write(&mut self, file: Resource<Open>, offset: u64, data: Vec<u8>) -> Answer<()> {
         Ok(write(self.file(&file)?, offset, &data).map_err(failed))
+    }
+    fn write_payload(&mut self, file: Resource<Open>, offset: u64, data: Resource<Payload>) -> Answer<()> {
+        let data = &self.table.get(&data)?.0;
+        Ok(write(self.file(&file)?, offset, data).map_err(failed))
     }
     fn sync(&mut self, file: Resource<Open>) -> Answer<()> {
         Ok(rustix::fs::fdatasync(self.file(&file)?).map_err(failed))
@@ -108,8 +118,8 @@ impl HostFile for Room {
             room::Host::Serving(_) => {}
             room::Host::Call(_) => return Ok(Err(error(ErrorCode::Unsupported, "no volume is served in this call"))),
         }
-        let Open { file: open, writable } = self.table.get(&file)?;
-        let lent = self.lent.add((file.rep(), open.clone(), *writable), at, offset, length);
+        let Open { file: open, way, writable } = self.table.get(&file)?;
+        let lent = self.lent.add((file.rep(), open.clone(), *way, *writable), at, offset, length);
         Ok(lent.map_err(|refused| match refused {
             Refused::Impossible => error(ErrorCode::Invalid, "there are no such bytes"),
             Refused::Overlaps => error(ErrorCode::Invalid, "some of these bytes are lent already"),
@@ -120,6 +130,25 @@ impl HostFile for Room {
         self.lent.end(file.rep());
         self.table.delete(file)?;
         Ok(())
+    }
+}
+
+impl HostFileWithStore<Room> for HasSelf<Room> {
+    async fn read_payload(
+        accessor: &Accessor<Room, Self>,
+        file: Resource<Open>,
+        offset: u64,
+        length: u32,
+    ) -> Answer<Resource<Payload>> {
+        let (file, way, readers) = accessor.with(|mut access| -> wasmtime::Result<_> {
+            let room = access.get();
+            let Open { file, way, .. } = room.table.get(&file)?;
+            Ok((file.clone(), *way, room.readers.clone()))
+        })?;
+        match Readers::read(readers.as_ref(), file, way, offset, (length as usize).min(READ_MAX)).await {
+            Ok(bytes) => Ok(Ok(accessor.with(|mut access| access.get().keep(bytes))?)),
+            Err(errno) => Ok(Err(failed(errno))),
+        }
     }
 }
 

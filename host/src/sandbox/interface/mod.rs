@@ -5,6 +5,8 @@ mod connections;
 pub(super) mod files;
 mod images;
 mod log;
+mod payloads;
+mod requests;
 mod secrets;
 mod session;
 mod timer;
@@ -21,6 +23,7 @@ use crate::config::policy::HostInterface;
 // Where the plugin's handles point: the generated bindings name them.
 pub use connections::Stream;
 pub use files::Open;
+pub use payloads::Payload;
 pub use session::Move;
 pub(super) use wasi::{Preopens, wasi};
 pub(super) use words::{access, attachment, fence, finding, holder, image_snapshot, plugin_error, port, volume};
@@ -39,6 +42,9 @@ pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasm
     storage::secrets::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     storage::files::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     files::link_write(linker)?;
+    storage::payloads::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    storage::requests::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    requests::link_answer(linker)?;
     for interface in granted {
         match interface {
             HostInterface::Images => storage::images::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?,

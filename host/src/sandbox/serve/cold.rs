@@ -24,6 +24,8 @@ use crate::sys::page_cache;
 
 /// Reads that wait for storage at a time: as many as a disk makes use of, and few enough to be there for nothing.
 pub(in crate::sandbox) const THREADS: usize = 16;
+/// Reads of this many bytes are done by the threads, in memory or not: they copy one while the thread that serves sends another.
+const LARGE: usize = 128 << 10;
 /// All that they do is call `pread`.
 const STACK: usize = 64 << 10;
 
@@ -46,6 +48,7 @@ struct Queue {
 }
 
 /// They wait for work until the process ends.
+#[derive(Clone)]
 pub(in crate::sandbox) struct Readers(Arc<Queue>);
 
 /// What was there without waiting.
@@ -55,9 +58,12 @@ pub(super) enum AtOnce {
     Begun(Vec<u8>),
 }
 
-/// Reads as far as nothing has to be waited for.
+/// Reads as far as nothing has to be waited for, and nothing that is much.
 pub(super) fn at_once(file: &File, way: Way, offset: u64, length: usize) -> AtOnce {
     let mut bytes = Vec::with_capacity(length);
+    if length >= LARGE {
+        return AtOnce::Begun(bytes);
+    }
     match way {
         Way::NeverWaits => return AtOnce::Done(files::fill(file, offset, &mut bytes).map(|()| bytes)),
         Way::MayWait => return AtOnce::Begun(bytes),
@@ -97,6 +103,24 @@ impl Readers {
             begins.recv().map_err(|_| std::io::Error::other("a thread ended at once"))?;
         }
         Ok(Readers(queue))
+    }
+
+    /// Reads so much, or less at the end of the file; by this thread where there are no others.
+    pub(in crate::sandbox) async fn read(
+        readers: Option<&Readers>,
+        file: Arc<File>,
+        way: Way,
+        offset: u64,
+        length: usize,
+    ) -> Outcome {
+        match (readers, at_once(&file, way, offset, length)) {
+            (_, AtOnce::Done(outcome)) => outcome,
+            (Some(readers), AtOnce::Begun(begun)) => readers.fill(file, offset, begun).await,
+            (None, AtOnce::Begun(mut begun)) => {
+                let at = offset + begun.len() as u64;
+                files::fill(&file, at, &mut begun).map(|()| begun)
+            }
+        }
     }
 
     /// Fills the free room of `bytes`, or less at the end of the file.

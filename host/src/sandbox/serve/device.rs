@@ -11,12 +11,14 @@ use tokio::sync::Notify;
 use wasmtime::component::{Accessor, ResourceAny};
 
 use super::cold::{self, AtOnce, Readers};
+use super::queue::{Asked, Queue};
 use crate::sandbox::interface::files;
 use crate::sandbox::lent::Part;
 use crate::sandbox::log::Log;
 use crate::sandbox::protocol::{Geometry, LogLevel};
 use crate::sandbox::room::Room;
 use crate::sandbox::version::v0_1::exports::fief::storage::block::{self, Event, GuestDevice};
+use crate::sandbox::version::v0_1::exports::fief::storage::block_queue::Guest as Taker;
 use crate::sandbox::version::v0_1::fief::types::types;
 
 /// Most bytes of one read or write call, whatever the plugin says it takes: a buffer of that size is made in the plugin
@@ -60,6 +62,8 @@ pub(super) struct Served<'a> {
     pub(super) calls: &'a GuestDevice<'a>,
     pub(super) handle: ResourceAny,
     pub(super) geometry: Cell<Geometry>,
+    /// Where the plugin takes reads and writes from.
+    pub(super) queue: Option<&'a Queue>,
     /// No writes are let through, whatever the device could do.
     pub(super) read_only: bool,
     /// Of a domain that another host is about to hand over: it looks as it will be, and nothing is written yet.
@@ -89,6 +93,12 @@ impl Served<'_> {
                 None
             }
         }
+    }
+
+    /// Lets the plugin take what is asked of it, which it does for as long as it lives.
+    pub(super) async fn taken(&self, taker: &Taker) {
+        let ended = taker.call_serve(self.accessor).await;
+        self.fail(ended.err().unwrap_or_else(|| wasmtime::Error::msg("the plugin takes no more requests")));
     }
 
     /// The geometry after it changed; none where it is not one.
@@ -209,7 +219,11 @@ impl Device for Served<'_> {
             // What is past the end of a file is for the plugin to say.
             Some(Ok(_)) | None => {}
         }
-        let bytes = self.answer(self.calls.call_read(self.accessor, self.handle, offset, length).await).await?;
+        let read = match self.queue {
+            Some(queue) => Ok(queue.ask(Asked::Read { offset, length }).await),
+            None => self.calls.call_read(self.accessor, self.handle, offset, length).await,
+        };
+        let bytes = self.answer(read).await?;
         if bytes.len() != length as usize {
             return Err(self.wrong("the plugin read another number of bytes than it was asked for"));
         }
@@ -225,7 +239,11 @@ impl Device for Served<'_> {
         {
             return written.map_err(|errno| of_plugin(files::failed(errno)));
         }
-        self.answer(self.calls.call_write(self.accessor, self.handle, offset, data, durable).await).await
+        let written = match self.queue {
+            Some(queue) => Ok(queue.ask(Asked::Write { offset, data, durable }).await.map(drop)),
+            None => self.calls.call_write(self.accessor, self.handle, offset, data, durable).await,
+        };
+        self.answer(written).await
     }
 
     async fn flush(&self) -> Result<(), Error> {

@@ -13,6 +13,7 @@ mod cold;
 mod desk;
 mod device;
 mod looking;
+mod queue;
 mod turns;
 mod waiting;
 
@@ -42,6 +43,7 @@ use super::outbox::Outbox;
 use super::protocol::{AttachAccess, CallError, FromSandbox, Limit, LogLevel, Return, Serve, ServingEvent, Tell};
 use super::room::{Host, Room};
 use super::version::v0_1::exports::fief::storage::block::{Event, GuestDevice};
+use super::version::v0_1::exports::fief::storage::block_queue::Guest as Taker;
 use super::version::v0_1::fief::storage::volumes::Pool;
 use super::version::v0_1::fief::types::types::Setting;
 pub(super) use cold::Readers;
@@ -49,6 +51,7 @@ use desk::Back;
 pub(super) use desk::Desk;
 use device::Served;
 pub(super) use looking::Looking;
+pub(super) use queue::{Asked, Outcome, Queue};
 
 /// How long a sandbox with neither host nor client stays: a supervisor that is replaced is back long before.
 const ALONE_FOR: Duration = Duration::from_secs(60);
@@ -110,7 +113,20 @@ impl Plugin {
         let directories = self.directories.clone();
         let (budget, lent, silence) = (Budget::new(&self.limits), Lent::default(), self.silence);
         let outbox = Some(outbox.clone());
-        let room = Room { budget, table, wasi, log: log.clone(), host, directories, lent, outbox, silence };
+        let queue = self.exports.block_queue.as_ref().map(|_| Queue::default());
+        let room = Room {
+            budget,
+            table,
+            wasi,
+            log: log.clone(),
+            host,
+            directories,
+            lent,
+            outbox,
+            queue: queue.clone(),
+            readers: self.readers.clone(),
+            silence,
+        };
         let turns = Arc::new(AtomicU64::new(0));
         let mut store = self.long_store(room, turns.clone());
         let _ticking = self.ticker.tick();
@@ -119,11 +135,23 @@ impl Plugin {
             return Ok(Err(CallError::Missing(super::protocol::Ability::Block)));
         };
         let block = block.load(&mut store, &instance)?;
+        let taker = match &self.exports.block_queue {
+            Some(block_queue) => Some(block_queue.load(&mut store, &instance)?),
+            None => None,
+        };
         let readers = self.readers.as_ref();
         let told = store.run_concurrent(async |accessor| {
             let calls = block.device();
-            let mut serving =
-                pin!(waiting::when_woken(serve_on(accessor, (&calls, readers), desk, back, log, listener, serve)));
+            let queue = taker.as_ref().zip(queue.as_ref());
+            let mut serving = pin!(waiting::when_woken(serve_on(
+                accessor,
+                (&calls, queue, readers),
+                desk,
+                back,
+                log,
+                listener,
+                serve
+            )));
             // Each time that this is asked, the plugin's code has come back.
             std::future::poll_fn(|context| {
                 turns.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +183,7 @@ impl Plugin {
 /// From `open` to `close`.
 async fn serve_on(
     accessor: &Accessor<Room>,
-    (calls, readers): (&GuestDevice<'_>, Option<&Readers>),
+    (calls, queue, readers): (&GuestDevice<'_>, Option<(&Taker, &Queue)>, Option<&Readers>),
     desk: &Desk,
     back: &mut Back,
     log: &Log,
@@ -182,6 +210,7 @@ async fn serve_on(
         calls,
         handle,
         geometry: Cell::new(geometry),
+        queue: queue.map(|(_, queue)| queue),
         read_only,
         inactive,
         readers,
@@ -198,7 +227,13 @@ async fn serve_on(
     desk.say(FromSandbox::Serving(geometry));
 
     let ended = {
-        let beside = async { tokio::join!(hear(back, &control), tell(&served, desk, &control)) };
+        let beside = async {
+            tokio::join!(
+                hear(back, &control),
+                tell(&served, desk, &control),
+                take(&served, queue.map(|(taker, _)| taker))
+            )
+        };
         tokio::select! {
             () = server.listen(listener) => Ok(()),
             () = leave(desk, &control) => Ok(()),
@@ -243,6 +278,14 @@ async fn leave(desk: &Desk, server: &Handle) {
     }
     server.hand_over();
     tokio::time::sleep(FINISH_WITHIN).await;
+}
+
+/// Has the plugin take what is asked of it, for ever.
+async fn take(served: &Served<'_>, taker: Option<&Taker>) {
+    if let Some(taker) = taker {
+        served.taken(taker).await;
+    }
+    std::future::pending().await
 }
 
 /// Hears the plugin's events, for ever, and tells the host of them.

@@ -12,6 +12,8 @@ wasmtime::component::bindgen!({
             import fief:storage/connections@0.1.0;
             import fief:storage/secrets@0.1.0;
             import fief:storage/files@0.1.0;
+            import fief:storage/payloads@0.1.0;
+            import fief:storage/requests@0.1.0;
             import fief:network/bridges@0.1.0;
             import fief:migration/session@0.1.0;
             export fief:storage/backend@0.1.0;
@@ -20,6 +22,7 @@ wasmtime::component::bindgen!({
             export fief:storage/renames@0.1.0;
             export fief:storage/fences@0.1.0;
             export fief:storage/block@0.1.0;
+            export fief:storage/block-queue@0.1.0;
             export fief:network/mode@0.1.0;
             export fief:migration/strategy@0.1.0;
         }
@@ -29,6 +32,7 @@ wasmtime::component::bindgen!({
     with: {
         "fief:storage/connections.connection": crate::sandbox::interface::Stream,
         "fief:storage/files.file": crate::sandbox::interface::Open,
+        "fief:storage/payloads.payload": crate::sandbox::interface::Payload,
         "fief:migration/session.migration": crate::sandbox::interface::Move,
     },
     imports: {

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use fief_sdk::block::Event;
 use fief_sdk::connections::Connection;
+use fief_sdk::payload::Data;
 use fief_sdk::{Error, ErrorCode, Result, spawn, timer};
 use futures_util::future::{Either, select};
 use futures_util::lock::Mutex;
@@ -31,7 +32,7 @@ use crate::protocol::session::{Answer, Event as Protocol, Left, Session};
 use crate::scsi::answer::news;
 use crate::scsi::sense::Sense;
 use crate::settings::IscsiPool;
-use crate::stream::Stream;
+use crate::stream::{CHUNK, Stream};
 use crate::unit::{self, Unit};
 
 /// For a login and all that is asked before the guest's commands, in milliseconds.
@@ -202,22 +203,25 @@ impl Shared {
     /// Hands over what comes, until nothing more does; says why.
     async fn receive(self: &Rc<Self>, connection: &Rc<Connection>) -> String {
         loop {
-            let Some(missing) = self.link_of(connection).map(|link| link.session.missing()) else {
-                return "the volume was closed".to_owned();
+            let wanted = self.link_of(connection).map(|link| (link.session.passes(), link.session.wanted(CHUNK)));
+            let Some((passes, (least, most))) = wanted else { return "the volume was closed".to_owned() };
+            let came = match passes {
+                Some(length) => connection.receive_payload(length).await.map(Data::Payload),
+                None => Stream::receive(&**connection, least, most).await.map(Data::Bytes),
             };
-            let bytes = match Stream::receive(&**connection, missing).await {
-                Ok(bytes) if bytes.is_empty() => {
+            let came = match came {
+                Ok(came) if came.len() == 0 => {
                     let left = self.link_of(connection).and_then(|link| link.left);
                     return left.unwrap_or("the target closed the connection").to_owned();
                 }
-                Ok(bytes) => bytes,
+                Ok(came) => came,
                 Err(error) => return error.message,
             };
             let Some(mut link) = self.link_of(connection) else { return "the volume was closed".to_owned() };
             link.heard = true;
             let mut leave = None;
             let mut told = Vec::new();
-            let fed = link.session.input(&bytes, |event| match event {
+            let fed = link.session.input(came, |event| match event {
                 Protocol::Answered { who, command, answer } => {
                     if let Some(waiter) = who {
                         // Whoever gave up has no use for it.
@@ -245,7 +249,7 @@ impl Shared {
                 // A failure shows with the next command.
                 spawn(async move { drop(shared.hear(news(sense)).await) });
             }
-            self.send_beside();
+            self.send();
         }
     }
 
@@ -322,7 +326,7 @@ impl Shared {
         self.unknown.set(false);
         fief_sdk::info!("a new session", volume = self.volume);
         self.ready();
-        self.send_beside();
+        self.send();
         Some(connection)
     }
 
@@ -347,7 +351,7 @@ impl Shared {
         if let Phase::Up(link) = &mut *self.phase.borrow_mut() {
             link.session.logout();
         }
-        self.send().await;
+        self.send();
         for _ in 0..GOODBYE.1 {
             if !matches!(*self.phase.borrow(), Phase::Up(_)) {
                 break;

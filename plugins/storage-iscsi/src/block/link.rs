@@ -16,7 +16,7 @@ pub(super) type Outcome = Result<(Command, Answer), Error>;
 pub(super) type Waiter = oneshot::Sender<Outcome>;
 
 pub(super) enum Phase {
-    Up(Link),
+    Up(Box<Link>),
     /// Commands that wait for a session.
     Down(VecDeque<Left<Waiter>>),
     /// For ever, and why.
@@ -26,7 +26,7 @@ pub(super) enum Phase {
 pub(super) struct Link {
     pub(super) connection: Rc<Connection>,
     pub(super) session: Session<Option<Waiter>>,
-    /// Somebody sends; who comes later leaves it to them.
+    /// A task sends; what comes later is left to it.
     sending: bool,
     /// Bytes came since the watch last looked.
     pub(super) heard: bool,
@@ -35,32 +35,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, session: Session<Option<Waiter>>) -> Self {
-        Link { connection: Rc::new(connection), session, sending: false, heard: true, left: None }
+    pub(super) fn new(connection: Connection, session: Session<Option<Waiter>>) -> Box<Self> {
+        let connection = Rc::new(connection);
+        Box::new(Link { connection, session, sending: false, heard: true, left: None })
     }
 
     /// Ends the session; what had no answer waits for the next one.
     pub(super) fn leave(&mut self, why: &'static str) {
         self.left = Some(why);
         self.connection.shut();
-    }
-}
-
-/// Says that nobody sends any more. A send that is given up halfway leaves the stream in the middle of a PDU.
-struct Sending<'a> {
-    shared: &'a Shared,
-    connection: Rc<Connection>,
-    whole: bool,
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        if !self.whole {
-            self.connection.shut();
-        }
-        if let Some(mut link) = self.shared.link_of(&self.connection) {
-            link.sending = false;
-        }
     }
 }
 
@@ -80,52 +63,36 @@ impl Shared {
     /// The session of this connection, while it is the one that is up.
     pub(super) fn link_of(&self, connection: &Rc<Connection>) -> Option<RefMut<'_, Link>> {
         RefMut::filter_map(self.phase.borrow_mut(), |phase| match phase {
-            Phase::Up(link) if Rc::ptr_eq(&link.connection, connection) => Some(link),
+            Phase::Up(link) if Rc::ptr_eq(&link.connection, connection) => Some(&mut **link),
             Phase::Up(_) | Phase::Down(_) | Phase::Ended(_) => None,
         })
         .ok()
     }
 
-    /// What is to be sent, for the one who shall send it; none where there is nothing, or another does.
-    fn outgoing(&self) -> Option<(Sending<'_>, Vec<u8>)> {
-        let mut phase = self.phase.borrow_mut();
-        let link = match &mut *phase {
-            Phase::Up(link) if !link.sending => link,
-            Phase::Up(_) | Phase::Down(_) | Phase::Ended(_) => return None,
-        };
+    /// Has what is to be sent sent by a task beside, which runs when the others that were woken with the caller have: what they
+    /// have to send goes out together. One that had to be given up halfway would leave the stream in the middle of a PDU.
+    pub(super) fn send(self: &Rc<Self>) {
+        let Phase::Up(link) = &mut *self.phase.borrow_mut() else { return };
+        if link.session.has_output() && !std::mem::replace(&mut link.sending, true) {
+            let (shared, connection) = (self.clone(), link.connection.clone());
+            spawn(async move { shared.send_over(&connection).await });
+        }
+    }
+
+    async fn send_over(&self, connection: &Rc<Connection>) {
+        while let Some(output) = self.outgoing(connection) {
+            if connection.send(output).await.is_err() {
+                // It is noticed by who receives, and the session ends.
+                return connection.shut();
+            }
+        }
+    }
+
+    /// The next that is to be sent; none where there is nothing, and then nobody sends any more.
+    fn outgoing(&self, connection: &Rc<Connection>) -> Option<Vec<u8>> {
+        let mut link = self.link_of(connection)?;
         let output = link.session.output();
-        if output.is_empty() {
-            return None;
-        }
-        link.sending = true;
-        let connection = link.connection.clone();
-        Some((Sending { shared: self, connection, whole: false }, output))
-    }
-
-    /// Sends once what is to be sent. What others gathered meanwhile goes out beside whoever called.
-    pub(super) async fn send(self: &Rc<Self>) {
-        let Some((mut sending, output)) = self.outgoing() else { return };
-        // A stream that broke is noticed by who receives.
-        sending.whole = sending.connection.send(output).await.is_ok();
-        drop(sending);
-        self.send_beside();
-    }
-
-    /// Sends in a task of its own, so that the caller may go on.
-    pub(super) fn send_beside(self: &Rc<Self>) {
-        let more = match &*self.phase.borrow() {
-            Phase::Up(link) => !link.sending && link.session.has_output(),
-            Phase::Down(_) | Phase::Ended(_) => false,
-        };
-        if more {
-            let shared = self.clone();
-            spawn(async move { while shared.send_one().await {} });
-        }
-    }
-
-    async fn send_one(&self) -> bool {
-        let Some((mut sending, output)) = self.outgoing() else { return false };
-        sending.whole = sending.connection.send(output).await.is_ok();
-        sending.whole
+        link.sending = !output.is_empty();
+        link.sending.then_some(output)
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use fief_sdk::block::Event;
-use fief_sdk::{Error, ErrorCode, Result, timer};
+use fief_sdk::{Error, ErrorCode, Result, payload, timer};
 use futures_channel::oneshot;
 
 use super::link::Phase;
@@ -55,7 +55,7 @@ pub(super) fn is_fence(error: &Error) -> bool {
 
 impl Shared {
     /// Carries out one command; gives the data that came back.
-    pub(super) async fn perform(self: &Rc<Self>, mut command: Command, what: &str) -> Result<Vec<u8>> {
+    pub(super) async fn perform(self: &Rc<Self>, mut command: Command, what: &str) -> Result<payload::Data> {
         let mut patience = Patience::default();
         let mut flush_after = false;
         if self.unknown.get() {
@@ -120,7 +120,7 @@ impl Shared {
     async fn once(self: &Rc<Self>, command: Command) -> Result<(Command, Answer)> {
         let (waiter, answer) = oneshot::channel();
         self.submit(waiter, command);
-        self.send().await;
+        self.send();
         answer.await.unwrap_or_else(|_| Err(Error::io("the command was given up")))
     }
 

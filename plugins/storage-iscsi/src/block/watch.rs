@@ -54,7 +54,7 @@ pub(super) async fn watch(shared: Rc<Shared>) {
         if waits == limit.div_ceil(3) {
             shared.degrade(&format!("a command has had no answer for {waits} s"));
         }
-        shared.send_beside();
+        shared.send();
         // A guest that stands still because of an error asks for nothing: somebody has to see that the unit is back.
         let away = shared.away.get() && waits == 0;
         let due = shared.look_again.take() || (away || looks.is_multiple_of(SIZE)) && silent < ASK;

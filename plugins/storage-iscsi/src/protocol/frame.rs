@@ -4,6 +4,8 @@
 //!   BHS 48 │ AHS │ header digest? │ data │ padding to 4 │ data digest?
 //! ```
 
+use std::borrow::Cow;
+
 use super::Fault;
 use super::header::{BHS, Header};
 
@@ -23,11 +25,15 @@ pub struct Digests {
     pub data: bool,
 }
 
+/// Data segments from this many bytes on are gathered by themselves, where they can stay.
+const LARGE: usize = 16 << 10;
+
 /// One PDU that came whole. Its additional headers were checked and left out: no answer that we ask for has any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pdu<'a> {
     pub header: Header,
-    pub data: &'a [u8],
+    /// Owned where it is large and came in pieces.
+    pub data: Cow<'a, [u8]>,
 }
 
 /// The first PDU of `bytes` and how many bytes it takes; none where it has not come whole.
@@ -59,7 +65,7 @@ pub fn first(bytes: &[u8], digests: Digests) -> Result<Option<(Pdu<'_>, usize)>,
     if end > digest_at && crc32c::crc32c(&bytes[data_at..digest_at]).to_le_bytes() != bytes[digest_at..end] {
         return Err(Fault::Digest("data"));
     }
-    Ok(Some((Pdu { header, data: &bytes[data_at..data_at + length] }, end)))
+    Ok(Some((Pdu { header, data: Cow::Borrowed(&bytes[data_at..data_at + length]) }, end)))
 }
 
 /// Where a PDU ends, counted from its first byte.
@@ -94,11 +100,51 @@ pub fn write(out: &mut Vec<u8>, header: Header, data: &[u8], digests: Digests) {
 #[derive(Debug, Default)]
 pub struct Incoming {
     rest: Vec<u8>,
+    large: Option<Large>,
+    /// The last PDU was a large one: after it there is often another.
+    after_large: bool,
+}
+
+/// A PDU whose data is under way. What comes of it is asked for exactly, so that it is moved no more.
+#[derive(Debug)]
+struct Large {
+    header: Header,
+    /// With its padding.
+    data: Vec<u8>,
+}
+
+impl Large {
+    fn missing(&self) -> usize {
+        self.header.data_length().next_multiple_of(4) - self.data.len()
+    }
+
+    /// Takes what is its own, and gives back what is not.
+    fn take(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let here = self.missing().min(bytes.len());
+        let rest = bytes.split_off(here);
+        if self.data.is_empty() {
+            self.data = bytes;
+        } else {
+            self.data.reserve_exact(self.missing());
+            self.data.extend_from_slice(&bytes);
+        }
+        rest
+    }
 }
 
 impl Incoming {
-    /// Bytes without which no other PDU is whole: of its header, or of all of it where that has come.
-    pub fn missing(&self, digests: Digests) -> usize {
+    /// How many bytes to wait for, at least and at most: without the least no other PDU is whole, and `most` is what may
+    /// come along. What is large is taken without what follows, and so is the header after it.
+    pub fn wanted(&self, digests: Digests, most: usize) -> (usize, usize) {
+        let missing = self.missing(digests);
+        let alone = self.large.is_some() || self.after_large && self.rest.len() < BHS;
+        (missing, if alone { missing } else { most.max(missing) })
+    }
+
+    fn missing(&self, digests: Digests) -> usize {
+        if let Some(large) = &self.large {
+            return large.missing();
+        }
         let whole = match self.rest.first_chunk::<BHS>() {
             None => BHS,
             Some(basic) => end(Header(*basic), digests),
@@ -107,31 +153,60 @@ impl Incoming {
         whole.min(BHS + LONGEST_DATA + MOST_BESIDE).saturating_sub(self.rest.len()).max(1)
     }
 
+    /// The header of a PDU of which nothing is missing but all of its data, without padding.
+    pub fn alone(&self) -> Option<Header> {
+        let large = self.large.as_ref().filter(|large| large.data.is_empty())?;
+        large.header.data_length().is_multiple_of(4).then_some(large.header)
+    }
+
+    /// That data came, and is not for here.
+    pub fn passed(&mut self) {
+        self.large = None;
+    }
+
     /// Hands every PDU that is now whole to `each`, in order.
     ///
     /// # Errors
     /// The first of `each`, or of the bytes themselves; nothing is to be read after one.
     pub fn feed(
         &mut self,
-        bytes: &[u8],
+        mut bytes: Vec<u8>,
         digests: Digests,
         mut each: impl FnMut(Pdu<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        // Most of the time nothing was left over, and PDUs are read where they lie.
-        let joined = !self.rest.is_empty();
-        if joined {
-            self.rest.extend_from_slice(bytes);
+        if let Some(mut large) = self.large.take() {
+            bytes = large.take(bytes);
+            if large.missing() > 0 {
+                self.large = Some(large);
+                return Ok(());
+            }
+            let Large { header, mut data } = large;
+            data.truncate(header.data_length());
+            each(Pdu { header, data: Cow::Owned(data) })?;
         }
-        let all = if joined { self.rest.as_slice() } else { bytes };
+        // Most of the time nothing was left over, and PDUs are read where they lie.
+        if self.rest.is_empty() {
+            self.rest = bytes;
+        } else {
+            self.rest.extend_from_slice(&bytes);
+        }
         let mut used = 0;
-        while let Some((pdu, length)) = first(&all[used..], digests)? {
+        while let Some((pdu, length)) = first(&self.rest[used..], digests)? {
             used += length;
+            // Digests are over bytes that lie together.
+            self.after_large = digests == Digests::default() && pdu.data.len() >= LARGE;
             each(pdu)?;
         }
-        if joined {
-            self.rest.drain(..used);
-        } else {
-            self.rest.extend_from_slice(&bytes[used..]);
+        self.rest.drain(..used);
+        if digests == Digests::default()
+            && let Some(basic) = self.rest.first_chunk::<BHS>()
+            && let header = Header(*basic)
+            && header.additional() == 0
+            && header.data_length() >= LARGE
+        {
+            self.large = Some(Large { header, data: self.rest.split_off(BHS) });
+            self.rest.clear();
+            self.after_large = true;
         }
         Ok(())
     }
@@ -174,6 +249,36 @@ mod tests {
         assert!(matches!(first(&header.0, Digests::default()), Err(Fault::Format(_))));
     }
 
+    /// However they come: all that is asked for, or less, or together with what follows.
+    #[test]
+    fn large_data_comes_by_itself_and_is_not_moved() {
+        let datas: Vec<Vec<u8>> =
+            [LARGE, 5, LARGE + 2, 0, LARGE * 3, LARGE].map(|length| vec![length as u8; length]).into();
+        for way in EACH_WAY {
+            let mut out = Vec::new();
+            for (number, data) in datas.iter().enumerate() {
+                write(&mut out, Header::new(0x25, 0x80).tagged(number as u32), data, way);
+            }
+            for most in [1, 100, 50_000, 1 << 20] {
+                let (mut incoming, mut at, mut read, mut owned) = (Incoming::default(), 0, Vec::new(), 0);
+                while at < out.len() {
+                    let (least, most) = incoming.wanted(way, most);
+                    let next = out.len().min(at + most);
+                    assert!(least <= most && least <= out.len() - at);
+                    let fed = incoming.feed(out[at..next].to_vec(), way, |pdu| {
+                        owned += usize::from(matches!(pdu.data, Cow::Owned(_)));
+                        read.push(pdu.data.into_owned());
+                        Ok(())
+                    });
+                    fed.unwrap();
+                    at = next;
+                }
+                assert!(read == datas, "{way:?}, {most} at a time");
+                assert_eq!(owned > 0, way == Digests::default() && most < 1 << 20, "{way:?}, {most} at a time");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn what_was_written_is_read_however_it_was_cut(
@@ -189,7 +294,7 @@ mod tests {
             let mut read = Vec::new();
             let mut incoming = Incoming::default();
             for piece in out.chunks(cut) {
-                incoming.feed(piece, digests, |pdu| { read.push((pdu.header.tag(), pdu.data.to_vec())); Ok(()) }).unwrap();
+                incoming.feed(piece.to_vec(), digests, |pdu| { read.push((pdu.header.tag(), pdu.data.into_owned())); Ok(()) }).unwrap();
             }
             let expected: Vec<_> = datas.into_iter().enumerate().map(|(number, data)| (number as u32, data)).collect();
             prop_assert_eq!(read, expected);
@@ -212,14 +317,14 @@ mod tests {
             while seen < datas.len() {
                 prop_assert!(incoming.missing(digests) <= out.len() - at);
                 let next = out.len().min(at + incoming.missing(digests) + more);
-                incoming.feed(&out[at..next], digests, |_| { seen += 1; Ok(()) }).unwrap();
+                incoming.feed(out[at..next].to_vec(), digests, |_| { seen += 1; Ok(()) }).unwrap();
                 at = next;
             }
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..500), way in 0_usize..4) {
-            let _ = Incoming::default().feed(&bytes, EACH_WAY[way], |pdu| super::super::reply::Reply::read(&pdu).map(drop));
+            let _ = Incoming::default().feed(bytes, EACH_WAY[way], |pdu| super::super::reply::Reply::read(&pdu.header, &pdu.data).map(drop));
         }
     }
 }

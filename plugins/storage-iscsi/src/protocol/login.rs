@@ -138,7 +138,7 @@ impl Login {
     /// The target says no, or what it says makes no sense.
     pub fn answer(&mut self, pdu: &Pdu<'_>) -> Result<Step, Refusal> {
         let broken = |what: &str| Refusal::Broken(what.to_owned());
-        let reply = Reply::read(pdu).map_err(|fault| Refusal::Broken(fault.to_string()))?;
+        let reply = Reply::read(&pdu.header, &pdu.data).map_err(|fault| Refusal::Broken(fault.to_string()))?;
         let Reply::Login { numbers, login, text } = reply else {
             return Err(broken("the target answered a login with something else"));
         };

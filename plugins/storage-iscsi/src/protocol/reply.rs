@@ -1,7 +1,6 @@
 //! What a target sends, as values (RFC 7143, sections 11.4 to 11.19).
 
 use super::Fault;
-use super::frame::Pdu;
 use super::header::{FINAL, Header, NONE, response};
 use super::sequence::Numbers;
 
@@ -162,8 +161,7 @@ pub enum AsyncEvent {
 impl<'a> Reply<'a> {
     /// # Errors
     /// No opcode of a target's, or a field that contradicts another.
-    pub fn read(pdu: &Pdu<'a>) -> Result<Self, Fault> {
-        let header = &pdu.header;
+    pub fn read(header: &Header, data: &'a [u8]) -> Result<Self, Fault> {
         let numbers = numbers(header);
         let tag = header.tag();
         match header.opcode() {
@@ -174,7 +172,7 @@ impl<'a> Reply<'a> {
                 delivered: header.byte(2) == 0,
                 status: Status::read(header.byte(3)),
                 residual: Residual::read(header),
-                sense: sense(pdu.data)?,
+                sense: sense(data)?,
             }),
             response::DATA_IN => Ok(Reply::DataIn {
                 numbers,
@@ -183,7 +181,7 @@ impl<'a> Reply<'a> {
                 offset: header.u32(40),
                 status: (header.flags() & 0x01 != 0).then(|| Status::read(header.byte(3))),
                 residual: Residual::read(header),
-                data: pdu.data,
+                data,
             }),
             response::READY_TO_TRANSFER => Ok(Reply::ReadyToTransfer {
                 numbers,
@@ -194,20 +192,20 @@ impl<'a> Reply<'a> {
                 length: header.u32(44),
             }),
             response::TASK_MANAGEMENT => Ok(Reply::TaskManagement { numbers, tag, response: header.byte(2) }),
-            response::LOGIN => Ok(Reply::Login { numbers, login: login(header), text: pdu.data }),
+            response::LOGIN => Ok(Reply::Login { numbers, login: login(header), text: data }),
             response::TEXT => Ok(Reply::Text {
                 numbers,
                 tag,
                 transfer: header.u32(20),
                 more: header.flags() & 0x40 != 0,
                 last: header.flags() & FINAL != 0,
-                text: pdu.data,
+                text: data,
             }),
             response::LOGOUT => Ok(Reply::Logout { numbers, response: header.byte(2) }),
             response::ASYNC => Ok(Reply::Async {
                 numbers,
                 event: event(header),
-                sense: if header.byte(36) == 0 { sense(pdu.data)? } else { &[] },
+                sense: if header.byte(36) == 0 { sense(data)? } else { &[] },
             }),
             response::REJECT => Ok(Reply::Reject { numbers, reason: header.byte(2) }),
             _ => Err(Fault::Format("a PDU has an opcode that no target sends")),
@@ -286,7 +284,7 @@ mod tests {
     use super::*;
 
     fn read(header: Header, data: &[u8]) -> Result<Reply<'_>, Fault> {
-        Reply::read(&Pdu { header: header.with_data_length(data.len()), data })
+        Reply::read(&header.with_data_length(data.len()), data)
     }
 
     #[test]

@@ -13,11 +13,14 @@ mod overdue;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+
+pub use fief_sdk::payload::{self, Payload};
 
 use super::Fault;
 use super::frame::{Digests, Incoming, Pdu, write};
-use super::header::NONE;
+use super::header::{Header, NONE, response};
 use super::offer::Agreed;
 use super::reply::{AsyncEvent, Reply, Residual, Status};
 use super::request::{self, Transfer, numbered};
@@ -26,6 +29,9 @@ use super::text::{self, Gathered, Pairs};
 use overdue::Managing;
 
 pub use overdue::Health;
+
+/// From this many bytes on, what is to be sent is not gathered any more: joining costs a copy then.
+const PIECE: usize = 32 << 10;
 
 /// A SCSI command, whole, so that it can be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +73,13 @@ pub enum End {
 }
 
 /// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     pub end: End,
     pub status: Status,
     pub sense: Vec<u8>,
     /// What came back; may be less than was asked for.
-    pub data: Vec<u8>,
+    pub data: payload::Data,
     /// How much of the data, either way, the target says that it did not move.
     pub residual: Residual,
 }
@@ -85,7 +91,7 @@ impl Answer {
             end: End::Hung,
             status: Status::TaskAborted,
             sense: Vec::new(),
-            data: Vec::new(),
+            data: payload::Data::Bytes(Vec::new()),
             residual: Residual::None,
         }
     }
@@ -123,6 +129,8 @@ struct Task<W> {
     who: W,
     command: Command,
     received: Vec<u8>,
+    /// All of it in one, where it is not to be seen here; then nothing was received.
+    passed: Option<Payload>,
     /// Number of the next Data-In, or of the next R2T.
     next: u32,
     number: u32,
@@ -132,12 +140,58 @@ struct Task<W> {
     suspect: bool,
 }
 
+/// Where the next PDU is put.
+fn room(output: &mut VecDeque<Vec<u8>>) -> &mut Vec<u8> {
+    match output.back() {
+        Some(last) if last.len() < PIECE => {}
+        Some(_) | None => output.push_back(Vec::new()),
+    }
+    // There is one, whichever way.
+    let last = output.len() - 1;
+    &mut output[last]
+}
+
+/// The data of a PDU.
+enum Body<'a> {
+    Seen(Cow<'a, [u8]>),
+    Passed(Payload),
+}
+
+impl Body<'_> {
+    fn seen(&self) -> &[u8] {
+        match self {
+            Body::Seen(data) => data,
+            Body::Passed(_) => &[],
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Body::Seen(data) => data.len(),
+            Body::Passed(payload) => payload.len(),
+        }
+    }
+}
+
+impl<W> Task<W> {
+    /// Bytes that came.
+    fn come(&self) -> usize {
+        self.received.len() + self.passed.as_ref().map_or(0, Payload::len)
+    }
+
+    fn answered(self, answer: Answer) -> Event<W> {
+        let data = self.passed.map_or(payload::Data::Bytes(self.received), payload::Data::Payload);
+        Event::Answered { who: self.who, command: self.command, answer: Answer { data, ..answer } }
+    }
+}
+
 /// One session on one connection.
 pub struct Session<W> {
     agreed: Agreed,
     sequence: Sequence,
     incoming: Incoming,
-    output: Vec<u8>,
+    /// Whole PDUs, in pieces that are worth being sent by themselves.
+    output: VecDeque<Vec<u8>>,
     waiting: VecDeque<(W, Command)>,
     tasks: HashMap<u32, Task<W>>,
     next_tag: u32,
@@ -153,7 +207,7 @@ impl<W> Session<W> {
             agreed,
             sequence,
             incoming: Incoming::default(),
-            output: Vec::new(),
+            output: VecDeque::new(),
             waiting: VecDeque::new(),
             tasks: HashMap::new(),
             next_tag: 0,
@@ -206,19 +260,19 @@ impl<W> Session<W> {
         self.immediate(request::logout(tag), &[]);
     }
 
-    fn immediate(&mut self, header: super::header::Header, data: &[u8]) {
+    fn immediate(&mut self, header: Header, data: &[u8]) {
         let header = numbered(header, self.sequence.immediate_command(), self.sequence.expected_status());
         let digests = self.digests();
-        write(&mut self.output, header, data, digests);
+        write(room(&mut self.output), header, data, digests);
     }
 
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
 
-    /// What is to be sent, all of it, in order.
+    /// What is to be sent next; more may follow.
     pub fn output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.output)
+        self.output.pop_front().unwrap_or_default()
     }
 
     /// What had no answer when the session broke, in the order in which it was submitted.
@@ -235,22 +289,47 @@ impl<W> Session<W> {
     ///
     /// # Errors
     /// What ends the session.
-    pub fn input(&mut self, bytes: &[u8], mut event: impl FnMut(Event<W>)) -> Result<(), Fault> {
-        let mut incoming = std::mem::take(&mut self.incoming);
-        let fed = incoming.feed(bytes, self.digests(), |pdu| self.take(&pdu, &mut event));
-        self.incoming = incoming;
-        fed?;
+    pub fn input(&mut self, came: payload::Data, mut event: impl FnMut(Event<W>)) -> Result<(), Fault> {
+        match (came, self.passes()) {
+            (payload::Data::Payload(payload), Some(length)) if payload.len() == length as usize => {
+                self.pass(payload, &mut event)?;
+            }
+            (came, _) => {
+                let mut incoming = std::mem::take(&mut self.incoming);
+                let fed = incoming.feed(came.into_bytes(), self.digests(), |Pdu { header, data }| {
+                    self.take(header, Body::Seen(data), &mut event)
+                });
+                self.incoming = incoming;
+                fed?;
+            }
+        }
         self.issue();
         Ok(())
     }
 
-    /// Bytes without which no other PDU is whole.
-    pub fn missing(&self) -> u32 {
-        u32::try_from(self.incoming.missing(self.digests())).unwrap_or(u32::MAX)
+    /// How many bytes come next that are all of a read, and need not be seen here.
+    pub fn passes(&self) -> Option<u32> {
+        let header = self.incoming.alone().filter(|header| header.opcode() == response::DATA_IN)?;
+        let task = self.tasks.get(&header.tag())?;
+        let whole = matches!(task.command.data, Data::In(length) if length as usize == header.data_length());
+        (whole && task.received.is_empty()).then_some(header.data_length() as u32)
     }
 
-    fn take(&mut self, pdu: &Pdu<'_>, event: &mut impl FnMut(Event<W>)) -> Result<(), Fault> {
-        let reply = Reply::read(pdu)?;
+    fn pass(&mut self, payload: Payload, event: &mut impl FnMut(Event<W>)) -> Result<(), Fault> {
+        let Some(header) = self.incoming.alone() else { return Ok(()) };
+        self.incoming.passed();
+        self.take(header, Body::Passed(payload), event)
+    }
+
+    /// How many bytes to wait for, at least and at most, where `most` may come at a time.
+    pub fn wanted(&self, most: u32) -> (u32, u32) {
+        let (least, most) = self.incoming.wanted(self.digests(), most as usize);
+        // Neither is more than the longest PDU, or what was given.
+        (least as u32, most as u32)
+    }
+
+    fn take(&mut self, header: Header, body: Body<'_>, event: &mut impl FnMut(Event<W>)) -> Result<(), Fault> {
+        let reply = Reply::read(&header, body.seen())?;
         if reply.is_response() {
             self.sequence.response(reply.numbers())?;
         } else {
@@ -268,17 +347,14 @@ impl<W> Session<W> {
             Reply::Response { tag, delivered, status, residual, sense, .. } => {
                 let task = self.tasks.remove(&tag).ok_or(Fault::Format("a response is for no command of ours"))?;
                 let end = if delivered { End::Answered } else { End::Failed };
-                let answer = Answer { end, status, sense: sense.to_vec(), data: task.received, residual };
-                event(Event::Answered { who: task.who, command: task.command, answer });
+                event(task.answered(Answer { end, status, sense: sense.to_vec(), residual, ..Answer::hung() }));
             }
-            Reply::DataIn { tag, number, offset, status, residual, data, .. } => {
-                self.data_in(tag, number, offset, data)?;
+            Reply::DataIn { tag, number, offset, status, residual, .. } => {
+                self.data_in(tag, number, offset, body)?;
                 if let Some(status) = status
                     && let Some(task) = self.tasks.remove(&tag)
                 {
-                    let (end, data) = (End::Answered, task.received);
-                    let answer = Answer { end, status, sense: Vec::new(), data, residual };
-                    event(Event::Answered { who: task.who, command: task.command, answer });
+                    event(task.answered(Answer { end: End::Answered, status, residual, ..Answer::hung() }));
                 }
             }
             Reply::ReadyToTransfer { tag, transfer, number, offset, length, .. } => {

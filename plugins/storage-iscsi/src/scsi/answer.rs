@@ -116,7 +116,7 @@ pub fn news(sense: Sense) -> News {
 
 #[cfg(test)]
 mod tests {
-    use fief_sdk::ErrorCode;
+    use fief_sdk::{ErrorCode, payload};
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
         let good = |bytes: usize, residual| Answer {
             end: End::Answered,
             status: Status::Good,
-            data: vec![0; bytes],
+            data: payload::Data::Bytes(vec![0; bytes]),
             residual,
             ..Answer::hung()
         };

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use fief_sdk::native::grant_secret;
 use fief_sdk::{Error, Result};
+use storage_iscsi::control::offered;
 use storage_iscsi::exchange::{Carrier, Exchange, discover};
 use storage_iscsi::fence::Key;
 use storage_iscsi::fence::acts::{release, stand};
@@ -25,6 +26,8 @@ use crate::bed::{Bed, MIB, holder, pattern, pool};
 const CONNECT: u8 = 0;
 const WE: u8 = 1;
 const TARGET: u8 = 2;
+/// On the tape alone: the connection is cut here.
+const CUT: u8 = 3;
 const ISID: [u8; 6] = [0x80, 1, 2, 3, 4, 5];
 
 type Frame = (u8, Vec<u8>);
@@ -41,8 +44,8 @@ impl Stream for Recording {
         TAPE.with_borrow_mut(|tape| tape.push((CONNECT, Vec::new())));
         Plain::connect().await.map(Recording)
     }
-    async fn receive(&self, least: u32) -> Result<Vec<u8>> {
-        let bytes = self.0.receive(least).await?;
+    async fn receive(&self, least: u32, most: u32) -> Result<Vec<u8>> {
+        let bytes = self.0.receive(least, most).await?;
         TAPE.with_borrow_mut(|tape| tape.push((TARGET, bytes.clone())));
         Ok(bytes)
     }
@@ -62,6 +65,7 @@ fn next(who: u8) -> Result<Vec<u8>> {
     let frame = TAPE.with_borrow_mut(|tape| if tape.is_empty() { None } else { Some(tape.remove(0)) });
     match frame {
         Some((there, bytes)) if there == who => Ok(bytes),
+        Some((CUT, _)) => Err(Error::unreachable("it was cut")),
         Some((there, _)) => Err(Error::other("tape", format!("{there} is next, not {who}"))),
         None => Err(Error::other("tape", "it has ended")),
     }
@@ -71,7 +75,7 @@ impl Stream for Replay {
     async fn connect() -> Result<Self> {
         next(CONNECT).map(|_| Replay)
     }
-    async fn receive(&self, _least: u32) -> Result<Vec<u8>> {
+    async fn receive(&self, _least: u32, _most: u32) -> Result<Vec<u8>> {
         next(TARGET)
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
@@ -187,4 +191,21 @@ fn recorded_exchanges_go_as_they_went() {
     assert_eq!(now(discovery_exchange::<Replay>(&pool(&[]))).unwrap(), OFFERED);
     load("refused");
     assert_eq!(now(refused_exchange::<Replay>(&wrong)).unwrap(), REFUSED);
+}
+
+#[test]
+fn a_discovery_that_is_cut_anywhere_is_begun_anew() {
+    load("discovery");
+    let whole = TAPE.take();
+    // What comes after the answer is the goodbye, which nobody waits for in vain.
+    let asked = whole.iter().rposition(|(who, _)| *who == TARGET).unwrap() - 1;
+    for at in 0..asked {
+        let cut: Vec<Frame> = whole[..at].iter().cloned().chain([(CUT, Vec::new())]).collect();
+        TAPE.set(cut.iter().chain(&cut).chain(&whole).cloned().collect());
+        let mut names = now(offered::<Replay>(&pool(&[]), ISID)).unwrap();
+        names.sort();
+        assert_eq!(names, ["iqn.2026-01.test:disks", "iqn.2026-01.test:more"], "cut at {at}");
+        TAPE.set(cut.iter().cycle().take(3 * cut.len()).cloned().collect());
+        assert!(now(offered::<Replay>(&pool(&[]), ISID)).is_err(), "three times is enough");
+    }
 }

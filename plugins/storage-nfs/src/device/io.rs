@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use fief_sdk::block::Extent;
+use fief_sdk::payload::Data;
 use fief_sdk::{Error, Result};
 
 use super::{MOST_KEPT, Served};
@@ -16,7 +17,7 @@ use crate::v4::client::Under;
 const MOST_EXTENTS: usize = 32;
 
 impl Served {
-    async fn read_some(&self, offset: u64, length: u32) -> Answer<(Vec<u8>, bool)> {
+    async fn read_some(&self, offset: u64, length: u32) -> Answer<(Data, bool)> {
         match &self.export.files {
             Files::V3(client) => client.read(&self.file, offset, length).await,
             Files::V4(session) => session.read(&self.file, Under::Held, offset, length).await,
@@ -39,14 +40,18 @@ impl Served {
         .await
     }
 
-    pub(super) async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+    pub(super) async fn read(&self, offset: u64, length: u32) -> Result<Data> {
         match self.image.get() {
-            Some(image) => self.read_image(image, offset, length).await,
-            None => self.read_file(offset, length).await,
+            Some(image) => self.read_image(image, offset, length).await.map(Data::Bytes),
+            None => self.read_data(offset, length).await,
         }
     }
 
     pub(super) async fn read_file(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.read_data(offset, length).await.map(Data::into_bytes)
+    }
+
+    async fn read_data(&self, offset: u64, length: u32) -> Result<Data> {
         let mut all = Vec::new();
         loop {
             let at = offset + all.len() as u64;
@@ -57,9 +62,9 @@ impl Served {
                 return Ok(data);
             }
             let got = data.len();
-            all.extend_from_slice(&data);
+            all.extend(data.into_bytes());
             if all.len() == length as usize {
-                return Ok(all);
+                return Ok(Data::Bytes(all));
             }
             if got == 0 || ended {
                 let end = offset + all.len() as u64;
@@ -68,7 +73,7 @@ impl Served {
                     return Err(Error::io(format!("volume {} has become shorter on the server", self.volume)));
                 }
                 all.resize(length as usize, 0);
-                return Ok(all);
+                return Ok(Data::Bytes(all));
             }
         }
     }

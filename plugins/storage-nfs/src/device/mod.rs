@@ -18,6 +18,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use fief_sdk::block::{BlockDevice, Event, Extent, Geometry, Holder};
+use fief_sdk::payload::Data;
 use fief_sdk::storage::{Access, Pool};
 use fief_sdk::{Error, Result};
 use futures_util::lock::Mutex;
@@ -89,6 +90,10 @@ impl BlockDevice for Device {
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.0.read(offset, length).await.map(Data::into_bytes)
+    }
+
+    async fn read_data(&self, offset: u64, length: u32) -> Result<Data> {
         self.0.read(offset, length).await
     }
 

@@ -221,7 +221,7 @@ mod tests {
         answer.opaque(&[0, 1, 2, 3, 4, 5, 6, 7]);
         let bytes = answer.into_bytes();
         let (place, ended) = data(&mut Decoder::new(&bytes), 8).unwrap();
-        assert!(ended && place.cut(bytes.clone()) == [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(ended && place.of(bytes.clone()).into_bytes() == [0, 1, 2, 3, 4, 5, 6, 7]);
         assert!(data(&mut Decoder::new(&bytes), 4).is_err());
     }
 }

@@ -8,6 +8,7 @@ use crate::types::{Attributes, Handle, Page, Space, Stable, Verifier, Written};
 use crate::wire::Wire;
 use crate::xdr::{Decoded, Decoder, Encoder};
 use fief_sdk::Error;
+use fief_sdk::payload::Data;
 
 /// Between two tries of what the server asks to come later for, in milliseconds.
 const LATER: u32 = 500;
@@ -123,11 +124,11 @@ impl<W: Wire> Client<W> {
         self.call(calls::SETATTR, 0, |call| calls::set_size(call, file, size), nothing).await
     }
 
-    pub(crate) async fn read(&self, file: &Handle, offset: u64, length: u32) -> Answer<(Vec<u8>, bool)> {
+    pub(crate) async fn read(&self, file: &Handle, offset: u64, length: u32) -> Answer<(Data, bool)> {
         let decode = |from: &mut Decoder<'_>| calls::data(from, length);
         let encode = |call: &mut Encoder| calls::range(call, file, offset, length);
         let ((data, ended), record) = self.call_with_record(calls::READ, 0, encode, decode).await?;
-        Ok((data.cut(record), ended))
+        Ok((data.of(record), ended))
     }
 
     pub(crate) async fn write(&self, file: &Handle, offset: u64, data: &[u8], stable: Stable) -> Answer<Written> {

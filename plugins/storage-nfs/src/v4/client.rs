@@ -1,5 +1,7 @@
 //! What is asked of a server in a session. Each function is one compound.
 
+use fief_sdk::payload::Data;
+
 use super::attributes::{OF_ENTRY, OF_FILE, OF_SERVER, OF_SPACE, Values};
 use super::compound::{StateId, op};
 use super::results::{Broken, Found};
@@ -136,7 +138,7 @@ impl<W: Wire> Session<W> {
         .await
     }
 
-    pub(crate) async fn read(&self, file: &Handle, under: Under, offset: u64, length: u32) -> Answer<(Vec<u8>, bool)> {
+    pub(crate) async fn read(&self, file: &Handle, under: Under, offset: u64, length: u32) -> Answer<(Data, bool)> {
         let build = |call: &mut super::compound::Compound, held| {
             call.put(file);
             call.read(under.or(held), offset, length);
@@ -146,7 +148,7 @@ impl<W: Wire> Session<W> {
             results.data(length)
         });
         let ((data, ended), record) = answered.await?;
-        Ok((data.cut(record), ended))
+        Ok((data.of(record), ended))
     }
 
     pub(crate) async fn write(

@@ -1,6 +1,8 @@
 //! A stream that has just been connected and carries nothing yet: whoever is at its other end says first who it is.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
 
 use fief_sdk::connections::Connection;
 use fief_sdk::{Error, Result, timer};
@@ -9,21 +11,55 @@ use super::{AT_ONCE, MOST_RECORD, Wire, random};
 use crate::rpc::{Records, xid};
 use crate::xdr::Malformed;
 
+/// Calls are sent together up to so many bytes: joining more costs a copy.
+const PIECE: usize = 32 << 10;
+
 pub(crate) struct Fresh {
     pub(crate) stream: Connection,
     pub(crate) records: RefCell<Records>,
     next: Cell<u32>,
+    /// Calls that wait to be sent.
+    out: RefCell<VecDeque<Vec<u8>>>,
+    /// A task sends; what comes later is left to it.
+    sending: Cell<bool>,
 }
 
 impl Fresh {
     pub(crate) fn new(stream: Connection) -> Self {
         let next = Cell::new((random() >> 32) as u32);
-        Fresh { stream, records: RefCell::new(Records::new(MOST_RECORD)), next }
+        let records = RefCell::new(Records::new(MOST_RECORD));
+        Fresh { stream, records, next, out: RefCell::default(), sending: Cell::new(false) }
     }
 
-    /// Bytes without which there is no other record.
-    pub(crate) fn missing(&self) -> u32 {
-        u32::try_from(self.records.borrow().missing()).unwrap_or(u32::MAX)
+    /// Has a call sent by a task beside, which runs when the others that were woken with the caller have: what they have to
+    /// send goes out together. Where it cannot be sent, the stream ends.
+    pub(crate) fn post(self: &Rc<Self>, call: Vec<u8>) {
+        let mut out = self.out.borrow_mut();
+        match out.back_mut() {
+            Some(last) if last.len() + call.len() <= PIECE => last.extend_from_slice(&call),
+            Some(_) | None => out.push_back(call),
+        }
+        if !self.sending.replace(true) {
+            let stream = self.clone();
+            fief_sdk::spawn(async move { stream.send().await });
+        }
+    }
+
+    async fn send(&self) {
+        loop {
+            let next = self.out.borrow_mut().pop_front();
+            let Some(next) = next else { return self.sending.set(false) };
+            if self.stream.send(next).await.is_err() {
+                return self.stream.shut();
+            }
+        }
+    }
+
+    /// More of the stream: what is needed for another record.
+    pub(crate) async fn receive(&self) -> Result<Vec<u8>> {
+        let (least, most) = self.records.borrow().wanted(AT_ONCE as usize);
+        // Neither is more than the longest record.
+        self.stream.receive(least as u32, most as u32).await
     }
 
     fn take(&self) -> Result<Option<Vec<u8>>> {
@@ -47,7 +83,7 @@ impl Wire for Fresh {
                     return Ok(record);
                 }
             }
-            let bytes = self.stream.receive(self.missing(), AT_ONCE).await.map_err(lost)?;
+            let bytes = self.receive().await.map_err(lost)?;
             if bytes.is_empty() {
                 return Err(Error::unreachable("the server closed the connection"));
             }

@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::events::{Bell, Events, In};
 use super::fresh::Fresh;
-use super::{AT_ONCE, Wire, random};
+use super::{Wire, random};
 use crate::rpc::xid;
 use crate::xdr::Malformed;
 
@@ -209,7 +209,7 @@ impl Many {
                     Err(malformed) => return malformed.to_string(),
                 }
             }
-            match stream.stream.receive(stream.missing(), AT_ONCE).await {
+            match stream.receive().await {
                 Ok(bytes) if bytes.is_empty() => return "it was closed".into(),
                 Ok(bytes) => {
                     link.heard.set(self.seconds());
@@ -297,9 +297,7 @@ impl Wire for Many {
             };
             let (answer, receiver) = oneshot::channel();
             link.waiting.borrow_mut().push(Waiting { number, answer, since, sent: self.seconds() });
-            if stream.stream.send(encode()).await.is_err() {
-                stream.stream.shut();
-            }
+            stream.post(encode());
             if let Ok(record) = receiver.await {
                 return Ok(record);
             }

@@ -1,6 +1,8 @@
 //! The data of commands: out with the command, unasked or asked for, and in.
 
-use super::{Data, Session, Task};
+use std::borrow::Cow;
+
+use super::{Body, Data, Session, Task, room};
 use crate::protocol::Fault;
 use crate::protocol::frame::write;
 use crate::protocol::header::NONE;
@@ -13,13 +15,12 @@ impl<W> Session<W> {
             let Some(number) = self.sequence.next_command() else { return };
             let Some((who, command)) = self.waiting.pop_front() else { return };
             let tag = self.tag();
-            let room = match &command.data {
-                Data::In(length) => *length as usize,
-                Data::None | Data::Out(_) => 0,
-            };
-            let received = Vec::with_capacity(room);
             self.send_command(tag, number, &command);
-            self.tasks.insert(tag, Task { who, command, received, next: 0, number, seconds: 0, suspect: false });
+            let received = Vec::new();
+            self.tasks.insert(
+                tag,
+                Task { who, command, received, passed: None, next: 0, number, seconds: 0, suspect: false },
+            );
         }
     }
 
@@ -36,7 +37,7 @@ impl<W> Session<W> {
         let transfer = command.data.transfer();
         let header = request::command(tag, command.lun, &command.cdb, transfer, unasked == immediate);
         let header = numbered(header, number, self.sequence.expected_status());
-        write(&mut self.output, header, &data[..immediate], agreed.digests);
+        write(room(&mut self.output), header, &data[..immediate], agreed.digests);
         let piece = DataOut { tag, lun: command.lun, transfer: NONE, number: 0, offset: 0, last: false };
         self.send_data(piece, &data[..unasked], immediate);
     }
@@ -50,30 +51,39 @@ impl<W> Session<W> {
             piece.offset = at as u32;
             piece.last = end == data.len();
             let header = request::data_out(piece, self.sequence.expected_status());
-            write(&mut self.output, header, &data[at..end], self.agreed.digests);
+            write(room(&mut self.output), header, &data[at..end], self.agreed.digests);
             piece.number += 1;
             at = end;
         }
     }
 
     /// Sections 11.7.4 and 11.7.5: in order, each with the number that is next, none past what was asked for.
-    pub(super) fn data_in(&mut self, tag: u32, number: u32, offset: u32, data: &[u8]) -> Result<(), Fault> {
+    pub(super) fn data_in(&mut self, tag: u32, number: u32, offset: u32, data: Body<'_>) -> Result<(), Fault> {
         let task = self.tasks.get_mut(&tag).ok_or(Fault::Format("data is for no command of ours"))?;
         let Data::In(length) = task.command.data else {
             return Err(Fault::Format("data is for a command that reads none"));
         };
         // A segment without data carries a status alone.
-        if data.is_empty() {
+        if data.len() == 0 {
             return Ok(());
         }
-        if number != task.next || offset as usize != task.received.len() {
+        if number != task.next || offset as usize != task.come() {
             return Err(Fault::Sequence("data of a read is missing or comes twice"));
         }
-        if task.received.len() + data.len() > length as usize {
+        if task.come() + data.len() > length as usize {
             return Err(Fault::Format("more data comes than was asked for"));
         }
         task.next = task.next.wrapping_add(1);
-        task.received.extend_from_slice(data);
+        match data {
+            Body::Passed(payload) => task.passed = Some(payload),
+            Body::Seen(Cow::Owned(data)) if task.received.is_empty() => task.received = data,
+            Body::Seen(data) => {
+                if task.received.is_empty() {
+                    task.received.reserve_exact(length as usize);
+                }
+                task.received.extend_from_slice(&data);
+            }
+        }
         Ok(())
     }
 

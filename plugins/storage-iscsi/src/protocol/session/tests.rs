@@ -26,11 +26,11 @@ fn command(data: Data) -> Command {
 
 /// The PDUs of an output.
 fn sent(session: &mut Session<u32>) -> Vec<(Header, Vec<u8>)> {
-    let output = session.output();
+    let output: Vec<u8> = std::iter::from_fn(|| session.has_output().then(|| session.output())).flatten().collect();
     let mut all = Vec::new();
     let mut rest = output.as_slice();
     while let Some((pdu, used)) = first(rest, Digests::default()).unwrap() {
-        all.push((pdu.header, pdu.data.to_vec()));
+        all.push((pdu.header, pdu.data.into_owned()));
         rest = &rest[used..];
     }
     assert!(rest.is_empty());
@@ -46,7 +46,7 @@ fn take(session: &mut Session<u32>, header: Header, data: &[u8]) -> Result<Vec<E
     let mut bytes = Vec::new();
     write(&mut bytes, header, data, Digests::default());
     let mut events = Vec::new();
-    session.input(&bytes, |event| events.push(event)).map(|()| events)
+    session.input(payload::Data::Bytes(bytes), |event| events.push(event)).map(|()| events)
 }
 
 #[test]
@@ -60,8 +60,49 @@ fn a_read_gathers_its_data_and_ends_with_the_last_of_it() {
     let last = pdu(response::DATA_IN, FINAL | 1, tag, 1).put_u32(36, 1).put_u32(40, 512);
     let events = take(&mut session, last, &[2; 512]).unwrap();
     let [Event::Answered { who: 7, answer, .. }] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((answer.status, answer.data.len(), answer.data[511], answer.data[512]), (Status::Good, 1024, 1, 2));
+    let payload::Data::Bytes(data) = &answer.data else { panic!("{answer:?}") };
+    assert_eq!((answer.status, data.len(), data[511], data[512]), (Status::Good, 1024, 1, 2));
     assert_eq!(session.unanswered(), 0);
+}
+
+#[test]
+fn all_of_a_read_may_pass_by_unseen() {
+    const LENGTH: u32 = 64 << 10;
+    let reading = || {
+        let mut session = session(small(), 64);
+        session.submit(7, command(Data::In(LENGTH)));
+        let tag = sent(&mut session)[0].0.tag();
+        (session, tag)
+    };
+    let begin = |session: &mut Session<u32>, header: Header, length: u32| {
+        let header = header.with_data_length(length as usize);
+        session.input(payload::Data::Bytes(header.0.to_vec()), |_| panic!("nothing is there yet")).unwrap();
+    };
+    let pass = |session: &mut Session<u32>, length: u32| {
+        let mut events = Vec::new();
+        let payload = Payload::of_test(vec![3; length as usize]);
+        session.input(payload::Data::Payload(payload), |event| events.push(event)).map(|()| events)
+    };
+    let (mut session, tag) = reading();
+    begin(&mut session, pdu(response::DATA_IN, FINAL | 1, tag, 1), LENGTH);
+    assert_eq!((session.passes(), session.wanted(1)), (Some(LENGTH), (LENGTH, LENGTH)));
+    let events = pass(&mut session, LENGTH).unwrap();
+    let [Event::Answered { who: 7, answer, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert!(matches!(&answer.data, payload::Data::Payload(data) if data.len() == LENGTH as usize));
+
+    // Where the stream ended within it, it is no answer.
+    let (mut session, tag) = reading();
+    begin(&mut session, pdu(response::DATA_IN, FINAL | 1, tag, 1), LENGTH);
+    assert!(pass(&mut session, LENGTH - 4).unwrap().is_empty());
+    assert_eq!((session.passes(), session.wanted(1)), (None, (4, 4)));
+
+    // A part of a read is seen, and what is at the wrong place is refused as ever.
+    let (mut session, tag) = reading();
+    begin(&mut session, pdu(response::DATA_IN, 0, tag, 1), LENGTH / 2);
+    assert_eq!(session.passes(), None);
+    let (mut session, tag) = reading();
+    begin(&mut session, pdu(response::DATA_IN, FINAL | 1, tag, 1).put_u32(40, 512), LENGTH);
+    assert!(matches!(pass(&mut session, LENGTH), Err(Fault::Sequence(_))));
 }
 
 #[test]
