@@ -94,7 +94,7 @@ pub(crate) fn run(part: Part, pace: Pace) -> Result<()> {
     command::run(native.current_dir(place::workspace()))?;
     build::plugins()?;
     if part == Part::Moving {
-        return moving(pace);
+        return between_hosts(pace);
     }
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
     unshare.arg(std::env::current_exe()?).args(["bench", "--inside", part.word()]);
@@ -106,10 +106,10 @@ pub(crate) fn run(part: Part, pace: Pace) -> Result<()> {
 }
 
 /// Its namespaces are the example's own.
-fn moving(pace: Pace) -> Result<()> {
+fn between_hosts(pace: Pace) -> Result<()> {
     match pace {
         Pace::Quick => print!("{}", report::table(&moving::measure(true)?)),
-        Pace::Full => report::write("PERFORMANCE-MOVING.md", &report::moving(&moving::measure(false)?)?)?,
+        Pace::Full => report::write("PERFORMANCE-MOVING.md", &report::moves(&moving::measure(false)?)?)?,
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(super) fn volumes(measured: &block::Measured) -> Result<String> {
 }
 
 /// `docs/PERFORMANCE-MOVING.md`.
-pub(super) fn moving(figures: &[Figure]) -> Result<String> {
+pub(super) fn moves(figures: &[Figure]) -> Result<String> {
     Ok(format!(
         "# Performance of moves\n\n\
          Written by `cargo xtask bench moving` on {date}. Do not edit it: run that command.\n\n\
