@@ -6,10 +6,11 @@
 #![allow(unreachable_pub, missing_docs, clippy::all)]
 
 /// The macros below read these files without telling the compiler that they did.
-const _: [&str; 3] = [
+const _: [&str; 4] = [
     include_str!("../../wit/types/types.wit"),
     include_str!("../../wit/storage/storage.wit"),
     include_str!("../../wit/network/network.wit"),
+    include_str!("../../wit/migration/migration.wit"),
 ];
 
 /// Host interfaces, and the words that all interfaces share.
@@ -29,9 +30,10 @@ pub mod host {
                 import fief:storage/payloads@0.1.0;
                 import fief:storage/requests@0.1.0;
                 import fief:network/bridges@0.1.0;
+                import fief:migration/session@0.1.0;
             }
         ",
-        path: ["../wit/types", "../wit/storage", "../wit/network"],
+        path: ["../wit/types", "../wit/storage", "../wit/network", "../wit/migration"],
         generate_all,
         generate_unused_types: true,
         additional_derives: [PartialEq],
@@ -141,5 +143,19 @@ pub mod mode {
         additional_derives: [PartialEq],
         pub_export_macro: true,
         default_bindings_module: "fief_sdk::bindings::mode",
+    });
+}
+
+pub mod strategy {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world strategy { export fief:migration/strategy@0.1.0; }",
+        path: ["../wit/types", "../wit/migration"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:migration/session@0.1.0": crate::bindings::host::fief::migration::session,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::strategy",
     });
 }

@@ -1,5 +1,6 @@
-//! Write plugins for fief: where disks live ([`StorageBackend`](storage::StorageBackend)) and how machines reach the
-//! network ([`NetworkMode`](network::NetworkMode)).
+//! Write plugins for fief: where disks live ([`StorageBackend`](storage::StorageBackend)), how machines reach the
+//! network ([`NetworkMode`](network::NetworkMode)), and how they move to another host
+//! ([`MigrationStrategy`](migration::MigrationStrategy)).
 //!
 //! A plugin is one WebAssembly component. It is given no privilege: it answers questions, and what has to be done on the
 //! host it asks of the host. This is the manual; a whole plugin is `plugins/storage-file`.
@@ -49,8 +50,8 @@
 //! ```
 //! `cargo build --release --target wasm32-wasip2` makes the file that `fief plugin install` takes. The manifest is in it:
 //! [`plugin!`](macro@plugin) and [`settings!`](macro@settings) put it there at compile time. Natively (`cargo test`) the same crate is
-//! ordinary code: streams, files, secrets and timers are real there ([`native`]); [`images`] and [`bridges`] panic, so keep
-//! what is worth testing away from them.
+//! ordinary code: streams, files, secrets and timers are real there, and a strategy moves a domain of its test's own
+//! ([`native`]); [`images`] and [`bridges`] panic, so keep what is worth testing away from them.
 //!
 //! # What happens when
 //!
@@ -62,6 +63,7 @@
 //!   the guest runs          nothing, unless `attach` answered `served`: then block.open, and all of its data
 //!   fief stop               block.close  detach  fences.release (each volume)
 //!   fief network stop       nothing: the host undoes what you asked for, from its ledger
+//!   fief migrate            check, then run (the strategy that policy or the operator picked)
 //! ```
 //!
 //! **A fresh instance for each call** ([`block`] apart). No state survives from one call to the next: what must last is in
@@ -126,6 +128,15 @@
 //!
 //! There is no `down`: the host takes a network down from its ledger, so that it works when your plugin is gone.
 //!
+//! # Migration plugins
+//!
+//! A strategy says *when*; the host does each step, and knows which may follow which. [`migration`] is the manual.
+//!
+//! | function | when, how often | an error means |
+//! | --- | --- | --- |
+//! | [`check`](migration::MigrationStrategy::check) | `fief migrate --plan`, and before each move. Changes nothing. Everything that stands in the way of this strategy, at once. | - |
+//! | [`run`](migration::MigrationStrategy::run) | once a move, with the domain on its own host. | until the domain is handed over: it goes on where it is. After that nothing. |
+//!
 //! # Asking the host
 //!
 //! What the host gives needs a [`Permission`] in [`plugin!`], with a reason that an operator can judge, and a grant in
@@ -135,10 +146,14 @@
 //! | --- | --- | --- |
 //! | [`images`] | storage | `Permission::interface(Interface::Images, …)` |
 //! | [`bridges`] | network | `Permission::interface(Interface::Bridges, …)` |
+//! | the steps of a move ([`migration`]) | migration | `Permission::interface(Interface::Session, …)` |
 //! | [`connections`] | storage | `Permission::connect("server", "{server}:{port}", …)` |
 //! | [`secrets`] | storage | `Permission::secret("{password}", …)`: a secret that a setting names |
 //! | `std::fs` below [`Directory::path`], and [`files`](mod@files) | all, and storage | `Permission::directory(…)` |
 //! | [`log`](mod@log) as [`info!`] and its like, [`timer`] | all, and [`block`] | none |
+//!
+//! A migration plugin has its steps and the log, and nothing else: no clock, no random numbers (`HashMap` draws some; use
+//! `BTreeMap`), no files. One that imports them is not installed.
 //!
 //! An error of the host's is an [`Error`] like yours: return it as it is, or add what you were doing
 //! ([`Error::while_doing`]).
@@ -153,6 +168,7 @@ pub mod files;
 pub mod image_name;
 pub mod log;
 pub mod manifest;
+pub mod migration;
 #[cfg(not(target_family = "wasm"))]
 pub mod native;
 pub mod network;

@@ -32,6 +32,7 @@ pub struct Manifest {
 pub enum Kind {
     Storage,
     Network,
+    Migration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +74,7 @@ pub enum Permission {
 pub enum Interface {
     Images,
     Bridges,
+    Session,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +161,7 @@ impl Manifest {
         let kind = match self.kind {
             Kind::Storage => "storage",
             Kind::Network => "network",
+            Kind::Migration => "migration",
         };
         let mut text = text
             .raw("{\"schema\":")
@@ -214,6 +217,7 @@ impl Permission {
                 match interface {
                     Interface::Images => "images",
                     Interface::Bridges => "bridges",
+                    Interface::Session => "session",
                 },
             ),
             Permission::Directory { access, .. } => text.raw("{\"permission\":\"directory\"").member(

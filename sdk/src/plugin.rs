@@ -4,7 +4,7 @@
 ///
 /// ```text
 /// fief_sdk::plugin! {
-///     storage: StorageFile with snapshots, clones, block(Device);      // or `network: HostOnly;`
+///     storage: StorageFile with snapshots, clones, block(Device);      // or `network: HostOnly;`, `migration: Live;`
 ///     id: "storage-file",
 ///     summary: "volumes as image files in a directory",
 ///     permissions: [
@@ -45,6 +45,20 @@ macro_rules! plugin {
             permissions: &[$($permission),*],
         });
     };
+    (
+        migration: $plugin:ident;
+        id: $id:expr, summary: $summary:expr, permissions: [$($permission:expr),* $(,)?] $(,)?
+    ) => {
+        $crate::export!(migration $plugin);
+        $crate::manifest!($crate::manifest::Manifest {
+            id: $id,
+            version: ::std::env!("CARGO_PKG_VERSION"),
+            kind: $crate::manifest::Kind::Migration,
+            summary: $summary,
+            settings: <<$plugin as $crate::migration::MigrationStrategy>::Settings as $crate::settings::Settings>::SCHEMA,
+            permissions: &[$($permission),*],
+        });
+    };
 }
 
 /// Exports one interface of a type, without a manifest: `export!(storage MyType)`. [`plugin!`] does this for you.
@@ -76,6 +90,9 @@ macro_rules! export {
     };
     (network $plugin:ident) => {
         $crate::export!(@ mode, $crate::network::NetworkMode, $plugin);
+    };
+    (migration $plugin:ident) => {
+        $crate::export!(@ strategy, $crate::migration::MigrationStrategy, $plugin);
     };
     (@ $world:ident, $trait:path, $plugin:ident) => {
         const _: fn() = || {

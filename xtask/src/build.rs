@@ -7,8 +7,16 @@ use crate::place;
 use crate::setup;
 
 /// The plugins of the tree.
-pub(crate) const PLUGINS: &[&str] =
-    &["storage-file", "storage-iscsi", "storage-nfs", "network-bridge", "network-host-only", "network-user"];
+pub(crate) const PLUGINS: &[&str] = &[
+    "storage-file",
+    "storage-iscsi",
+    "storage-nfs",
+    "network-bridge",
+    "network-host-only",
+    "network-user",
+    "migration-live",
+    "migration-static",
+];
 
 /// `cargo build` of the host; gives its binary.
 pub(crate) fn host(profile: &str) -> Result<PathBuf> {

@@ -29,11 +29,12 @@ impl Limits {
         }
     }
 
-    /// What is under way with `self` goes on with this where `wanted` is asked for: its connections are made, and what is
-    /// in them is compressed or not.
+    /// What is under way with `self` goes on with this where `wanted` is asked for. QEMU takes bandwidth and downtime at any
+    /// time, and all else only before it begins (`migrate-set-capabilities`).
     #[must_use]
     pub fn adjusted(self, wanted: Limits, policy: Option<u64>) -> Limits {
-        Limits { channels: self.channels, compress: self.compress, ..wanted.kept(policy) }
+        let Limits { bandwidth, downtime_ms, .. } = wanted.kept(policy);
+        Limits { bandwidth, downtime_ms, ..self }
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
             }
             prop_assert_eq!(kept.kept(policy), kept);
             let adjusted = kept.adjusted(later, policy);
-            prop_assert_eq!((adjusted.channels, adjusted.compress), (kept.channels, kept.compress));
+            prop_assert_eq!(Limits { bandwidth: kept.bandwidth, downtime_ms: kept.downtime_ms, ..adjusted }, kept);
             prop_assert_eq!(adjusted.kept(policy), adjusted);
         }
     }

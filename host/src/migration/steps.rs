@@ -38,7 +38,7 @@ pub enum Ask {
     Precopy(Limits),
     /// Waits for the next measurement. Answered by `Sample`: none once what is left fits the pause that is allowed.
     NextSample,
-    /// Other limits for what is under way.
+    /// Another bandwidth and downtime for what is under way; the rest is as it was.
     Adjust(Limits),
     /// The guest goes on at the target at once, and fetches what is missing from here. By explicit grant only: from then on
     /// neither host has the whole guest.

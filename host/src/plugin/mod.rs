@@ -6,6 +6,7 @@ mod cache;
 pub mod component;
 mod failure;
 mod hearing;
+mod loading;
 mod log;
 pub mod manifest;
 mod met;

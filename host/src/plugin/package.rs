@@ -11,7 +11,7 @@ use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::plugin::component::{self, Component, PLUGIN_MAX};
-use crate::plugin::{Manifest, cache, pending, session, world};
+use crate::plugin::{Manifest, cache, loading, pending, world};
 use crate::sys::durable;
 use crate::types::{Digest, PluginId};
 
@@ -60,7 +60,7 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
         durable::write(&stored, &bytes)?;
     }
     // The record comes last: an id names only what was seen to load.
-    let fits = session::try_load(gate, &new);
+    let fits = loading::try_load(gate, &new);
     if let Err(failure) = fits {
         if before.as_ref().is_none_or(|before| before.digest != new.digest) {
             sweep(layout, new.digest)?;

@@ -17,7 +17,7 @@ use crate::config::policy::PluginGrants;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::plugin::hearing::{Hearing, Sender};
-use crate::plugin::session::open_directories;
+use crate::plugin::loading::open_directories;
 use crate::plugin::{Patience, cache, effective, failure, package};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{

@@ -11,12 +11,16 @@
 //! });
 //! ```
 //! The table belongs to the thread, so tests that run side by side do not see each other's.
+//!
+//! A strategy moves a domain of the test's own: [`FakeMigration`].
 
 pub(crate) mod connections;
 pub(crate) mod files;
 pub(crate) mod grants;
+mod migration;
 
 pub use grants::{grant, grant_directory, grant_secret};
+pub use migration::{FakeMigration, Step};
 
 /// Runs `future` to its end on this thread, with what it [`spawn`](crate::spawn)s; what is left of that is dropped.
 ///
