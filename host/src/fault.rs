@@ -2,7 +2,8 @@
 //! `faults`, which is every build that people use, a point is nothing.
 //!
 //! With the feature, `FIEF_FAULT=NAME:HOW[:N]` arms one point: HOW is `kill` (the process ends by SIGKILL there),
-//! `fail` (the step fails), or `hang` (it stands still for a minute); N is which passing of the point counts, from 1.
+//! `fail` (the step fails), `hang` (it stands still for a minute), or `stop` (the process does, until SIGCONT); N is
+//! which passing of the point counts, from 1.
 
 /// A point, and what has just been done where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +52,9 @@ points! {
     "gate.undone" "an act is undone, the ledger still has it"
     "hand.memory" "the guest's memory goes over, it runs here"
     "hand.delivered" "the other host was told that all has been sent of a domain that is off"
+    "hand.paused" "the guest stands still, nothing of its memory is saved"
+    "hand.saved" "its memory is in a file, which is not sent"
+    "hand.sent" "the other host has that file, and was not told that it is all"
     "hand.switching" "the guest stands still, the last of it is not sent"
     "hand.switched" "all of the guest is at the other host, its volumes are open here"
     "hand.closing" "nothing of its volumes is closed yet"
@@ -176,11 +180,15 @@ mod armed {
             return Ok(());
         }
         if let Some(path) = std::env::var_os("FIEF_FAULT_REACHED") {
-            let _ = std::fs::write(path, name);
+            let _ = std::fs::write(path, format!("{name} {}", std::process::id()));
         }
         match how {
             "kill" => {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                Ok(())
+            }
+            "stop" => {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
                 Ok(())
             }
             "hang" => {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a program that ended said.
@@ -60,34 +60,82 @@ pub fn run_given(command: &mut Command, given: &[u8], deadline: Duration) -> Sai
 
 #[track_caller]
 fn run_reading(command: &mut Command, stdin: Stdio, deadline: Duration) -> Said {
-    let line = std::iter::once(command.get_program()).chain(command.get_args());
-    let line = line.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-    // Files, not pipes: what a command leaves running may hold its output open, and must not hold us.
-    let mut stdout = tempfile::tempfile().expect("a file for stdout");
-    let mut stderr = tempfile::tempfile().expect("a file for stderr");
-    command
-        .stdin(stdin)
-        .stdout(stdout.try_clone().expect("a second descriptor"))
-        .stderr(stderr.try_clone().expect("a second descriptor"));
-    let started = Instant::now();
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("a child that we started") {
-            break Some(status);
-        }
-        if started.elapsed() > deadline {
-            child.kill().expect("a child that we started");
-            child.wait().expect("a child that we started");
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let took = started.elapsed();
-    let (stdout, stderr) = (read(&mut stdout), read(&mut stderr));
-    let Some(status) = status else {
-        panic!("{line} did not end within {} s\n--- stdout\n{stdout}\n--- stderr\n{stderr}", deadline.as_secs());
-    };
-    Said { line, code: status.code(), stdout, stderr, took }
+    Started::reading(command, stdin).ends(deadline)
+}
+
+/// A program that runs beside the test. Ended when dropped.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    line: String,
+    stdout: File,
+    stderr: File,
+    started: Instant,
+}
+
+impl Started {
+    /// # Panics
+    /// Where it cannot be started.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Started {
+        Started::reading(command, Stdio::null())
+    }
+
+    #[track_caller]
+    fn reading(command: &mut Command, stdin: Stdio) -> Started {
+        let line = std::iter::once(command.get_program()).chain(command.get_args());
+        let line = line.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        // Files, not pipes: what a command leaves running may hold its output open, and must not hold us.
+        let stdout = tempfile::tempfile().expect("a file for stdout");
+        let stderr = tempfile::tempfile().expect("a file for stderr");
+        command
+            .stdin(stdin)
+            .stdout(stdout.try_clone().expect("a second descriptor"))
+            .stderr(stderr.try_clone().expect("a second descriptor"));
+        let started = Instant::now();
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
+        Started { child, line, stdout, stderr, started }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("a child that we started").is_some()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// Where it has not ended by `deadline` since its start; it is ended then.
+    #[track_caller]
+    pub fn ends(mut self, deadline: Duration) -> Said {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child that we started") {
+                break Some(status);
+            }
+            if self.started.elapsed() > deadline {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let took = self.started.elapsed();
+        let (stdout, stderr) = (read(&mut self.stdout), read(&mut self.stderr));
+        let line = self.line.clone();
+        let Some(status) = status else {
+            panic!("{line} did not end within {} s\n--- stdout\n{stdout}\n--- stderr\n{stderr}", deadline.as_secs());
+        };
+        Said { line, code: status.code(), stdout, stderr, took }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Over where somebody has waited for its end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn read(file: &mut File) -> String {

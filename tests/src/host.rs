@@ -316,6 +316,12 @@ bridges = ["fief-*", "br0", "eth0"]
 
 [plugins.network-user]
 
+[plugins.migration-live]
+interfaces = ["session"]
+
+[plugins.migration-static]
+interfaces = ["session"]
+
 [pools]
 file = "storage-file"
 

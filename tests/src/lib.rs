@@ -21,6 +21,7 @@
 
 pub mod boot_sector;
 pub mod canary;
+pub mod cases;
 pub mod census;
 pub mod command;
 mod compiled;
@@ -33,6 +34,7 @@ pub mod meddler;
 pub mod namespace;
 pub mod pair;
 pub mod pools;
+pub mod random;
 pub mod relay;
 pub mod served;
 pub mod serving;

@@ -24,6 +24,8 @@ mod wires;
 
 /// The target of [`Pair::iscsi`].
 pub const TARGET: &str = "iqn.2026-01.test:pair";
+/// The plugins that move domains.
+const STRATEGIES: [&str; 2] = ["migration-live", "migration-static"];
 /// Where `fief serve` listens.
 pub const PORT: u16 = 8002;
 
@@ -95,6 +97,7 @@ impl Pair {
         let wires = Wires::new();
         let make = |side: Side| {
             let host = Host::new();
+            STRATEGIES.iter().for_each(|plugin| host.installs(plugin));
             wires.plug(host.namespace(), At::Host(side), &[Net::Lan, Net::Peers, Net::Stream, Net::Storage]);
             let accept = format!("[[relocation.accept]]\npeer = \"{}\"\ndomains = [\"*\"]", side.other().name());
             host.relocates(&format!("{}\n{accept}", relocation[side as usize]));
@@ -162,6 +165,12 @@ impl Pair {
         std::fs::write(&file, peer.to_string()).expect("a peer");
     }
 
+    /// The other's own again.
+    #[track_caller]
+    pub fn directly(&self, side: Side) {
+        self.reaches_by(side, &format!("{}:{PORT}", address(Net::Peers, At::Host(side.other()))));
+    }
+
     /// From now on `side` reaches the other through a relay, which others do not.
     #[track_caller]
     pub fn by_relay(&self, side: Side) -> Relay {
@@ -214,6 +223,11 @@ impl Pair {
         self.storage.iscsi = Some((tgt, target));
         self.is_made();
         units
+    }
+
+    /// The folder that the server of [`Pair::nfs`] exports.
+    pub fn export(&self) -> PathBuf {
+        self.storage.nfs.as_ref().expect("a pair with NFS").export()
     }
 
     /// Of [`Pair::nfs`].

@@ -1,7 +1,7 @@
 //! `cargo xtask`: what is done with the tree around the compiler. No dependencies, so that it is there in a second.
 //!
 //! ```text
-//!   main ─▸ demo  test  crash  storage  fuzz  bench  ci   what a person asks for
+//!   main ─▸ demo  test  crash  storage  moving  fuzz  bench  ci   what a person asks for
 //!            └▸ setup  build  guest                    what those need: packages, binaries, something to boot
 //!                └▸ command  place                     running programs; where things lie
 //!   check                                              the tree's own rules
@@ -19,6 +19,7 @@ mod demo;
 mod fuzz;
 mod guest;
 mod handover;
+mod moving;
 mod place;
 mod setup;
 mod storage;
@@ -40,6 +41,9 @@ cargo xtask COMMAND
   crash [--all] [--seed N] [--seconds N] [NAME]
                                 kill and fail each verb at each of its fault points, and at sampled system calls; --all
                                 samples nothing, NAME picks the cases that have it in their names
+  moving [--all] [--seed N] [--seconds N] [--only NAME] [TEST]
+                                domains move between two hosts, by each strategy over each kind of storage, while wires
+                                are cut and processes killed at each fault point; --all samples nothing, NAME picks cases
   handover                      look through every order of what can happen while a domain moves between two hosts
   storage [FILTER]              a whole Debian boots from, and verifies what it writes to, NFS and iSCSI by either way,
                                 while what serves it is killed; slow failures of storage
@@ -51,7 +55,7 @@ cargo xtask COMMAND
                                 measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
                                 and docs/PERFORMANCE-VOLUMES.md (block); the other parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then crash, then handover, then storage, then fuzz for a short while
+  ci                            check, then test, then crash, then handover, then storage, then moving, then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -72,6 +76,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["demo", "--keep"] => demo::run(demo::After::Keep)?,
         ["test", rest @ ..] => test::run(&test::Selection::parse(rest)?)?,
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
+        ["moving", rest @ ..] => moving::run(&moving::Scope::parse(rest)?)?,
         ["handover"] => handover::run()?,
         ["storage"] => storage::run(None)?,
         ["storage", filter] if !filter.starts_with('-') => storage::run(Some(filter))?,
@@ -91,6 +96,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
             crash::run(&crash::Scope::parse(&[])?)?;
             handover::run()?;
             storage::run(None)?;
+            moving::run(&moving::Scope::parse(&[])?)?;
             fuzz::run(&fuzz::Scope::parse(&["--seconds", "20"])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::command::{Doing, Result, is_root, line};
 use crate::setup::{self, Purpose};
-use crate::{build, crash, place, storage};
+use crate::{build, crash, moving, place, storage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -68,7 +68,10 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
     if selection.which != Which::Fast {
         let mut slow = build::cargo_test(&["--test", "*"]);
         slow.args(selection.filter.iter()).args(["--", "--test-threads=1"]);
-        follow(slow.args(crash::TESTS.iter().chain(storage::TESTS).flat_map(|name| ["--skip", name])), &mut tally)?;
+        follow(
+            slow.args(crash::TESTS.iter().chain(storage::TESTS).chain(moving::TESTS).flat_map(|name| ["--skip", name])),
+            &mut tally,
+        )?;
     }
     close(&tally)
 }

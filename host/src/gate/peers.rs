@@ -181,7 +181,19 @@ pub(super) fn forget(layout: &Layout, name: &PeerName) -> Result<bool> {
 /// For as long as this lives, the peer is not forgotten. It ends with the process at the latest.
 #[derive(Debug)]
 pub struct Hold {
-    _file: std::fs::File,
+    file: std::fs::File,
+    path: PathBuf,
+    layout: Layout,
+}
+
+impl Drop for Hold {
+    /// The last one takes the file away. One that is left (of a process that was killed) holds nobody.
+    fn drop(&mut self) {
+        let Ok(_lock) = lock(&self.layout) else { return };
+        if rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Takes a hold of a peer for a domain that is on its way.
@@ -195,7 +207,7 @@ pub fn hold(layout: &Layout, name: &PeerName) -> Result<Hold> {
     let saying = || format!("cannot lock {}", path.display());
     let file = std::fs::File::options().create(true).append(true).open(&path).context(saying)?;
     rustix::fs::flock(&file, FlockOperation::LockShared).context(saying)?;
-    Ok(Hold { _file: file })
+    Ok(Hold { file, path, layout: layout.clone() })
 }
 
 /// Opens an invitation, and closes those whose time is over.

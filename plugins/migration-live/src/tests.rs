@@ -20,7 +20,7 @@ fn sample(round: u32, mib: u64) -> Sample {
         transferred: u64::from(round) << 30,
         elapsed_ms: u64::from(round) * 10_000,
         expected_downtime_ms: mib * 10,
-        ..Sample::default()
+        ..nothing()
     }
 }
 
@@ -126,7 +126,19 @@ fn figures_that_are_absurd_are_lived_with() {
         expected_downtime_ms: u64::MAX,
         round: u32::MAX,
     };
-    let fake = FakeMigration::running(u64::MAX).with_samples([absurd, Sample::default(), absurd]);
+    let fake = FakeMigration::running(u64::MAX).with_samples([absurd, nothing(), absurd]);
     let most = u32::MAX.to_string();
     Live::run(&fake, &settings(&[("seconds-per-gib", &most), ("downtime", &most), ("most-downtime", "0")])).unwrap();
+}
+
+fn nothing() -> Sample {
+    Sample {
+        remaining: 0,
+        transferred: 0,
+        dirty_rate: 0,
+        bandwidth: 0,
+        elapsed_ms: 0,
+        expected_downtime_ms: 0,
+        round: 0,
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use fief_tests::cases::Cases;
 use fief_tests::command::{self, Said};
 use fief_tests::{Census, Host, Witness, eventually};
 
@@ -240,53 +241,15 @@ impl Bench {
     }
 }
 
-/// Runs cases one after the other, each on the bench that the one before left; a failure is kept and gets a new bench.
-pub struct Cases {
-    bench: Option<Bench>,
-    ran: u32,
-    failures: Vec<String>,
-}
-
-impl Cases {
-    pub fn new() -> Cases {
-        Cases { bench: None, ran: 0, failures: Vec::new() }
-    }
-
-    /// Gives what the case gave; none where it failed.
-    pub fn run<T>(&mut self, name: &str, case: impl FnOnce(&mut Bench) -> T) -> Option<T> {
-        let began = Instant::now();
-        let mut bench = self.bench.take().unwrap_or_else(Bench::new);
-        self.ran += 1;
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let given = case(&mut bench);
-            (bench, given)
-        }));
-        match outcome {
-            Ok((bench, given)) => {
-                eprintln!("{name}: sound after {:.1} s", began.elapsed().as_secs_f32());
-                self.bench = Some(bench);
-                Some(given)
-            }
-            Err(panic) => {
-                let words = panic.downcast_ref::<String>().map(String::as_str);
-                let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-                eprintln!("{name}: FAILED: {words}");
-                self.failures.push(format!("{name}: {words}"));
-                None
-            }
-        }
-    }
-
-    /// # Panics
-    /// With every failure.
-    pub fn close(self) {
-        eprintln!("{} cases, {} failed", self.ran, self.failures.len());
-        assert!(self.failures.is_empty(), "{}", self.failures.join("\n\n"));
-        if let Some(bench) = self.bench {
-            bench.fief(&["delete", "node1", "--volumes", "--yes"]);
-            bench.fief(&["network", "delete", "lab"]);
-            bench.host.is_as_made();
-        }
+/// What there is to do after the last case.
+///
+/// # Panics
+/// With every failure.
+pub fn close(cases: Cases<Bench>) {
+    if let Some(bench) = cases.close() {
+        bench.fief(&["delete", "node1", "--volumes", "--yes"]);
+        bench.fief(&["network", "delete", "lab"]);
+        bench.host.is_as_made();
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fief_tests::cases::Cases;
+use fief_tests::random::Random;
 use fief_tests::{command, eventually, fault};
 use rustix::process::Signal;
 
-use super::bench::{Bench, Cases, PATIENCE};
-use super::random::Random;
+use super::bench::{Bench, PATIENCE, close};
 use super::verbs::{Place, Verb};
 
 /// A family of calls, the errors that it gives where a disk is broken or full, and about how many a verb makes.
@@ -129,7 +130,7 @@ fn cut(bench: &mut Bench, verb: Verb, injection: &Injection) -> bool {
 fn any_call_can_fail_or_be_the_last() {
     let mut random = Random::from_environment();
     let until = fault::until().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
-    let mut cases = Cases::new();
+    let mut cases = Cases::new(Bench::new);
     let mut put_in = 0;
     while Instant::now() < until {
         let verb = *random.one_of(&Verb::ALL);
@@ -141,5 +142,5 @@ fn any_call_can_fail_or_be_the_last() {
         }
     }
     eprintln!("{put_in} calls were put in");
-    cases.close();
+    close(cases);
 }

@@ -15,5 +15,4 @@
 mod bench;
 mod calls;
 mod points;
-mod random;
 mod verbs;

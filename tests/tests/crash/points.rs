@@ -3,10 +3,11 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use fief_tests::cases::Cases;
+use fief_tests::random::Random;
 use fief_tests::{command, fault, kill};
 
-use super::bench::{Bench, Cases, PATIENCE};
-use super::random::Random;
+use super::bench::{Bench, PATIENCE, close};
 use super::verbs::{Place, Verb};
 
 /// Points on the way of what this host has not: an uplink (tests/bridge/trial.rs passes them), another host
@@ -82,7 +83,7 @@ fn cut(bench: &mut Bench, verb: Verb, point: &str, how: How, nth: u32) -> Came {
 
 #[test]
 fn every_point_can_be_killed_and_failed() {
-    let mut cases = Cases::new();
+    let mut cases = Cases::new(Bench::new);
     let (mut unknown, mut missed) = (Vec::new(), Vec::new());
     for point in fault::points().into_iter().filter(|point| !point.starts_with("gate.") && fault::wanted(point)) {
         let verbs = Verb::that_pass(&point);
@@ -102,7 +103,7 @@ fn every_point_can_be_killed_and_failed() {
             }
         }
     }
-    cases.close();
+    close(cases);
     assert!(unknown.is_empty(), "no verb is known to pass {unknown:?}: add it to verbs.rs");
     assert!(missed.is_empty(), "never reached on the way of its verb: {missed:?}");
 }
@@ -113,7 +114,7 @@ fn every_point_can_be_killed_and_failed() {
 fn every_operation_can_be_cut_off_before_and_after_its_act() {
     let mut random = Random::from_environment();
     let until = fault::until();
-    let mut cases = Cases::new();
+    let mut cases = Cases::new(Bench::new);
     let mut all = Vec::new();
     for point in fault::points().into_iter().filter(|point| point.starts_with("gate.") && fault::wanted(point)) {
         for &verb in Verb::that_pass(&point) {
@@ -133,13 +134,13 @@ fn every_operation_can_be_cut_off_before_and_after_its_act() {
             came == Some(Came::Reached)
         });
     }
-    cases.close();
+    close(cases);
 }
 
 /// A process that stands still is waited for, told of, and may be killed.
 #[test]
 fn what_hangs_can_be_killed_and_is_told_of_meanwhile() {
-    let mut cases = Cases::new();
+    let mut cases = Cases::new(Bench::new);
     for (verb, point) in [
         (Verb::Start, "start.spawned"),
         (Verb::StartServed, "serve.listening"),
@@ -183,5 +184,5 @@ fn what_hangs_can_be_killed_and_is_told_of_meanwhile() {
             bench.repeat_and_clear(verb);
         });
     }
-    cases.close();
+    close(cases);
 }

@@ -48,8 +48,8 @@ const TEST: &[&str] = &[
     "nbdkit",
     "python3-libnbd",
 ];
-/// The peer that is measured against.
-const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients"];
+/// The peers that are measured against.
+const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "rsync"];
 
 fn wanted(purpose: Purpose) -> Vec<&'static str> {
     let lists: &[&[&str]] = match purpose {

@@ -86,6 +86,25 @@ pub fn cancel(gate: &Gate, name: &DomainName) -> Result<()> {
     Asking::begin(gate.layout(), name, &Request::MigrateCancel)?.answer().map(drop)
 }
 
+/// As `fief serve` begins: whoever worked on a move may be gone, with its host. What is ceded is asked about again, and of what
+/// was to come nothing stays.
+pub fn resume(gate: &Gate) {
+    let layout = gate.layout();
+    for name in crate::domain::store::names(layout).unwrap_or_default() {
+        let Ok(record) = Record::load(layout, &name) else { continue };
+        let begun = match record.state {
+            // One that somebody works on has its lock.
+            State::Ceded | State::Elsewhere => client::supervise(layout, &name, &Purpose::Adopt).map(drop),
+            State::Off | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
+                Ok(())
+            }
+        };
+        if let Err(failure) = begun {
+            tracing::warn!(domain = %name, %failure, "a move of it is not taken up");
+        }
+    }
+}
+
 /// What became of a domain that is ceded, once it was asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {

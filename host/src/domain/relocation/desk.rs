@@ -1,6 +1,7 @@
 //! `fief serve`'s part in moves: what peers say is carried to the supervisor that works on the domain, and answered by what is
 //! on disk where none does. Streams are carried to the hypervisor that waits for them.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::asking::{Relayed, relay};
 use super::driver::Machine;
 use super::forget::{self, named};
-use super::words::{self, Ask, Expected, Heard, LISTEN_MAX, Purpose, Reply};
+use super::words::{self, Ask, Cargo, Expected, Heard, LISTEN_MAX, Purpose, Reply};
 use super::{Fences, Owner};
 use crate::config::domain::{self, DomainDefinition};
 use crate::config::policy;
@@ -20,6 +21,8 @@ use crate::domain::{Record, State, store};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
+use crate::migration::copying::Progress;
+use crate::migration::copying::state::receive_file;
 use crate::migration::handover::{Action, Event, Holding, Peer, Phase, Standing, Word};
 use crate::migration::message::{Message, Offer, Reason};
 use crate::peer::{Caller, Service, Stream, Streaming};
@@ -29,6 +32,10 @@ use crate::types::DomainName;
 /// In the domain's folder: what its supervisor begins with; where the stream of memory comes in.
 pub const EXPECTED: &str = "incoming.json";
 pub const MEMORY: &str = "memory.sock";
+/// In the domain's folder, on either host: its guest's state.
+pub const STATE: &str = "moving.state";
+/// Longest state, in bytes: of a guest with as much memory as a host may have.
+const STATE_MOST: u64 = 32 << 40;
 /// Of a stream, each way, in bytes.
 const PIECE: usize = 256 << 10;
 /// A peer that asks again and again without a supervisor that would have a word for it.
@@ -119,7 +126,25 @@ impl Desk {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context(|| "cannot answer a peer".to_owned())?;
         runtime.block_on(owner.happen(&mut machine, event));
+        let holding = owner.handover.standing.holding;
+        drop(owner);
+        if let Some(name) = &machine.name {
+            self.settle(&machine.gate, name, holding);
+        }
         Ok(Reply { messages: machine.messages.iter().map(words::to_value).collect::<Result<_>>()? })
+    }
+
+    /// What a supervisor that was killed has left of a move: of another host's domain nothing stays, and a guest that is this
+    /// host's goes on.
+    fn settle(&self, gate: &Gate, name: &DomainName, holding: Holding) {
+        let settled = match holding {
+            Holding::Foreign | Holding::Gone => forget::forget(gate, name),
+            Holding::Owned => client::settle(&self.layout, name).map(drop),
+            Holding::Ceded => Ok(()),
+        };
+        if let Err(failure) = settled {
+            tracing::warn!(domain = %name, %failure, "what a move left is not settled");
+        }
     }
 
     /// Makes a supervisor for what is to come; why not, as a word to the source.
@@ -274,7 +299,10 @@ impl Service for Desk {
     fn stream(&self, caller: Caller, purpose: Value, mut stream: Stream) -> Streaming {
         let place = self.place(&caller, &purpose);
         Box::pin(async move {
-            let (folder, socket) = place?;
+            let (folder, socket) = match place? {
+                (folder, Cargo::Memory) => (folder, MEMORY),
+                (folder, Cargo::State) => return state(folder, stream).await,
+            };
             let saying = || "a guest's memory cannot come in".to_owned();
             let here = socket::connect_in(&folder, socket).context(saying)?;
             here.set_nonblocking(true).context(saying)?;
@@ -284,9 +312,17 @@ impl Service for Desk {
     }
 }
 
+/// A guest's state, into a file that may hold the beginning of it.
+async fn state(folder: std::path::PathBuf, stream: Stream) -> Result<()> {
+    let mut options = std::fs::File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(STATE));
+    let file = file.context(|| "cannot keep a guest's state".to_owned())?;
+    receive_file(stream, file, STATE_MOST, &Progress::default()).await.map(drop)
+}
+
 impl Desk {
     /// Where a stream goes: nobody but the host that a domain is expected from has a way there.
-    fn place(&self, caller: &Caller, purpose: &Value) -> Result<(std::path::PathBuf, &'static str)> {
+    fn place(&self, caller: &Caller, purpose: &Value) -> Result<(std::path::PathBuf, Cargo)> {
         let purpose: Purpose = serde_json::from_value(purpose.clone())
             .map_err(|error| Failure::usage("not the purpose of a stream of a move").because(error))?;
         let none = || Failure::conflict("no such domain is expected from that host");
@@ -298,12 +334,7 @@ impl Desk {
             (domain, Word::Prepare(attempt))
                 if expected.from == caller.host && domain == purpose.domain && attempt == purpose.attempt =>
             {
-                Ok((
-                    folder,
-                    match purpose.what {
-                        words::Cargo::Memory => MEMORY,
-                    },
-                ))
+                Ok((folder, purpose.what))
             }
             _ => Err(none()),
         }

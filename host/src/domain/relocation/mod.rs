@@ -32,7 +32,7 @@ use crate::error::{Failure, Result};
 use crate::migration::plan::Facts;
 use crate::types::{PeerName, PluginId};
 
-pub use desk::{Desk, EXPECTED, MEMORY, reason};
+pub use desk::{Desk, EXPECTED, MEMORY, STATE, reason};
 pub use driver::Machine;
 pub use fences::Fences;
 pub use owner::Owner;

@@ -46,6 +46,8 @@ pub struct Purpose {
 pub enum Cargo {
     /// QEMU's own stream, both ways.
     Memory,
+    /// A file that holds such a stream (migration/copying/state.rs).
+    State,
 }
 
 /// A word as the JSON of a request or an answer.

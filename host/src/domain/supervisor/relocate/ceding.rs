@@ -15,6 +15,7 @@ use super::super::connect::Connected;
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::Shared;
 use super::source::Source;
+use super::still;
 use crate::domain::State;
 use crate::domain::keeper::{self, Keeper};
 use crate::domain::relocation::driver::{self, Machine};
@@ -157,6 +158,7 @@ impl Ceding<'_> {
 
     /// The guest goes on, where it is there.
     async fn run(&mut self) {
+        still::clear(&self.carried.source.folder);
         if self.dropped {
             return;
         }

@@ -155,7 +155,7 @@ impl Life<'_> {
             };
             let monitor = connected.as_ref().map(|connected| connected.monitor.clone());
             let carried = Carried {
-                source: Source::of_ceded(talk, last.peer, domain, offer, monitor),
+                source: Source::of_ceded(talk, last.peer, domain, offer, monitor, folder.clone()),
                 fences,
                 attempt: None,
                 progress: Shared::default(),

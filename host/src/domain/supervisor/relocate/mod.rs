@@ -7,6 +7,7 @@ pub(super) mod sending;
 mod source;
 mod staging;
 mod stepping;
+mod still;
 pub(super) mod taking;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,6 +94,7 @@ impl Loop<'_> {
         };
         let standing = owner.handover.standing;
         let Some(on) = standing.last.filter(|on| on.attempt.generation == standing.generation) else { return Ok(()) };
+        still::clear(&self.folder());
         tracing::warn!(attempt = ?on.attempt, "an attempt to hand it over was cut off; the guest goes on");
         let fences = Fences::of(self.gate, self.definition)?;
         let mut again = Again {

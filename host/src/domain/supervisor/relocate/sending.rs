@@ -1,6 +1,7 @@
 //! The source, up to the moment from which the guest stands still for good: a strategy asks for one step after another, and
 //! the other host makes ready. Any doubt ends the attempt, and the guest has noticed nothing but a slower moment.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
 use crate::migration::handover::{Attempt, Event, Handing as Stage, Peer, Phase};
 use crate::migration::message::{Message, Offer, Reason};
+use crate::migration::phases::Terms;
 use crate::migration::steps::{Answer, Ask, Sample};
 use crate::peer;
 
@@ -54,6 +56,15 @@ type Asked = (Ask, oneshot::Sender<Result<Answer>>);
 pub(super) enum Pending {
     Reserve(oneshot::Sender<Result<Answer>>),
     Sample { answer: oneshot::Sender<Result<Answer>>, begun: Instant },
+    Work { answer: oneshot::Sender<Result<Answer>>, work: Pin<Box<dyn Future<Output = Result<Answer>>>> },
+}
+
+/// The end of what goes on beside all else, or never.
+async fn worked(pending: &mut Option<Pending>) -> Result<Answer> {
+    match pending {
+        Some(Pending::Work { work, .. }) => work.as_mut().await,
+        Some(Pending::Reserve(_) | Pending::Sample { .. }) | None => std::future::pending().await,
+    }
 }
 
 /// The move on this side, while it may still come to nothing.
@@ -72,6 +83,8 @@ pub(super) struct Job {
     pub(super) last: Sample,
     pub(super) broke: Option<oneshot::Receiver<Result<u64>>>,
     pub(super) fences: Option<Fences>,
+    /// It has volumes that the other host does not reach.
+    pub(super) copies: bool,
 }
 
 impl Sending {
@@ -92,6 +105,8 @@ impl Sending {
             monitor: monitor.clone(),
             ran,
             sends: false,
+            saved: false,
+            folder: gate.layout().domain(&definition.name),
             prepared: false,
         };
         let mut job = Job {
@@ -108,6 +123,7 @@ impl Sending {
             last: Sample::default(),
             broke: None,
             fences: None,
+            copies: Terms::of(&wish.facts, false).copies,
         };
         let (mut asks, mut ended) = follow(&gate, wish)?;
         let mut tick = interval(TICK);
@@ -123,6 +139,11 @@ impl Sending {
                 _ = &mut given_up, if !job.cancelled => job.cancel().await,
                 Some((words, asker)) = heard.recv() => job.relayed(words, asker).await,
                 _ = look.tick(), if samples => job.look().await,
+                done = worked(&mut job.pending) => {
+                    if let Some(Pending::Work { answer, .. }) = job.pending.take() {
+                        let _ = answer.send(done);
+                    }
+                }
                 Some((ask, answer)) = asks.recv(), if job.pending.is_none() => match ask {
                     Ask::SwitchOver => match job.switch_over().await {
                         Ok((attempt, fences)) => {
@@ -133,7 +154,7 @@ impl Sending {
                             return Err(job.over(Some(failure)).await);
                         }
                     },
-                    Ask::Restore if job.source.monitor.is_none() => match job.restore(&gate, &definition).await {
+                    Ask::Restore => match job.restore(&gate, &definition).await {
                         Ok((attempt, fences)) => {
                             return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
                         }
@@ -256,7 +277,9 @@ impl Job {
         }
         let failure = self.why(failure);
         match self.pending.take() {
-            Some(Pending::Reserve(answer) | Pending::Sample { answer, .. }) => drop(answer.send(Err(failure.clone()))),
+            Some(Pending::Reserve(answer) | Pending::Sample { answer, .. } | Pending::Work { answer, .. }) => {
+                drop(answer.send(Err(failure.clone())));
+            }
             None => {}
         }
         // The last word has a moment to be heard; a target that does not hear it waits in vain, for a while.

@@ -1,6 +1,9 @@
 //! A source's words and its hypervisor, up to the moment from which its guest stands still for good.
 
+use std::path::PathBuf;
+
 use super::posting::Post;
+use super::still;
 use crate::domain::relocation::driver::Machine;
 use crate::domain::relocation::talk::Talk;
 use crate::error::Result;
@@ -19,6 +22,10 @@ pub(super) struct Source {
     pub(super) ran: bool,
     /// Memory goes over, or did.
     pub(super) sends: bool,
+    /// Its state is in a file, or on the way there.
+    pub(super) saved: bool,
+    /// The domain's.
+    pub(super) folder: PathBuf,
     /// The target is ready.
     pub(super) prepared: bool,
 }
@@ -31,9 +38,22 @@ impl Source {
         domain: uuid::Uuid,
         offer: Offer,
         monitor: Option<Monitor>,
+        folder: PathBuf,
     ) -> Source {
         let post = Post::default();
-        Source { talk, post, target, domain, offer, monitor, ran: false, sends: false, prepared: true }
+        Source {
+            talk,
+            post,
+            target,
+            domain,
+            offer,
+            monitor,
+            ran: false,
+            sends: false,
+            saved: true,
+            folder,
+            prepared: true,
+        }
     }
 
     pub(super) fn say(&mut self, to: Peer, word: Word) {
@@ -44,6 +64,13 @@ impl Source {
 
     /// The hypervisor gives up what it sends. The guest goes on by that where it stood still for it.
     pub(super) async fn stop_sending(&mut self) {
+        if std::mem::take(&mut self.saved)
+            && let Some(monitor) = &self.monitor
+        {
+            // One that is over cannot be cancelled.
+            let _ = monitor.cancel_state().await;
+            still::clear(&self.folder);
+        }
         let Some(monitor) = self.monitor.as_ref().filter(|_| std::mem::take(&mut self.sends)) else { return };
         let stopped = async {
             monitor.give_up().await?;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::super::connect;
 use super::super::control;
 use super::super::served::Served;
+use super::still;
 use super::taking::Taking;
 use crate::domain::record::Run;
 use crate::domain::relocation::{Fences, MEMORY, apart};
@@ -93,12 +94,24 @@ impl Taking<'_, '_> {
             stream.set_nonblocking(false).context(|| "cannot take memory".to_owned())?;
             monitor.receive_from(stream.into()).await
         };
-        let (tell, begun) = (self.tell.clone(), begun.await);
+        let begun = begun.await;
+        self.comes(attempt, async move {
+            begun?;
+            monitor.all_over().await.map(drop)
+        });
+    }
+
+    /// The source has sent the guest's state as a file.
+    pub(super) fn load(&self, attempt: Attempt) {
+        let Some(connected) = &self.connected else { return };
+        self.comes(attempt, still::load(connected.monitor.clone(), self.folder()));
+    }
+
+    /// Tells whether the guest has come, once it has.
+    fn comes(&self, attempt: Attempt, coming: impl Future<Output = Result<()>> + Send + 'static) {
+        let tell = self.tell.clone();
         tokio::spawn(async move {
-            let all = match begun {
-                Ok(()) => monitor.all_over().await.map(drop),
-                Err(failure) => Err(failure),
-            };
+            let all = coming.await;
             let event = match all {
                 Ok(()) => Event::Received(attempt),
                 Err(failure) => {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::super::saving::in_thread;
 use super::DOING;
 use super::sending::{Job, Pending};
+use super::still;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
@@ -63,18 +64,45 @@ impl Job {
                 });
                 Ok(Answer::Done)
             }
-            Ask::Pause
-            | Ask::Save
-            | Ask::CopyVolumes
-            | Ask::CopyState
-            | Ask::Restore
-            | Ask::Postcopy
-            | Ask::SwitchOver => {
+            Ask::Pause => self.pause().await.map(|()| Answer::Done),
+            Ask::Save => match self.source.monitor.clone() {
+                Some(monitor) => {
+                    self.progress.phase("state");
+                    self.source.saved = true;
+                    let work = still::save(monitor, gate.layout().domain(&definition.name));
+                    return self.work(answer, async { work.await.map(|_| Answer::Done) });
+                }
+                None => Err(no_guest()),
+            },
+            Ask::CopyState => match self.attempt() {
+                Some((attempt, _)) => {
+                    let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::State };
+                    let folder = gate.layout().domain(&definition.name);
+                    let work = still::send(gate.clone(), to.clone(), purpose, folder);
+                    return self.work(answer, async { work.await.map(Answer::Copied) });
+                }
+                None => Err(Failure::conflict("no target is ready")),
+            },
+            // All of them are on storage of both hosts.
+            Ask::CopyVolumes if !self.copies => Ok(Answer::Copied(0)),
+            Ask::CopyVolumes | Ask::Restore | Ask::Postcopy | Ask::SwitchOver => {
                 Err(Failure::conflict(format!("this host cannot do that while a domain is {DOING}: {ask:?}")))
             }
         };
         // The strategy may be gone.
         let _ = answer.send(done);
+    }
+
+    /// Beside all else; its answer comes when it is done.
+    fn work(&mut self, answer: oneshot::Sender<Result<Answer>>, work: impl Future<Output = Result<Answer>> + 'static) {
+        self.pending = Some(Pending::Work { answer, work: Box::pin(work) });
+    }
+
+    async fn pause(&mut self) -> Result<()> {
+        let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
+        monitor.pause().await?;
+        self.stopped.get_or_insert_with(Instant::now);
+        fault::point("hand.paused")
     }
 
     async fn precopy(

@@ -193,8 +193,11 @@ async fn requested(
                     owner.happen(taking, Event::Heard { from: Peer(from), word }).await;
                 }
             }
-            if delivered == Some(attempt) && from == taking.from.0 && taking.offer.power == Power::Off {
-                owner.happen(taking, Event::Received(attempt)).await;
+            if delivered == Some(attempt) && from == taking.from.0 {
+                match taking.offer.power {
+                    Power::Off => drop(owner.happen(taking, Event::Received(attempt)).await),
+                    Power::Running | Power::Paused => taking.load(attempt),
+                }
             }
             taking.post.ask(from, Duration::from_millis(wait_ms.into()), asker);
             from == taking.from.0

@@ -1,0 +1,61 @@
+//! Each strategy over each kind of storage: to and fro twice, with a guest that runs, one that is paused, and none.
+
+use fief_tests::command;
+use fief_tests::invariants;
+use fief_tests::pair::Side;
+use fief_tests::witness::Kind;
+
+use super::bench::{Domain, How, NAME, PATIENCE, Storage, each};
+
+fn ways() -> Vec<(String, (How, Storage))> {
+    let all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
+    let all = all.into_iter().chain([(How::Static, Storage::File)]);
+    all.map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
+}
+
+/// It was never started anew.
+#[track_caller]
+fn one_life(domain: &mut Domain) {
+    let runs = domain.witness.look().iter().filter(|seen| seen.kind == Kind::Began).count();
+    assert_eq!(runs, 1, "the guest began anew");
+}
+
+#[test]
+fn a_running_guest_goes_to_and_fro() {
+    each(ways(), |bench, (how, storage)| {
+        let mut domain = bench.running(how, storage, &[]);
+        for to in [Side::B, Side::A, Side::B] {
+            let said = bench.moves(&mut domain, to);
+            one_life(&mut domain);
+            let pause = domain.witness.pause().unwrap();
+            eprintln!("to {}: {} ms silent; {}", to.name(), pause.as_millis(), said.stdout.trim());
+            bench.is_sound();
+        }
+        bench.ends(domain, Side::B);
+    });
+}
+
+#[test]
+fn a_paused_one_stays_paused_and_one_that_is_off_stays_off() {
+    each(ways(), |bench, (how, storage)| {
+        let mut domain = bench.running(how, storage, &[]);
+        bench.pair.a().fief(&["pause", NAME]);
+        bench.sets_out(&mut domain, Side::B, &[]).ends(PATIENCE).expect_code(0);
+        invariants::comes_to(&bench.pair, NAME, |side, state| (side, state) == (Side::B, "paused"));
+        bench.follow(&mut domain, Side::B);
+        bench.pair.b().fief(&["resume", NAME]);
+        bench.goes_on(&mut domain);
+        one_life(&mut domain);
+        bench.is_sound();
+
+        bench.pair.b().fief(&["stop", NAME]);
+        // It has no memory to move: policy picks who moves the rest.
+        domain.witness.may_be_on(bench.pair.a());
+        command::run(&mut bench.pair.b().command(&["migrate", NAME, Side::A.name()]), PATIENCE).expect_code(0);
+        invariants::comes_to(&bench.pair, NAME, |side, state| (side, state) == (Side::A, "off"));
+        bench.follow(&mut domain, Side::A);
+        bench.pair.a().fief(&["start", NAME]);
+        bench.goes_on(&mut domain);
+        bench.ends(domain, Side::A);
+    });
+}
