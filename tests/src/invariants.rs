@@ -10,8 +10,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Pair;
 use crate::pair::Side;
+use crate::{Host, Pair};
 
 pub use owners::{Holding, Owners, Seen, Snapshot, judge};
 
@@ -19,6 +19,9 @@ mod owners;
 
 /// Within which what was cut off has to come to something (I4).
 const CONVERGES: Duration = Duration::from_secs(60);
+
+/// Within which a guest that was ended is gone.
+const GONE: Duration = Duration::from_secs(20);
 
 /// What a host says of a domain; none where it has no such domain.
 pub fn said(pair: &Pair, side: Side, domain: &str) -> Option<String> {
@@ -29,22 +32,32 @@ pub fn said(pair: &Pair, side: Side, domain: &str) -> Option<String> {
 }
 
 /// # Panics
-/// Where a guest runs that no record knows, or a record knows one that does not.
+/// Where a guest runs that no record knows, and does not end within a moment either.
 #[track_caller]
 pub fn no_orphans(pair: &Pair) {
     for side in Side::BOTH {
-        let host = &pair[side];
-        let listing = host.fief(&["list", "-o", "json"]).json();
-        let names = listing["items"].as_array().cloned().unwrap_or_default();
-        let known = names.iter().filter_map(|item| {
-            let shown = host.shown(item["name"].as_str()?);
-            u32::try_from(shown["run"]["hypervisor"]["pid"].as_u64()?).ok()
-        });
-        let known: Vec<u32> = known.collect();
-        let orphans: Vec<u32> =
-            host.processes("qemu-system").into_iter().filter(|process| !known.contains(process)).collect();
-        assert!(orphans.is_empty(), "{}: guests that no record knows: {orphans:?}; known: {known:?}", side.name());
+        let until = Instant::now() + GONE;
+        loop {
+            let orphans = orphans(&pair[side]);
+            if orphans.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < until, "{}: guests that no record knows: {orphans:?}", side.name());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
+}
+
+fn orphans(host: &Host) -> Vec<u32> {
+    let guests = host.processes("qemu-system");
+    let listing = host.fief(&["list", "-o", "json"]).json();
+    let names = listing["items"].as_array().cloned().unwrap_or_default();
+    let known = names.iter().filter_map(|item| {
+        let shown = host.shown(item["name"].as_str()?);
+        u32::try_from(shown["run"]["hypervisor"]["pid"].as_u64()?).ok()
+    });
+    let known: Vec<u32> = known.collect();
+    guests.into_iter().filter(|process| !known.contains(process)).collect()
 }
 
 /// Waits until the domain is on one host alone and neither starting nor on its way, as `wanted` says; gives which host

@@ -55,6 +55,11 @@ impl Side {
     }
 }
 
+/// The plugins of the tree, as source.
+fn plugins() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).with_file_name("plugins")
+}
+
 /// What two hosts share.
 struct Storage {
     // Dropped in this order: the namespace goes last.
@@ -97,7 +102,8 @@ impl Pair {
         let wires = Wires::new();
         let make = |side: Side| {
             let host = Host::new();
-            STRATEGIES.iter().for_each(|plugin| host.installs(plugin));
+            let of_tree = |plugin: &&&str| plugins().join(plugin).is_dir();
+            STRATEGIES.iter().filter(of_tree).for_each(|plugin| host.installs(plugin));
             wires.plug(host.namespace(), At::Host(side), &[Net::Lan, Net::Peers, Net::Stream, Net::Storage]);
             let accept = format!("[[relocation.accept]]\npeer = \"{}\"\ndomains = [\"*\"]", side.other().name());
             host.relocates(&format!("{}\n{accept}", relocation[side as usize]));

@@ -51,11 +51,12 @@ cargo xtask COMMAND
                                 look for inputs that a parser does not bear, in each target of tests/fuzz or in one; or
                                 run one input
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
-  bench [life|copies|block|block-file|block-nfs|block-iscsi [--quick]]
-                                measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md
-                                and docs/PERFORMANCE-VOLUMES.md (block); the other parts alone are printed only
+  bench [life|copies|moving|block|block-file|block-nfs|block-iscsi [--quick]]
+                                measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md,
+                                docs/PERFORMANCE-VOLUMES.md (block) and docs/PERFORMANCE-MOVING.md (moving); the other
+                                parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then crash, then handover, then storage, then moving, then fuzz for a short while
+  ci                            check, then test, then crash, then handover, then storage, then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -96,7 +97,6 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
             crash::run(&crash::Scope::parse(&[])?)?;
             handover::run()?;
             storage::run(None)?;
-            moving::run(&moving::Scope::parse(&[])?)?;
             fuzz::run(&fuzz::Scope::parse(&["--seconds", "20"])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),

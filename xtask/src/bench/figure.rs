@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::median;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     /// Ours over the peer's, at the most.
@@ -42,6 +44,17 @@ impl Figure {
             aim,
             reached,
         }
+    }
+
+    /// Of rounds in which both took their turns: the times are medians, and a ratio is the median of the rounds' own.
+    pub(super) fn paired(work: &str, beside: &str, ours: &[Duration], theirs: &[Duration], kind: Kind) -> Self {
+        let figure = Figure::new(work, beside, median(ours), median(theirs), kind);
+        let Kind::Ratio(aim) = kind else { return figure };
+        let mut ratios: Vec<f64> =
+            ours.iter().zip(theirs).map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN);
+        Figure { figure: format!("{ratio:.2}"), reached: ratio <= aim, ..figure }
     }
 
     /// One that has no peer.

@@ -9,6 +9,7 @@ mod fief;
 mod figure;
 mod hand;
 mod libvirt;
+mod moving;
 mod report;
 
 use std::fs;
@@ -38,6 +39,8 @@ pub(crate) enum Part {
     Copies,
     /// Volumes that plugins serve; written to docs/PERFORMANCE-VOLUMES.md.
     Block(block::Volumes),
+    /// Domains that move to another host; written to docs/PERFORMANCE-MOVING.md.
+    Moving,
 }
 
 pub(crate) use block::Pace;
@@ -52,8 +55,9 @@ impl Part {
             "block-file" => Ok(Part::Block(block::Volumes::File)),
             "block-nfs" => Ok(Part::Block(block::Volumes::Nfs)),
             "block-iscsi" => Ok(Part::Block(block::Volumes::Iscsi)),
+            "moving" => Ok(Part::Moving),
             other => Err(format!(
-                "{other:?} is no part of the bench; life, copies, block, block-file, block-nfs and block-iscsi are"
+                "{other:?} is no part of the bench; life, copies, moving, block, block-file, block-nfs and block-iscsi are"
             )
             .into()),
         }
@@ -68,6 +72,7 @@ impl Part {
             Part::Block(block::Volumes::File) => "block-file",
             Part::Block(block::Volumes::Nfs) => "block-nfs",
             Part::Block(block::Volumes::Iscsi) => "block-iscsi",
+            Part::Moving => "moving",
         }
     }
 }
@@ -85,8 +90,12 @@ pub(crate) fn run(part: Part, pace: Pace) -> Result<()> {
         released.args(["--example", "plugin_call", "--example", "card_place"]).current_dir(place::workspace()),
     )?;
     let mut native = command("cargo", ["build", "--quiet", "--release", "--package", "fief-tests"]);
-    command::run(native.args(["--example", "serve_native"]).current_dir(place::workspace()))?;
+    native.args(["--example", "serve_native", "--example", "bench_moving"]);
+    command::run(native.current_dir(place::workspace()))?;
     build::plugins()?;
+    if part == Part::Moving {
+        return between_hosts(pace);
+    }
     let mut unshare = command("unshare", ["--mount", "--net", "--propagation", "private", "--"]);
     unshare.arg(std::env::current_exe()?).args(["bench", "--inside", part.word()]);
     match pace {
@@ -94,6 +103,15 @@ pub(crate) fn run(part: Part, pace: Pace) -> Result<()> {
         Pace::Quick => drop(unshare.arg("--quick")),
     }
     command::run(&mut unshare)
+}
+
+/// Its namespaces are the example's own.
+fn between_hosts(pace: Pace) -> Result<()> {
+    match pace {
+        Pace::Quick => print!("{}", report::table(&moving::measure(true)?)),
+        Pace::Full => report::write("PERFORMANCE-MOVING.md", &report::moves(&moving::measure(false)?)?)?,
+    }
+    Ok(())
 }
 
 pub(crate) fn inside(part: Part, pace: Pace) -> Result<()> {
@@ -117,7 +135,10 @@ pub(crate) fn inside(part: Part, pace: Pace) -> Result<()> {
             report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?)
         }
         Part::Block(block::Volumes::All) => report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?),
-        Part::Life | Part::Copies | Part::Block(block::Volumes::File | block::Volumes::Nfs | block::Volumes::Iscsi) => {
+        Part::Life
+        | Part::Copies
+        | Part::Moving
+        | Part::Block(block::Volumes::File | block::Volumes::Nfs | block::Volumes::Iscsi) => {
             print!("{}{}", report::table(&figures), report::of_volumes(&volumes));
             Ok(())
         }
@@ -136,7 +157,7 @@ fn parts(part: Part, pace: Pace, fief: &Fief, root: &Path) -> Result<(Vec<Figure
     match part {
         Part::All => volumes = block::measure(fief, root, block::Volumes::All, pace)?,
         Part::Block(which) => volumes = block::measure(fief, root, which, pace)?,
-        Part::Life | Part::Copies => {}
+        Part::Life | Part::Copies | Part::Moving => {}
     }
     Ok((figures, volumes))
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::figure::Figure;
-use super::{ROUNDS, block, copies};
+use super::{ROUNDS, block, copies, moving};
 use crate::command::{Doing, Result, capture, command};
 use crate::place;
 
@@ -53,6 +53,31 @@ pub(super) fn volumes(measured: &block::Measured) -> Result<String> {
         date = today()?,
         machine = machine()?,
         volumes = of_volumes(measured),
+    ))
+}
+
+/// `docs/PERFORMANCE-MOVING.md`.
+pub(super) fn moves(figures: &[Figure]) -> Result<String> {
+    Ok(format!(
+        "# Performance of moves\n\n\
+         Written by `cargo xtask bench moving` on {date}. Do not edit it: run that command.\n\n\
+         Two hosts are network namespaces of one machine, wired to each other. A guest with 512 MiB that it has filled moves\n\
+         from one to the other and, in the next round, the other way; its disk is a unit of an iSCSI target that both reach. In a\n\
+         round fief and its peers take turns; times are medians of {rounds} rounds, a figure is the median of the rounds' ratios. What\n\
+         fief sends is encrypted, what its peers send is not. A time is that of the whole command, from a host on which\n\
+         nothing waits for the guest until the old one has nothing of it; by hand, that is a script that starts QEMU there,\n\
+         moves, waits, and ends QEMU here, with no bound of bandwidth. The pause is what the guest's serial port tells: from\n\
+         its last word on one host to its first on the other; it speaks 500 times a second. The writing guest writes to 32 MB\n\
+         of its memory each second. Copies of disks end with a `sync` on the other host. All hosts and servers share\n\
+         this machine's processors.\n\n\
+         {machine}\
+         - libvirt {libvirt}\n\n\
+         {figures}",
+        date = today()?,
+        rounds = moving::ROUNDS,
+        machine = machine()?,
+        libvirt = first("virsh", &["--version"])?,
+        figures = table(figures),
     ))
 }
 
