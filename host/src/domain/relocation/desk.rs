@@ -147,6 +147,15 @@ impl Desk {
         }
     }
 
+    /// Domains that are on their way here.
+    fn coming(&self) -> Result<usize> {
+        let comes = |name: &DomainName| {
+            Record::load(&self.layout, name)
+                .is_ok_and(|record| record.state == State::Elsewhere && Owner::is_busy(&self.layout, record.uuid))
+        };
+        Ok(store::names(&self.layout)?.iter().filter(|name| comes(name)).count())
+    }
+
     /// Makes a supervisor for what is to come; why not, as a word to the source.
     fn expect(
         &self,
@@ -169,6 +178,11 @@ impl Desk {
             let denied = Failure::denied(format!("its policy does not let {} send domain {name}", caller.peer))
                 .hint("[[relocation.accept]] in policy.toml there");
             return declined(reason("denied", name.as_str(), &denied));
+        }
+        if self.coming()? >= gate.policy().relocation.at_once as usize {
+            let busy = Failure::conflict("as many domains as its policy takes at a time are on their way there")
+                .hint("try again when one has come, or raise `at-once` in [relocation] there");
+            return declined(reason("at-once", name.as_str(), &busy));
         }
         let there = named(&self.layout, domain)?;
         let unknown = if there.is_some() { Standing::FIRST } else { Standing::FOREIGN };
