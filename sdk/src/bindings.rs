@@ -98,6 +98,20 @@ pub mod renames {
     });
 }
 
+pub mod notes {
+    wit_bindgen::generate!({
+        inline: "package fief:sdk; world notes { export fief:storage/notes@0.1.0; }",
+        path: ["../wit/types", "../wit/storage"],
+        with: {
+            "fief:types/types@0.1.0": crate::bindings::host::fief::types::types,
+            "fief:storage/volumes@0.1.0": crate::bindings::host::fief::storage::volumes,
+        },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "fief_sdk::bindings::notes",
+    });
+}
+
 pub mod fences {
     wit_bindgen::generate!({
         inline: "package fief:sdk; world fences { export fief:storage/fences@0.1.0; }",

@@ -115,6 +115,10 @@
 //! | [`take`](storage::Fences::take) | before an attachment that writes; again with a higher generation for the next one. `force` is the operator's word that the other host is off. | `in-use` names the other holder, `wrong-state`: a newer generation was seen. The domain does not start |
 //! | [`release`](storage::Fences::release) | after the attachment has ended; perhaps never, if this host dies. Another's, or nobody's, is left alone. | it is logged |
 //!
+//! [`Notes`](storage::Notes) are how two hosts find out that they reach the very same volume: before a domain moves, one
+//! leaves a note with it, the other reads, and the first takes it away. A pool whose plugin has none is never taken for the
+//! same at both hosts. The volume may be in use meanwhile, and must not notice.
+//!
 //! A plugin that serves volumes itself names its device: `storage: Mine with fences, block(MyDevice);`.
 //! [`block`] is the manual of that.
 //!

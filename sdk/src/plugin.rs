@@ -78,6 +78,9 @@ macro_rules! export {
     (renames $plugin:ident) => {
         $crate::export!(@ renames, $crate::storage::Renames, $plugin);
     };
+    (notes $plugin:ident) => {
+        $crate::export!(@ notes, $crate::storage::Notes, $plugin);
+    };
     (fences $plugin:ident) => {
         $crate::export!(@ fences, $crate::storage::Fences, $plugin);
     };

@@ -1,7 +1,7 @@
 //! Storage plugins: the traits that an author implements. What each function is for, when the host calls it and what an
 //! error means is in [the crate's manual](crate#storage-plugins).
 
-use crate::bindings::{backend, clones, fences, host, renames, snapshots};
+use crate::bindings::{backend, clones, fences, host, notes, renames, snapshots};
 use crate::error::Result;
 use crate::manifest::SettingKind;
 use crate::settings::{Settings, Value};
@@ -97,6 +97,17 @@ pub trait Renames: StorageBackend {
     fn rename(pool: &Pool<Self::Settings>, name: &str, to: &str) -> Result<Volume>;
 }
 
+/// Optional: notes kept with a volume, by which two hosts find out that they reach the very same one. A note is a number
+/// below 2^56. Neither the volume's bytes nor its fence change by them.
+pub trait Notes: StorageBackend {
+    /// Beside those that are there; what is left over from long ago may go.
+    fn leave(pool: &Pool<Self::Settings>, volume: &str, note: u64) -> Result<()>;
+    /// All that there are, 64 at most; as the storage has it now.
+    fn read(pool: &Pool<Self::Settings>, volume: &str) -> Result<Vec<u64>>;
+    /// One that is absent is gone already.
+    fn remove(pool: &Pool<Self::Settings>, volume: &str, note: u64) -> Result<()>;
+}
+
 /// Optional: who may write to a volume, kept with the volume itself.
 pub trait Fences: StorageBackend {
     /// Who holds it now, and by what kind of fence.
@@ -164,6 +175,18 @@ impl<T: Clones> clones::exports::fief::storage::clones::Guest for T {
 impl<T: Renames> renames::exports::fief::storage::renames::Guest for T {
     fn rename(pool: RawPool, name: String, to: String) -> Result<Volume> {
         <T as Renames>::rename(&read(pool)?, &name, &to)
+    }
+}
+
+impl<T: Notes> notes::exports::fief::storage::notes::Guest for T {
+    fn leave(pool: RawPool, volume: String, note: u64) -> Result<()> {
+        <T as Notes>::leave(&read(pool)?, &volume, note)
+    }
+    fn read(pool: RawPool, volume: String) -> Result<Vec<u64>> {
+        <T as Notes>::read(&read(pool)?, &volume)
+    }
+    fn remove(pool: RawPool, volume: String, note: u64) -> Result<()> {
+        <T as Notes>::remove(&read(pool)?, &volume, note)
     }
 }
 

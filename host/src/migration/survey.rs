@@ -11,7 +11,7 @@ use super::message::Power;
 use super::plan::{DiskFacts, HostFacts, Sameness};
 use crate::config::domain::{Accelerator, CARDS_MAX, DISKS_MAX};
 use crate::error::{Failure, Kind, Result};
-use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, PluginId, VolumeRef};
+use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, Note, PluginId, VolumeRef};
 
 /// Most words of a list that a hypervisor has of itself (machines, models, features): today's have some hundred.
 const WORDS_MAX: usize = 4096;
@@ -32,6 +32,16 @@ const FILES_MAX: usize = 2;
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
     Survey(Box<Subject>),
+    /// Which notes there are with these volumes: the source has just left one with each.
+    Notes(BTreeSet<VolumeRef>),
+}
+
+/// The notes of a volume, as the target reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NotesThere {
+    pub volume: VolumeRef,
+    pub notes: BTreeSet<Note>,
 }
 
 /// A domain that is to move, as far as the target has to know it.

@@ -74,6 +74,7 @@ fn ability_name(ability: Ability) -> &'static str {
         Ability::Clones => "clones",
         Ability::Renames => "other names for volumes",
         Ability::Fences => "fences",
+        Ability::Notes => "notes",
         Ability::Block => "block service",
     }
 }

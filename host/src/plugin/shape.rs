@@ -14,6 +14,7 @@ pub(super) enum Shape {
     Snapshot,
     Snapshots,
     Fence,
+    Notes,
     Port,
     Findings,
     Outcome,
@@ -33,11 +34,14 @@ pub(super) fn of(call: &Call) -> Shape {
             StorageCall::SnapshotCreate { .. } => Shape::Snapshot,
             StorageCall::Snapshots { .. } => Shape::Snapshots,
             StorageCall::FenceShow { .. } | StorageCall::FenceTake { .. } => Shape::Fence,
+            StorageCall::Notes { .. } => Shape::Notes,
             StorageCall::Delete { .. }
             | StorageCall::Detach { .. }
             | StorageCall::SnapshotDelete { .. }
             | StorageCall::SnapshotRevert { .. }
-            | StorageCall::FenceRelease { .. } => Shape::Nothing,
+            | StorageCall::FenceRelease { .. }
+            | StorageCall::NoteLeave { .. }
+            | StorageCall::NoteRemove { .. } => Shape::Nothing,
         },
         Call::Network { function, .. } => match function {
             NetworkCall::Up => Shape::Nothing,
@@ -61,6 +65,7 @@ pub(super) fn of_return(given: &Return) -> Shape {
         Return::Snapshot(_) => Shape::Snapshot,
         Return::Snapshots(_) => Shape::Snapshots,
         Return::Fence(_) => Shape::Fence,
+        Return::Notes(_) => Shape::Notes,
         Return::Port(_) => Shape::Port,
         Return::Findings(_) => Shape::Findings,
         Return::Outcome(_) => Shape::Outcome,
@@ -77,7 +82,8 @@ pub(super) fn purpose(call: &Call) -> Purpose {
             | StorageCall::Attach { .. }
             | StorageCall::Detach { .. }
             | StorageCall::Snapshots { .. }
-            | StorageCall::FenceShow { .. } => Purpose::Ask,
+            | StorageCall::FenceShow { .. }
+            | StorageCall::Notes { .. } => Purpose::Ask,
             StorageCall::Create { .. }
             | StorageCall::Delete { .. }
             | StorageCall::Resize { .. }
@@ -87,7 +93,9 @@ pub(super) fn purpose(call: &Call) -> Purpose {
             | StorageCall::Clone { .. }
             | StorageCall::Rename { .. }
             | StorageCall::FenceTake { .. }
-            | StorageCall::FenceRelease { .. } => Purpose::Change,
+            | StorageCall::FenceRelease { .. }
+            | StorageCall::NoteLeave { .. }
+            | StorageCall::NoteRemove { .. } => Purpose::Change,
         },
         Call::Network { .. } => Purpose::Change,
         Call::Migration { function, .. } => match function {
@@ -118,6 +126,9 @@ pub(super) fn name(call: &Call) -> &'static str {
             StorageCall::FenceShow { .. } => "fences.show",
             StorageCall::FenceTake { .. } => "fences.take",
             StorageCall::FenceRelease { .. } => "fences.release",
+            StorageCall::Notes { .. } => "notes.read",
+            StorageCall::NoteLeave { .. } => "notes.leave",
+            StorageCall::NoteRemove { .. } => "notes.remove",
         },
         Call::Network { function, .. } => match function {
             NetworkCall::Up => "mode.up",

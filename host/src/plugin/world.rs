@@ -43,6 +43,7 @@ const STORAGE: World = World {
         "fief:storage/clones@0.1.0",
         "fief:storage/renames@0.1.0",
         "fief:storage/fences@0.1.0",
+        "fief:storage/notes@0.1.0",
         "fief:storage/block@0.1.0",
         "fief:storage/block-queue@0.1.0",
     ],

@@ -112,6 +112,21 @@ pub(super) async fn storage(
             let renames = renames.load(&mut *store, instance)?;
             volume(renames.call_rename(store, pool, &name, &to).await?)
         }
+        StorageCall::Notes { volume } => {
+            let Some(notes) = &exports.notes else { return missing(Ability::Notes) };
+            let notes = notes.load(&mut *store, instance)?;
+            answer(notes.call_read(store, pool, &volume).await?, Return::Notes)
+        }
+        StorageCall::NoteLeave { volume, note } => {
+            let Some(notes) = &exports.notes else { return missing(Ability::Notes) };
+            let notes = notes.load(&mut *store, instance)?;
+            nothing(notes.call_leave(store, pool, &volume, note).await?)
+        }
+        StorageCall::NoteRemove { volume, note } => {
+            let Some(notes) = &exports.notes else { return missing(Ability::Notes) };
+            let notes = notes.load(&mut *store, instance)?;
+            nothing(notes.call_remove(store, pool, &volume, note).await?)
+        }
         StorageCall::FenceShow { volume } => {
             let Some(fences) = &exports.fences else { return missing(Ability::Fences) };
             let fences = fences.load(&mut *store, instance)?;

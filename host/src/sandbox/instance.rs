@@ -41,6 +41,7 @@ pub(super) struct Exports {
     pub(super) clones: Option<storage::clones::GuestIndices>,
     pub(super) renames: Option<storage::renames::GuestIndices>,
     pub(super) fences: Option<storage::fences::GuestIndices>,
+    pub(super) notes: Option<storage::notes::GuestIndices>,
     pub(super) block: Option<storage::block::GuestIndices>,
     pub(super) block_queue: Option<storage::block_queue::GuestIndices>,
     pub(super) mode: Option<network::mode::GuestIndices>,
@@ -59,6 +60,7 @@ impl Exports {
             clones: None,
             renames: None,
             fences: None,
+            notes: None,
             block: None,
             block_queue: None,
             mode: None,
@@ -78,6 +80,9 @@ impl Exports {
                 }
                 if has("fief:storage/fences@0.1.0") {
                     exports.fences = Some(storage::fences::GuestIndices::new(pre).map_err(wrong)?);
+                }
+                if has("fief:storage/notes@0.1.0") {
+                    exports.notes = Some(storage::notes::GuestIndices::new(pre).map_err(wrong)?);
                 }
                 if has("fief:storage/block@0.1.0") {
                     exports.block = Some(storage::block::GuestIndices::new(pre).map_err(wrong)?);
@@ -99,8 +104,9 @@ impl Exports {
         let clones = self.clones.as_ref().map(|_| Ability::Clones);
         let renames = self.renames.as_ref().map(|_| Ability::Renames);
         let fences = self.fences.as_ref().map(|_| Ability::Fences);
+        let notes = self.notes.as_ref().map(|_| Ability::Notes);
         let block = self.block.as_ref().map(|_| Ability::Block);
-        snapshots.into_iter().chain(clones).chain(renames).chain(fences).chain(block).collect()
+        snapshots.into_iter().chain(clones).chain(renames).chain(fences).chain(notes).chain(block).collect()
     }
 }
 

@@ -103,6 +103,7 @@ pub enum Ability {
     Clones,
     Renames,
     Fences,
+    Notes,
     Block,
 }
 
@@ -152,6 +153,9 @@ pub enum StorageCall {
     Snapshots { volume: String },
     Clone { source: String, snapshot: Option<String>, target: String, style: CloneStyle },
     Rename { name: String, to: String },
+    Notes { volume: String },
+    NoteLeave { volume: String, note: u64 },
+    NoteRemove { volume: String, note: u64 },
     FenceShow { volume: String },
     FenceTake { volume: String, holder: Holder, force: bool },
     FenceRelease { volume: String, holder: Holder },
@@ -237,6 +241,7 @@ pub enum Return {
     Snapshot(SnapshotFacts),
     Snapshots(Vec<SnapshotFacts>),
     Fence(Fence),
+    Notes(Vec<u64>),
     Port(Port),
     Findings(Vec<Finding>),
     Outcome(Outcome),

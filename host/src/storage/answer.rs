@@ -7,7 +7,7 @@ use super::PoolInfo;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::operation::SnapshotFacts;
 use crate::sandbox::protocol::{Attachment, Fence, Return, VolumeFacts};
-use crate::types::{ByteSize, PluginId, SnapshotName, VolumeName};
+use crate::types::{ByteSize, Note, PluginId, SnapshotName, VolumeName};
 
 /// Longest identity of a pool and longest name of a backing image, in bytes.
 const TEXT_MAX: usize = 1024;
@@ -35,6 +35,7 @@ impl From<'_> {
             Return::Snapshot(_) => "a snapshot",
             Return::Snapshots(_) => "snapshots",
             Return::Fence(_) => "a fence",
+            Return::Notes(_) => "notes",
             Return::Port(_) => "a port",
             Return::Findings(_) => "findings",
             Return::Outcome(_) => "an outcome",
@@ -153,6 +154,18 @@ impl From<'_> {
                 .collect()),
             other => Err(self.other("snapshots", &other)),
         }
+    }
+
+    pub(super) fn notes(self, answer: Return) -> Result<Vec<Note>> {
+        let all = match answer {
+            Return::Notes(all) => all,
+            other => return Err(self.other("notes", &other)),
+        };
+        if all.len() > Note::MOST {
+            return Err(self.fault(format!("{} notes are more than {}", all.len(), Note::MOST)));
+        }
+        let note = |number| Note::new(number).ok_or_else(|| self.fault(format!("{number:#x} is no note")));
+        all.into_iter().map(note).collect()
     }
 
     pub(super) fn fence(self, answer: Return) -> Result<Fence> {

@@ -5,6 +5,7 @@
 //!   call.rs      a question to its plugin, or a change: lock ▸ finish what was cut off ▸ call ▸ check ▸ seal or undo
 //!   volume.rs    volumes            snapshot.rs   their snapshots         attach.rs   the way to a volume
 //!   import.rs    volumes out of disks of other hosts                    fence.rs    who may write to a volume
+//!   note.rs      whether two hosts reach one and the same volume
 //!   transport.rs which way a guest goes, where the pool leaves that open
 //!   native.rs    servers that the hypervisor's own clients speak with     secret.rs   secrets, as pools name them
 //!   look.rs      what pools are like now, all asked side by side
@@ -21,6 +22,7 @@ mod identity;
 mod import;
 pub mod look;
 mod native;
+mod note;
 mod pool;
 mod recover;
 mod secret;

@@ -3,6 +3,7 @@
 mod away;
 mod importing;
 mod native;
+mod notes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

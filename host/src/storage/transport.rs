@@ -130,7 +130,10 @@ pub(super) fn subject(function: &StorageCall) -> Option<&str> {
         | StorageCall::Snapshots { volume }
         | StorageCall::FenceShow { volume }
         | StorageCall::FenceTake { volume, .. }
-        | StorageCall::FenceRelease { volume, .. } => Some(volume),
+        | StorageCall::FenceRelease { volume, .. }
+        | StorageCall::Notes { volume }
+        | StorageCall::NoteLeave { volume, .. }
+        | StorageCall::NoteRemove { volume, .. } => Some(volume),
         StorageCall::Clone { source, .. } => Some(source),
     }
 }

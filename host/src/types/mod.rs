@@ -7,6 +7,7 @@ mod digest;
 mod endpoint;
 mod memory;
 mod name;
+mod note;
 mod pattern;
 mod process;
 mod secret;
@@ -22,6 +23,7 @@ pub use name::{
     DomainName, GrantName, InterfaceName, NetworkName, PeerName, PluginId, PoolName, RelativePath, SnapshotName,
     VolumeName, VolumeRef,
 };
+pub use note::Note;
 pub use pattern::{NamePattern, matches};
 pub use process::ProcessId;
 pub use secret::Secret;

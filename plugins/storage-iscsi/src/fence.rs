@@ -26,6 +26,19 @@ const GENERATION_BITS: u32 = 24;
 const DOMAIN_BITS: u32 = 12;
 const HOST_BITS: u32 = 20;
 
+/// First byte of a note's key (notes.rs): who registers one holds nothing by it.
+const NOTE: u64 = 0xf2;
+
+/// The key of a note.
+pub fn note_key(note: u64) -> u64 {
+    NOTE << 56 | note & ((1 << 56) - 1)
+}
+
+/// The note of a key; none for one that is another's.
+pub fn note_of(key: u64) -> Option<u64> {
+    (key >> 56 == NOTE).then_some(key & ((1 << 56) - 1))
+}
+
 /// What a holder is registered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key(u64);

@@ -1,7 +1,7 @@
 //! Volumes as the disks of an iSCSI target, over streams that the host connects.
 //!
 //! ```text
-//!   control  fence        block                       what the host asks for
+//!   control  fence notes  block                       what the host asks for
 //!        exchange          keep, link, perform        one command at a time; many, over many sessions
 //!        unit, settings, stream, isid
 //!   scsi                  protocol                    bytes alone: no input, no output, no time
@@ -14,6 +14,7 @@ pub mod control;
 pub mod exchange;
 pub mod fence;
 pub mod isid;
+mod notes;
 pub mod protocol;
 pub mod scsi;
 pub mod settings;
@@ -25,7 +26,7 @@ use fief_sdk::Permission;
 use crate::block::Disk;
 
 fief_sdk::plugin! {
-    storage: StorageIscsi with fences, block(Disk);
+    storage: StorageIscsi with fences, notes, block(Disk);
     id: "storage-iscsi",
     summary: "volumes as the disks of an iSCSI target",
     permissions: [

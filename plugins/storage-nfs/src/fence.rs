@@ -29,7 +29,7 @@ const PAUSE: u32 = 250;
 /// How often a folder is looked at that changes at every look.
 const LOOKS: u32 = 10;
 /// Seconds after which a hidden record is left over from a crash, by the server's own clock.
-const LEFT_OVER: i64 = 3600;
+pub(crate) const LEFT_OVER: i64 = 3600;
 
 /// The record that counts.
 struct Current {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   lib      what the host calls                     device   a volume that is served: block
-//!   volumes copy rename fence acts on an export      kept gate lease qcow2 mapped name what they go by, pure
+//!   volumes copy rename fence notes: acts on it       kept gate lease qcow2 mapped name what they go by, pure
 //!   export files              where that is, and files of either version
 //!   v3  v4                    calls, and clients that make them
 //!   wire                      how calls travel: one at a time, or many over several streams
@@ -20,6 +20,7 @@ mod kept;
 mod lease;
 mod mapped;
 mod name;
+mod notes;
 mod qcow2;
 mod rename;
 mod settings;
@@ -43,8 +44,8 @@ pub mod xdr;
 
 use fief_sdk::block::Holder;
 use fief_sdk::storage::{
-    Access, Attachment, Clones, Fence, FenceKind, Fences, Format, NfsNode, Pool, PoolInfo, Renames, StorageBackend,
-    Style, Transport, Volume, VolumeSpec,
+    Access, Attachment, Clones, Fence, FenceKind, Fences, Format, NfsNode, Notes, Pool, PoolInfo, Renames,
+    StorageBackend, Style, Transport, Volume, VolumeSpec,
 };
 use fief_sdk::{Error, Permission, Result};
 
@@ -55,7 +56,7 @@ pub use crate::settings::{Connections, Settings, Version};
 use crate::settings::{MOUNT, SERVER};
 
 fief_sdk::plugin! {
-    storage: StorageNfs with clones, renames, fences, block(Device);
+    storage: StorageNfs with clones, renames, fences, notes, block(Device);
     id: "storage-nfs",
     summary: "volumes as raw and qcow2 image files on an NFS server (4.1, or 3)",
     permissions: [
@@ -149,6 +150,20 @@ impl Clones for StorageNfs {
 impl Renames for StorageNfs {
     fn rename(pool: &NfsPool, name: &str, to: &str) -> Result<Volume> {
         with(&pool.settings, async |export| export.rename_volume(name, to).await)
+    }
+}
+
+impl Notes for StorageNfs {
+    fn leave(pool: &NfsPool, volume: &str, note: u64) -> Result<()> {
+        with(&pool.settings, async |export| export.leave_note(volume, note).await)
+    }
+
+    fn read(pool: &NfsPool, volume: &str) -> Result<Vec<u64>> {
+        with(&pool.settings, async |export| export.notes(volume).await)
+    }
+
+    fn remove(pool: &NfsPool, volume: &str, note: u64) -> Result<()> {
+        with(&pool.settings, async |export| export.remove_note(volume, note).await)
     }
 }
 

@@ -28,13 +28,28 @@ pub(crate) fn is_new_record(file: &str) -> bool {
     file.starts_with("new.")
 }
 
-/// Whether a file is what is left of a volume that was being made, or of a lease that was being taken.
+/// A note beside a volume.
+pub(crate) fn note(volume: &str, number: u64) -> String {
+    format!(".{volume}.{number:016x}.note")
+}
+
+/// The number of a note of this volume's; none where the file is something else.
+pub(crate) fn note_of(volume: &str, file: &str) -> Option<u64> {
+    let (digits, kind) = beside(volume, file)?;
+    let number = u64::from_str_radix(digits, 16).ok().filter(|number| *number != 0)?;
+    (kind == "note" && note(volume, number) == file).then_some(number)
+}
+
+/// What stands in the name of a hidden file of a volume's: sixteen digits, and a word.
+fn beside<'a>(volume: &str, file: &'a str) -> Option<(&'a str, &'a str)> {
+    let rest = file.strip_prefix('.')?.strip_prefix(volume)?.strip_prefix('.')?;
+    let (digits, kind) = rest.split_once('.')?;
+    (digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some((digits, kind))
+}
+
+/// Whether a file is what is left of a volume that was being made, or of a lease that was being taken, or a note.
 pub(crate) fn is_left_of(volume: &str, file: &str) -> bool {
-    let rest =
-        file.strip_prefix('.').and_then(|rest| rest.strip_prefix(volume)).and_then(|rest| rest.strip_prefix('.'));
-    rest.and_then(|rest| rest.split_once('.')).is_some_and(|(random, kind)| {
-        random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()) && matches!(kind, "new" | "lease-new")
-    })
+    beside(volume, file).is_some_and(|(_, kind)| matches!(kind, "new" | "lease-new" | "note"))
 }
 
 #[cfg(test)]
@@ -49,6 +64,17 @@ mod tests {
         assert!(is_left_of("a", &temporary("a", "lease-new")));
         assert!(!is_left_of("a", ".a.lease") && !is_left_of("a", "a"));
         assert_eq!(volume(&left), None);
+    }
+
+    #[test]
+    fn a_note_is_told_from_those_of_others_and_goes_with_its_volume() {
+        let file = note("a.b", 0xf0_0000_0000_0001);
+        assert_eq!(note_of("a.b", &file), Some(0xf0_0000_0000_0001));
+        assert!(is_left_of("a.b", &file) && volume(&file).is_none());
+        for other in [&note("a", 7), ".a.b.lease", ".a.b.0000000000000007.new", ".a.b.000000000000000F.note", "a.b"] {
+            assert_eq!(note_of("a.b", other), None, "{other}");
+        }
+        assert_eq!(note_of("a.b", &note("a.b", 0)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use fief_sdk::storage::{
-    Access, Attachment, Clones, Fences, Format, Pool, Preallocation, Renames, StorageBackend, Style, VolumeSpec,
+    Access, Attachment, Clones, Fences, Format, Notes, Pool, Preallocation, Renames, StorageBackend, Style, VolumeSpec,
 };
 use fief_sdk::{ErrorCode, Result, native};
 use fief_tests::ganesha::Versions;
@@ -54,6 +54,19 @@ fn verbs_twice(world: &World, pool: &Pool<Settings>) {
         assert_eq!((renamed.name.as_str(), renamed.format, renamed.size), ("cow-two", Format::Qcow2, 12 << 20));
     }
     assert_eq!(world.names(), [".cow-two.lease", "cow-two.qcow2", "raw", "twin"]);
+
+    // Two hosts may ask at a time; what is asked for is there and nothing else, and a volume takes its notes along when it goes.
+    assert_eq!(StorageNfs::leave(pool, "none", 1).unwrap_err().code, ErrorCode::NotFound);
+    StorageNfs::leave(pool, "raw", 7).unwrap();
+    StorageNfs::leave(pool, "raw", u64::MAX >> 8).unwrap();
+    let mut notes = StorageNfs::read(pool, "raw").unwrap();
+    notes.sort_unstable();
+    assert_eq!((notes, StorageNfs::read(pool, "twin").unwrap()), (vec![7, u64::MAX >> 8], vec![]));
+    for _ in 0..2 {
+        StorageNfs::remove(pool, "raw", 7).unwrap();
+    }
+    assert_eq!(StorageNfs::read(pool, "raw").unwrap(), [u64::MAX >> 8]);
+    assert_eq!(StorageNfs::all(pool).unwrap().len(), 3, "a note is no volume");
 
     for name in ["twin", "cow-two", "raw"] {
         for _ in 0..2 {

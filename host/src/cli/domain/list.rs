@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Format, Row};
 use crate::domain::record::Truth;
+use crate::domain::survey::local;
 use crate::domain::{Record, State, client, store};
 use crate::error::{Failure, Result};
 use crate::hypervisor::ChosenAccelerator;
@@ -44,12 +45,22 @@ struct Line {
     cpu: Option<Duration>,
     /// Only where it is asked for: the most that the guest may have, and what it has.
     most_and_actual: (Option<ByteSize>, Option<ByteSize>),
+    /// The same: why it could not move to another host, by what is known here.
+    obstacles: Option<Vec<String>>,
 }
 
 impl Line {
     fn new(name: DomainName, record: Result<Record>) -> Line {
         let Ok(known) = &record else {
-            return Line { name, record, state: None, orphaned: false, cpu: None, most_and_actual: (None, None) };
+            return Line {
+                name,
+                record,
+                state: None,
+                orphaned: false,
+                cpu: None,
+                most_and_actual: (None, None),
+                obstacles: None,
+            };
         };
         let truth = known.truth();
         let state = match truth {
@@ -59,7 +70,7 @@ impl Line {
         let hypervisor = known.run.as_ref().filter(|_| state != State::Off).and_then(|run| run.hypervisor);
         let cpu = hypervisor.and_then(process::cpu_time);
         let orphaned = truth == Truth::Orphaned;
-        Line { name, state: Some(state), orphaned, cpu, most_and_actual: (None, None), record }
+        Line { name, state: Some(state), orphaned, cpu, most_and_actual: (None, None), obstacles: None, record }
     }
 
     fn run(&self) -> Option<&crate::domain::record::Run> {
@@ -83,6 +94,9 @@ impl Line {
             Ok(Some(running)) if self.run().is_some() => Ok(running),
             Ok(_) | Err(_) => store::load(layout, &self.name),
         };
+        if let (Ok(record), Some(state)) = (&self.record, self.state) {
+            self.obstacles = Some(local::obstacles(definition.as_ref().ok(), record, state));
+        }
         let actual = self.run().and_then(|_| client::memory(layout, &self.name));
         self.most_and_actual = (definition.ok().map(|definition| definition.max_memory), actual);
     }
@@ -97,6 +111,11 @@ impl Line {
             },
         }
     }
+}
+
+/// Whether, by what is known here; and why not.
+fn moves(why_not: &[String]) -> String {
+    if why_not.is_empty() { "yes".to_owned() } else { format!("no: {}", why_not.join(", ")) }
 }
 
 fn accelerator(accelerator: ChosenAccelerator) -> &'static str {
@@ -119,6 +138,7 @@ impl Row for Listed {
         Column::right("ACTUAL").wide(),
         Column::left("ACCELERATOR").wide(),
         Column::left("UUID").wide(),
+        Column::left("MOVES").wide(),
         Column::left("NOTE").wide(),
     ];
 
@@ -161,6 +181,7 @@ impl Line {
             Cell::optional(actual.map(|actual| actual.human())),
             Cell::optional(run.map(|run| accelerator(run.accelerator))),
             or_unknown(known.map(|record| record.uuid.to_string())),
+            or_unknown(self.obstacles.as_ref().map(|why| moves(why))),
             Cell::optional(self.note()),
         ]
     }
@@ -179,6 +200,8 @@ impl Line {
             "cpu-time-ms": self.cpu.map(|cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)),
             "accelerator": run.map(|run| accelerator(run.accelerator)),
             "uuid": known.map(|record| record.uuid),
+            "moves": self.obstacles.as_ref().map(Vec::is_empty),
+            "moves-not-because": self.obstacles,
             "started": run.map(|run| run.started),
             "storage": run.map(|run| &run.storage).filter(|storage| !storage.is_well()),
             "note": self.note(),
@@ -202,6 +225,7 @@ fn host_cells(machine: &Machine) -> Vec<Cell> {
         Cell::optional(None::<String>),
         Cell::optional(None::<String>),
         Cell::optional(None::<String>),
+        Cell::optional(None::<String>),
     ]
 }
 
@@ -218,6 +242,8 @@ fn host_json(machine: &Machine) -> Value {
         "cpu-time-ms": u64::try_from(machine.cpu_time.as_millis()).unwrap_or(u64::MAX),
         "accelerator": null,
         "uuid": null,
+        "moves": null,
+        "moves-not-because": null,
         "started": null,
         "storage": null,
         "note": null,

@@ -5,13 +5,15 @@ use serde_json::{Value, json};
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::cli::settings;
+use crate::config::policy::select::{Case, Chosen, Power, Storage};
 use crate::error::{Failure, Result};
 use crate::gate::operation::{Actor, ConnectionRef, Operation, Purpose};
 use crate::gate::{Gate, Verdict};
 use crate::network::Network;
 use crate::plugin;
+use crate::sandbox::protocol::PluginKind;
 use crate::storage::Pool;
-use crate::types::{Access, GrantName, InterfaceName, NetworkName, PluginId, PoolName};
+use crate::types::{Access, DomainName, GrantName, InterfaceName, NetworkName, PeerName, PluginId, PoolName};
 
 /// Say whether something is allowed, and by which line of policy
 ///
@@ -19,6 +21,7 @@ use crate::types::{Access, GrantName, InterfaceName, NetworkName, PluginId, Pool
 ///     fief policy explain plugin storage-file --directory images --access read-write
 ///     fief policy explain plugin network-host-only --bridge fief-lab
 ///     fief policy explain plugin storage-nfs --connection server --pool nas
+///     fief policy explain migration node1 hostb
 ///     fief --dry-run network start lab | fief policy explain plugin network-host-only --operation -
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -33,6 +36,8 @@ enum Subject {
     Pool { name: PoolName },
     /// Which plugin serves a network, and why
     Network { name: NetworkName },
+    /// Which strategy moves a domain to a peer, and why; for each state and storage that it may have then
+    Migration { name: DomainName, peer: PeerName },
     /// What a plugin may do; without an option, all that it asks for
     Plugin {
         id: PluginId,
@@ -88,6 +93,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
             let kind = &network.definition().kind;
             vec![served(context, &gate, &format!("network {name}"), "networks", kind)]
         }
+        Subject::Migration { name, peer } => moved(context, &gate, &name, &peer),
         Subject::Plugin { id, directory: Some(directory), access, .. } => {
             let access = match access {
                 Mode::ReadOnly => Access::ReadOnly,
@@ -153,6 +159,31 @@ fn served(context: &Context, gate: &Gate, object: &str, table: &str, kind: &str)
         },
     };
     Answer { allowed, what: format!("{object} is served"), because, hint, operation: None }
+}
+
+/// Which strategy each kind of move of a domain goes by. Whether storage is shared is the other host's to say as well, and
+/// nobody is asked here.
+fn moved(context: &Context, gate: &Gate, name: &DomainName, peer: &PeerName) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = Vec::new();
+    for power in [Power::Running, Power::Paused, Power::Off] {
+        for storage in [Storage::Shared, Storage::Separate] {
+            let Chosen { strategy, because } = gate.policy().select.pick(Case { domain: name, peer, power, storage });
+            let installed = strategy.parse::<PluginId>().ok().is_some_and(|id| {
+                plugin::installed(context.layout(), &id)
+                    .is_ok_and(|installed| installed.manifest.kind == PluginKind::Migration)
+            });
+            answers.push(Answer {
+                allowed: installed,
+                what: format!("{name}, {power} on {storage} storage, goes to {peer} by {strategy}"),
+                because,
+                hint: (!installed).then(|| {
+                    format!("there is no such plugin here that moves domains: fief plugin install FILE ({strategy})")
+                }),
+                operation: None,
+            });
+        }
+    }
+    answers
 }
 
 fn judged(gate: &Gate, id: &PluginId, operation: Operation) -> Answer {

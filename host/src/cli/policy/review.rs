@@ -53,6 +53,7 @@ pub(super) fn review(policy: &Policy, host: &Host, is_directory: &dyn Fn(&Path) 
     }
     served("pools", &policy.pools, PluginKind::Storage, host, &mut findings);
     served("networks", &policy.networks, PluginKind::Network, host, &mut findings);
+    selected(policy, host, &mut findings);
     for pool in &host.pools {
         defined(&format!("pool {}", pool.name), "pools", &pool.kind, &policy.pools, &mut findings);
         super::pools::pool(policy, host, pool, &mut findings);
@@ -106,6 +107,37 @@ fn served(
             }
             Some(_) => {}
         }
+    }
+}
+
+/// `[[select.migration]]`: each line counts, and names a strategy that is there.
+fn selected(policy: &Policy, host: &Host, findings: &mut Vec<Finding>) {
+    let object = |line: usize| format!("[[select.migration]], line {line}");
+    for line in &policy.select.migration {
+        let id = &line.strategy;
+        match host.installed.iter().find(|installed| installed.manifest.id == *id) {
+            None => findings.push(Finding {
+                remedy: Some("fief plugin install FILE".to_owned()),
+                ..found(
+                    Severity::Blocker,
+                    "unknown-plugin",
+                    &object(line.line),
+                    format!("plugin {id} is not installed"),
+                )
+            }),
+            Some(installed) if installed.manifest.kind != PluginKind::Migration => {
+                let message = format!("plugin {id} is of another kind, and moves nothing");
+                findings.push(found(Severity::Blocker, "wrong-kind", &object(line.line), message));
+            }
+            Some(_) => {}
+        }
+    }
+    for (line, earlier) in policy.select.hidden() {
+        let message = format!("never counts: line {} takes all that it takes ({})", earlier.line, earlier.when);
+        findings.push(Finding {
+            remedy: Some("put it above that one, or take it out".to_owned()),
+            ..found(Severity::Warning, "line-hidden", &object(line.line), message)
+        });
     }
 }
 
@@ -171,6 +203,17 @@ mod tests {
             codes(&policy, &host),
             ["digest-differs", "unknown-plugin", "unknown-plugin", "wrong-kind", "kind-unserved"]
         );
+    }
+
+    #[test]
+    fn lines_that_choose_what_is_not_there_or_never_count_are_found() {
+        let text = "[plugins.storage-file]\n[plugins.gone]\n\
+            [[select.migration]]\nwhen = { power = \"off\" }\nuse = \"gone\"\n\
+            [[select.migration]]\nwhen = { power = \"off\", storage = \"shared\" }\nuse = \"storage-file\"\n";
+        let select = crate::config::policy::parse(text.as_bytes(), "x").unwrap().select;
+        let (policy, host) = whole();
+        let policy = Policy { select, ..policy };
+        assert_eq!(codes(&policy, &host), ["unknown-plugin", "wrong-kind", "line-hidden"]);
     }
 
     #[test]

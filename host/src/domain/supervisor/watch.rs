@@ -335,10 +335,14 @@ impl Loop<'_> {
         match &mut self.record.run {
             Some(run) if run.held => {
                 run.held = false;
-                self.record.save(self.layout)
+                // It runs already, and is none the worse for it: who lets it go once more changes nothing.
+                if let Err(failure) = self.record.save(self.layout) {
+                    tracing::warn!(domain = %self.record.name, %failure, "that the guest was let go is not written down");
+                }
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => {}
         }
+        Ok(())
     }
 
     pub(super) fn folder(&self) -> PathBuf {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::host;
 use super::places::{Found, Places};
+use super::{host, prove};
+use crate::config::domain::DISKS_MAX;
 use crate::config::policy::{self, Policy};
 use crate::domain::{ownership, store};
 use crate::error::{Context, Failure, Result};
@@ -38,6 +39,13 @@ impl Service for Desk {
         let saying = || "cannot tell what this host has for a domain".to_owned();
         match ask {
             Ask::Survey(subject) => serde_json::to_value(survey(&gate, &caller.peer, &subject)?).context(saying),
+            Ask::Notes(volumes) if volumes.len() > DISKS_MAX => {
+                Err(Failure::usage(format!("{} volumes are more than a domain has", volumes.len())))
+            }
+            Ask::Notes(volumes) => {
+                let read: Vec<_> = volumes.iter().map(|volume| prove::read(&gate, volume)).collect();
+                serde_json::to_value(read).context(saying)
+            }
         }
     }
 }

@@ -4,12 +4,16 @@
 //! ```text
 //!   subject   the domain: definition, record, its hypervisor, its pools        ┐
 //!   host      this host                                                        ├▸ Facts ─▸ findings, strategy, prediction
-//!   desk      the same of the target, as the service `plan` tells it           ┘
+//!   desk      the same of the target, as the service `plan` tells it           │
+//!   prove     whether storage is the same at both                              ┘
 //! ```
+//! `local` is what a listing says: by this host's own files.
 
 mod desk;
 mod host;
+pub mod local;
 mod places;
+mod prove;
 mod subject;
 
 use std::collections::BTreeMap;
@@ -92,7 +96,7 @@ pub enum Known {
 }
 
 impl Plan {
-    /// Asks all that there is to ask. Changes nothing.
+    /// Asks all that there is to ask. Changes nothing, but for notes that are taken away again (`prove`).
     ///
     /// # Errors
     /// `NotFound` where there is no such domain or peer, `Conflict` where the domain's state allows no move now, and those
@@ -103,13 +107,18 @@ impl Plan {
         Plan::with(gate, wish, own, &session).await
     }
 
-    async fn with(gate: &Gate, wish: Wish, own: Own, session: &Session) -> Result<Plan> {
+    async fn with(gate: &Gate, wish: Wish, mut own: Own, session: &Session) -> Result<Plan> {
         let mut subject = own.subject();
         subject.plugins.extend(wish.strategy.iter().cloned());
         let ask = Ask::Survey(Box::new(subject.clone()));
         let told: Told = session.request(SERVICE, &ask, WAIT).await?;
         let told = told.checked(&subject, &wish.peer)?;
         let source = host::facts(gate, &subject)?;
+        for disk in &mut own.facts.disks {
+            let here = own.identities.get(&disk.volume.pool);
+            told.place(disk, here.map(|(identity, reachable)| (identity.as_str(), *reachable)));
+        }
+        prove::prove(gate, session, &mut own.facts.disks, own.facts.power != Power::Off).await?;
         Ok(put_together(gate, wish, own, &subject, source, told))
     }
 
@@ -127,10 +136,6 @@ fn put_together(
     mut told: Told,
 ) -> Plan {
     let mut domain = own.facts;
-    for disk in &mut domain.disks {
-        let here = own.identities.get(&disk.volume.pool);
-        told.place(disk, here.map(|(identity, reachable)| (identity.as_str(), *reachable)));
-    }
     for file in &mut domain.host_files {
         file.there = told.files.contains(&file.path);
     }

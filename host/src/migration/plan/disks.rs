@@ -112,12 +112,12 @@ fn shared(facts: &Facts, disk: &DiskFacts, found: &mut Findings) {
         Sameness::Proven => {}
         Sameness::Claimed => {
             let message =
-                format!("what this host wrote there, {target} did not read: that it is one storage is not proven");
+                format!("both say that it is one storage, and {target} did not read there what this host wrote");
             found.blocker(
                 "storage-unproven",
                 &disk.volume,
                 message,
-                "see that both may write to it (`fief pool check`)",
+                "see that both reach it and may write to it (`fief pool check`); or that its plugin keeps notes",
             );
         }
         Sameness::Other => {

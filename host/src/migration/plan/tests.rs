@@ -149,6 +149,44 @@ fn codes(facts: &Facts) -> Vec<String> {
     plan(facts).into_iter().map(|finding| finding.code).collect()
 }
 
+/// Every code that is written in the checks.
+fn written() -> BTreeSet<String> {
+    let sources = [
+        include_str!("../plan.rs"),
+        include_str!("disks.rs"),
+        include_str!("networks.rs"),
+        include_str!("processor.rs"),
+    ];
+    let mut codes = BTreeSet::new();
+    for source in sources {
+        for call in ["found.blocker(", "found.warning("] {
+            let after = source.split(call).skip(1);
+            codes.extend(
+                after.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned)),
+            );
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_operators_page_has_every_code_with_its_severity_and_each_has_a_case_here() {
+    let page = include_str!("../../../../docs/moving.md");
+    let mut told = BTreeSet::new();
+    for line in page.lines() {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let (Some(codes), Some(severity)) = (cells.next(), cells.next()) else { continue };
+        if matches!(severity, "blocker" | "warning" | "note") {
+            told.extend(codes.split(", ").map(|code| (code.trim_matches('`').to_owned(), severity.to_owned())));
+        }
+    }
+    let word = |severity: Severity| serde_json::to_value(severity).unwrap().as_str().unwrap().to_owned();
+    let cases: BTreeSet<(String, String)> =
+        CASES.iter().map(|(code, severity, _, _)| ((*code).to_owned(), word(*severity))).collect();
+    assert_eq!(told, cases);
+    assert_eq!(written(), cases.into_iter().map(|(code, _)| code).collect());
+}
+
 #[test]
 fn a_domain_that_can_move_has_no_findings() {
     assert_eq!(plan(&facts()), []);

@@ -21,6 +21,7 @@ wasmtime::component::bindgen!({
             export fief:storage/clones@0.1.0;
             export fief:storage/renames@0.1.0;
             export fief:storage/fences@0.1.0;
+            export fief:storage/notes@0.1.0;
             export fief:storage/block@0.1.0;
             export fief:storage/block-queue@0.1.0;
             export fief:network/mode@0.1.0;

@@ -11,25 +11,34 @@ use fief_sdk::block::Holder;
 use fief_sdk::storage::{Fence, FenceKind, Fences, Transport};
 use fief_sdk::{Error, ErrorCode, Result};
 
-use super::{Key, Seen, Standing, claim, describe, standing};
+use super::{Key, Seen, Standing, claim, describe, note_of, standing};
 use crate::StorageIscsi;
 use crate::control::{unit_of, with};
 use crate::exchange::Carrier;
 use crate::isid;
-use crate::scsi::reservation::{self, Action};
+use crate::scsi::reservation::{self, Action, Keys};
 use crate::settings::IscsiPool;
 
-/// What the unit says of its keys; none where it has no persistent reservations.
+/// What the unit says of its keys, but for notes, by which nobody holds anything; none where it has no persistent
+/// reservations.
 pub async fn look(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Option<Seen>> {
-    let keys = match carrier.carry(reservation::read_keys(lun), "cannot read who is registered").await {
-        Err(error) if error.code == ErrorCode::Unsupported => return Ok(None),
-        keys => reservation::keys(&keys?).ok_or_else(|| Error::corrupt("the unit's list of keys is cut short"))?,
-    };
+    let Some(mut keys) = registered_keys(carrier, lun).await? else { return Ok(None) };
+    keys.keys.retain(|key| note_of(*key).is_none());
     let held = carrier.carry(reservation::read_reservation(lun), "cannot read who holds the unit").await?;
     Ok(Some(Seen { keys, held: reservation::held(&held).map(|(key, _)| key) }))
 }
 
-async fn change(carrier: &impl Carrier, lun: [u8; 8], action: Action, ours: u64, other: u64) -> Result<()> {
+/// Every key, notes too.
+pub(crate) async fn registered_keys(carrier: &impl Carrier, lun: [u8; 8]) -> Result<Option<Keys>> {
+    match carrier.carry(reservation::read_keys(lun), "cannot read who is registered").await {
+        Err(error) if error.code == ErrorCode::Unsupported => Ok(None),
+        keys => {
+            reservation::keys(&keys?).map(Some).ok_or_else(|| Error::corrupt("the unit's list of keys is cut short"))
+        }
+    }
+}
+
+pub(crate) async fn change(carrier: &impl Carrier, lun: [u8; 8], action: Action, ours: u64, other: u64) -> Result<()> {
     carrier.carry(reservation::out(lun, action, ours, other), "cannot change who may write").await.map(drop)
 }
 

@@ -3,7 +3,7 @@
 use fief_sdk::ErrorCode;
 use fief_sdk::block::{BlockDevice, Event};
 use fief_sdk::native::block_on;
-use fief_sdk::storage::{FenceKind, Fences};
+use fief_sdk::storage::{FenceKind, Fences, Notes};
 use storage_iscsi::StorageIscsi;
 
 use crate::bed::{Bed, MIB, event, holder, message, open_as, pool, soon};
@@ -74,6 +74,44 @@ fn a_server_that_was_put_out_never_writes_again() {
         theirs.close().await.unwrap();
     });
     StorageIscsi::release(&pool, "lun1", &other).unwrap();
+}
+
+#[test]
+fn notes_are_read_by_others_and_neither_hold_the_unit_nor_let_go_of_it() {
+    let _bed = Bed::with_disk(MIB);
+    let pool = pool(&[]);
+    let notes = || {
+        let mut notes = StorageIscsi::read(&pool, "lun1").unwrap();
+        notes.sort_unstable();
+        notes
+    };
+    // With a unit that nobody holds: nobody holds it afterwards, and anyone may.
+    StorageIscsi::leave(&pool, "lun1", 7).unwrap();
+    assert_eq!((notes(), StorageIscsi::show(&pool, "lun1").unwrap().holder), (vec![7], None));
+    let ours = holder("a", "web", 1);
+    StorageIscsi::take(&pool, "lun1", &ours, false).unwrap();
+    StorageIscsi::remove(&pool, "lun1", 7).unwrap();
+    block_on(async {
+        // Under whoever serves it, who is opened anew meanwhile, and writes on.
+        let disk = open_as(&[], &ours).await.unwrap();
+        StorageIscsi::leave(&pool, "lun1", 8).unwrap();
+        StorageIscsi::leave(&pool, "lun1", u64::MAX >> 8).unwrap();
+        assert_eq!(notes(), [8, u64::MAX >> 8]);
+        disk.write(0, vec![1; 512], false).await.unwrap();
+        drop(disk);
+        let disk = open_as(&[], &ours).await.unwrap();
+        for _ in 0..2 {
+            StorageIscsi::remove(&pool, "lun1", 8).unwrap();
+        }
+        disk.write(512, vec![2; 512], false).await.unwrap();
+        assert_eq!(notes(), [u64::MAX >> 8]);
+        disk.close().await.unwrap();
+    });
+    assert_eq!(StorageIscsi::show(&pool, "lun1").unwrap().generation, 1);
+    // One that is left over is in nobody's way.
+    StorageIscsi::release(&pool, "lun1", &ours).unwrap();
+    StorageIscsi::take(&pool, "lun1", &holder("b", "db", 2), false).unwrap();
+    assert_eq!(notes(), [u64::MAX >> 8]);
 }
 
 #[test]
