@@ -17,8 +17,8 @@ use fief::migration::strategy::PluginStrategy;
 use fief::plugin::package;
 use fief::types::ByteSize;
 
-/// What a strategy has between two steps.
-pub(crate) const WITHIN: Duration = Duration::from_secs(1);
+/// What a strategy has between two steps: more than one needs that a busy machine holds up.
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
 /// A plugin that `cargo xtask test` built; the ones that misbehave are examples.
 pub(crate) fn wasm(name: &str) -> PathBuf {
@@ -160,7 +160,11 @@ impl FakeDriver {
 
     /// Lets the strategy move the domain.
     pub(crate) fn drives(&mut self, strategy: &mut dyn Strategy) -> Result<()> {
-        strategy.run(WITHIN, &mut |ask| self.step(ask))
+        self.drives_within(WITHIN, strategy)
+    }
+
+    pub(crate) fn drives_within(&mut self, within: Duration, strategy: &mut dyn Strategy) -> Result<()> {
+        strategy.run(within, &mut |ask| self.step(ask))
     }
 
     /// The domain was handed over; where not, its guest goes on here.

@@ -11,10 +11,14 @@ use fief::migration::message::Power;
 use fief::migration::plan::{Facts, Sameness};
 use fief::migration::steps::{Ask, Limits, Sample};
 use fief::plugin::package;
-use fixture::{FakeDriver, Host, facts, wasm};
+use fixture::{FakeDriver, Host, WITHIN, facts, wasm};
 
 /// The limits end each within seconds; the rest is for a machine with other work.
-const IN_TIME: Duration = Duration::from_secs(60);
+const IN_TIME: Duration = Duration::from_secs(120);
+/// For those that ask and ask, and are ended when it is spent.
+const SOON: Duration = Duration::from_secs(1);
+/// What then is said of them.
+const SPENT: &str = "nothing comes of it";
 
 fn sample(round: u32) -> Sample {
     Sample { round, remaining: 300 << 20, elapsed_ms: u64::from(round) * 1_000, ..Sample::default() }
@@ -129,10 +133,10 @@ const FAMILIES: &[Family] = &[
     ("spins", "next-sample", false, Some(Kind::PluginFault), "it spent its processor time"),
     ("spins", "switch-over", true, None, ""),
     ("grows", "reserve", false, Some(Kind::PluginFault), "it wanted more memory than its limit"),
-    ("floods", "", false, Some(Kind::PluginFault), "nothing comes of it"),
-    ("floods", "precopy", false, Some(Kind::PluginFault), "nothing comes of it"),
-    ("adjusts", "precopy", false, Some(Kind::PluginFault), "nothing comes of it"),
-    ("insists", "reserve", false, Some(Kind::PluginFault), "nothing comes of it"),
+    ("floods", "", false, Some(Kind::PluginFault), SPENT),
+    ("floods", "precopy", false, Some(Kind::PluginFault), SPENT),
+    ("adjusts", "precopy", false, Some(Kind::PluginFault), SPENT),
+    ("insists", "reserve", false, Some(Kind::PluginFault), SPENT),
     ("never-ends", "precopy", false, Some(Kind::PluginFault), "gone through more often"),
     ("flips", "", true, None, ""),
     ("absurd", "", true, None, ""),
@@ -160,12 +164,15 @@ fn a_strategy_that_misbehaves_leaves_its_domain_on_one_host() {
         };
         let mut driver = FakeDriver { samples, never_converges: *attack == "never-ends", ..FakeDriver::new(&facts) };
         let begun = Instant::now();
-        let ended = driver.drives(&mut strategy);
+        let within = if *words == SPENT { SOON } else { WITHIN };
+        let ended = driver.drives_within(within, &mut strategy);
         assert!(begun.elapsed() < IN_TIME, "{family} took {:?}", begun.elapsed());
         assert_eq!(driver.has_moved(), *moves, "{family}: {ended:?}");
         assert_eq!(ended.as_ref().err().map(|failure| failure.kind), *kind, "{family}: {ended:?}");
         if let Err(failure) = ended {
-            assert!(failure.to_string().contains(words), "{family}: {failure}");
+            // A busy machine may have held it up for all of its time before it asked.
+            let late = *words == SPENT && failure.to_string().contains("it ran past its deadline");
+            assert!(late || failure.to_string().contains(words), "{family}: {failure}");
             assert!(!failure.to_string().contains('\x1b'), "{family}: {failure}");
         }
         // Refused steps reach nobody; limits that no host can keep neither; and people are not flooded.
