@@ -30,7 +30,8 @@ fn plugin(host: &Host, kind: &str, grants: &str) {
     let path = host.root().join("policy.toml");
     let policy = fs::read_to_string(&path).expect("a policy");
     let policy = policy.replace("[pools]\n", &format!("[pools]\n{kind} = \"storage-{kind}\"\n"));
-    fs::write(&path, format!("{policy}\n[plugins.storage-{kind}]\n{grants}")).expect("a policy");
+    // In front: what is said of other hosts is the end of a policy, and is exchanged by `relocates`.
+    fs::write(&path, format!("[plugins.storage-{kind}]\n{grants}\n{policy}")).expect("a policy");
     host.installs(&format!("storage-{kind}"));
 }
 
