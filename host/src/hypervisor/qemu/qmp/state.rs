@@ -23,6 +23,8 @@ impl Monitor {
     /// `migrate` into `target`, which is closed behind it. The guest should stand still; afterwards it may be let go
     /// again ([`Monitor::resume`]) or QEMU be ended.
     pub async fn write_state(&self, target: OwnedFd) -> Result<()> {
+        // One that came from another host would still want an answer, which a pipe has no way for.
+        self.will_not_send().await?;
         self.execute(&command::MigrateSetParameters { max_bandwidth: BANDWIDTH }, None).await?;
         self.execute(&command::GetFd { fdname: "state" }, Some(target)).await?;
         self.execute(&command::Migrate { uri: "fd:state" }, None).await?;
