@@ -5,12 +5,11 @@ use fief_tests::invariants;
 use fief_tests::pair::Side;
 use fief_tests::witness::Kind;
 
-use super::bench::{Domain, How, NAME, PATIENCE, Storage, each};
+use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
 
 fn ways() -> Vec<(String, (How, Storage))> {
     let all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
-    let all = all.into_iter().chain([(How::Static, Storage::File)]);
-    all.map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
+    all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
 }
 
 /// It was never started anew.
@@ -58,4 +57,16 @@ fn a_paused_one_stays_paused_and_one_that_is_off_stays_off() {
         bench.goes_on(&mut domain);
         bench.ends(domain, Side::A);
     });
+}
+
+#[test]
+fn a_volume_that_the_other_host_does_not_reach_keeps_its_domain() {
+    let mut bench = Bench::new();
+    let mut domain = bench.running(How::Static, Storage::File, &[]);
+    let before = bench.pair.census(Side::B);
+    bench.pair.a().fief_ends(&["migrate", NAME, Side::B.name(), "--strategy", How::Static.strategy()], 6);
+    bench.pair.b().settles_to_but(&before, Some(bench.pair.serving(Side::B).pid()));
+    bench.goes_on(&mut domain);
+    one_life(&mut domain);
+    bench.ends(domain, Side::A);
 }

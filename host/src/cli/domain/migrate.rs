@@ -31,7 +31,11 @@ const DOWNTIME_MAX: Duration = Duration::from_secs(60);
 pub(in crate::cli) struct Args {
     name: DomainName,
     /// Where to (fief peer list)
-    peer: PeerName,
+    #[arg(required_unless_present = "cancel")]
+    peer: Option<PeerName>,
+    /// Give up a move that is under way
+    #[arg(long, conflicts_with_all = ["peer", "plan", "strategy", "eject", "bandwidth", "downtime", "set"])]
+    cancel: bool,
     /// Say what stands in the way, and how long it would take; move nothing (so does --dry-run)
     #[arg(long)]
     plan: bool,
@@ -53,6 +57,9 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: Args) -> Result<()> {
+    if args.cancel {
+        return cancel(context, &args.name);
+    }
     let only_planned = args.plan || context.mode() == Mode::DryRun;
     let wish = wish(args)?;
     // What is asked for a plan changes nothing, in a dry run too.
@@ -69,6 +76,13 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
         return verdict;
     }
     go(context, &gate, plan)
+}
+
+fn cancel(context: &Context, name: &DomainName) -> Result<()> {
+    if context.mode() == Mode::Perform {
+        ask::cancel(&context.gate_for_change()?, name)?;
+    }
+    context.changed("domain", name, "its move is given up", json!({ "name": name }))
 }
 
 /// Moves it as planned, and shows how far that is.
@@ -121,7 +135,7 @@ fn wish(args: Args) -> Result<Wish> {
     }
     Ok(Wish {
         domain: args.name,
-        peer: args.peer,
+        peer: args.peer.ok_or_else(|| Failure::usage("where is it to go?").hint("fief peer list shows the hosts"))?,
         strategy: args.strategy,
         settings,
         eject: args.eject,

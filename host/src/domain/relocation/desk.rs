@@ -2,6 +2,7 @@
 //! on disk where none does. Streams are carried to the hypervisor that waits for them.
 
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -23,7 +24,7 @@ use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::migration::copying::Progress;
 use crate::migration::copying::state::receive_file;
-use crate::migration::handover::{Action, Event, Holding, Peer, Phase, Standing, Word};
+use crate::migration::handover::{Action, Attempt, Event, Holding, Peer, Phase, Standing, Word};
 use crate::migration::message::{Message, Offer, Reason};
 use crate::peer::{Caller, Service, Stream, Streaming};
 use crate::sys::socket;
@@ -36,6 +37,8 @@ pub const MEMORY: &str = "memory.sock";
 pub const STATE: &str = "moving.state";
 /// Longest state, in bytes: of a guest with as much memory as a host may have.
 const STATE_MOST: u64 = 32 << 40;
+/// How long a supervisor may take to undo what it made ready.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// Of a stream, each way, in bytes.
 const PIECE: usize = 256 << 10;
 /// A peer that asks again and again without a supervisor that would have a word for it.
@@ -44,11 +47,13 @@ const REST: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Desk {
     layout: Layout,
+    /// One domain is made ready for at a time.
+    expecting: Mutex<()>,
 }
 
 impl Desk {
     pub fn new(gate: &Gate) -> Desk {
-        Desk { layout: gate.layout().clone() }
+        Desk { layout: gate.layout().clone(), expecting: Mutex::new(()) }
     }
 
     /// As policy stands now.
@@ -77,11 +82,16 @@ impl Desk {
         let message = words::from_value(&value)?;
         let (domain, word) = message.word();
         let heard = Heard { from: caller.host, message: Some(value.clone()), wait_ms: 0, delivered: None };
-        if Owner::is_busy(&self.layout, domain) {
+        if Owner::is_busy(&self.layout, domain) && !matches!(message, Message::Prepare { .. }) {
             return self.relay(domain, heard);
         }
         match &message {
             Message::Prepare { what, attempt, .. } => {
+                let _one = self.expecting.lock().unwrap_or_else(PoisonError::into_inner);
+                self.give_way(caller, domain, *attempt)?;
+                if Owner::is_busy(&self.layout, domain) {
+                    return self.relay(domain, heard);
+                }
                 if let Some(declined) = self.expect(caller, domain, &message, what, &value)? {
                     return Ok(Reply { messages: vec![words::to_value(&declined)?] });
                 }
@@ -147,6 +157,38 @@ impl Desk {
         }
     }
 
+    /// Who begins anew has given up what was before: its supervisor goes first, with all that it made ready.
+    fn give_way(&self, caller: &Caller, domain: Uuid, attempt: Attempt) -> Result<()> {
+        let Some(name) = named(&self.layout, domain)? else { return Ok(()) };
+        let Ok(bytes) = std::fs::read(self.layout.domain(&name).join(EXPECTED)) else { return Ok(()) };
+        let Ok(expected) = serde_json::from_slice::<Expected>(&bytes) else { return Ok(()) };
+        let Ok(Message::Prepare { attempt: before, .. }) = words::from_value(&expected.message) else { return Ok(()) };
+        if expected.from != caller.host || before >= attempt {
+            return Ok(());
+        }
+        let cancel = words::to_value(&Message::Cancel { domain, attempt: before })?;
+        if !Owner::is_busy(&self.layout, domain) {
+            // Its supervisor is gone; what it left is forgotten below.
+            return Ok(());
+        }
+        relay(&self.layout, &name, Heard { from: caller.host, message: Some(cancel), wait_ms: 0, delivered: None })?;
+        let until = Instant::now() + GONE_WITHIN;
+        let there = || Owner::is_busy(&self.layout, domain) || self.layout.domain(&name).exists();
+        while there() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Domains that are on their way here.
+    fn coming(&self) -> Result<usize> {
+        let comes = |name: &DomainName| {
+            Record::load(&self.layout, name)
+                .is_ok_and(|record| record.state == State::Elsewhere && Owner::is_busy(&self.layout, record.uuid))
+        };
+        Ok(store::names(&self.layout)?.iter().filter(|name| comes(name)).count())
+    }
+
     /// Makes a supervisor for what is to come; why not, as a word to the source.
     fn expect(
         &self,
@@ -169,6 +211,11 @@ impl Desk {
             let denied = Failure::denied(format!("its policy does not let {} send domain {name}", caller.peer))
                 .hint("[[relocation.accept]] in policy.toml there");
             return declined(reason("denied", name.as_str(), &denied));
+        }
+        if self.coming()? >= gate.policy().relocation.at_once as usize {
+            let busy = Failure::conflict("as many domains as its policy takes at a time are on their way there")
+                .hint("try again when one has come, or raise `at-once` in [relocation] there");
+            return declined(reason("at-once", name.as_str(), &busy));
         }
         let there = named(&self.layout, domain)?;
         let unknown = if there.is_some() { Standing::FIRST } else { Standing::FOREIGN };

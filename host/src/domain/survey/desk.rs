@@ -9,7 +9,7 @@ use super::places::{Found, Places};
 use super::{host, prove};
 use crate::config::domain::DISKS_MAX;
 use crate::config::policy::{self, Policy};
-use crate::domain::{ownership, store};
+use crate::domain::{Record, State, ownership, store};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
@@ -103,6 +103,11 @@ fn taken(layout: &Layout, subject: &Subject) -> Result<Vec<Taken>> {
                 |_| (uuid::Uuid::nil(), Vec::new()),
                 |definition| (definition.uuid, definition.cards.iter().map(|card| card.mac).collect()),
             );
+            // What an attempt before has left of it, or a move away from here: it gives way.
+            if uuid == subject.uuid && Record::load(layout, &name).is_ok_and(|record| record.state == State::Elsewhere)
+            {
+                continue;
+            }
             let taken = Taken { name, uuid, macs };
             // What only looked so, in a comment say.
             let shares = taken.uuid == subject.uuid || taken.macs.iter().any(|mac| subject.macs.contains(mac));

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::super::connect;
@@ -223,6 +223,19 @@ impl Life<'_> {
 /// A move beside the loop that tells of it.
 type Going = Pin<Box<dyn Future<Output = Result<JobEnd>>>>;
 
+/// The end of the move; none where whoever asked for it went away before, if that is `watched`. Never where there is none.
+async fn came(going: &mut Option<(super::Relocation, Asker, Going)>, watched: bool) -> Option<Result<JobEnd>> {
+    match going {
+        Some((_, asker, sending)) if watched => tokio::select! {
+            biased;
+            end = sending.as_mut() => Some(end),
+            () = asker.gone() => None,
+        },
+        Some((_, _, sending)) => Some(sending.as_mut().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits to be told where the domain goes, and sends it. None: nobody said.
 async fn at_rest(
     life: &mut Life<'_>,
@@ -236,16 +249,18 @@ async fn at_rest(
     let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
     let until = Instant::now() + ASKED_WITHIN;
     let mut going: Option<(super::Relocation, Asker, Going)> = None;
+    // Of whoever asked for the move, and may go away.
+    let mut wanted: Option<oneshot::Sender<()>> = None;
     let done = |answer| Response::Ok { state: State::Off, answer };
     loop {
         tokio::select! {
             biased;
-            end = async {
-                match &mut going {
-                    Some((_, _, sending)) => sending.as_mut().await,
-                    None => std::future::pending().await,
-                }
-            } => {
+            end = came(&mut going, wanted.is_some()) => {
+                let Some(end) = end else {
+                    // A move that has just ended needs no telling.
+                    let _ = wanted.take().map(|give_up| give_up.send(()));
+                    continue;
+                };
                 let Some((_, asker, _)) = going.take() else { return Ok(None) };
                 return match end {
                     Ok(JobEnd::Handing(mut handing)) => {
@@ -261,8 +276,8 @@ async fn at_rest(
                 (Request::Migrate { wish }, None) => {
                     match super::begin(life.gate, &life.record, &life.definition, wish, None).await {
                         Ok((relocation, sending)) => {
-                            let (give_up, given_up) = tokio::sync::oneshot::channel();
-                            std::mem::forget(give_up);
+                            let (give_up, given_up) = oneshot::channel();
+                            wanted = Some(give_up);
                             going = Some((relocation, asker, Box::pin(sending.run(given_up))));
                         }
                         Err(failure) => return Err((failure, asker)),

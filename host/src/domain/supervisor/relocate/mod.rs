@@ -31,6 +31,7 @@ use crate::hypervisor::Places;
 use crate::hypervisor::qemu::qmp::{Monitor, RunState};
 use crate::migration::handover::{Action, Event, Peer, Standing, Word};
 use crate::migration::message::{Message, Offer, Power};
+use crate::migration::phases::Terms;
 use crate::migration::steps::Strategy;
 use crate::migration::strategy::PluginStrategy;
 use crate::peer;
@@ -214,6 +215,12 @@ async fn begin(
     wish: Wish,
     guest: Option<(&Monitor, Places)>,
 ) -> Result<(Relocation, sending::Sending)> {
+    if Terms::of(&wish.facts, false).copies {
+        let message = "it has volumes that the other host does not reach, and this fief takes none along";
+        return Err(Failure::new(Kind::Findings, format!("domain {} cannot move", definition.name))
+            .because(std::io::Error::other(message))
+            .hint("move them to storage of both hosts first: `fief volume move`"));
+    }
     let owner = Owner::open(gate.layout(), record.uuid, Standing::FIRST)?;
     let (power, machine) = match (&guest, record.state) {
         (None, _) => (Power::Off, None),

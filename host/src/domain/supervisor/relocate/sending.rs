@@ -140,6 +140,9 @@ impl Sending {
                 Some((words, asker)) = heard.recv() => job.relayed(words, asker).await,
                 _ = look.tick(), if samples => job.look().await,
                 done = worked(&mut job.pending) => {
+                    if let Ok(Answer::Copied(bytes)) = &done {
+                        job.last.transferred += bytes;
+                    }
                     if let Some(Pending::Work { answer, .. }) = job.pending.take() {
                         let _ = answer.send(done);
                     }

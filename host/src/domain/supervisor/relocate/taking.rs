@@ -22,6 +22,8 @@ use crate::migration::message::{Message, Offer, Power, Reason};
 
 /// How long what was said last waits to be fetched.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long whoever asked may take to read the answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What came of it.
 pub(in super::super) enum Taken {
@@ -142,6 +144,11 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
             }
             _ = terminate.recv() => drop(owner.happen(&mut taking, Event::Silence).await),
         }
+    }
+    if taking.result != Some(End::Ours) {
+        // What was answered last is written.
+        let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await;
     }
     let (connected, served) = (taking.connected.take(), taking.served.take());
     Ok(match taking.result {

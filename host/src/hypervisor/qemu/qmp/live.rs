@@ -12,6 +12,8 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Monitor;
 use super::command::{self, Capability, Migration, MigrationStatus};
 use crate::error::{Failure, Result};
@@ -20,6 +22,8 @@ use crate::types::MoveLimits as Limits;
 
 /// Between two looks at a guest that is nearly over.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long QEMU may take to give up. Its guest runs meanwhile.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(20);
 /// QEMU takes no more, in milliseconds (`MAX_MIGRATE_DOWNTIME`).
 const DOWNTIME_MAX: u64 = 2_000_000;
 /// No limit, in bytes a second.
@@ -130,10 +134,13 @@ impl Monitor {
     /// `migrate_cancel`, and waits until the guest is whole here again. One that is over, or was not begun, is left as it is.
     pub async fn give_up(&self) -> Result<()> {
         self.execute(&command::MigrateCancel {}, None).await?;
+        let until = Instant::now() + GIVEN_UP_WITHIN;
         loop {
             let now = self.execute(&command::QueryMigrate {}, None).await?;
             match now.status {
-                Some(MigrationStatus::Cancelling | MigrationStatus::Device) => tokio::time::sleep(LOOK_EVERY).await,
+                Some(MigrationStatus::Cancelling | MigrationStatus::Device) if Instant::now() < until => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 None | Some(_) => return Ok(()),
             }
         }

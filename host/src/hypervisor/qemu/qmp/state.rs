@@ -23,7 +23,7 @@ impl Monitor {
     /// `migrate` into `target`, which is closed behind it. The guest should stand still; afterwards it may be let go
     /// again ([`Monitor::resume`]) or QEMU be ended.
     pub async fn write_state(&self, target: OwnedFd) -> Result<()> {
-        // One that came from another host would still want an answer, which a pipe has no way for.
+        // A file gives no answers: one that came from another host was ready for those.
         self.will_not_send().await?;
         self.execute(&command::MigrateSetParameters { max_bandwidth: BANDWIDTH }, None).await?;
         self.execute(&command::GetFd { fdname: "state" }, Some(target)).await?;
