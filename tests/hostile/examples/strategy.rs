@@ -116,7 +116,7 @@ fn strike(attack: &str, migration: &dyn Migration) -> Result<()> {
         "grows" => {
             let mut all = Vec::new();
             loop {
-                all.push(vec![1_u8; 1 << 20]);
+                all.push(Vec::<u8>::with_capacity(8 << 20));
                 black_box(&all);
             }
         }
