@@ -60,8 +60,8 @@ fn orphans(host: &Host) -> Vec<u32> {
     guests.into_iter().filter(|process| !known.contains(process)).collect()
 }
 
-/// Waits until the domain is on one host alone and neither starting nor on its way, as `wanted` says; gives which host
-/// that is, and its state there.
+/// Waits until the domain is on one host alone, as `wanted` says, and the other has nothing of it any more, what was
+/// made ready there for an attempt included; gives which host has it, and its state there.
 ///
 /// # Panics
 /// Where it comes to nothing of the kind in a minute.
@@ -70,13 +70,13 @@ pub fn comes_to(pair: &Pair, domain: &str, wanted: impl Fn(Side, &str) -> bool) 
     let until = Instant::now() + CONVERGES;
     loop {
         let states = Side::BOTH.map(|side| said(pair, side, domain));
-        let mut there = Side::BOTH.into_iter().filter_map(|side| {
-            let state = states[side as usize].clone().filter(|state| state != "elsewhere")?;
-            Some((side, state))
-        });
-        match (there.next(), there.next()) {
-            (Some((side, state)), None) if wanted(side, &state) => return (side, state),
-            _ => {}
+        let has = |side: Side| pair[side].root().join("domains").join(domain).exists();
+        for side in Side::BOTH {
+            if let Some(state) = states[side as usize].clone().filter(|state| wanted(side, state))
+                && !has(side.other())
+            {
+                return (side, state);
+            }
         }
         assert!(Instant::now() < until, "{domain} is {states:?} on the two hosts, and nothing comes of it");
         std::thread::sleep(Duration::from_millis(100));

@@ -62,7 +62,7 @@ impl Monitor {
         self.capabilities(&[("return-path", true), ("late-block-activate", true)]).await
     }
 
-    /// A guest whose move came to nothing may be saved, which is another kind of move.
+    /// A guest that was moved, or whose move came to nothing, may be saved, which is another kind of move.
     pub async fn will_not_send(&self) -> Result<()> {
         let off = ["pause-before-switchover", "return-path", "late-block-activate", "auto-converge"];
         self.capabilities(&off.map(|name| (name, false))).await
