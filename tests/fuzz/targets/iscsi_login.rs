@@ -7,6 +7,7 @@ use storage_iscsi::protocol::chap::{Account, Credentials};
 use storage_iscsi::protocol::login::{Dialogue, Progress, Wanted};
 use storage_iscsi::protocol::offer::{Wish, Wishes};
 use storage_iscsi::protocol::session::Session;
+use storage_iscsi::protocol::session::payload::Data;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&choice, mut input)) = bytes.split_first() else { return };
@@ -31,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
             Ok(Progress::Done { agreed, sequence, rest }) => {
                 assert!(agreed.segment >= 512 && agreed.first_burst <= agreed.burst);
                 let mut session = Session::<()>::new(agreed, sequence);
-                let _ = session.input(&rest, |_| {});
+                let _ = session.input(Data::Bytes(rest.clone()), |_| {});
                 return;
             }
             Err(_) => return,
