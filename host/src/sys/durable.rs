@@ -156,6 +156,27 @@ pub fn lock(path: &Path, deadline: Duration) -> Result<Lock> {
     }
 }
 
+/// Whether somebody holds the lock at `path`. Whoever looks shares the lock for an instant: others who look do not take that
+/// for a holder, but [`lock`] does.
+///
+/// # Errors
+/// Where the file cannot be opened; one that is absent is held by nobody.
+pub fn is_locked(path: &Path) -> Result<bool> {
+    let saying = || format!("cannot look at the lock {}", path.display());
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.context(saying)?,
+    };
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(false),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(true),
+            Err(error) => return Err(error).context(saying),
+        }
+    }
+}
+
 /// Whether `file` is still what stands at `path`.
 pub fn same_file(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
@@ -217,6 +238,21 @@ mod tests {
         assert_eq!(lock(&path, Duration::from_millis(20)).unwrap_err().kind, Kind::TimedOut);
         drop(held);
         lock(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn whoever_looks_at_a_lock_sees_its_holder_and_no_other_looker() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert!(!is_locked(&path).unwrap(), "there is none");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        assert!(is_locked(&path).unwrap());
+        drop(held);
+        assert!(!is_locked(&path).unwrap());
+        let looker = File::open(&path).unwrap();
+        rustix::fs::flock(&looker, FlockOperation::NonBlockingLockShared).unwrap();
+        assert!(!is_locked(&path).unwrap());
+        assert_eq!(lock(&path, Duration::ZERO).unwrap_err().kind, Kind::Conflict);
     }
 
     #[test]

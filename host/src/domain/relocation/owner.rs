@@ -13,6 +13,8 @@ use crate::sys::durable::{self, Lock, Unwritten};
 
 /// Between two tries to write what must be written.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Longer than the lock is held by those who only look whether somebody has it.
+const LOOKED_AT: Duration = Duration::from_millis(100);
 
 /// The state machine with its journal. As long as this lives, no other process of this host works on who owns the domain.
 #[derive(Debug)]
@@ -36,7 +38,12 @@ impl Owner {
     pub fn open(layout: &Layout, domain: Uuid, unknown: Standing) -> Result<Owner> {
         let host = host_id::this(layout)?.id;
         std::fs::create_dir_all(layout.handovers()).context(|| "cannot keep who owns a domain".to_owned())?;
-        let lock = durable::lock(&layout.handover_lock(domain), Duration::ZERO)?;
+        let path = layout.handover_lock(domain);
+        let lock = match durable::lock(&path, LOOKED_AT) {
+            // Whoever still has it does not only look.
+            Err(failure) if failure.kind == Kind::TimedOut => durable::lock(&path, Duration::ZERO)?,
+            other => other?,
+        };
         let written = Journals::new(layout, host).read(domain)?;
         let handover = Handover::new(written.unwrap_or(unknown));
         Ok(Owner { layout: layout.clone(), host, domain, written, handover, _lock: lock })
@@ -44,8 +51,7 @@ impl Owner {
 
     /// Whether another process works on it.
     pub fn is_busy(layout: &Layout, domain: Uuid) -> bool {
-        let path = layout.handover_lock(domain);
-        path.exists() && durable::lock(&path, Duration::ZERO).is_err_and(|failure| failure.kind == Kind::Conflict)
+        durable::is_locked(&layout.handover_lock(domain)).unwrap_or(false)
     }
 
     pub fn domain(&self) -> Uuid {
@@ -73,5 +79,37 @@ impl Owner {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn those_who_look_keep_nobody_from_the_work() {
+        let root = tempfile::tempdir().unwrap();
+        let (layout, domain) = (Layout::new(root.path()), Uuid::from_u128(7));
+        assert!(!Owner::is_busy(&layout, domain));
+        drop(Owner::open(&layout, domain, Standing::FIRST).unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    Owner::is_busy(&layout, domain);
+                }
+            });
+            let opened: Vec<_> = (0..50)
+                .map(|_| Owner::open(&layout, domain, Standing::FIRST).map(drop).map_err(|why| why.kind))
+                .collect();
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(opened, vec![Ok(()); 50]);
+        });
+        let works = Owner::open(&layout, domain, Standing::FIRST).unwrap();
+        assert!(Owner::is_busy(&layout, domain));
+        assert_eq!(Owner::open(&layout, domain, Standing::FIRST).unwrap_err().kind, Kind::Conflict);
+        drop(works);
     }
 }
