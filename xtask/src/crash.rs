@@ -41,24 +41,39 @@ impl Scope {
 }
 
 pub(crate) fn run(scope: &Scope) -> Result<()> {
+    let Scope { all, seed, seconds, filter } = scope;
+    sample("crash", None, Sample { all: *all, seed: *seed, seconds: *seconds, only: filter.clone() })
+}
+
+/// How much of a test's cases is tried.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) all: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+    pub(crate) only: Option<String>,
+}
+
+/// Runs a file of tests with the binary that has fault points; of those that `filter` names.
+pub(crate) fn sample(test: &str, filter: Option<&str>, Sample { all, seed, seconds, only }: Sample) -> Result<()> {
     if !is_root() {
-        return Err("these tests make network namespaces and bridges, which needs root".into());
+        return Err("these tests make network namespaces and run servers, which needs root".into());
     }
     setup::all(Purpose::Test)?;
     build::plugins()?;
     build::for_tests()?;
-    let mut test = build::cargo_test(&["--test", "crash", "--", "--test-threads=1", "--nocapture"]);
-    test.env("FIEF", place::fief("debug").with_file_name("fief-faults"));
-    if scope.all {
-        test.env("FIEF_CRASH_ALL", "1");
+    let mut run = build::cargo_test(&["--test", test, "--", "--test-threads=1", "--nocapture"]);
+    run.args(filter).env("FIEF", place::fief("debug").with_file_name("fief-faults"));
+    if all {
+        run.env("FIEF_CRASH_ALL", "1");
     }
     let set = [
-        ("FIEF_CRASH_SEED", scope.seed.map(|number| number.to_string())),
-        ("FIEF_CRASH_SECONDS", scope.seconds.map(|number| number.to_string())),
-        ("FIEF_CRASH_ONLY", scope.filter.clone()),
+        ("FIEF_CRASH_SEED", seed.map(|number| number.to_string())),
+        ("FIEF_CRASH_SECONDS", seconds.map(|number| number.to_string())),
+        ("FIEF_CRASH_ONLY", only),
     ];
-    test.envs(set.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    run_command(&mut test)
+    run.envs(set.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    run_command(&mut run)
 }
 
 #[cfg(test)]

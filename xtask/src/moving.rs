@@ -1,8 +1,7 @@
 //! Domains that move between two hosts: `tests/tests/moves`, with the binary that has fault points.
 
-use crate::command::{Result, is_root, run as run_command};
-use crate::setup::{self, Purpose};
-use crate::{build, place};
+use crate::command::Result;
+use crate::crash::{self, Sample};
 
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
 pub(crate) const TESTS: &[&str] = &["debian::a_connection_", "matrix::", "points::whatever_", "rivals::", "wires::"];
@@ -46,29 +45,15 @@ fn number(text: &str) -> Result<u64> {
 }
 
 pub(crate) fn run(scope: &Scope) -> Result<()> {
-    if !is_root() {
-        return Err("these tests make network namespaces and run servers, which needs root".into());
-    }
-    setup::all(Purpose::Test)?;
-    build::plugins()?;
-    build::for_tests()?;
-    let mut test = build::cargo_test(&["--test", "moves", "--", "--test-threads=1", "--nocapture"]);
-    test.args(&scope.test).env("FIEF", place::fief("debug").with_file_name("fief-faults"));
-    if scope.all {
-        test.env("FIEF_CRASH_ALL", "1");
-    }
-    let set = [
-        ("FIEF_CRASH_SEED", scope.seed.map(|number| number.to_string())),
-        ("FIEF_CRASH_SECONDS", scope.seconds.map(|number| number.to_string())),
-        ("FIEF_CRASH_ONLY", scope.only.clone()),
-    ];
-    test.envs(set.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    run_command(&mut test)
+    let Scope { all, seed, seconds, test, only } = scope;
+    let sample = Sample { all: *all, seed: *seed, seconds: *seconds, only: only.clone() };
+    crash::sample("moves", test.as_deref(), sample)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::place;
 
     #[test]
     fn words_say_how_much_is_tried() {

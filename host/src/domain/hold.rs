@@ -63,9 +63,12 @@ fn keep(layout: &Layout, volume: &VolumeRef, kept: &Kept) -> Result<()> {
 
 /// The number of an attachment that follows all that are known. Pure.
 fn next(kept: &Kept, fence: Option<&Fence>) -> u64 {
-    let seen =
-        fence.map_or(0, |fence| fence.generation.max(fence.holder.as_ref().map_or(0, |holder| holder.generation)));
-    kept.generation.max(seen).saturating_add(1)
+    kept.generation.max(newest(fence)).saturating_add(1)
+}
+
+/// That the storage has seen, of whoever.
+fn newest(fence: Option<&Fence>) -> u64 {
+    fence.map_or(0, |fence| fence.generation.max(fence.holder.as_ref().map_or(0, |holder| holder.generation)))
 }
 
 fn holder(layout: &Layout, domain: &str, generation: u64) -> Result<Holder> {
@@ -82,7 +85,7 @@ pub fn take(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainNam
     let before = kept(layout, volume)?;
     let fence = pool.fence(&volume.volume)?;
     let generation = next(&before, fence.as_ref());
-    take_as(gate, pool, volume, domain, Wanted { generation, fenced: fence.is_some(), force: false })
+    take_as(gate, pool, volume, domain, Wanted { before, generation, fenced: fence.is_some(), force: false })
 }
 
 /// The number that the attachment of a domain will have which another host is about to hand over, to the owner with that
@@ -99,8 +102,7 @@ pub fn expect(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainN
 
 /// The newest number that the storage has seen, of whoever.
 pub fn seen(pool: &mut Pool, volume: &VolumeRef) -> Result<u64> {
-    let fence = pool.fence(&volume.volume)?;
-    Ok(fence.map_or(0, |fence| fence.generation.max(fence.holder.map_or(0, |holder| holder.generation))))
+    Ok(newest(pool.fence(&volume.volume)?.as_ref()))
 }
 
 /// Takes the volume for a domain that is this host's by its handover, as the owner with the generation `owner`: with the
@@ -118,7 +120,7 @@ pub fn take_handed(
     let layout = gate.layout();
     let before = kept(layout, volume)?;
     let fence = pool.fence(&volume.volume)?;
-    let seen = next(&Kept::default(), fence.as_ref());
+    let seen = newest(fence.as_ref()).saturating_add(1);
     let ours = before.domain.as_ref() == Some(domain);
     // One that is taken already is kept; a number that was never shown to the storage is still good.
     let held = fence
@@ -129,11 +131,13 @@ pub fn take_handed(
         true => before.generation.max(owner),
         false => before.generation.saturating_add(1).max(seen).max(owner),
     };
-    take_as(gate, pool, volume, domain, Wanted { generation, fenced: fence.is_some(), force })
+    take_as(gate, pool, volume, domain, Wanted { before, generation, fenced: fence.is_some(), force })
 }
 
 /// With which number, and how.
 struct Wanted {
+    /// What is kept of the volume so far.
+    before: Kept,
     generation: u64,
     /// The storage keeps fences.
     fenced: bool,
@@ -142,8 +146,7 @@ struct Wanted {
 
 fn take_as(gate: &Gate, pool: &mut Pool, volume: &VolumeRef, domain: &DomainName, wanted: Wanted) -> Result<Holder> {
     let layout = gate.layout();
-    let Wanted { generation, fenced, force } = wanted;
-    let before = kept(layout, volume)?;
+    let Wanted { before, generation, fenced, force } = wanted;
     // Left by a domain of this host that went while the storage did not answer: nobody else here has the lease.
     if let (true, Some(last)) = (before.held, &before.domain)
         && last != domain

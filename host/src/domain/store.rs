@@ -129,20 +129,32 @@ pub fn create_with(layout: &Layout, definition: &DomainDefinition, nvram: Option
     is_free(layout, name, None)?;
     macs_are_free(layout, definition)?;
     ownership::created(layout, definition.uuid, name)?;
-    // Made aside and renamed, so that no half domain is ever seen. A name with a dot first is no domain's.
+    let more = nvram.map(|nvram| ("nvram", nvram));
+    put(layout, definition, more, || fault::point("create.written")).map_err(|failure| failure.while_doing(saying()))
+}
+
+/// Made aside and renamed, so that no half domain is ever seen. A name with a dot first is no domain's. `written` is called
+/// before it has its name. The caller has the list's lock.
+fn put(
+    layout: &Layout,
+    definition: &DomainDefinition,
+    more: Option<(&str, &[u8])>,
+    written: impl FnOnce() -> Result<()>,
+) -> Result<Record> {
+    let (name, folders) = (&definition.name, layout.domains());
     let aside = folders.join(format!(".new-{name}"));
+    let saying = || format!("cannot make {}", aside.display());
     let _ = std::fs::remove_dir_all(&aside);
     let made = (|| {
         std::fs::DirBuilder::new().mode(0o700).create(&aside).context(saying)?;
         let record = Record::new(definition);
         durable::write(&aside.join("domain.toml"), domain::to_toml(definition).as_bytes())?;
         durable::write(&aside.join("record.json"), &serde_json::to_vec_pretty(&record).context(saying)?)?;
-        if let Some(nvram) = nvram {
-            durable::write(&aside.join("nvram"), nvram)?;
+        if let Some((file, bytes)) = more {
+            durable::write(&aside.join(file), bytes)?;
         }
-        fault::point("create.written")?;
-        std::fs::rename(&aside, layout.domain(name)).context(saying)?;
-        std::fs::File::open(&folders).and_then(|folder| folder.sync_all()).context(saying)?;
+        written()?;
+        std::fs::rename(&aside, layout.domain(name)).and_then(|()| durable::sync_folder(&folders)).context(saying)?;
         Ok(record)
     })();
     if made.is_err() {
@@ -357,20 +369,7 @@ pub fn expect(layout: &Layout, definition: &DomainDefinition, begins: (&str, &[u
     let _lock = durable::lock(&folders.join(".lock"), PATIENCE)?;
     is_free(layout, name, None)?;
     macs_are_free(layout, definition)?;
-    let aside = folders.join(format!(".new-{name}"));
-    let _ = std::fs::remove_dir_all(&aside);
-    let made = (|| {
-        std::fs::DirBuilder::new().mode(0o700).create(&aside).context(saying)?;
-        let record = Record::new(definition);
-        durable::write(&aside.join("domain.toml"), domain::to_toml(definition).as_bytes())?;
-        durable::write(&aside.join("record.json"), &serde_json::to_vec_pretty(&record).context(saying)?)?;
-        durable::write(&aside.join(begins.0), begins.1)?;
-        std::fs::rename(&aside, layout.domain(name)).and_then(|()| durable::sync_folder(&folders)).context(saying)
-    })();
-    if made.is_err() {
-        let _ = std::fs::remove_dir_all(&aside);
-    }
-    made
+    put(layout, definition, Some(begins), || Ok(())).map(drop).map_err(|failure| failure.while_doing(saying()))
 }
 
 /// # Errors

@@ -95,6 +95,11 @@ pub fn known(layout: &Layout, fingerprint: Digest) -> Result<Option<(PeerName, P
     Ok(None)
 }
 
+/// What the peer is called here that has this identity.
+pub fn of_host(layout: &Layout, host: Uuid) -> Result<Option<PeerName>> {
+    Ok(all(layout)?.into_iter().find(|(_, pinned)| pinned.host == host).map(|(name, _)| name))
+}
+
 pub fn absent(name: &PeerName) -> Failure {
     Failure::not_found(format!("there is no peer {name}")).hint("fief peer list shows those that there are")
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::asking::{Asking, migrated};
-use super::{Progress, Wish};
+use super::{Owner, Progress, Wish};
 use crate::domain::client;
 use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::{Answer, Request};
@@ -92,8 +92,10 @@ pub fn resume(gate: &Gate) {
     let layout = gate.layout();
     for name in crate::domain::store::names(layout).unwrap_or_default() {
         let Ok(record) = Record::load(layout, &name) else { continue };
+        if Owner::is_busy(layout, record.uuid) {
+            continue;
+        }
         let begun = match record.state {
-            // One that somebody works on has its lock.
             State::Ceded | State::Elsewhere => client::supervise(layout, &name, &Purpose::Adopt).map(drop),
             State::Off | State::Starting | State::Running | State::Paused | State::Preserved | State::Stopping => {
                 Ok(())

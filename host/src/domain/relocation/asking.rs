@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use super::{Heard, Progress};
 use crate::domain::client::{self, LINE_MAX};
 use crate::domain::supervisor::control::{Answer, Request, Response};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::sys::socket;
 use crate::types::DomainName;
@@ -43,12 +43,16 @@ impl Asking {
         stream.set_read_timeout(request.patience()).context(saying)?;
         let mut line = serde_json::to_vec(request).context(saying)?;
         line.push(b'\n');
-        (&stream).write_all(&line).context(saying)?;
+        match (&stream).write_all(&line) {
+            // It ended meanwhile, which the answer tells.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            other => other.context(saying)?,
+        }
         Ok(Asking { stream, name: name.clone() })
     }
 
     /// None where the supervisor went without one.
-    pub fn answer(self) -> Result<Option<Answer>> {
+    fn response(self) -> Result<Option<Response>> {
         let saying = || format!("the supervisor of domain {} does not answer", self.name);
         let mut answer = String::new();
         match BufReader::new(&self.stream).take(LINE_MAX).read_line(&mut answer) {
@@ -56,9 +60,15 @@ impl Asking {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
             other => other.context(saying)?,
         };
-        match serde_json::from_str(&answer).context(saying)? {
-            Response::Ok { answer, .. } => Ok(Some(answer)),
-            Response::Failed(failure) => Err(failure),
+        serde_json::from_str(&answer).context(saying).map(Some)
+    }
+
+    /// The same, where a refusal is a failure.
+    pub fn answer(self) -> Result<Option<Answer>> {
+        match self.response()? {
+            None => Ok(None),
+            Some(Response::Ok { answer, .. }) => Ok(Some(answer)),
+            Some(Response::Failed(failure)) => Err(failure),
         }
     }
 }
@@ -73,24 +83,13 @@ pub enum Relayed {
 
 /// Tells the domain's supervisor what a peer said; none is started for that.
 pub fn relay(layout: &Layout, name: &DomainName, heard: Heard) -> Result<Relayed> {
-    let saying = || format!("cannot tell the supervisor of domain {name} what a peer said");
-    let Ok(stream) = socket::connect_in(&layout.domain(name), "control.sock") else { return Ok(Relayed::Nobody) };
-    let request = Request::Handover { heard };
-    stream.set_read_timeout(request.patience()).context(saying)?;
-    let mut line = serde_json::to_vec(&request).context(saying)?;
-    line.push(b'\n');
-    let mut answer = String::new();
-    let said = (&stream).write_all(&line).and_then(|()| BufReader::new(&stream).take(LINE_MAX).read_line(&mut answer));
-    match said {
-        // It ended meanwhile.
-        Ok(0) => return Ok(Relayed::Nobody),
-        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-            return Ok(Relayed::Nobody);
-        }
-        other => other.context(saying)?,
+    let asking = match Asking::begin(layout, name, &Request::Handover { heard }) {
+        Err(failure) if failure.kind == Kind::Conflict => return Ok(Relayed::Nobody),
+        other => other?,
     };
-    match serde_json::from_str(&answer).context(saying)? {
-        Response::Ok { answer: Answer::Words { messages }, .. } => Ok(Relayed::Words(messages)),
-        Response::Ok { .. } | Response::Failed(_) => Ok(Relayed::Nobody),
+    match asking.response()? {
+        Some(Response::Ok { answer: Answer::Words { messages }, .. }) => Ok(Relayed::Words(messages)),
+        // It ended meanwhile, or works on no move.
+        Some(Response::Ok { .. } | Response::Failed(_)) | None => Ok(Relayed::Nobody),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::Owner;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Owner, words};
 use crate::migration::handover::{Action, Denial, Event, Output, Peer, Step, Word};
 
 /// What acts are done by. What is asked of it may be asked twice.
@@ -24,6 +27,17 @@ impl Owner {
             denied = self.carry(machine, step, &mut events).await.or(denied);
         }
         denied
+    }
+
+    /// What another host said of the domain; what is no word of it changes nothing.
+    pub async fn hear(&mut self, machine: &mut impl Machine, from: Uuid, message: Option<&Value>) {
+        let Some(message) = message.and_then(|value| words::from_value(value).ok()) else { return };
+        let (domain, word) = message.word();
+        if domain == self.domain()
+            && let Some(why) = self.happen(machine, Event::Heard { from: Peer(from), word }).await
+        {
+            tracing::info!(?why, "not now");
+        }
     }
 
     /// The same of what this host's part begins with.

@@ -2,12 +2,13 @@
 //! stream carries the console's bytes, both ways.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::domain::State;
 use crate::domain::change::Change;
@@ -25,6 +26,8 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// Beside what the guest takes: a plugin may use its limits, before and after.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a client may take to read its answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// A look that is worth no wait.
 const LOOK_PATIENCE: Duration = Duration::from_millis(500);
 /// Commands served at once; one supervisor has few askers, and each holds a descriptor.
@@ -303,7 +306,7 @@ async fn answer_or_gone(
 
 /// Serves one connection: reads a request, hands it to the supervisor's loop, writes its answer. Gives the stream
 /// back where it is now a console's.
-pub async fn serve(stream: UnixStream, requests: tokio::sync::mpsc::Sender<Asked>) -> Option<UnixStream> {
+pub async fn serve(stream: UnixStream, requests: mpsc::Sender<Asked>) -> Option<UnixStream> {
     let me = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == me || peer.uid() == 0 => {}
@@ -339,6 +342,31 @@ pub async fn serve(stream: UnixStream, requests: tokio::sync::mpsc::Sender<Asked
     reader.write_all(&bytes).await.ok()?;
     // The client waits for the answer before it types, so the reader's buffer is empty here.
     (console && accepted).then(|| reader.into_inner())
+}
+
+/// Serves a client beside the loop, where there is a place. A console's stream goes to `consoles`, where there are any.
+pub fn admit(
+    stream: UnixStream,
+    clients: &Arc<Semaphore>,
+    ask: &mpsc::Sender<Asked>,
+    consoles: Option<&mpsc::Sender<UnixStream>>,
+) {
+    let Ok(place) = Arc::clone(clients).try_acquire_owned() else { return };
+    let (ask, consoles) = (ask.clone(), consoles.cloned());
+    tokio::spawn(async move {
+        if let (Some(stream), Some(consoles)) = (serve(stream, ask).await, consoles) {
+            // The loop is over where this fails; so is the console.
+            let _ = consoles.send(stream).await;
+        }
+        drop(place);
+    });
+}
+
+/// Waits until all clients have their answers. One that does not read keeps its place, and is not waited for longer than a
+/// second.
+pub async fn all_answered(clients: &Semaphore) {
+    let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await;
 }
 
 /// Whether the asker closed its end.

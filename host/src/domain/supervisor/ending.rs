@@ -1,21 +1,17 @@
 //! How a run ended, and the answer to those who asked for its end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::connect::Connected;
-use super::control::{Asker, CLIENTS_MAX};
+use super::control::{self, Asker};
 use super::relocate::Handing;
 use super::served::Served;
 use crate::domain::State;
 use crate::domain::record::EndReason;
 use crate::domain::state::Happening;
 use crate::error::Result;
-
-/// How long a client may take to read its answer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a run ended, and who waits to hear of it.
 #[derive(Debug)]
@@ -33,6 +29,11 @@ pub struct Ending {
 impl Ending {
     pub fn new(reason: EndReason, happening: Happening) -> Self {
         Ending { reason, happening, exit_code: None, askers: Askers::default(), left_running: false, handing: None }
+    }
+
+    /// Its guest stands still, and the domain is to be another host's.
+    pub(super) fn handing(handed: Handed) -> Self {
+        Ending { handing: Some(Box::new(handed)), ..Ending::new(EndReason::Moved, Happening::StopAsked) }
     }
 }
 
@@ -60,8 +61,7 @@ impl Askers {
     /// Waits until what was answered is written, but not for long.
     pub fn answered(self) {
         if let Some((runtime, clients)) = self.connections {
-            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
-            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+            runtime.block_on(control::all_answered(&clients));
         }
     }
 
@@ -71,10 +71,8 @@ impl Askers {
         for asker in self.waiting {
             asker.answer(outcome.clone());
         }
-        if let Some((runtime, clients)) = self.connections.filter(|_| any) {
-            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
-            // A client that does not read keeps its place; it is not waited for longer than this.
-            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+        if any {
+            Askers { waiting: Vec::new(), connections: self.connections }.answered();
         }
     }
 }

@@ -13,7 +13,6 @@ use super::control::{Answer, Asked, Asker, Request, Response};
 use super::ending::{Ending, Handed};
 use super::relocate::About;
 use super::watch::Loop;
-use crate::domain::record::EndReason;
 use crate::domain::state::{Admission, Happening, admit};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
@@ -310,8 +309,7 @@ impl Loop<'_> {
             Ok(super::job::JobEnd::Handing(mut handing)) => {
                 self.relocation = None;
                 handing.carried.asker = Some(job.asker);
-                let handing = Some(Box::new(Handed { handing: *handing, connected: None, served: None }));
-                Ok(Some(Ending { handing, ..Ending::new(EndReason::Moved, Happening::StopAsked) }))
+                Ok(Some(Ending::handing(Handed { handing: *handing, connected: None, served: None })))
             }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);

@@ -275,17 +275,8 @@ impl Loop<'_> {
                     None
                 }
                 client = connected.control.accept() => {
-                    if let Ok((stream, _)) = client
-                        && let Ok(place) = Arc::clone(&self.clients).try_acquire_owned()
-                    {
-                        let (ask, console) = (ask.clone(), console.clone());
-                        tokio::spawn(async move {
-                            if let Some(stream) = control::serve(stream, ask).await {
-                                // The loop is over where this fails; so is the console.
-                                let _ = console.send(stream).await;
-                            }
-                            drop(place);
-                        });
+                    if let Ok((stream, _)) = client {
+                        control::admit(stream, &self.clients, &ask, Some(&console));
                     }
                     None
                 }

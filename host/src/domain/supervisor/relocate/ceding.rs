@@ -20,7 +20,7 @@ use crate::domain::State;
 use crate::domain::keeper::{self, Keeper};
 use crate::domain::relocation::driver::{self, Machine};
 use crate::domain::relocation::talk::Said;
-use crate::domain::relocation::{Fences, Owner, SILENCE, TICK, words};
+use crate::domain::relocation::{Fences, Owner, SILENCE, TICK};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::hypervisor::qemu::qmp::Monitor;
@@ -225,14 +225,8 @@ pub(in super::super) async fn cede(
             Some(said) = ceding.carried.source.talk.heard.recv() => hear(&mut owner, &mut ceding, said).await,
             Some(Asked { request, asker }) = asked.recv() => requested(&mut owner, &mut ceding, request, asker).await,
             client = listener.accept() => {
-                if let Ok((stream, _)) = client
-                    && let Ok(place) = Arc::clone(&clients).try_acquire_owned()
-                {
-                    let ask = ask.clone();
-                    tokio::spawn(async move {
-                        drop(control::serve(stream, ask).await);
-                        drop(place);
-                    });
+                if let Ok((stream, _)) = client {
+                    control::admit(stream, &clients, &ask, None);
                 }
             }
             _ = tick.tick() => {
@@ -279,10 +273,7 @@ async fn requested(owner: &mut Owner, ceding: &mut Ceding<'_>, request: Request,
             asker.respond(done(Answer::Migrated { progress: Box::new(ceding.carried.progress.get()) }))
         }
         Request::Handover { heard } => {
-            if let Some(message) = heard.message.as_ref().and_then(|value| words::from_value(value).ok()) {
-                let (_, word) = message.word();
-                owner.happen(ceding, Event::Heard { from: Peer(heard.from), word }).await;
-            }
+            owner.hear(ceding, heard.from, heard.message.as_ref()).await;
             ceding.carried.source.post.ask(heard.from, Duration::from_millis(heard.wait_ms.into()), asker);
         }
         Request::MigrateCancel => match owner.happen(ceding, Event::Cancel).await {

@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::super::connect;
+use super::super::connect::{self, Connected};
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::super::ending::{Askers, Ending, Handed};
 use super::super::job::JobEnd;
@@ -33,12 +34,10 @@ use crate::migration::message::{Offer, Power};
 use crate::peer;
 use crate::sys::process;
 
-/// How long those who asked may take to read the answer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How long whoever started this supervisor may take to say where its domain goes.
 const ASKED_WITHIN: Duration = Duration::from_secs(30);
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -55,14 +54,11 @@ impl Life<'_> {
         let folder = self.gate.layout().domain(&self.name());
         let keepers = served.as_ref().map_or(&[][..], |served| &served.keepers);
         let over = runtime.block_on(cede(handing, connected.as_ref(), &folder, keepers))?;
-        let answer = |answers: Vec<_>| {
+        let answer = |answers: Vec<(Asker, Response)>| {
             for (asker, response) in answers {
-                let asker: super::super::control::Asker = asker;
                 asker.respond(response);
             }
-            let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
-            // One that does not read is not waited for longer.
-            let _ = runtime.block_on(async { tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await });
+            runtime.block_on(control::all_answered(&clients));
         };
         match over {
             Over::Left => Ok(None),
@@ -78,12 +74,17 @@ impl Life<'_> {
                     // What is left of it is undone, and it starts from its disks.
                     return Ok(Some(Ending::new(EndReason::HypervisorGone, Happening::PoweredOffToStart)));
                 };
-                let hypervisor = self.record.run.as_ref().and_then(|run| run.hypervisor);
-                let watcher = Watcher::new(self.gate, &self.definition, hypervisor).over(runtime, connected);
-                let rules = self.rules();
-                watcher.run(self.held(), served, rules, Entry::Moved, || {}).map(Some)
+                self.watch_on(runtime, connected, served).map(Some)
             }
         }
+    }
+
+    /// Watches over a guest that does what its record says.
+    fn watch_on(&mut self, runtime: Runtime, connected: Connected, served: Served) -> Result<Ending> {
+        let hypervisor = self.record.run.as_ref().and_then(|run| run.hypervisor);
+        let watcher = Watcher::new(self.gate, &self.definition, hypervisor).over(runtime, connected);
+        let rules = self.rules();
+        watcher.run(self.held(), served, rules, Entry::Moved, || {})
     }
 
     fn forget(&mut self) -> Result<()> {
@@ -117,10 +118,7 @@ impl Life<'_> {
                     // What is there is taken up as well by whoever comes next.
                     tracing::error!(%failure, "the record is behind");
                 }
-                let hypervisor = self.record.run.as_ref().and_then(|run| run.hypervisor);
-                let watcher = Watcher::new(self.gate, &self.definition, hypervisor).over(runtime, connected);
-                let rules = self.rules();
-                let ending = watcher.run(self.held(), served, rules, Entry::Moved, || {})?;
+                let ending = self.watch_on(runtime, connected, served)?;
                 self.live_on(ending)
             }
         }
@@ -132,8 +130,7 @@ impl Life<'_> {
         let folder = layout.domain(&self.name());
         let owner = Owner::open(layout, self.record.uuid, Standing::FIRST)?;
         let last = owner.handover.standing.last.ok_or_else(|| Failure::other("nobody knows whom it was ceded to"))?;
-        let peers = peer::all(layout)?;
-        let to = peers.into_iter().find(|(_, pinned)| pinned.host == last.peer.0).map(|(name, _)| name);
+        let to = peer::of_host(layout, last.peer.0)?;
         let fences = Fences::of(self.gate, &self.definition)?;
         let hypervisor = self.record.run.as_ref().and_then(|run| run.hypervisor).filter(|id| process::alive(*id));
         let (tell, told) = tokio::sync::mpsc::unbounded_channel();
@@ -175,9 +172,7 @@ impl Life<'_> {
         self.record.state = written;
         let off = connected.is_none() && self.ledger.is_empty();
         let handed = Handed { handing, connected, served: Some(served) };
-        let ending =
-            Ending { handing: Some(Box::new(handed)), askers, ..Ending::new(EndReason::Moved, Happening::StopAsked) };
-        match self.hand_over(ending)? {
+        match self.hand_over(Ending { askers, ..Ending::handing(handed) })? {
             // It was off, and is.
             Some(ending) if off && ending.handing.is_none() => self.undo(EndReason::Stopped, None),
             Some(ending) => self.live_on(ending),
@@ -202,13 +197,8 @@ impl Life<'_> {
         match sent {
             Ok(Some(handing)) => {
                 let handed = Handed { handing, connected: None, served: None };
-                let ending = Ending {
-                    handing: Some(Box::new(handed)),
-                    askers,
-                    ..Ending::new(EndReason::Moved, Happening::StopAsked)
-                };
                 // Where it is still this host's, it is off as before.
-                self.hand_over(ending).map(drop)
+                self.hand_over(Ending { askers, ..Ending::handing(handed) }).map(drop)
             }
             Ok(None) => Ok(()),
             Err((failure, asker)) => {
@@ -297,14 +287,8 @@ async fn at_rest(
                 )),
             },
             client = listener.accept() => {
-                if let Ok((stream, _)) = client
-                    && let Ok(place) = Arc::clone(clients).try_acquire_owned()
-                {
-                    let ask = ask.clone();
-                    tokio::spawn(async move {
-                        drop(control::serve(stream, ask).await);
-                        drop(place);
-                    });
+                if let Ok((stream, _)) = client {
+                    control::admit(stream, clients, &ask, None);
                 }
             }
             () = tokio::time::sleep_until(until), if going.is_none() => return Ok(None),

@@ -150,11 +150,7 @@ impl Machine for Again<'_> {
     async fn act(&mut self, action: Action) -> Vec<Event> {
         match action {
             Action::StopTransfer(_) => {
-                let stopped = async {
-                    self.monitor.give_up().await?;
-                    self.monitor.will_not_send().await
-                };
-                if let Err(failure) = stopped.await {
+                if let Err(failure) = self.monitor.give_up().await {
                     tracing::warn!(%failure, "the hypervisor does not give up sending its guest");
                 }
                 Vec::new()
@@ -196,8 +192,7 @@ impl Machine for Again<'_> {
     /// Once, beside the loop: a target that does not hear it gives the attempt up by itself.
     fn send(&mut self, to: Peer, word: Word) {
         let Word::Cancel(attempt) = word else { return };
-        let peers = peer::all(self.gate.layout()).unwrap_or_default();
-        let Some((name, _)) = peers.into_iter().find(|(_, pinned)| pinned.host == to.0) else { return };
+        let Ok(Some(name)) = peer::of_host(self.gate.layout(), to.0) else { return };
         let (gate, domain) = (self.gate.clone(), self.domain);
         tokio::spawn(async move {
             let talk = Talk::with(&gate, &name, domain);

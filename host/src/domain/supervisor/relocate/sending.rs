@@ -16,7 +16,7 @@ use super::posting::Post;
 use super::source::Source;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::talk::{Said, Talk};
-use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, words};
+use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
@@ -243,10 +243,7 @@ impl Job {
 
     /// What another host says by itself.
     async fn relayed(&mut self, Heard { from, message, wait_ms, .. }: Heard, asker: Asker) {
-        if let Some(message) = message.and_then(|value| words::from_value(&value).ok()) {
-            let (_, word) = message.word();
-            self.happen(Event::Heard { from: Peer(from), word }).await;
-        }
+        self.owner.hear(&mut self.source, from, message.as_ref()).await;
         self.source.post.ask(from, Duration::from_millis(wait_ms.into()), asker);
     }
 

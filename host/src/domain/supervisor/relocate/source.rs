@@ -72,11 +72,7 @@ impl Source {
             still::clear(&self.folder);
         }
         let Some(monitor) = self.monitor.as_ref().filter(|_| std::mem::take(&mut self.sends)) else { return };
-        let stopped = async {
-            monitor.give_up().await?;
-            monitor.will_not_send().await
-        };
-        if let Err(failure) = stopped.await {
+        if let Err(failure) = monitor.give_up().await {
             tracing::warn!(%failure, "the hypervisor does not give up sending its guest");
         }
     }

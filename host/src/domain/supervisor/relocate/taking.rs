@@ -22,8 +22,6 @@ use crate::migration::message::{Message, Offer, Power, Reason};
 
 /// How long what was said last waits to be fetched.
 const LINGER: Duration = Duration::from_secs(5);
-/// How long whoever asked may take to read the answer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What came of it.
 pub(in super::super) enum Taken {
@@ -114,14 +112,8 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
                 owner.happen(&mut taking, event).await;
             }
             client = accept(taking.connected.as_ref().map(|connected| &connected.control).or(taking.listener.as_ref())) => {
-                if let Some(stream) = client
-                    && let Ok(place) = Arc::clone(&clients).try_acquire_owned()
-                {
-                    let ask = ask.clone();
-                    tokio::spawn(async move {
-                        drop(control::serve(stream, ask).await);
-                        drop(place);
-                    });
+                if let Some(stream) = client {
+                    control::admit(stream, &clients, &ask, None);
                 }
             }
             stream = accept(taking.memory.as_ref()) => {
@@ -147,8 +139,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
     }
     if taking.result != Some(End::Ours) {
         // What was answered last is written.
-        let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
-        let _ = tokio::time::timeout(ANSWERED_WITHIN, clients.acquire_many(all)).await;
+        control::all_answered(&clients).await;
     }
     let (connected, served) = (taking.connected.take(), taking.served.take());
     Ok(match taking.result {
@@ -194,12 +185,7 @@ async fn requested(
             false
         }
         Request::Handover { heard: Heard { from, message, wait_ms, delivered } } => {
-            if let Some(message) = message.as_ref().and_then(|value| words::from_value(value).ok()) {
-                let (domain, word) = message.word();
-                if domain == owner.domain() {
-                    owner.happen(taking, Event::Heard { from: Peer(from), word }).await;
-                }
-            }
+            owner.hear(taking, from, message.as_ref()).await;
             if delivered == Some(attempt) && from == taking.from.0 {
                 match taking.offer.power {
                     Power::Off => drop(owner.happen(taking, Event::Received(attempt)).await),

@@ -132,6 +132,7 @@ impl Monitor {
     }
 
     /// `migrate_cancel`, and waits until the guest is whole here again. One that is over, or was not begun, is left as it is.
+    /// After that it may be moved in another way.
     pub async fn give_up(&self) -> Result<()> {
         self.execute(&command::MigrateCancel {}, None).await?;
         let until = Instant::now() + GIVEN_UP_WITHIN;
@@ -141,7 +142,7 @@ impl Monitor {
                 Some(MigrationStatus::Cancelling | MigrationStatus::Device) if Instant::now() < until => {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
-                None | Some(_) => return Ok(()),
+                None | Some(_) => return self.will_not_send().await,
             }
         }
     }
