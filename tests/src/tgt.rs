@@ -170,10 +170,20 @@ impl Tgt {
         self.tell(&format!("--op update --mode logicalunit --tid {} --lun {lun} --params {setting}", target.0));
     }
 
-    /// Takes a unit away.
+    /// Takes a unit away. tgt refuses that while it works on a request for the unit, so it is asked until there is none.
     #[track_caller]
     pub fn remove(&mut self, target: Target, lun: u32) {
-        self.tell(&format!("--op delete --mode logicalunit --tid {} --lun {lun}", target.0));
+        let words = format!("--op delete --mode logicalunit --tid {} --lun {lun}", target.0);
+        let words: Vec<&str> = words.split_whitespace().collect();
+        eventually("tgt works on no request for the unit", TOOL, || {
+            let said = self.ask(&words);
+            if said.stderr.contains("still active") {
+                return None;
+            }
+            said.expect_code(0);
+            Some(())
+        });
+        self.told.push(words.into_iter().map(str::to_owned).collect());
     }
 
     /// Takes a target away with all that is known of it; its sessions end.
