@@ -16,7 +16,7 @@ use crate::domain::pools::Pools;
 use crate::domain::state::{Admission, Request as Verb, admit};
 use crate::domain::supervisor::control::{DiskTo, Request};
 use crate::domain::unfinished::{Intent, Unfinished, is_defined};
-use crate::domain::{Record, State, client, store, users_of_volume};
+use crate::domain::{Record, State, client, nvram, store, users_of_volume};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::operation::Preallocation;
@@ -115,7 +115,7 @@ impl Plan {
             }
             (Identity::Kept, _) => Identity::Kept,
         };
-        let nvram = std::fs::read(layout.domain(source).join("nvram")).ok();
+        let nvram = nvram::of(layout, source)?;
         let (definition, notes) = another(&definition, name, &parts, &mut RandomIdentity);
         Ok(Plan { source: source.clone(), runs, style, definition, nvram, parts, notes, identity })
     }

@@ -24,6 +24,7 @@ pub mod hold;
 pub mod import;
 pub mod keeper;
 pub mod lease;
+mod nvram;
 mod ownership;
 pub mod pending;
 mod pools;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::domain::{self, DomainDefinition};
 use crate::domain::saved::{Header, Here, HostCpu, Opened, misfits};
-use crate::domain::{Record, State, client, store};
+use crate::domain::{Record, State, client, nvram, store};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -12,11 +12,7 @@ use crate::hypervisor::{Places, qemu};
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::storage::Pool;
-use crate::sys::durable;
 use crate::types::{DomainName, NetworkName, VolumeRef};
-
-/// A domain's UEFI variables, in its folder.
-const NVRAM: &str = "nvram";
 
 /// What is to be another than in the file.
 #[derive(Debug, Default)]
@@ -76,7 +72,8 @@ impl Plan {
         let loses = loses(file, &header, known.as_ref());
         let next = (known.is_none() || mapping.changes_devices()).then(|| mapped.clone());
         let before = known.as_ref().map(|known| store::load(layout, &known.name)).transpose()?;
-        let nvram = (!nvram.is_empty() && own_nvram(layout, &mapped.name)? != nvram).then_some(nvram);
+        let nvram =
+            (!nvram.is_empty() && nvram::of(layout, &mapped.name)?.unwrap_or_default() != nvram).then_some(nvram);
         let places = header.places(&mapped)?;
         let definition = DomainDefinition { machine: Some(header.machine), ..mapped };
         Ok(Plan { file: file.to_owned(), definition, places, next, before, nvram, loses })
@@ -128,9 +125,8 @@ impl Plan {
         }
         fault::point("restore.defined")?;
         if let Some(nvram) = &self.nvram {
-            let before = own_nvram(layout, self.name())?;
-            durable::write(&layout.domain(self.name()).join(NVRAM), nvram)?;
-            prepared.nvram = Some(before);
+            prepared.nvram = nvram::of(layout, self.name())?;
+            nvram::put(layout, self.name(), nvram)?;
         }
         store::leave_restoring(layout, &self.definition)?;
         fault::point("restore.prepared")
@@ -146,23 +142,14 @@ impl Prepared {
             if self.created {
                 return store::take_back(layout, name);
             }
-            if let Some(nvram) = self.nvram.filter(|nvram| !nvram.is_empty()) {
-                durable::write(&layout.domain(name).join(NVRAM), &nvram)?;
+            if let Some(before) = self.nvram {
+                nvram::put(layout, name, &before)?;
             }
             self.replaced.map_or(Ok(()), |before| store::replace(layout, &before))
         };
         if let Err(failure) = back() {
             tracing::warn!(domain = %self.name, %failure, "what a restore changed ahead of its guest stays changed");
         }
-    }
-}
-
-/// The UEFI variables that a domain has now; empty where it has none.
-fn own_nvram(layout: &Layout, name: &DomainName) -> Result<Vec<u8>> {
-    match std::fs::read(layout.domain(name).join(NVRAM)) {
-        Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).context(|| format!("cannot read the UEFI variables of {name}")),
     }
 }
 

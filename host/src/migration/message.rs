@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::handover::{Attempt, Word};
+use super::variables::Variables;
 
 /// The versions that this fief speaks, newest first.
 pub const VERSIONS: &[u16] = &[1];
@@ -83,6 +84,9 @@ pub struct Offer {
     /// Where the devices of its guest sit, as a domain's record has it; none where it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub places: Option<serde_json::Value>,
+    /// Those that it has of UEFI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<Variables>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +113,12 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(String);
+
+impl Malformed {
+    pub(super) fn new(because: &str) -> Malformed {
+        Malformed(because.to_owned())
+    }
+}
 
 impl Message {
     /// # Errors
@@ -138,7 +148,8 @@ impl Message {
         match self {
             Message::Prepare { what, .. } => {
                 at_most("a name", what.name.len().max(what.strategy.len()), NAME_MAX)?;
-                at_most("a definition", what.definition.len(), DEFINITION_MAX)
+                at_most("a definition", what.definition.len(), DEFINITION_MAX)?;
+                what.variables.as_ref().map_or(Ok(()), |variables| variables.bytes().map(drop))
             }
             Message::Declined { reasons, .. } => {
                 at_most("a list of reasons", reasons.len(), REASONS_MAX)?;

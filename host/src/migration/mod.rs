@@ -13,6 +13,7 @@
 //!   limits     pure: what becomes of limits that no host can keep
 //!   bounds     pure: how long and how often a strategy may ask
 //!   strategy   a strategy that is a plugin, in its sandbox
+//!   variables  what UEFI has of a domain, as it travels
 //! ```
 //!
 //! What a domain's guest and volumes go through on the way (memory, copies, networks) is decided elsewhere: to the
@@ -29,3 +30,4 @@ pub mod plan;
 pub mod steps;
 pub mod strategy;
 pub mod survey;
+pub mod variables;

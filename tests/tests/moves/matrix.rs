@@ -1,9 +1,9 @@
 //! Each strategy over each kind of storage: to and fro twice, with a guest that runs, one that is paused, and none.
 
-use fief_tests::command;
 use fief_tests::invariants;
 use fief_tests::pair::Side;
 use fief_tests::witness::Kind;
+use fief_tests::{Host, command};
 
 use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
 
@@ -48,10 +48,16 @@ fn a_paused_one_stays_paused_and_one_that_is_off_stays_off() {
         bench.is_sound();
 
         bench.pair.b().fief(&["stop", NAME]);
+        // As a guest that boots by UEFI leaves it: written here and there.
+        let variables: Vec<u8> =
+            (0..540_672_u32).map(|at| if at % 40_000 < 900 { (at % 251) as u8 } else { 0xff }).collect();
+        let own = |side: &Host| side.root().join("domains").join(NAME).join("nvram");
+        std::fs::write(own(bench.pair.b()), &variables).unwrap();
         // It has no memory to move: policy picks who moves the rest.
         domain.witness.may_be_on(bench.pair.a());
         command::run(&mut bench.pair.b().command(&["migrate", NAME, Side::A.name()]), PATIENCE).expect_code(0);
         invariants::comes_to(&bench.pair, NAME, |side, state| (side, state) == (Side::A, "off"));
+        assert!(std::fs::read(own(bench.pair.a())).unwrap() == variables, "its UEFI variables are others now");
         bench.follow(&mut domain, Side::A);
         bench.pair.a().fief(&["start", NAME]);
         bench.goes_on(&mut domain);

@@ -316,6 +316,7 @@ impl Machine for AtRest {
             strategy: String::new(),
             power: crate::migration::message::Power::Off,
             places: None,
+            variables: None,
         };
         self.messages.push(Message::of(self.domain, word, nothing, Vec::new));
     }

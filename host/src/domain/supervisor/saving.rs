@@ -21,6 +21,7 @@ use super::control::Asker;
 use super::job::{Job, JobEnd};
 use super::watch::{Loop, Watcher};
 use crate::config::domain;
+use crate::domain::nvram;
 use crate::domain::saved::{Header, HostCpu, Opened, Writer};
 use crate::domain::state::{Happening, State};
 use crate::error::{Context, Failure, Kind, Result};
@@ -121,11 +122,7 @@ impl Loop<'_> {
             }
             ChosenAccelerator::Kvm | ChosenAccelerator::Tcg => None,
         };
-        let nvram = match std::fs::read(self.folder().join("nvram")) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).context(|| "cannot read the UEFI variables".to_owned()),
-        };
+        let nvram = nvram::of(self.layout, &self.definition.name)?.unwrap_or_default();
         let ran = self.record.state == State::Running;
         let places = self.places();
         let saving = Saving::new(file, ran);

@@ -11,6 +11,7 @@ fn offer() -> Offer {
         strategy: "migration-live".into(),
         power: Power::Running,
         places: None,
+        variables: None,
     }
 }
 

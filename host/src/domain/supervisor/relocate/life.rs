@@ -149,6 +149,7 @@ impl Life<'_> {
                 strategy: String::new(),
                 power: Power::Off,
                 places: None,
+                variables: None,
             };
             let monitor = connected.as_ref().map(|connected| connected.monitor.clone());
             let carried = Carried {

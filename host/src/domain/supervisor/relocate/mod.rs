@@ -24,7 +24,7 @@ use crate::config::domain::{self, DomainDefinition};
 use crate::domain::keeper::Keeper;
 use crate::domain::relocation::talk::Talk;
 use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish};
-use crate::domain::{Record, State};
+use crate::domain::{Record, State, nvram};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::hypervisor::Places;
@@ -34,6 +34,7 @@ use crate::migration::message::{Message, Offer, Power};
 use crate::migration::phases::Terms;
 use crate::migration::steps::Strategy;
 use crate::migration::strategy::PluginStrategy;
+use crate::migration::variables::Variables;
 use crate::peer;
 
 pub(super) use ceding::Handing;
@@ -233,6 +234,8 @@ async fn begin(
         strategy: wish.strategy.to_string(),
         power,
         places: places.context(|| "cannot say where devices sit".to_owned())?,
+        // A guest that runs has them in its memory as well, and those are newer.
+        variables: nvram::of(gate.layout(), &definition.name)?.map(|bytes| Variables::of(&bytes)).transpose()?,
     };
     let (progress, cancel) = (Shared::default(), Arc::new(Notify::new()));
     let (tell, heard) = mpsc::unbounded_channel();

@@ -12,8 +12,8 @@ use super::still;
 use super::taking::Taking;
 use crate::domain::record::Run;
 use crate::domain::relocation::{Fences, MEMORY, apart};
-use crate::domain::{State, run_id, steps};
-use crate::error::{Context, Result};
+use crate::domain::{State, nvram, run_id, steps};
+use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::migration::handover::{Attempt, Event};
@@ -32,6 +32,10 @@ impl Taking<'_, '_> {
         // Also so that their plugins are there when it counts.
         fences.seen()?;
         self.fences = Some(fences);
+        if let Some(variables) = &self.offer.variables {
+            let bytes = variables.bytes().map_err(|malformed| Failure::other(malformed.to_string()))?;
+            nvram::put(self.life.gate.layout(), &self.life.name(), &bytes)?;
+        }
         if self.offer.power == Power::Off {
             return Ok(());
         }
