@@ -13,6 +13,16 @@ pub(super) fn install_plugin(gate: &Gate, file: &Path) -> Result<Installed> {
     package::install(gate, file)
 }
 
+/// Looks whether a plugin is still what was installed.
+pub(super) fn verify_plugin(gate: &Gate, id: &PluginId) -> Result<()> {
+    package::verify(gate, id)
+}
+
+/// What a plugin file holds; nothing of it runs.
+pub(super) fn inspect_plugin(file: &Path) -> Result<Installed> {
+    package::inspect(file)
+}
+
 /// Forgets an installed plugin.
 pub(super) fn remove_plugin(layout: &Layout, id: &PluginId) -> Result<()> {
     package::remove(layout, id)

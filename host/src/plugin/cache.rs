@@ -75,7 +75,7 @@ fn trusted(layout: &Layout, path: &std::path::Path, file: File) -> Result<File> 
 
 /// # Errors
 /// `Denied` where the stored bytes are no longer those that were installed.
-fn stored(layout: &Layout, digest: Digest) -> Result<File> {
+pub(super) fn stored(layout: &Layout, digest: Digest) -> Result<File> {
     let path = layout.store(digest);
     let saying = || format!("cannot read the stored plugin {}", path.display());
     let mut file = File::open(&path).context(saying)?;

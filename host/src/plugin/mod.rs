@@ -22,7 +22,7 @@ pub mod session;
 pub mod settings;
 mod shape;
 pub mod text;
-mod world;
+pub mod world;
 
 pub use manifest::Manifest;
 pub use package::{Installed, installed};

@@ -79,6 +79,25 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
     Ok(new)
 }
 
+/// Whether an installed plugin is still what was installed: its stored bytes, what its record says of them, and policy's
+/// pin; and whether it still loads. Where its compiled form is gone, that is made again.
+///
+/// # Errors
+/// `NotFound` where none is installed under that id, `Denied` where something is another than it was or policy pins other
+/// bytes, `PluginFault` where it does not load.
+pub fn verify(gate: &Gate, id: &PluginId) -> Result<()> {
+    let layout = gate.layout();
+    let record = installed(layout, id)?;
+    cache::stored(layout, record.digest)?;
+    let (found, _) = read(&layout.store(record.digest))?;
+    if found != record {
+        return Err(Failure::denied(format!("the record of the plugin {id} says other than its bytes"))
+            .hint("install the plugin again"));
+    }
+    pinned(gate, id, record.digest)?;
+    loading::try_load(gate, &record)
+}
+
 /// Removes the plugin; one that is not installed is already removed. Pools and networks that need it stay defined.
 pub fn remove(layout: &Layout, id: &PluginId) -> Result<()> {
     let folder = layout.plugin(id);
@@ -126,6 +145,11 @@ pub fn installed(layout: &Layout, id: &PluginId) -> Result<Installed> {
 
 /// All installed plugins, by id.
 pub fn all(layout: &Layout) -> Result<Vec<Installed>> {
+    names(layout)?.iter().map(|id| installed(layout, id)).collect()
+}
+
+/// Their ids, in order; also where the record of one cannot be read.
+pub fn names(layout: &Layout) -> Result<Vec<PluginId>> {
     let folder = layout.plugins();
     let saying = || format!("cannot read the folder {}", folder.display());
     let entries = match std::fs::read_dir(&folder) {
@@ -140,10 +164,10 @@ pub fn all(layout: &Layout) -> Result<Vec<Installed>> {
         if let Some(id) = name.to_str().and_then(|name| name.parse::<PluginId>().ok())
             && layout.plugin(&id).join("plugin.json").exists()
         {
-            found.push(installed(layout, &id)?);
+            found.push(id);
         }
     }
-    found.sort_by(|one, other| one.manifest.id.cmp(&other.manifest.id));
+    found.sort();
     Ok(found)
 }
 

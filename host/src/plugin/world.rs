@@ -66,13 +66,48 @@ const MIGRATION: World = World {
     optional: &[],
 };
 
+/// An interface that this host speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interface {
+    /// `PACKAGE/INTERFACE@VERSION`
+    pub name: &'static str,
+    /// The plugins that may have it; none: all.
+    pub kind: Option<PluginKind>,
+    /// Who gives it to the other: `host`, `plugin`, `plugin, may be left out`.
+    pub given: &'static str,
+}
+
+/// All interfaces of fief's own that this host speaks, in the order of the kinds.
+pub fn interfaces() -> impl Iterator<Item = Interface> {
+    let kinds = [PluginKind::Storage, PluginKind::Network, PluginKind::Migration];
+    let common = COMMON.iter().map(|name| Interface { name, kind: None, given: "host" });
+    let of_kinds = kinds.into_iter().flat_map(|kind| {
+        let world = of(kind);
+        let with = move |given| move |name| Interface { name, kind: Some(kind), given };
+        let host = world.host.iter().map(|(name, _)| *name);
+        let host = world.words.iter().copied().chain(host).map(with("host"));
+        let required = world.required.iter().copied().map(with("plugin"));
+        host.chain(required).chain(world.optional.iter().copied().map(with("plugin, may be left out")))
+    });
+    common.chain(of_kinds)
+}
+
+const fn of(kind: PluginKind) -> World {
+    match kind {
+        PluginKind::Storage => STORAGE,
+        PluginKind::Network => NETWORK,
+        PluginKind::Migration => MIGRATION,
+    }
+}
+
 /// # Errors
 /// `Usage`, with each import or export that is missing or one too many as a cause.
 pub(super) fn check(component: &Component, manifest: &Manifest) -> Result<()> {
-    let (kind, world) = match manifest.kind {
-        PluginKind::Storage => ("storage", STORAGE),
-        PluginKind::Network => ("network", NETWORK),
-        PluginKind::Migration => ("migration", MIGRATION),
+    let world = of(manifest.kind);
+    let kind = match manifest.kind {
+        PluginKind::Storage => "storage",
+        PluginKind::Network => "network",
+        PluginKind::Migration => "migration",
     };
     let mut causes = Vec::new();
     for name in world.required {
@@ -146,6 +181,18 @@ mod tests {
         let imports = ["fief:migration/session@0.1.0", "wasi:cli/environment@0.2.6", "wasi:io/streams@0.2.6"];
         let strategy = component(&imports, &["fief:migration/strategy@0.1.0"]);
         check(&strategy, &manifest(PluginKind::Migration, &[HostInterface::Session])).unwrap();
+    }
+
+    #[test]
+    fn a_plugin_with_every_interface_that_is_told_of_is_taken() {
+        for kind in [PluginKind::Storage, PluginKind::Network, PluginKind::Migration] {
+            let told: Vec<Interface> = interfaces().filter(|one| one.kind.is_none_or(|of| of == kind)).collect();
+            let names = |host: bool| -> Vec<&str> {
+                told.iter().filter(|one| (one.given == "host") == host).map(|one| one.name).collect()
+            };
+            let all = [HostInterface::Images, HostInterface::Bridges, HostInterface::Session];
+            check(&component(&names(true), &names(false)), &manifest(kind, &all)).unwrap();
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `fief plugin`: the components that serve pools and networks.
 
+mod api;
 pub(super) mod asks;
 mod install;
 mod list;
 mod remove;
 mod show;
+mod verify;
 
 use super::Context;
 use crate::error::Result;
@@ -16,6 +18,8 @@ pub(super) enum Verb {
     Show(show::Args),
     Install(install::Args),
     Remove(remove::Args),
+    Verify(verify::Args),
+    Api(api::Args),
 }
 
 pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
@@ -24,5 +28,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Show(args) => show::run(context, &args),
         Verb::Install(args) => install::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
+        Verb::Verify(args) => verify::run(context, &args),
+        Verb::Api(args) => api::run(context, &args),
     }
 }

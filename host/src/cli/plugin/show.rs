@@ -1,11 +1,14 @@
 //! `fief plugin show`
 
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use super::asks::asks;
 use super::list::{PluginRow, kind};
-use crate::cli::Context;
 use crate::cli::output::table::{self, Cell, Column};
 use crate::cli::output::text::printable;
 use crate::cli::output::{Row, Shown};
+use crate::cli::{Context, load};
 use crate::error::Result;
 use crate::plugin;
 use crate::types::PluginId;
@@ -13,11 +16,33 @@ use crate::types::PluginId;
 /// Print a plugin's manifest, with what it asks for beside what it was granted
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    id: PluginId,
+    /// An installed plugin, or a file that may become one: a path has a `/` or ends in `.wasm`
+    #[arg(value_name = "ID|FILE")]
+    plugin: Subject,
+}
+
+#[derive(Debug, Clone)]
+enum Subject {
+    Installed(PluginId),
+    File(PathBuf),
+}
+
+impl FromStr for Subject {
+    type Err = <PluginId as FromStr>::Err;
+
+    fn from_str(text: &str) -> std::result::Result<Subject, Self::Err> {
+        match text.contains('/') || text.ends_with(".wasm") {
+            true => Ok(Subject::File(text.into())),
+            false => text.parse().map(Subject::Installed),
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let installed = plugin::installed(context.layout(), &args.id)?;
+    let installed = match &args.plugin {
+        Subject::Installed(id) => plugin::installed(context.layout(), id)?,
+        Subject::File(file) => load::inspect_plugin(file)?,
+    };
     let policy = context.policy()?;
     let row = PluginRow { installed: &installed, policy: &policy };
     context.show(&Shown { kind: "plugin", name: row.name(), json: row.json(), text: text(&row) })
