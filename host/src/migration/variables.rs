@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::message::Malformed;
-use crate::error::{Failure, Result};
 
 /// A byte of flash memory that was erased and not written since.
 const ERASED: u8 = 0xff;
@@ -35,9 +34,8 @@ struct Piece {
 }
 
 impl Variables {
-    /// # Errors
-    /// `Conflict` where there is more than goes over at once.
-    pub fn of(bytes: &[u8]) -> Result<Variables> {
+    /// None where there is more than goes over at once.
+    pub fn of(bytes: &[u8]) -> Option<Variables> {
         let mut written: Vec<(usize, Vec<u8>)> = Vec::new();
         let blocks = bytes.chunks(BLOCK).enumerate().map(|(number, block)| (number * BLOCK, block));
         for (at, block) in blocks.filter(|(_, block)| block.iter().any(|byte| *byte != ERASED)) {
@@ -47,11 +45,10 @@ impl Variables {
             }
         }
         if bytes.len() > FLASH_MAX || written.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > WRITTEN_MAX {
-            return Err(Failure::conflict("its UEFI variables are more than this fief takes along")
-                .hint("let its firmware tidy them: start it here, reset its boot entries, and shut it down"));
+            return None;
         }
         let written = written.into_iter().map(|(at, bytes)| Piece { at, bytes: fief_wire::text::hex(&bytes) });
-        Ok(Variables { length: bytes.len(), written: written.collect() })
+        Some(Variables { length: bytes.len(), written: written.collect() })
     }
 
     /// # Errors
@@ -124,8 +121,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_into_a_message_is_refused_before_it_is_sent() {
-        assert!(Variables::of(&vec![0; WRITTEN_MAX]).is_ok());
-        assert!(Variables::of(&vec![0; WRITTEN_MAX + 1]).is_err());
+        assert!(Variables::of(&vec![0; WRITTEN_MAX]).is_some());
+        assert!(Variables::of(&vec![0; WRITTEN_MAX + 1]).is_none());
         let overlapping = |at| Variables { length: 4, written: vec![Piece { at, bytes: "0011".into() }; 2] }.bytes();
         assert!(overlapping(0).is_err() && overlapping(3).is_err());
     }

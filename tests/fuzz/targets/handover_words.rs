@@ -11,6 +11,7 @@ use uuid::Uuid;
 mod migration {
     pub mod handover;
     pub mod message;
+    pub mod variables;
 }
 
 use migration::handover::{Action, Event, Handover, Holding, Memory, Move, Output, Peer, Phase, Standing, Step};

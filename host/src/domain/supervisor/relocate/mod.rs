@@ -235,7 +235,9 @@ async fn begin(
         power,
         places: places.context(|| "cannot say where devices sit".to_owned())?,
         // A guest that runs has them in its memory as well, and those are newer.
-        variables: nvram::of(gate.layout(), &definition.name)?.map(|bytes| Variables::of(&bytes)).transpose()?,
+        variables: nvram::of(gate.layout(), &definition.name)?
+            .map(|bytes| Variables::of(&bytes).ok_or_else(too_many_variables))
+            .transpose()?,
     };
     let (progress, cancel) = (Shared::default(), Arc::new(Notify::new()));
     let (tell, heard) = mpsc::unbounded_channel();
@@ -253,6 +255,11 @@ async fn begin(
         definition: definition.clone(),
     };
     Ok((relocation, sending))
+}
+
+fn too_many_variables() -> Failure {
+    Failure::conflict("its UEFI variables are more than this fief takes along")
+        .hint("let its firmware tidy them: start it here, reset its boot entries, and shut it down")
 }
 
 /// Who says how the domain moves.
