@@ -7,7 +7,7 @@ use crate::layout::Layout;
 use crate::sys::durable;
 use crate::types::DomainName;
 
-const FILE: &str = "nvram";
+pub(super) const FILE: &str = "nvram";
 
 /// None where it has none yet.
 pub fn of(layout: &Layout, name: &DomainName) -> Result<Option<Vec<u8>>> {

@@ -7,7 +7,7 @@ use crate::config::domain::{self, DomainDefinition};
 use crate::config::reader::{self, nearest};
 use crate::domain::change::Change;
 use crate::domain::state::{Admission, Request, admit};
-use crate::domain::{Record, State, ownership, rename};
+use crate::domain::{Record, State, nvram, ownership, rename};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::layout::Layout;
@@ -129,7 +129,7 @@ pub fn create_with(layout: &Layout, definition: &DomainDefinition, nvram: Option
     is_free(layout, name, None)?;
     macs_are_free(layout, definition)?;
     ownership::created(layout, definition.uuid, name)?;
-    let more = nvram.map(|nvram| ("nvram", nvram));
+    let more = nvram.map(|bytes| (nvram::FILE, bytes));
     put(layout, definition, more, || fault::point("create.written")).map_err(|failure| failure.while_doing(saying()))
 }
 

@@ -89,6 +89,20 @@ pub struct Offer {
     pub variables: Option<Variables>,
 }
 
+impl Offer {
+    /// Of whoever does not offer the domain of that name: it says other words.
+    pub fn none(name: String) -> Offer {
+        Offer {
+            name,
+            definition: String::new(),
+            strategy: String::new(),
+            power: Power::Off,
+            places: None,
+            variables: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Power {

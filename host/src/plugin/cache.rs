@@ -73,9 +73,11 @@ fn trusted(layout: &Layout, path: &std::path::Path, file: File) -> Result<File> 
         .hint(format!("remove the folder {}; fief makes it again", layout.cache().display())))
 }
 
+/// The stored component, as a file at its beginning and as the bytes that were looked at.
+///
 /// # Errors
 /// `Denied` where the stored bytes are no longer those that were installed.
-pub(super) fn stored(layout: &Layout, digest: Digest) -> Result<File> {
+pub(super) fn stored(layout: &Layout, digest: Digest) -> Result<(File, Vec<u8>)> {
     let path = layout.store(digest);
     let saying = || format!("cannot read the stored plugin {}", path.display());
     let mut file = File::open(&path).context(saying)?;
@@ -89,11 +91,11 @@ pub(super) fn stored(layout: &Layout, digest: Digest) -> Result<File> {
         .hint("install the plugin again"));
     }
     file.rewind().context(saying)?;
-    Ok(file)
+    Ok((file, bytes))
 }
 
 fn compile(layout: &Layout, digest: Digest, uid: Option<u32>) -> Result<()> {
-    let source = stored(layout, digest)?;
+    let (source, _) = stored(layout, digest)?;
     pending::folder(&layout.cache())?;
     let target = Pending::begin(&path(layout, digest))?;
     let mut sandbox = Process::start(uid)?;

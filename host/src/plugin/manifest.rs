@@ -113,6 +113,17 @@ const ITEMS_MAX: usize = 64;
 /// Longest text for people in a manifest, in bytes.
 const TEXT_MAX: usize = 1_000;
 
+impl PluginKind {
+    /// As manifests write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PluginKind::Storage => "storage",
+            PluginKind::Network => "network",
+            PluginKind::Migration => "migration",
+        }
+    }
+}
+
 impl Manifest {
     /// Reads a manifest's JSON and checks what its types do not.
     ///

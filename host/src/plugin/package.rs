@@ -88,9 +88,8 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
 pub fn verify(gate: &Gate, id: &PluginId) -> Result<()> {
     let layout = gate.layout();
     let record = installed(layout, id)?;
-    cache::stored(layout, record.digest)?;
-    let (found, _) = read(&layout.store(record.digest))?;
-    if found != record {
+    let (_, bytes) = cache::stored(layout, record.digest)?;
+    if checked(&bytes, &layout.store(record.digest))? != record {
         return Err(Failure::denied(format!("the record of the plugin {id} says other than its bytes"))
             .hint("install the plugin again"));
     }
@@ -201,12 +200,17 @@ fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
         };
         return Err(failure);
     }
-    let saying = |failure: Failure| failure.while_doing(format!("{shown} is not a plugin for this host"));
-    let component = component::read(&bytes).map_err(saying)?;
+    checked(&bytes, path).map(|installed| (installed, bytes))
+}
+
+/// What those bytes are as a plugin; `path` is where they came from.
+fn checked(bytes: &[u8], path: &Path) -> Result<Installed> {
+    let saying = |failure: Failure| failure.while_doing(format!("{} is not a plugin for this host", path.display()));
+    let component = component::read(bytes).map_err(saying)?;
     let manifest = Manifest::parse(&component.manifest).map_err(saying)?;
     world::check(&component, &manifest).map_err(saying)?;
     let Component { imports, exports, manifest: _ } = component;
-    Ok((Installed { digest: Digest::of(&bytes), manifest, imports, exports }, bytes))
+    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports })
 }
 
 /// Removes the stored and compiled bytes of a digest that no id names any more.

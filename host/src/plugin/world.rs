@@ -103,12 +103,7 @@ const fn of(kind: PluginKind) -> World {
 /// # Errors
 /// `Usage`, with each import or export that is missing or one too many as a cause.
 pub(super) fn check(component: &Component, manifest: &Manifest) -> Result<()> {
-    let world = of(manifest.kind);
-    let kind = match manifest.kind {
-        PluginKind::Storage => "storage",
-        PluginKind::Network => "network",
-        PluginKind::Migration => "migration",
-    };
+    let (kind, world) = (manifest.kind.name(), of(manifest.kind));
     let mut causes = Vec::new();
     for name in world.required {
         if !component.exports.iter().any(|export| export == name) {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::list::kind;
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::error::Result;
 use crate::plugin::world::{self, Interface};
+use crate::sandbox::protocol::PluginKind;
 
 /// List the interfaces that this host speaks, with their versions
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ impl Row for Interface {
         self.name.to_owned()
     }
     fn cells(&self) -> Vec<Cell> {
-        vec![self.name.into(), self.kind.map_or("any", kind).into(), self.given.into()]
+        vec![self.name.into(), self.kind.map_or("any", PluginKind::name).into(), self.given.into()]
     }
     fn json(&self) -> Value {
         let (package, version) = self.name.rsplit_once('@').unwrap_or((self.name, ""));

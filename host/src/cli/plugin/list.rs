@@ -26,14 +26,6 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     context.list(&rows)
 }
 
-pub(super) const fn kind(kind: PluginKind) -> &'static str {
-    match kind {
-        PluginKind::Storage => "storage",
-        PluginKind::Network => "network",
-        PluginKind::Migration => "migration",
-    }
-}
-
 impl<'a> PluginRow<'a> {
     pub(super) fn grants(&self) -> Option<&'a PluginGrants> {
         self.policy.plugins.get(&self.installed.manifest.id)
@@ -82,7 +74,7 @@ impl Row for PluginRow<'_> {
         vec![
             manifest.id.as_str().into(),
             manifest.version.as_str().into(),
-            kind(manifest.kind).into(),
+            manifest.kind.name().into(),
             self.serves().join(",").into(),
             self.granted(),
             manifest.summary.as_str().into(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::asks::asks;
-use super::list::{PluginRow, kind};
+use super::list::PluginRow;
 use crate::cli::output::table::{self, Cell, Column};
 use crate::cli::output::text::printable;
 use crate::cli::output::{Row, Shown};
@@ -58,7 +58,7 @@ fn text(row: &PluginRow<'_>) -> String {
     let head = [
         ("id", manifest.id.to_string()),
         ("version", manifest.version.clone()),
-        ("kind", kind(manifest.kind).to_owned()),
+        ("kind", manifest.kind.name().to_owned()),
         ("summary", manifest.summary.clone()),
         ("serves", row.serves().join(", ")),
         ("host api", manifest.host_api.clone()),

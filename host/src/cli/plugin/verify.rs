@@ -16,7 +16,6 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate()?;
-    let all = || package::names(context.layout());
-    let ids = if args.ids.is_empty() { all()? } else { args.ids.clone() };
+    let ids = if args.ids.is_empty() { package::names(context.layout())? } else { args.ids.clone() };
     each(context, "plugin", &ids, |id| load::verify_plugin(&gate, id).map(|()| "is what was installed"))
 }

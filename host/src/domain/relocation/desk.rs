@@ -310,15 +310,7 @@ impl Machine for AtRest {
     }
 
     fn send(&mut self, _: Peer, word: Word) {
-        let nothing = || Offer {
-            name: String::new(),
-            definition: String::new(),
-            strategy: String::new(),
-            power: crate::migration::message::Power::Off,
-            places: None,
-            variables: None,
-        };
-        self.messages.push(Message::of(self.domain, word, nothing, Vec::new));
+        self.messages.push(Message::of(self.domain, word, || Offer::none(String::new()), Vec::new));
     }
 }
 

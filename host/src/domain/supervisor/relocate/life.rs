@@ -30,7 +30,7 @@ use crate::domain::state::Happening;
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::migration::handover::Standing;
-use crate::migration::message::{Offer, Power};
+use crate::migration::message::Offer;
 use crate::peer;
 use crate::sys::process;
 
@@ -143,14 +143,7 @@ impl Life<'_> {
             // One that does not answer has no guest that could go on.
             let connected = connect::open(&folder, &definition, hypervisor).await.ok();
             let talk = to.map_or_else(Talk::with_nobody, |to| Talk::with(&gate, &to, domain));
-            let offer = Offer {
-                name: definition.name.to_string(),
-                definition: String::new(),
-                strategy: String::new(),
-                power: Power::Off,
-                places: None,
-                variables: None,
-            };
+            let offer = Offer::none(definition.name.to_string());
             let monitor = connected.as_ref().map(|connected| connected.monitor.clone());
             let carried = Carried {
                 source: Source::of_ceded(talk, last.peer, domain, offer, monitor, folder.clone()),

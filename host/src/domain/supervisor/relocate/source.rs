@@ -57,8 +57,7 @@ impl Source {
     }
 
     pub(super) fn say(&mut self, to: Peer, word: Word) {
-        let offer = self.offer.clone();
-        let message = Message::of(self.domain, word, || offer, Vec::new);
+        let message = Message::of(self.domain, word, || self.offer.clone(), Vec::new);
         if to == self.target { self.talk.say(&message) } else { self.post.put(to.0, message) }
     }
 
