@@ -93,17 +93,17 @@ async fn one<S: Stream>(
     let client = connected(reach(folder)?, &shown.export, &contexts).await?;
     let disk = Arc::new(Disk::Nbd(client));
     let sent = match &shown.written {
-        None => sender.all(&disk).await,
+        None => sender.all(&disk).await?,
         Some(_) => {
             let written = disk.written().await?;
-            sender.again(&disk, &written).await
+            sender.again(&disk, &written).await?
         }
     };
     let client = Arc::into_inner(disk).ok_or_else(|| Failure::other("a disk is still being read"))?;
     if let Disk::Nbd(client) = client {
         client.close().await;
     }
-    sent
+    Ok(sent)
 }
 
 #[cfg(test)]
