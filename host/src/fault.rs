@@ -20,6 +20,10 @@ macro_rules! points {
 }
 
 points! {
+    "arrive.begun" "a volume that comes from another host is held and written down, it is not made"
+    "arrive.made" "the volume is made and written down, and not final"
+    "arrive.copied" "the volume holds what it should, it is written down as one that does not"
+    "arrive.left" "the volume is whole and let go, its domain is not this host's yet"
     "attach.noted" "the record says what is about to be plugged in, nothing else is done"
     "attach.opened" "the volume is leased and open, or the card has its port; the machine knows nothing of it"
     "attach.wired" "what stands behind the device is there (a tap), the machine knows nothing of it"

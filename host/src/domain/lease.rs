@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::domain::volume::arrival;
 use crate::domain::{Record, State};
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
@@ -118,6 +119,10 @@ pub fn refuse_held(layout: &Layout, volume: &VolumeRef) -> Result<()> {
 }
 
 fn take_as(layout: &Layout, volume: &VolumeRef, taker: &Holder) -> Result<()> {
+    match taker {
+        Holder::Domain(domain) => arrival::refuse_half(layout, volume, domain)?,
+        Holder::Command(_) => {}
+    }
     let path = path(layout, volume);
     let saying = || format!("cannot take the lease of volume {volume}");
     if let Some(folder) = path.parent() {

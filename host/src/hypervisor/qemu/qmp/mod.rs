@@ -8,6 +8,7 @@
 //! What QEMU says is input like any other: lines have a limit, every wait a deadline, and whatever is not the protocol
 //! ends the connection. The guest does not notice, and the next [`Monitor::connect`] starts anew.
 
+mod away;
 mod command;
 mod connection;
 pub mod copy;
@@ -16,6 +17,7 @@ mod device;
 mod grow;
 mod live;
 pub mod moving;
+pub mod rounds;
 mod state;
 mod wire;
 
