@@ -25,6 +25,7 @@ use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
 use crate::domain::scratch::Scratch;
 use crate::domain::transport::Goer;
+use crate::domain::volume::arrival;
 use crate::domain::{hold, lease, store, transport};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -144,8 +145,8 @@ fn serve_disks(
             let (domain, volume) = (definition.name.clone(), disk.volume.clone());
             let place = places.disk(&disk.volume)?;
             let whose = match begins {
-                Begins::Fresh | Begins::Saved => keeper::Whose::Ours,
-                Begins::HandedOver(_) => keeper::Whose::Expected,
+                Begins::HandedOver(_) if !came(gate, begins, disk, &definition.name)? => keeper::Whose::Expected,
+                Begins::Fresh | Begins::Saved | Begins::HandedOver(_) => keeper::Whose::Ours,
             };
             let (export, writes) = (served.generation, !source.read_only);
             disks.push(keeper::Disk { domain, id, place, moved: false, volume, writes, export, whose });
@@ -160,6 +161,14 @@ fn serve_disks(
             .collect();
         all.into_iter().collect()
     })
+}
+
+/// Whether the disk came along with the domain that is handed over: the other host has another, or none.
+fn came(gate: &Gate, begins: Begins, disk: &Disk, domain: &DomainName) -> Result<bool> {
+    match begins {
+        Begins::HandedOver(_) => arrival::came_for(gate.layout(), &disk.volume, domain),
+        Begins::Fresh | Begins::Saved => Ok(false),
+    }
 }
 
 /// Both, or the first error.
@@ -199,10 +208,11 @@ fn attach_disk(
             pools.len() - 1
         }
     };
+    let came = came(gate, begins, disk, domain).map_err(saying)?;
     let access = match (disk.read_only, begins) {
         (true, _) => AttachAccess::ReadOnly,
-        (false, Begins::Fresh | Begins::Saved) => AttachAccess::Exclusive,
-        (false, Begins::HandedOver(_)) => AttachAccess::Handover,
+        (false, Begins::HandedOver(_)) if !came => AttachAccess::Handover,
+        (false, Begins::Fresh | Begins::Saved | Begins::HandedOver(_)) => AttachAccess::Exclusive,
     };
     let pool = &mut pools[at];
     pool.same_storage().map_err(saying)?;
@@ -214,9 +224,13 @@ fn attach_disk(
         (Mode::Perform, false, Begins::Fresh | Begins::Saved) => {
             hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation
         }
-        // It is taken once the domain is ours.
+        // It is taken once the domain is ours, but for what came along: nobody else has that.
         (Mode::Perform, false, Begins::HandedOver(owner)) => {
-            hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?
+            let expected = hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?;
+            match came {
+                true => hold::take_handed(gate, pool, &disk.volume, domain, (owner, false)).map_err(saying)?.generation,
+                false => expected,
+            }
         }
         (Mode::Perform | Mode::DryRun, _, _) => 0,
     };

@@ -82,6 +82,7 @@ pub(crate) fn facts(power: Power, sameness: Sameness) -> Facts {
     let disk = DiskFacts {
         volume: "default/node1".parse().unwrap(),
         disc: false,
+        format: fief::gate::operation::ImageFormat::Raw,
         size: ByteSize::from_mib(2048),
         allocated: ByteSize::from_mib(512),
         sameness,

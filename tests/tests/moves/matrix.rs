@@ -8,7 +8,8 @@ use fief_tests::{Host, command};
 use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
 
 fn ways() -> Vec<(String, (How, Storage))> {
-    let all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
+    let mut all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
+    all.push((How::Static, Storage::File));
     all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
 }
 
@@ -66,11 +67,11 @@ fn a_paused_one_stays_paused_and_one_that_is_off_stays_off() {
 }
 
 #[test]
-fn a_volume_that_the_other_host_does_not_reach_keeps_its_domain() {
+fn a_domain_that_its_strategy_cannot_take_along_whole_stays_where_it_is() {
     let mut bench = Bench::new();
-    let mut domain = bench.running(How::Static, Storage::File, &[]);
+    let mut domain = bench.running(How::Live, Storage::File, &[]);
     let before = bench.pair.census(Side::B);
-    bench.pair.a().fief_ends(&["migrate", NAME, Side::B.name(), "--strategy", How::Static.strategy()], 6);
+    bench.pair.a().fief_ends(&["migrate", NAME, Side::B.name(), "--strategy", How::Live.strategy()], 6);
     bench.pair.b().settles_to_but(&before, Some(bench.pair.serving(Side::B).pid()));
     bench.goes_on(&mut domain);
     one_life(&mut domain);

@@ -110,7 +110,11 @@ fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
         meter.tell(done, total);
     });
     drop(shown);
-    let outcome = moved?.outcome.unwrap_or_default();
+    let moved = moved?;
+    for stays in &moved.stays {
+        output::failure::warn(stays, context.format());
+    }
+    let outcome = moved.outcome.unwrap_or_default();
     let said = format!(
         "moved to {peer} in {}, its guest stood still for {}, {} went over",
         seconds(Duration::from_millis(outcome.total_ms)),

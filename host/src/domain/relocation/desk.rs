@@ -1,19 +1,17 @@
 //! `fief serve`'s part in moves: what peers say is carried to the supervisor that works on the domain, and answered by what is
 //! on disk where none does. Streams are carried to the hypervisor that waits for them.
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::io::copy_bidirectional_with_sizes;
 use uuid::Uuid;
 
 use super::asking::{Relayed, relay};
 use super::driver::Machine;
 use super::forget::{self, named};
-use super::words::{self, Ask, Cargo, Expected, Heard, LISTEN_MAX, Purpose, Reply};
-use super::{Fences, Owner};
+use super::words::{self, Ask, Expected, Heard, LISTEN_MAX, Reply};
+use super::{Fences, Owner, along, streams};
 use crate::config::domain::{self, DomainDefinition};
 use crate::config::policy;
 use crate::domain::client;
@@ -22,12 +20,9 @@ use crate::domain::{Record, State, store};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
-use crate::migration::copying::Progress;
-use crate::migration::copying::state::receive_file;
 use crate::migration::handover::{Action, Attempt, Event, Holding, Peer, Phase, Standing, Word};
 use crate::migration::message::{Message, Offer, Reason};
 use crate::peer::{Caller, Service, Stream, Streaming};
-use crate::sys::socket;
 use crate::types::DomainName;
 
 /// In the domain's folder: what its supervisor begins with; where the stream of memory comes in.
@@ -35,12 +30,8 @@ pub const EXPECTED: &str = "incoming.json";
 pub const MEMORY: &str = "memory.sock";
 /// In the domain's folder, on either host: its guest's state.
 pub const STATE: &str = "moving.state";
-/// Longest state, in bytes: of a guest with as much memory as a host may have.
-const STATE_MOST: u64 = 32 << 40;
 /// How long a supervisor may take to undo what it made ready.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
-/// Of a stream, each way, in bytes.
-const PIECE: usize = 256 << 10;
 /// A peer that asks again and again without a supervisor that would have a word for it.
 const REST: Duration = Duration::from_millis(500);
 
@@ -250,9 +241,10 @@ impl Desk {
     }
 }
 
-fn offered(offer: &Offer, domain: Uuid) -> Result<DomainDefinition> {
+pub(super) fn offered(offer: &Offer, domain: Uuid) -> Result<DomainDefinition> {
     let definition =
         domain::parse(offer.definition.as_bytes(), "the definition that came", &mut domain::RandomIdentity)?;
+    along::coming(offer, &definition)?;
     match definition.name.as_str() == offer.name && definition.uuid == domain {
         true => Ok(definition),
         false => Err(Failure::usage("the definition is of another domain than the one that is to move")),
@@ -333,50 +325,12 @@ impl Service for Desk {
     }
 
     fn admits(&self, caller: &Caller, purpose: &Value) -> Result<()> {
-        self.place(caller, purpose).map(drop)
+        streams::place(&self.layout, caller, purpose).map(drop)
     }
 
-    fn stream(&self, caller: Caller, purpose: Value, mut stream: Stream) -> Streaming {
-        let place = self.place(&caller, &purpose);
-        Box::pin(async move {
-            let (folder, socket) = match place? {
-                (folder, Cargo::Memory) => (folder, MEMORY),
-                (folder, Cargo::State) => return state(folder, stream).await,
-            };
-            let saying = || "a guest's memory cannot come in".to_owned();
-            let here = socket::connect_in(&folder, socket).context(saying)?;
-            here.set_nonblocking(true).context(saying)?;
-            let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
-            copy_bidirectional_with_sizes(&mut stream, &mut here, PIECE, PIECE).await.map(drop).context(saying)
-        })
-    }
-}
-
-/// A guest's state, into a file that may hold the beginning of it.
-async fn state(folder: std::path::PathBuf, stream: Stream) -> Result<()> {
-    let mut options = std::fs::File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(STATE));
-    let file = file.context(|| "cannot keep a guest's state".to_owned())?;
-    receive_file(stream, file, STATE_MOST, &Progress::default()).await.map(drop)
-}
-
-impl Desk {
-    /// Where a stream goes: nobody but the host that a domain is expected from has a way there.
-    fn place(&self, caller: &Caller, purpose: &Value) -> Result<(std::path::PathBuf, Cargo)> {
-        let purpose: Purpose = serde_json::from_value(purpose.clone())
-            .map_err(|error| Failure::usage("not the purpose of a stream of a move").because(error))?;
-        let none = || Failure::conflict("no such domain is expected from that host");
-        let name = named(&self.layout, purpose.domain)?.ok_or_else(none)?;
-        let folder = self.layout.domain(&name);
-        let expected = std::fs::read(folder.join(EXPECTED)).map_err(|_| none())?;
-        let expected: Expected = serde_json::from_slice(&expected).map_err(|_| none())?;
-        match words::from_value(&expected.message)?.word() {
-            (domain, Word::Prepare(attempt))
-                if expected.from == caller.host && domain == purpose.domain && attempt == purpose.attempt =>
-            {
-                Ok((folder, purpose.what))
-            }
-            _ => Err(none()),
-        }
+    fn stream(&self, caller: Caller, purpose: Value, stream: Stream) -> Streaming {
+        let place = streams::place(&self.layout, &caller, &purpose);
+        let gate = self.gate();
+        Box::pin(async move { place?.take(&gate?, stream).await })
     }
 }

@@ -3,6 +3,7 @@
 
 use super::apart;
 use crate::config::domain::DomainDefinition;
+use crate::domain::volume::Coming;
 use crate::domain::{hold, steps};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
@@ -18,8 +19,14 @@ pub struct Fences {
 
 impl Fences {
     pub fn of(gate: &Gate, definition: &DomainDefinition) -> Result<Fences> {
+        Fences::but(gate, definition, &[])
+    }
+
+    /// Without those of volumes that are not there yet.
+    pub fn but(gate: &Gate, definition: &DomainDefinition, coming: &[Coming]) -> Result<Fences> {
+        let comes = |volume: &VolumeRef| coming.iter().any(|coming| coming.target == *volume);
         let mut pools: Vec<(Pool, Vec<VolumeRef>)> = Vec::new();
-        for (volume, _) in steps::volumes(definition).filter(|(_, writes)| *writes) {
+        for (volume, _) in steps::volumes(definition).filter(|(volume, writes)| *writes && !comes(volume)) {
             match pools.iter_mut().find(|(pool, _)| pool.definition().name == volume.pool) {
                 Some((_, volumes)) => volumes.push(volume.clone()),
                 None => pools.push((Pool::open(gate, &volume.pool)?, vec![volume.clone()])),

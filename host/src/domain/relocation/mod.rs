@@ -12,6 +12,7 @@
 //! Whoever works on who owns a domain has its [`Owner`], and so its lock: one process at a time. Where none does, the desk
 //! answers for it by what is on disk.
 
+pub mod along;
 pub mod ask;
 pub mod asking;
 mod desk;
@@ -20,6 +21,7 @@ mod fences;
 pub mod forget;
 mod owner;
 pub mod pump;
+mod streams;
 pub mod talk;
 pub mod words;
 

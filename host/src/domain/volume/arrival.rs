@@ -71,6 +71,12 @@ pub fn of(layout: &Layout, volume: &VolumeRef) -> Result<Option<Arrival>> {
     unfinished::arrival_of(layout, volume)
 }
 
+/// Whether it came as a whole, as a disk of that domain, whose it is not yet.
+pub(in crate::domain) fn came_for(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<bool> {
+    let arrival = of(layout, volume)?;
+    Ok(arrival.is_some_and(|arrival| arrival.domain == *domain && arrival.stage == Stage::Filled))
+}
+
 /// # Errors
 /// `Conflict` where the volume is on its way from another host, for another domain than this.
 pub(in crate::domain) fn refuse_half(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<()> {
@@ -84,6 +90,22 @@ pub(in crate::domain) fn refuse_half(layout: &Layout, volume: &VolumeRef, domain
     }
 }
 
+/// Whoever brings it is done, which is waited for, and has brought all of it.
+///
+/// # Errors
+/// `Conflict` where it is not whole.
+pub fn whole(gate: &Gate, volume: &VolumeRef, within: Duration) -> Result<()> {
+    let unfinished = Unfinished::of_arrival(gate, volume, within)?;
+    match unfinished.as_ref().and_then(Unfinished::arrival).map(|arrival| arrival.stage) {
+        Some(Stage::Filled) => Ok(()),
+        Some(Stage::Begun | Stage::Made) | None => Err(not_whole(volume)),
+    }
+}
+
+fn not_whole(volume: &VolumeRef) -> Failure {
+    Failure::conflict(format!("volume {volume} did not come as a whole"))
+}
+
 /// The domain is this host's: its volume is one like all others.
 ///
 /// # Errors
@@ -92,9 +114,7 @@ pub fn taken(gate: &Gate, volume: &VolumeRef) -> Result<()> {
     let Some(unfinished) = Unfinished::of_arrival(gate, volume, SETTLED_WITHIN)? else { return Ok(()) };
     match unfinished.arrival().map(|arrival| arrival.stage) {
         Some(Stage::Filled) => unfinished.end(),
-        Some(Stage::Begun | Stage::Made) | None => {
-            Err(Failure::conflict(format!("volume {volume} did not come as a whole")))
-        }
+        Some(Stage::Begun | Stage::Made) | None => Err(not_whole(volume)),
     }
 }
 

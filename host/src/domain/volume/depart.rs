@@ -7,12 +7,12 @@ use super::opened::Opened;
 use super::refuse_written;
 use crate::domain::lease;
 use crate::domain::unfinished::{Intent, Unfinished};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::gate::Gate;
 use crate::migration::copying::{Pace, Progress, Sender, Stream};
 use crate::types::VolumeRef;
 
-/// Sends all of it; gives the bytes that went over. Nobody starts a domain with it meanwhile.
+/// Sends all of it, unless `stopped` comes first; gives the bytes that went over. Nobody starts a domain with it meanwhile.
 ///
 /// # Errors
 /// `Conflict` where a running domain writes to it; `Unreachable` where the stream was cut: what came is kept there.
@@ -22,6 +22,7 @@ pub async fn depart<S: Stream>(
     stream: S,
     pace: &Arc<Pace>,
     progress: &Arc<Progress>,
+    stopped: impl Future<Output = ()>,
 ) -> Result<u64> {
     refuse_written(gate, volume)?;
     // The same as an export: what is left of one that was killed is what was started to read it.
@@ -33,7 +34,11 @@ pub async fn depart<S: Stream>(
     };
     let sent = match Opened::open(gate, unfinished.folder(), unfinished.ledger_path(), what).await {
         Ok(opened) => {
-            let sent = send(&opened.disk, stream, pace, progress).await;
+            let sent = tokio::select! {
+                biased;
+                () = stopped => Err(Failure::conflict("the copy was given up")),
+                sent = send(&opened.disk, stream, pace, progress) => sent,
+            };
             let closed = opened.close().await;
             sent.and_then(|sent| closed.map(|()| sent))
         }

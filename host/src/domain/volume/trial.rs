@@ -117,7 +117,7 @@ pub fn run(gate: &Gate, words: &[String]) -> Result<String> {
             let sent = async {
                 let session = Session::connect(gate, &peer, WITHIN).await?;
                 let stream = session.open_stream(SERVICE, &purpose, WITHIN).await?;
-                depart(gate, &from, stream, &pace, &progress).await
+                depart(gate, &from, stream, &pace, &progress, std::future::pending()).await
             };
             match sent.await {
                 Ok(last) => return Ok(format!("{last} {}", progress.sent())),

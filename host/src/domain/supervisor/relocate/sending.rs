@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::super::control::Asker;
@@ -14,17 +14,19 @@ use super::Shared;
 use super::ceding::{Carried, Handing};
 use super::posting::Post;
 use super::source::Source;
+use super::volumes::{Leaves, Volumes};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::talk::{Said, Talk};
 use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
+use crate::migration::copying::{self, Pace};
 use crate::migration::handover::{Attempt, Event, Handing as Stage, Peer, Phase};
 use crate::migration::message::{Message, Offer, Reason};
-use crate::migration::phases::Terms;
 use crate::migration::steps::{Answer, Ask, Sample};
 use crate::peer;
+use crate::types::Bandwidth;
 
 /// Between two looks at memory that goes over.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -47,6 +49,8 @@ pub(in super::super) struct Sending {
     pub cancel: Arc<Notify>,
     pub heard: mpsc::UnboundedReceiver<(Heard, Asker)>,
     pub definition: DomainDefinition,
+    /// Volumes that go along.
+    pub(super) leaves: Vec<Leaves>,
 }
 
 /// A step of the strategy's, with the way to its answer.
@@ -56,8 +60,11 @@ type Asked = (Ask, oneshot::Sender<Result<Answer>>);
 pub(super) enum Pending {
     Reserve(oneshot::Sender<Result<Answer>>),
     Sample { answer: oneshot::Sender<Result<Answer>>, begun: Instant },
-    Work { answer: oneshot::Sender<Result<Answer>>, work: Pin<Box<dyn Future<Output = Result<Answer>>>> },
+    /// `copies`: of volumes.
+    Work { answer: oneshot::Sender<Result<Answer>>, work: Work, copies: bool },
 }
+
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<Answer>>>>;
 
 /// The end of what goes on beside all else, or never.
 async fn worked(pending: &mut Option<Pending>) -> Result<Answer> {
@@ -83,13 +90,15 @@ pub(super) struct Job {
     pub(super) last: Sample,
     pub(super) broke: Option<oneshot::Receiver<Result<u64>>>,
     pub(super) fences: Option<Fences>,
-    /// It has volumes that the other host does not reach.
-    pub(super) copies: bool,
+    /// Those that go along, where some do.
+    pub(super) volumes: Option<Arc<Mutex<Volumes>>>,
+    pub(super) copied: Arc<copying::Progress>,
+    stop: watch::Sender<bool>,
 }
 
 impl Sending {
     pub(in super::super) async fn run(self, mut given_up: oneshot::Receiver<()>) -> Result<JobEnd> {
-        let Sending { gate, owner, wish, offer, monitor, ran, progress, cancel, mut heard, definition } = self;
+        let Sending { gate, owner, wish, offer, monitor, ran, progress, cancel, mut heard, definition, leaves } = self;
         progress.phase("preparing");
         let to = wish.to.clone();
         let pinned = peer::get(gate.layout(), &to)?;
@@ -109,6 +118,21 @@ impl Sending {
             folder: gate.layout().domain(&definition.name),
             prepared: false,
         };
+        let (stop, stopped) = watch::channel(false);
+        let copied = Arc::new(copying::Progress::default());
+        let volumes = Volumes {
+            gate: gate.clone(),
+            to: to.clone(),
+            domain,
+            folder: source.folder.clone(),
+            monitor: monitor.clone(),
+            all: leaves,
+            pace: Arc::new(Pace::of(gate.policy().relocation.bandwidth.map(Bandwidth::bytes_per_second))),
+            progress: copied.clone(),
+            stop: stopped,
+            leaving: None,
+            over: false,
+        };
         let mut job = Job {
             owner,
             source,
@@ -123,7 +147,9 @@ impl Sending {
             last: Sample::default(),
             broke: None,
             fences: None,
-            copies: Terms::of(&wish.facts, false).copies,
+            volumes: (!volumes.all.is_empty()).then(|| Arc::new(Mutex::new(volumes))),
+            copied,
+            stop,
         };
         let (mut asks, mut ended) = follow(&gate, wish)?;
         let mut tick = interval(TICK);
@@ -177,6 +203,7 @@ impl Sending {
                 }
                 _ = tick.tick() => {
                     job.source.post.tend();
+                    job.tell_copied();
                     job.owner.happen(&mut job.source, Event::Tick).await;
                     let waits = matches!(job.pending, Some(Pending::Reserve(_))) && job.begun.elapsed() > PREPARED_WITHIN;
                     if job.heard.elapsed() > SILENCE || waits {
@@ -271,6 +298,7 @@ impl Job {
         if self.attempt().is_some() {
             self.happen(Event::Cancel).await;
         }
+        self.stop_copying().await;
         self.source.stop_sending().await;
         if let Err(failure) = self.source.goes_on().await {
             tracing::error!(%failure, "the guest could not be let go on");
@@ -285,6 +313,25 @@ impl Job {
         // The last word has a moment to be heard; a target that does not hear it waits in vain, for a while.
         tokio::time::sleep(Duration::from_millis(50)).await;
         failure
+    }
+
+    /// What is under way of volumes hears that the move is over, and ends what it began.
+    async fn stop_copying(&mut self) {
+        let _ = self.stop.send(true);
+        let Some(volumes) = self.volumes.clone() else { return };
+        if let Some(Pending::Work { work, copies: true, .. }) = &mut self.pending {
+            // It failed by that, or a moment before.
+            let _ = work.await;
+        }
+        volumes.lock().await.clear().await;
+    }
+
+    /// How far volumes are, where they are under way.
+    fn tell_copied(&self) {
+        if matches!(self.pending, Some(Pending::Work { copies: true, .. })) {
+            let (done, total) = self.copied.read();
+            self.progress.change(|progress| (progress.done, progress.total) = (done, total));
+        }
     }
 
     fn why(&mut self, failure: Option<Failure>) -> Failure {

@@ -11,7 +11,7 @@ use super::super::served::Served;
 use super::still;
 use super::taking::Taking;
 use crate::domain::record::Run;
-use crate::domain::relocation::{Fences, MEMORY, apart};
+use crate::domain::relocation::{Fences, MEMORY, along, apart, reason};
 use crate::domain::{State, nvram, run_id, steps};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -25,10 +25,10 @@ impl Taking<'_, '_> {
         self.life.gate.layout().domain(&self.life.name())
     }
 
-    /// Makes ready: what runs waits, all attached, nothing active.
+    /// Makes ready: what runs waits, all attached, nothing active. Where volumes go along, it is started once they have come.
     pub(super) async fn stage(&mut self, attempt: Attempt) -> Result<()> {
         fault::point("take.staging")?;
-        let mut fences = Fences::of(self.life.gate, &self.life.definition)?;
+        let mut fences = Fences::but(self.life.gate, &self.life.definition, &self.coming)?;
         // Also so that their plugins are there when it counts.
         fences.seen()?;
         self.fences = Some(fences);
@@ -36,9 +36,48 @@ impl Taking<'_, '_> {
             let bytes = variables.bytes().map_err(|malformed| Failure::other(malformed.to_string()))?;
             nvram::put(self.life.gate.layout(), &self.life.name(), &bytes)?;
         }
-        if self.offer.power == Power::Off {
+        if self.offer.power == Power::Off || !self.coming.is_empty() {
             return Ok(());
         }
+        self.launch(attempt).await?;
+        self.memory = Some(control::listen(&self.folder(), MEMORY)?);
+        fault::point("take.staged")
+    }
+
+    /// The source has sent all that it means to. What came of it, where that is known at once.
+    pub(super) async fn delivered(&mut self, attempt: Attempt) -> Option<Event> {
+        if !self.coming.is_empty()
+            && let Err(failure) = self.volumes_came(attempt).await
+        {
+            tracing::warn!(%failure, "what came is of no use");
+            self.reasons.push(reason("volumes", &self.offer.name, &failure));
+            return Some(Event::StageFailed(attempt));
+        }
+        match self.offer.power {
+            Power::Off => Some(Event::Received(attempt)),
+            Power::Running | Power::Paused => {
+                self.load(attempt);
+                None
+            }
+        }
+    }
+
+    /// The volumes that went along are here: a hypervisor can be made ready over them.
+    async fn volumes_came(&mut self, attempt: Attempt) -> Result<()> {
+        let gate = self.life.gate;
+        apart(|| along::whole(gate, &self.coming))?;
+        fault::point("take.copied")?;
+        let mut fences = Fences::of(gate, &self.life.definition)?;
+        fences.seen()?;
+        self.fences = Some(fences);
+        match self.offer.power {
+            Power::Running | Power::Paused if self.connected.is_none() => self.launch(attempt).await,
+            Power::Running | Power::Paused | Power::Off => Ok(()),
+        }
+    }
+
+    /// What runs waits, all attached, nothing active.
+    async fn launch(&mut self, attempt: Attempt) -> Result<()> {
         let gate = self.life.gate;
         let layout = gate.layout();
         let id = run_id::next(layout)?;
@@ -85,8 +124,7 @@ impl Taking<'_, '_> {
         let connected = connect::with(&folder, &self.life.definition, launched.hypervisor, control).await?;
         connected.monitor.will_receive().await?;
         self.connected = Some(connected);
-        self.memory = Some(control::listen(&folder, MEMORY)?);
-        fault::point("take.staged")
+        Ok(())
     }
 
     /// The source has begun to send memory.
@@ -106,7 +144,7 @@ impl Taking<'_, '_> {
     }
 
     /// The source has sent the guest's state as a file.
-    pub(super) fn load(&self, attempt: Attempt) {
+    fn load(&self, attempt: Attempt) {
         let Some(connected) = &self.connected else { return };
         self.comes(attempt, still::load(connected.monitor.clone(), self.folder()));
     }

@@ -12,6 +12,7 @@ use super::DOING;
 use super::sending::{Job, Pending};
 use super::still;
 use crate::config::domain::DomainDefinition;
+use crate::domain::relocation::along;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
 use crate::domain::relocation::{Fences, pump, words};
@@ -83,9 +84,20 @@ impl Job {
                 }
                 None => Err(Failure::conflict("no target is ready")),
             },
-            // All of them are on storage of both hosts.
-            Ask::CopyVolumes if !self.copies => Ok(Answer::Copied(0)),
-            Ask::CopyVolumes | Ask::Restore | Ask::Postcopy | Ask::SwitchOver => {
+            Ask::CopyVolumes => match (&self.volumes, self.attempt()) {
+                // All of them are on storage of both hosts.
+                (None, _) => Ok(Answer::Copied(0)),
+                (Some(_), None) => Err(Failure::conflict("no target is ready")),
+                (Some(volumes), Some((attempt, _))) => {
+                    self.progress.phase("volumes");
+                    let (volumes, still) = (volumes.clone(), !self.source.ran || self.stopped.is_some());
+                    let work =
+                        async move { volumes.lock().await.copy(attempt, still).await.map(Answer::Copied) };
+                    self.pending = Some(Pending::Work { answer, work: Box::pin(work), copies: true });
+                    return;
+                }
+            },
+            Ask::Restore | Ask::Postcopy | Ask::SwitchOver => {
                 Err(Failure::conflict(format!("this host cannot do that while a domain is {DOING}: {ask:?}")))
             }
         };
@@ -95,7 +107,7 @@ impl Job {
 
     /// Beside all else; its answer comes when it is done.
     fn work(&mut self, answer: oneshot::Sender<Result<Answer>>, work: impl Future<Output = Result<Answer>> + 'static) {
-        self.pending = Some(Pending::Work { answer, work: Box::pin(work) });
+        self.pending = Some(Pending::Work { answer, work: Box::pin(work), copies: false });
     }
 
     async fn pause(&mut self) -> Result<()> {
@@ -112,6 +124,10 @@ impl Job {
         limits: Limits,
     ) -> Result<()> {
         let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
+        if self.volumes.is_some() {
+            return Err(Failure::conflict("this host does not send memory while volumes go along")
+                .hint("choose a strategy that copies while the guest stands still, as migration-static does"));
+        }
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         let most = gate.policy().relocation.bandwidth.map(|most| most.bytes_per_second());
         let bandwidth = match (limits.bandwidth, most) {
@@ -197,6 +213,14 @@ impl Job {
             in_thread(move || Fences::of(&gate, &definition))
         };
         let fences = fences.await?;
+        if let Some(volumes) = &self.volumes {
+            let volumes = volumes.lock().await;
+            if !volumes.over {
+                return Err(Failure::conflict("the volumes were not copied since the guest stands still"));
+            }
+            let all = volumes.all.iter().map(|leaves| leaves.volume.clone()).collect();
+            along::leave(gate.layout(), &definition.name, attempt, all)?;
+        }
         self.progress.phase("handing-over");
         self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
         fault::point("hand.delivered")?;
