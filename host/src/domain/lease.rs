@@ -100,6 +100,14 @@ pub fn hold(layout: &Layout, volume: &VolumeRef) -> Result<()> {
     take_as(layout, volume, &Holder::Command(process::this()))
 }
 
+/// The same of a volume that comes for a domain, which may have it already.
+pub fn hold_for(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<()> {
+    match holder(layout, volume)? {
+        Some(Holder::Domain(name)) if name == *domain => Ok(()),
+        Some(Holder::Domain(_) | Holder::Command(_)) | None => hold(layout, volume),
+    }
+}
+
 /// Lets the volume go where this command has it, or one that is not there any more.
 pub fn let_go(layout: &Layout, volume: &VolumeRef) -> Result<()> {
     let ours = |holder: &Holder| match holder {

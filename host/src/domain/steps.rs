@@ -25,7 +25,7 @@ use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
 use crate::domain::scratch::Scratch;
 use crate::domain::transport::Goer;
-use crate::domain::volume::arrival;
+use crate::domain::volume::arrival::{self, Came};
 use crate::domain::{hold, lease, store, transport};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -81,8 +81,10 @@ pub fn launch(
     let layout = gate.layout();
     if gate.mode() == Mode::Perform {
         for (volume, writes) in volumes(definition) {
-            if writes {
-                lease::take(layout, volume, &definition.name)?;
+            match (writes, came(gate, begins, volume, &definition.name)?) {
+                (false, _) => {}
+                (true, Came::Shared | Came::Whole) => lease::take(layout, volume, &definition.name)?,
+                (true, Came::Half) => lease::take_over(layout, volume, &definition.name)?,
             }
         }
     }
@@ -145,8 +147,11 @@ fn serve_disks(
             let (domain, volume) = (definition.name.clone(), disk.volume.clone());
             let place = places.disk(&disk.volume)?;
             let whose = match begins {
-                Begins::HandedOver(_) if !came(gate, begins, disk, &definition.name)? => keeper::Whose::Expected,
-                Begins::Fresh | Begins::Saved | Begins::HandedOver(_) => keeper::Whose::Ours,
+                Begins::Fresh | Begins::Saved => keeper::Whose::Ours,
+                Begins::HandedOver(_) => match came(gate, begins, &disk.volume, &definition.name)? {
+                    Came::Whole => keeper::Whose::Ours,
+                    Came::Shared | Came::Half => keeper::Whose::Expected,
+                },
             };
             let (export, writes) = (served.generation, !source.read_only);
             disks.push(keeper::Disk { domain, id, place, moved: false, volume, writes, export, whose });
@@ -163,11 +168,11 @@ fn serve_disks(
     })
 }
 
-/// Whether the disk came along with the domain that is handed over: the other host has another, or none.
-fn came(gate: &Gate, begins: Begins, disk: &Disk, domain: &DomainName) -> Result<bool> {
+/// Whether a disk comes along with the domain that is handed over.
+fn came(gate: &Gate, begins: Begins, volume: &VolumeRef, domain: &DomainName) -> Result<Came> {
     match begins {
-        Begins::HandedOver(_) => arrival::came_for(gate.layout(), &disk.volume, domain),
-        Begins::Fresh | Begins::Saved => Ok(false),
+        Begins::HandedOver(_) => arrival::came(gate.layout(), volume, domain),
+        Begins::Fresh | Begins::Saved => Ok(Came::Shared),
     }
 }
 
@@ -208,11 +213,11 @@ fn attach_disk(
             pools.len() - 1
         }
     };
-    let came = came(gate, begins, disk, domain).map_err(saying)?;
-    let access = match (disk.read_only, begins) {
-        (true, _) => AttachAccess::ReadOnly,
-        (false, Begins::HandedOver(_)) if !came => AttachAccess::Handover,
-        (false, Begins::Fresh | Begins::Saved | Begins::HandedOver(_)) => AttachAccess::Exclusive,
+    let came = came(gate, begins, &disk.volume, domain).map_err(saying)?;
+    let access = match (disk.read_only, begins, came) {
+        (true, ..) => AttachAccess::ReadOnly,
+        (false, Begins::HandedOver(_), Came::Shared) => AttachAccess::Handover,
+        (false, Begins::Fresh | Begins::Saved | Begins::HandedOver(_), _) => AttachAccess::Exclusive,
     };
     let pool = &mut pools[at];
     pool.same_storage().map_err(saying)?;
@@ -224,12 +229,12 @@ fn attach_disk(
         (Mode::Perform, false, Begins::Fresh | Begins::Saved) => {
             hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation
         }
-        // It is taken once the domain is ours, but for what came along: nobody else has that.
+        // It is taken once the domain is ours, but for what came along as a whole: nobody else has that.
         (Mode::Perform, false, Begins::HandedOver(owner)) => {
             let expected = hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?;
             match came {
-                true => hold::take_handed(gate, pool, &disk.volume, domain, (owner, false)).map_err(saying)?.generation,
-                false => expected,
+                Came::Whole => hold::take_handed(gate, pool, &disk.volume, domain, (owner, false)).map_err(saying)?.generation,
+                Came::Shared | Came::Half => expected,
             }
         }
         (Mode::Perform | Mode::DryRun, _, _) => 0,

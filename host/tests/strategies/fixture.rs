@@ -55,7 +55,7 @@ impl Host {
     pub(crate) fn opens(&self, plugin: &str, settings: &[(&str, &str)], facts: &Facts) -> PluginStrategy {
         let settings: BTreeMap<String, String> =
             settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        PluginStrategy::open(&self.gate, &plugin.parse().unwrap(), &settings, facts).unwrap()
+        PluginStrategy::open(&self.gate, &plugin.parse().unwrap(), &settings, facts, None).unwrap()
     }
 }
 

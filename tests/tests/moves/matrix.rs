@@ -9,7 +9,7 @@ use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
 
 fn ways() -> Vec<(String, (How, Storage))> {
     let mut all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
-    all.push((How::Static, Storage::File));
+    all.extend([(How::Live, Storage::File), (How::Static, Storage::File)]);
     all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
 }
 
@@ -71,7 +71,8 @@ fn a_domain_that_its_strategy_cannot_take_along_whole_stays_where_it_is() {
     let mut bench = Bench::new();
     let mut domain = bench.running(How::Live, Storage::File, &[]);
     let before = bench.pair.census(Side::B);
-    bench.pair.a().fief_ends(&["migrate", NAME, Side::B.name(), "--strategy", How::Live.strategy()], 6);
+    let whole = ["migrate", NAME, Side::B.name(), "--strategy", How::Live.strategy(), "--set", "disks=false"];
+    bench.pair.a().fief_ends(&whole, 6);
     bench.pair.b().settles_to_but(&before, Some(bench.pair.serving(Side::B).pid()));
     bench.goes_on(&mut domain);
     one_life(&mut domain);

@@ -88,19 +88,9 @@ fn cancel(context: &Context, name: &DomainName) -> Result<()> {
 /// Moves it as planned, and shows how far that is.
 fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
     let (name, peer) = (plan.wish.domain, plan.wish.peer);
-    let strategy = plan
-        .chosen
-        .strategy
-        .parse()
-        .map_err(|invalid| Failure::usage(format!("{:?} is no plugin", plan.chosen.strategy)).because(invalid))?;
-    let mut settings = plan.wish.settings;
-    if let Some(downtime) = plan.wish.downtime {
-        settings.entry("downtime".to_owned()).or_insert_with(|| Span(downtime).to_string());
-    }
-    if let Some(bandwidth) = plan.wish.bandwidth {
-        settings.entry("bandwidth".to_owned()).or_insert_with(|| bandwidth.to_string());
-    }
-    let wish = relocation::Wish { to: peer.clone(), strategy, settings, facts: Box::new(plan.facts) };
+    let Plan { strategy, settings, facts, .. } = plan;
+    let bandwidth = plan.wish.bandwidth;
+    let wish = relocation::Wish { to: peer.clone(), strategy, settings, bandwidth, facts: Box::new(facts) };
     let meter = Meter::default();
     let shown = Progress::metered(format!("moving {name} to {peer}"), &meter, context.format());
     let moved = ask::migrate(gate, &name, wish, |progress| {

@@ -17,7 +17,7 @@ use crate::config::policy;
 use crate::domain::client;
 use crate::domain::supervisor::{self, Report};
 use crate::domain::{Record, State, store};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::migration::handover::{Action, Attempt, Event, Holding, Peer, Phase, Standing, Word};
@@ -54,7 +54,7 @@ impl Desk {
     }
 
     fn relay(&self, domain: Uuid, heard: Heard) -> Result<Reply> {
-        let begun = Instant::now();
+        let (begun, from) = (Instant::now(), heard.from);
         let wait = Duration::from_millis(heard.wait_ms.into());
         let relayed = match named(&self.layout, domain)? {
             Some(name) => relay(&self.layout, &name, heard)?,
@@ -63,8 +63,34 @@ impl Desk {
         match relayed {
             Relayed::Words(messages) => Ok(Reply { messages }),
             Relayed::Nobody => {
+                if let Some(declined) = self.abandoned(from, domain)? {
+                    return Ok(Reply { messages: vec![words::to_value(&declined)?] });
+                }
                 std::thread::sleep(wait.min(REST).saturating_sub(begun.elapsed()));
                 Ok(Reply::default())
+            }
+        }
+    }
+
+    /// What to say to a source whose domain was being made ready for here by a supervisor that is gone: nothing more comes
+    /// of that attempt.
+    fn abandoned(&self, from: Uuid, domain: Uuid) -> Result<Option<Message>> {
+        // Whoever makes a supervisor for it now is waited for.
+        let _one = self.expecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = named(&self.layout, domain)? else { return Ok(None) };
+        let Some((expected, attempt)) = expected(&self.layout, &name) else { return Ok(None) };
+        if expected.from != from || Owner::is_busy(&self.layout, domain) {
+            return Ok(None);
+        }
+        let owner = match Owner::open(&self.layout, domain, Standing::FOREIGN) {
+            Err(failure) if failure.kind == Kind::Conflict => return Ok(None),
+            other => other?,
+        };
+        match owner.handover.standing.holding {
+            Holding::Owned | Holding::Ceded => Ok(None),
+            Holding::Foreign | Holding::Gone => {
+                let reasons = vec![reason("supervisor", name.as_str(), &supervisor_ended())];
+                Ok(Some(Message::Declined { domain, attempt, reasons }))
             }
         }
     }
@@ -90,8 +116,7 @@ impl Desk {
                 match name.map(|name| relay(&self.layout, &name, heard)).transpose()? {
                     Some(Relayed::Words(messages)) => Ok(Reply { messages }),
                     Some(Relayed::Nobody) | None => {
-                        let ended = Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there");
-                        let (reasons, attempt) = (vec![reason("supervisor", &what.name, &ended)], *attempt);
+                        let (reasons, attempt) = (vec![reason("supervisor", &what.name, &supervisor_ended())], *attempt);
                         let declined = Message::Declined { domain, attempt, reasons };
                         Ok(Reply { messages: vec![words::to_value(&declined)?] })
                     }
@@ -151,9 +176,7 @@ impl Desk {
     /// Who begins anew has given up what was before: its supervisor goes first, with all that it made ready.
     fn give_way(&self, caller: &Caller, domain: Uuid, attempt: Attempt) -> Result<()> {
         let Some(name) = named(&self.layout, domain)? else { return Ok(()) };
-        let Ok(bytes) = std::fs::read(self.layout.domain(&name).join(EXPECTED)) else { return Ok(()) };
-        let Ok(expected) = serde_json::from_slice::<Expected>(&bytes) else { return Ok(()) };
-        let Ok(Message::Prepare { attempt: before, .. }) = words::from_value(&expected.message) else { return Ok(()) };
+        let Some((expected, before)) = expected(&self.layout, &name) else { return Ok(()) };
         if expected.from != caller.host || before >= attempt {
             return Ok(());
         }
@@ -238,6 +261,20 @@ impl Desk {
                 declined(reason("supervisor", name.as_str(), &Failure::other("it ended at once")))
             }
         }
+    }
+}
+
+fn supervisor_ended() -> Failure {
+    Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there")
+}
+
+/// What a supervisor of that domain began with, where another host was to hand it over, and which attempt that was.
+fn expected(layout: &Layout, name: &DomainName) -> Option<(Expected, Attempt)> {
+    let bytes = std::fs::read(layout.domain(name).join(EXPECTED)).ok()?;
+    let expected: Expected = serde_json::from_slice(&bytes).ok()?;
+    match words::from_value(&expected.message).ok()? {
+        Message::Prepare { attempt, .. } => Some((expected, attempt)),
+        _ => None,
     }
 }
 

@@ -19,20 +19,33 @@ pub struct Fences {
 
 impl Fences {
     pub fn of(gate: &Gate, definition: &DomainDefinition) -> Result<Fences> {
-        Fences::but(gate, definition, &[])
-    }
-
-    /// Without those of volumes that are not there yet.
-    pub fn but(gate: &Gate, definition: &DomainDefinition, coming: &[Coming]) -> Result<Fences> {
-        let comes = |volume: &VolumeRef| coming.iter().any(|coming| coming.target == *volume);
         let mut pools: Vec<(Pool, Vec<VolumeRef>)> = Vec::new();
-        for (volume, _) in steps::volumes(definition).filter(|(volume, writes)| *writes && !comes(volume)) {
+        for (volume, _) in steps::volumes(definition).filter(|(_, writes)| *writes) {
             match pools.iter_mut().find(|(pool, _)| pool.definition().name == volume.pool) {
                 Some((_, volumes)) => volumes.push(volume.clone()),
                 None => pools.push((Pool::open(gate, &volume.pool)?, vec![volume.clone()])),
             }
         }
         Ok(Fences { gate: gate.clone(), domain: definition.name.clone(), pools })
+    }
+
+    /// Their sandboxes are there from then on, also those of pools into which all volumes are yet to come.
+    ///
+    /// # Errors
+    /// Where a volume that does not come cannot be asked about.
+    pub fn ready(&mut self, coming: &[Coming]) -> Result<()> {
+        let comes = |volume: &VolumeRef| coming.iter().any(|coming| coming.target == *volume);
+        apart(|| {
+            for (pool, volumes) in &mut self.pools {
+                for volume in volumes.iter().filter(|volume| !comes(volume)) {
+                    hold::seen(pool, volume)?;
+                }
+                if volumes.iter().all(comes) {
+                    pool.info()?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The newest number that any of the volumes has seen. Their sandboxes are there from then on.

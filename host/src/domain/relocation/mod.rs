@@ -32,7 +32,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
 use crate::migration::plan::Facts;
-use crate::types::{PeerName, PluginId};
+use crate::config::policy::Policy;
+use crate::types::{Bandwidth, PeerName, PluginId};
 
 pub use desk::{Desk, EXPECTED, MEMORY, STATE, reason};
 pub use driver::Machine;
@@ -64,6 +65,14 @@ pub struct Wish {
     /// Of that plugin.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// At most, beside what policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
     /// What the plan was made from.
     pub facts: Box<Facts>,
+}
+
+/// Bytes a second that a move may take, by what an operator and policy say; none where neither does.
+pub fn bandwidth(wanted: Option<Bandwidth>, policy: &Policy) -> Option<u64> {
+    [wanted, policy.relocation.bandwidth].into_iter().flatten().map(Bandwidth::bytes_per_second).min()
 }

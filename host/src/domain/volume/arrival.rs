@@ -71,10 +71,24 @@ pub fn of(layout: &Layout, volume: &VolumeRef) -> Result<Option<Arrival>> {
     unfinished::arrival_of(layout, volume)
 }
 
-/// Whether it came as a whole, as a disk of that domain, whose it is not yet.
-pub(in crate::domain) fn came_for(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<bool> {
-    let arrival = of(layout, volume)?;
-    Ok(arrival.is_some_and(|arrival| arrival.domain == *domain && arrival.stage == Stage::Filled))
+/// What there is of a disk of a domain that is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::domain) enum Came {
+    /// It is on storage that the other host writes to.
+    Shared,
+    /// It goes along, and what is here of it is being written.
+    Half,
+    /// It came as a whole: nobody else has it.
+    Whole,
+}
+
+pub(in crate::domain) fn came(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<Came> {
+    let arrival = of(layout, volume)?.filter(|arrival| arrival.domain == *domain);
+    Ok(match arrival.map(|arrival| arrival.stage) {
+        None => Came::Shared,
+        Some(Stage::Begun | Stage::Made) => Came::Half,
+        Some(Stage::Filled) => Came::Whole,
+    })
 }
 
 /// # Errors

@@ -135,8 +135,8 @@ fn begin(gate: &Gate, arrival: Arrival) -> Result<Unfinished> {
 }
 
 fn made(gate: &Gate, pool: &mut Pool, unfinished: &mut Unfinished, coming: &Coming) -> Result<bool> {
-    let Coming { target, size, format, onto, .. } = coming;
-    lease::hold(gate.layout(), target)?;
+    let Coming { target, size, format, onto, domain, .. } = coming;
+    lease::hold_for(gate.layout(), target, domain)?;
     fault::point("arrive.begun")?;
     let stage = unfinished.arrival().map_or(Stage::Begun, |arrival| arrival.stage);
     let there = match pool.volume(&target.volume) {

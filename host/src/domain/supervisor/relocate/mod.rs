@@ -25,7 +25,7 @@ use crate::config::domain::{self, DomainDefinition};
 use crate::domain::keeper::Keeper;
 use crate::domain::relocation::talk::Talk;
 use crate::domain::relocation::along;
-use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish};
+use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish, bandwidth};
 use crate::domain::{Record, State, nvram};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
@@ -271,7 +271,8 @@ fn too_many_variables() -> Failure {
 
 /// Who says how the domain moves.
 fn strategy(gate: &Gate, wish: &Wish) -> Result<Box<dyn Strategy>> {
-    let strategy = PluginStrategy::open(gate, &wish.strategy, &wish.settings, &wish.facts)?;
+    let bandwidth = bandwidth(wish.bandwidth, gate.policy());
+    let strategy = PluginStrategy::open(gate, &wish.strategy, &wish.settings, &wish.facts, bandwidth)?;
     Ok(Box::new(strategy))
 }
 

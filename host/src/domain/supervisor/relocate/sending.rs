@@ -17,7 +17,7 @@ use super::source::Source;
 use super::volumes::{Leaves, Volumes};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::talk::{Said, Talk};
-use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish};
+use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, bandwidth};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
@@ -26,7 +26,6 @@ use crate::migration::handover::{Attempt, Event, Handing as Stage, Peer, Phase};
 use crate::migration::message::{Message, Offer, Reason};
 use crate::migration::steps::{Answer, Ask, Sample};
 use crate::peer;
-use crate::types::Bandwidth;
 
 /// Between two looks at memory that goes over.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -74,6 +73,13 @@ async fn worked(pending: &mut Option<Pending>) -> Result<Answer> {
     }
 }
 
+async fn round(rounds: &mut Option<Work>) -> Result<Answer> {
+    match rounds {
+        Some(round) => round.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The move on this side, while it may still come to nothing.
 pub(super) struct Job {
     pub(super) owner: Owner,
@@ -93,6 +99,9 @@ pub(super) struct Job {
     /// Those that go along, where some do.
     pub(super) volumes: Option<Arc<Mutex<Volumes>>>,
     pub(super) copied: Arc<copying::Progress>,
+    /// Their next round, while memory goes over.
+    pub(super) rounds: Option<Work>,
+    pub(super) pace: Arc<Pace>,
     stop: watch::Sender<bool>,
 }
 
@@ -120,6 +129,7 @@ impl Sending {
         };
         let (stop, stopped) = watch::channel(false);
         let copied = Arc::new(copying::Progress::default());
+        let pace = Arc::new(Pace::of(bandwidth(wish.bandwidth, gate.policy())));
         let volumes = Volumes {
             gate: gate.clone(),
             to: to.clone(),
@@ -127,7 +137,7 @@ impl Sending {
             folder: source.folder.clone(),
             monitor: monitor.clone(),
             all: leaves,
-            pace: Arc::new(Pace::of(gate.policy().relocation.bandwidth.map(Bandwidth::bytes_per_second))),
+            pace: pace.clone(),
             progress: copied.clone(),
             stop: stopped,
             leaving: None,
@@ -149,6 +159,8 @@ impl Sending {
             fences: None,
             volumes: (!volumes.all.is_empty()).then(|| Arc::new(Mutex::new(volumes))),
             copied,
+            rounds: None,
+            pace,
             stop,
         };
         let (mut asks, mut ended) = follow(&gate, wish)?;
@@ -166,15 +178,23 @@ impl Sending {
                 Some((words, asker)) = heard.recv() => job.relayed(words, asker).await,
                 _ = look.tick(), if samples => job.look().await,
                 done = worked(&mut job.pending) => {
-                    if let Ok(Answer::Copied(bytes)) = &done {
-                        job.last.transferred += bytes;
-                    }
-                    if let Some(Pending::Work { answer, .. }) = job.pending.take() {
+                    if let Some(Pending::Work { answer, copies, .. }) = job.pending.take() {
+                        if let (false, Ok(Answer::Copied(bytes))) = (copies, &done) {
+                            job.last.transferred += bytes;
+                        }
                         let _ = answer.send(done);
                     }
                 }
+                done = round(&mut job.rounds) => {
+                    job.rounds = None;
+                    match (done, job.attempt()) {
+                        (Err(failure), _) => return Err(job.over(Some(failure)).await),
+                        (Ok(_), Some((attempt, _))) => job.copy_on(attempt),
+                        (Ok(_), None) => {}
+                    }
+                }
                 Some((ask, answer)) = asks.recv(), if job.pending.is_none() => match ask {
-                    Ask::SwitchOver => match job.switch_over().await {
+                    Ask::SwitchOver => match job.switch_over(&gate, &definition).await {
                         Ok((attempt, fences)) => {
                             return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
                         }
@@ -323,6 +343,9 @@ impl Job {
             // It failed by that, or a moment before.
             let _ = work.await;
         }
+        if let Some(round) = self.rounds.take() {
+            let _ = round.await;
+        }
         volumes.lock().await.clear().await;
     }
 
@@ -371,7 +394,7 @@ impl Job {
             ran,
             begun: self.begun,
             stopped: self.stopped.unwrap_or_else(Instant::now),
-            transferred: self.last.transferred,
+            transferred: self.last.transferred.saturating_add(self.copied.sent()),
             asker: None,
         };
         Handing { owner: self.owner, carried }

@@ -19,11 +19,13 @@ use crate::domain::relocation::{Fences, pump, words};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu::qmp::Live;
+use crate::hypervisor::qemu::qmp::{Live, RunState};
 use crate::migration::handover::{Attempt, Event, Handing as Stage};
 use crate::migration::steps::{Answer, Ask, Limits};
 use crate::types::PeerName;
 
+/// Between two rounds of volumes while memory goes over.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
 /// Between two measurements that a strategy is given.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 
@@ -79,7 +81,7 @@ impl Job {
                 Some((attempt, _)) => {
                     let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::State };
                     let folder = gate.layout().domain(&definition.name);
-                    let work = still::send(gate.clone(), to.clone(), purpose, folder);
+                    let work = still::send(gate.clone(), to.clone(), purpose, folder, self.pace.clone());
                     return self.work(answer, async { work.await.map(Answer::Copied) });
                 }
                 None => Err(Failure::conflict("no target is ready")),
@@ -91,8 +93,7 @@ impl Job {
                 (Some(volumes), Some((attempt, _))) => {
                     self.progress.phase("volumes");
                     let (volumes, still) = (volumes.clone(), !self.source.ran || self.stopped.is_some());
-                    let work =
-                        async move { volumes.lock().await.copy(attempt, still).await.map(Answer::Copied) };
+                    let work = async move { volumes.lock().await.copy(attempt, still).await.map(Answer::Copied) };
                     self.pending = Some(Pending::Work { answer, work: Box::pin(work), copies: true });
                     return;
                 }
@@ -124,17 +125,7 @@ impl Job {
         limits: Limits,
     ) -> Result<()> {
         let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
-        if self.volumes.is_some() {
-            return Err(Failure::conflict("this host does not send memory while volumes go along")
-                .hint("choose a strategy that copies while the guest stands still, as migration-static does"));
-        }
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
-        let most = gate.policy().relocation.bandwidth.map(|most| most.bytes_per_second());
-        let bandwidth = match (limits.bandwidth, most) {
-            (Some(wanted), Some(most)) => Some(wanted.min(most)),
-            (wanted, most) => wanted.or(most),
-        };
-        let limits = Limits { bandwidth, ..limits };
         // While the guest still runs: its pools' plugins are there when it stands still.
         let fences = {
             let (gate, definition) = (gate.clone(), definition.clone());
@@ -150,6 +141,7 @@ impl Job {
         let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::Memory };
         self.broke = Some(pump::connect(gate, to, purpose, here).await?);
         monitor.send_to(OwnedFd::from(theirs)).await?;
+        self.copy_on(attempt);
         self.progress.phase("memory");
         fault::point("hand.memory")
     }
@@ -189,12 +181,20 @@ impl Job {
     }
 
     /// The last of the guest goes over; from then on it stands still here until the handover says otherwise.
-    pub(super) async fn switch_over(&mut self) -> Result<(Attempt, Fences)> {
+    pub(super) async fn switch_over(&mut self, gate: &Gate, definition: &DomainDefinition) -> Result<(Attempt, Fences)> {
         let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
             return Err(Failure::conflict("no target is ready"));
         };
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         let fences = self.fences.take().ok_or_else(|| Failure::conflict("nothing was sent yet"))?;
+        if self.volumes.is_some() {
+            if monitor.status().await? == RunState::Running {
+                return Err(Failure::conflict("the guest still runs: its memory is not ready to be handed over"));
+            }
+            self.stopped.get_or_insert_with(Instant::now);
+            self.copy_last(attempt).await?;
+            self.leave(gate, definition, attempt).await?;
+        }
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
@@ -213,18 +213,45 @@ impl Job {
             in_thread(move || Fences::of(&gate, &definition))
         };
         let fences = fences.await?;
-        if let Some(volumes) = &self.volumes {
-            let volumes = volumes.lock().await;
-            if !volumes.over {
-                return Err(Failure::conflict("the volumes were not copied since the guest stands still"));
-            }
-            let all = volumes.all.iter().map(|leaves| leaves.volume.clone()).collect();
-            along::leave(gate.layout(), &definition.name, attempt, all)?;
-        }
+        self.leave(gate, definition, attempt).await?;
         self.progress.phase("handing-over");
         self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
         fault::point("hand.delivered")?;
         Ok((attempt, fences))
+    }
+}
+
+/// Volumes that go along.
+impl Job {
+    /// While memory goes over they are copied on and on, so that little is left for the moment when the guest stands still.
+    pub(super) fn copy_on(&mut self, attempt: Attempt) {
+        let Some(volumes) = self.volumes.clone() else { return };
+        self.rounds = Some(Box::pin(async move {
+            tokio::time::sleep(BETWEEN_ROUNDS).await;
+            volumes.lock().await.copy(attempt, false).await.map(Answer::Copied)
+        }));
+    }
+
+    /// The guest stands still for good.
+    async fn copy_last(&mut self, attempt: Attempt) -> Result<()> {
+        if let Some(round) = self.rounds.take() {
+            round.await?;
+        }
+        match &self.volumes {
+            Some(volumes) => volumes.lock().await.copy(attempt, true).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what is to be deleted here once this attempt has moved the domain.
+    async fn leave(&self, gate: &Gate, definition: &DomainDefinition, attempt: Attempt) -> Result<()> {
+        let Some(volumes) = &self.volumes else { return Ok(()) };
+        let volumes = volumes.lock().await;
+        if !volumes.over {
+            return Err(Failure::conflict("the volumes were not copied since the guest stands still"));
+        }
+        let all = volumes.all.iter().map(|leaves| leaves.volume.clone()).collect();
+        along::leave(gate.layout(), &definition.name, attempt, all)
     }
 }
 

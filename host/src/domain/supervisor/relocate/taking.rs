@@ -204,9 +204,7 @@ async fn requested(
         Request::Handover { heard: Heard { from, message, wait_ms, delivered } } => {
             owner.hear(taking, from, message.as_ref()).await;
             if delivered == Some(attempt) && from == taking.from.0 {
-                if let Some(event) = taking.delivered(attempt).await {
-                    owner.happen(taking, event).await;
-                }
+                taking.delivered(attempt).await;
             }
             taking.post.ask(from, Duration::from_millis(wait_ms.into()), asker);
             from == taking.from.0
