@@ -233,7 +233,9 @@ fn attach_disk(
         (Mode::Perform, false, Begins::HandedOver(owner)) => {
             let expected = hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?;
             match came {
-                Came::Whole => hold::take_handed(gate, pool, &disk.volume, domain, (owner, false)).map_err(saying)?.generation,
+                Came::Whole => {
+                    hold::take_handed(gate, pool, &disk.volume, domain, (owner, false)).map_err(saying)?.generation
+                }
                 Came::Shared | Came::Half => expected,
             }
         }

@@ -9,7 +9,9 @@ use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
 
 fn ways() -> Vec<(String, (How, Storage))> {
     let mut all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
-    all.extend([(How::Live, Storage::File), (How::Static, Storage::File)]);
+    for storage in [Storage::File, Storage::Mixed] {
+        all.extend([(How::Live, storage), (How::Static, storage)]);
+    }
     all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
 }
 
@@ -75,6 +77,14 @@ fn a_domain_that_its_strategy_cannot_take_along_whole_stays_where_it_is() {
     bench.pair.a().fief_ends(&whole, 6);
     bench.pair.b().settles_to_but(&before, Some(bench.pair.serving(Side::B).pid()));
     bench.goes_on(&mut domain);
+    // It has no choice of how long its guest stands still.
+    let choice = ["migrate", NAME, Side::B.name(), "--strategy", How::Static.strategy(), "--downtime", "100ms"];
+    let said = bench.pair.a().fief_ends(&choice, 2);
+    assert!(said.stderr.contains("--downtime means nothing"), "{}", said.stderr);
+    domain.options = &["--downtime", "700ms", "--bandwidth", "800Mbit"];
+    for to in [Side::B, Side::A] {
+        bench.moves(&mut domain, to);
+    }
     one_life(&mut domain);
     bench.ends(domain, Side::A);
 }

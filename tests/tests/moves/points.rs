@@ -197,14 +197,16 @@ fn cases() -> Vec<(String, Case)> {
     let mut random = Random::from_environment();
     let mut ways: Vec<(How, Storage)> = Storage::SHARED.map(|storage| (How::Live, storage)).to_vec();
     ways.extend(Storage::SHARED.map(|storage| (How::Static, storage)));
-    ways.extend([How::Live, How::Static].map(|how| (how, Storage::File)));
+    for storage in [Storage::File, Storage::Mixed] {
+        ways.extend([How::Live, How::Static].map(|how| (how, storage)));
+    }
     let mut cases = Vec::new();
     for point in fault::points().into_iter().filter(|point| OF_MOVES.iter().any(|of| point.starts_with(of))) {
         for side in Side::BOTH.into_iter().filter(|side| passes(&point, *side)) {
             for blow in Blow::all() {
                 let copies = OF_COPIES.iter().any(|of| point.starts_with(of));
                 let &(how, storage) = random.one_of(&ways);
-                let storage = if copies { Storage::File } else { storage };
+                let storage = if copies && !storage.is_copied() { Storage::File } else { storage };
                 let how = if point == "take.copied" { How::Static } else { how };
                 let case = Case { point: point.clone(), side, blow, how, storage };
                 cases.push((case.name(), case));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::output::progress::Progress;
+use super::far::Far;
+use crate::cli::output::progress::{Details, Progress};
 use crate::cli::output::text::printable;
 use crate::cli::output::{self, Format, Shown};
 use crate::cli::{Context, findings, settings};
@@ -92,12 +93,12 @@ fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
     let bandwidth = plan.wish.bandwidth;
     let wish = relocation::Wish { to: peer.clone(), strategy, settings, bandwidth, facts: Box::new(facts) };
     let meter = Meter::default();
-    let shown = Progress::metered(format!("moving {name} to {peer}"), &meter, context.format());
+    let (details, mut far) = (Details::default(), Far::default());
+    let shown = Progress::detailed(format!("moving {name} to {peer}"), &meter, &details, context.format());
     let moved = ask::migrate(gate, &name, wish, |progress| {
-        let (done, total) = progress.sample.map_or((progress.done, progress.total), |sample| {
-            (sample.transferred, sample.transferred.saturating_add(sample.remaining))
-        });
+        let (done, total, detail) = far.look(progress);
         meter.tell(done, total);
+        details.tell(detail);
     });
     drop(shown);
     let moved = moved?;

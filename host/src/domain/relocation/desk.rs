@@ -116,7 +116,8 @@ impl Desk {
                 match name.map(|name| relay(&self.layout, &name, heard)).transpose()? {
                     Some(Relayed::Words(messages)) => Ok(Reply { messages }),
                     Some(Relayed::Nobody) | None => {
-                        let (reasons, attempt) = (vec![reason("supervisor", &what.name, &supervisor_ended())], *attempt);
+                        let (reasons, attempt) =
+                            (vec![reason("supervisor", &what.name, &supervisor_ended())], *attempt);
                         let declined = Message::Declined { domain, attempt, reasons };
                         Ok(Reply { messages: vec![words::to_value(&declined)?] })
                     }

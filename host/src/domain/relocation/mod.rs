@@ -30,9 +30,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, Result};
-use crate::migration::plan::Facts;
 use crate::config::policy::Policy;
+use crate::error::{Failure, Kind, Result};
+use crate::migration::plan::Facts;
 use crate::types::{Bandwidth, PeerName, PluginId};
 
 pub use desk::{Desk, EXPECTED, MEMORY, STATE, reason};
@@ -75,4 +75,10 @@ pub struct Wish {
 /// Bytes a second that a move may take, by what an operator and policy say; none where neither does.
 pub fn bandwidth(wanted: Option<Bandwidth>, policy: &Policy) -> Option<u64> {
     [wanted, policy.relocation.bandwidth].into_iter().flatten().map(Bandwidth::bytes_per_second).min()
+}
+
+/// Of a domain that is ceded.
+pub fn unsaid(name: impl std::fmt::Display) -> Failure {
+    Failure::new(Kind::NeedsRecover, format!("domain {name} was handed over, and nobody said whether it was taken"))
+        .hint(format!("the other host is asked until it answers; `fief recover {name}` asks at once"))
 }

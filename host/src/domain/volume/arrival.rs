@@ -17,7 +17,7 @@ use super::hold_as;
 use crate::domain::unfinished::{self, Settled, Unfinished};
 use crate::domain::{hold, lease, ownership};
 use crate::error::{Failure, Kind, Result};
-use crate::gate::{Gate, Ledger};
+use crate::gate::{Gate, Ledger, host_id};
 use crate::layout::Layout;
 use crate::migration::handover::Holding;
 use crate::storage::Pool;
@@ -149,7 +149,7 @@ fn remove(gate: &Gate, arrival: &Arrival) -> Result<()> {
         Stage::Begun => false,
         Stage::Made | Stage::Filled => !onto,
     };
-    hold::release(gate, &mut pool, target, &hold_as()?)?;
+    let_go_of_fence(gate, &mut pool, target)?;
     if made {
         match pool.delete_volume(&target.volume) {
             // The operator was quicker.
@@ -158,6 +158,25 @@ fn remove(gate: &Gate, arrival: &Arrival) -> Result<()> {
         }
     }
     lease::let_go(gate.layout(), target)
+}
+
+/// Lets the volume go for other hosts, though the domain may be about to have it: then nothing is kept here of who wrote it,
+/// and the storage alone knows. (Storage that names no host makes no volumes that could come.)
+pub(super) fn let_go_of_fence(gate: &Gate, pool: &mut Pool, volume: &VolumeRef) -> Result<()> {
+    let ours = hold_as()?;
+    hold::release(gate, pool, volume, &ours)?;
+    let fence = match pool.fence(&volume.volume) {
+        Err(failure) if failure.kind == Kind::NotFound => None,
+        other => other?,
+    };
+    match fence.and_then(|fence| fence.holder) {
+        Some(holder)
+            if holder.host == host_id::this(gate.layout())?.id.to_string() && holder.domain == ours.as_str() =>
+        {
+            pool.release_fence(&volume.volume, &holder)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What one that was killed, or cut off, has left: it waits where it may be gone on with.
@@ -170,7 +189,7 @@ pub(in crate::domain) fn settle(gate: &Gate, arrival: &Arrival, ledger: &Path) -
         return remove(gate, arrival).map(|()| Settled::Over);
     }
     let mut pool = Pool::open(gate, &arrival.target.pool)?;
-    hold::release(gate, &mut pool, &arrival.target, &hold_as()?)?;
+    let_go_of_fence(gate, &mut pool, &arrival.target)?;
     lease::let_go(gate.layout(), &arrival.target)?;
     Ok(if ours { Settled::Over } else { Settled::Waits })
 }

@@ -10,10 +10,9 @@ use uuid::Uuid;
 use super::arrival::{self, Arrival, now};
 use super::ends::Ends;
 use super::fill::Stage;
-use super::hold_as;
 use super::opened::Opened;
+use crate::domain::lease;
 use crate::domain::unfinished::{Intent, Unfinished};
-use crate::domain::{hold, lease};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -58,7 +57,7 @@ pub async fn arrive<S: Stream>(gate: &Gate, coming: Coming, stream: S, progress:
         let gate = gate.clone();
         in_thread(move || make(&gate, &coming)).await
     };
-    let (unfinished, held) = match made {
+    let (unfinished, held, pool) = match made {
         Ok(made) => made,
         Err(failure) => return Err(refuse(stream, failure).await),
     };
@@ -78,7 +77,7 @@ pub async fn arrive<S: Stream>(gate: &Gate, coming: Coming, stream: S, progress:
         Err(failure) => Err(refuse(stream, failure).await),
     };
     let gate = gate.clone();
-    in_thread(move || end(&gate, &target, unfinished, arrived)).await
+    in_thread(move || end(&gate, &target, pool, unfinished, arrived)).await
 }
 
 fn coming_now() -> MutexGuard<'static, BTreeMap<VolumeRef, oneshot::Sender<()>>> {
@@ -97,8 +96,8 @@ async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 
     told.await.unwrap_or_else(|_| Err(Failure::other("whoever was to take a volume died")))
 }
 
-/// Makes the volume, unless an earlier attempt has. And whether anything may be in it.
-fn make(gate: &Gate, coming: &Coming) -> Result<(Unfinished, bool)> {
+/// Makes the volume, unless an earlier attempt has. With whether anything may be in it, and its pool.
+fn make(gate: &Gate, coming: &Coming) -> Result<(Unfinished, bool, Pool)> {
     let Coming { target, onto, domain, uuid, .. } = coming;
     let saying = |failure: Failure| failure.while_doing(format!("cannot take the volume {target}"));
     let mut pool = Pool::open(gate, &target.pool)?;
@@ -116,7 +115,7 @@ fn make(gate: &Gate, coming: &Coming) -> Result<(Unfinished, bool)> {
     }
     let mut unfinished = begin(gate, arrival)?;
     match made(gate, &mut pool, &mut unfinished, coming) {
-        Ok(held) => Ok((unfinished, held)),
+        Ok(held) => Ok((unfinished, held, pool)),
         Err(failure) => Err(saying(unfinished.undone(gate, failure))),
     }
 }
@@ -167,16 +166,24 @@ fn made(gate: &Gate, pool: &mut Pool, unfinished: &mut Unfinished, coming: &Comi
     if facts.size < size.bytes() { Err(smaller()) } else { Ok(false) }
 }
 
-/// What is done with it once the stream is over.
-fn end(gate: &Gate, target: &VolumeRef, mut unfinished: Unfinished, arrived: Result<Arrived>) -> Result<Arrived> {
+/// What is done with it once the stream is over. A guest may stand still meanwhile, so its pool's plugin is there.
+fn end(
+    gate: &Gate,
+    target: &VolumeRef,
+    mut pool: Pool,
+    mut unfinished: Unfinished,
+    arrived: Result<Arrived>,
+) -> Result<Arrived> {
     let arrived = arrived.and_then(|arrived| {
         fault::point("arrive.copied")?;
         unfinished.reached(Stage::Filled)?;
         Ok(arrived)
     });
     unfinished.touch(now())?;
-    let mut pool = Pool::open(gate, &target.pool)?;
-    hold::release(gate, &mut pool, target, &hold_as()?)?;
+    if let Err(failure) = arrival::let_go_of_fence(gate, &mut pool, target) {
+        tracing::info!(%failure, "asked anew");
+        arrival::let_go_of_fence(gate, &mut Pool::open(gate, &target.pool)?, target)?;
+    }
     lease::let_go(gate.layout(), target)?;
     if arrived.is_ok() {
         fault::point("arrive.left")?;

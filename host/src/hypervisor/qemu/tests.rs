@@ -119,19 +119,10 @@ impl Bench {
     }
 
     pub(crate) fn start(&mut self) -> Result<ProcessId> {
-        self.started(false)
-    }
-
-    /// It waits for the memory of another.
-    pub(crate) fn waits(&mut self) -> Result<ProcessId> {
-        self.started(true)
-    }
-
-    fn started(&mut self, incoming: bool) -> Result<ProcessId> {
         let folder = Operation::ServedFolder { domain: self.definition.name.clone() };
         let mut made = self.gate.perform(&Actor::Operator, &mut self.ledger, folder, Vec::new())?.descriptors;
         let launch = Launch {
-            incoming,
+            incoming: false,
             served: made.remove(0),
             places: Places::new(&self.definition),
             definition: self.definition.clone(),

@@ -58,9 +58,16 @@ type Asked = (Ask, oneshot::Sender<Result<Answer>>);
 /// What the strategy waits for.
 pub(super) enum Pending {
     Reserve(oneshot::Sender<Result<Answer>>),
-    Sample { answer: oneshot::Sender<Result<Answer>>, begun: Instant },
+    Sample {
+        answer: oneshot::Sender<Result<Answer>>,
+        begun: Instant,
+    },
     /// `copies`: of volumes.
-    Work { answer: oneshot::Sender<Result<Answer>>, work: Work, copies: bool },
+    Work {
+        answer: oneshot::Sender<Result<Answer>>,
+        work: Work,
+        copies: bool,
+    },
 }
 
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<Answer>>>>;
@@ -102,7 +109,7 @@ pub(super) struct Job {
     /// Their next round, while memory goes over.
     pub(super) rounds: Option<Work>,
     pub(super) pace: Arc<Pace>,
-    stop: watch::Sender<bool>,
+    pub(super) stop: watch::Sender<bool>,
 }
 
 impl Sending {
@@ -333,28 +340,6 @@ impl Job {
         // The last word has a moment to be heard; a target that does not hear it waits in vain, for a while.
         tokio::time::sleep(Duration::from_millis(50)).await;
         failure
-    }
-
-    /// What is under way of volumes hears that the move is over, and ends what it began.
-    async fn stop_copying(&mut self) {
-        let _ = self.stop.send(true);
-        let Some(volumes) = self.volumes.clone() else { return };
-        if let Some(Pending::Work { work, copies: true, .. }) = &mut self.pending {
-            // It failed by that, or a moment before.
-            let _ = work.await;
-        }
-        if let Some(round) = self.rounds.take() {
-            let _ = round.await;
-        }
-        volumes.lock().await.clear().await;
-    }
-
-    /// How far volumes are, where they are under way.
-    fn tell_copied(&self) {
-        if matches!(self.pending, Some(Pending::Work { copies: true, .. })) {
-            let (done, total) = self.copied.read();
-            self.progress.change(|progress| (progress.done, progress.total) = (done, total));
-        }
     }
 
     fn why(&mut self, failure: Option<Failure>) -> Failure {

@@ -12,7 +12,6 @@ use super::DOING;
 use super::sending::{Job, Pending};
 use super::still;
 use crate::config::domain::DomainDefinition;
-use crate::domain::relocation::along;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
 use crate::domain::relocation::{Fences, pump, words};
@@ -24,8 +23,6 @@ use crate::migration::handover::{Attempt, Event, Handing as Stage};
 use crate::migration::steps::{Answer, Ask, Limits};
 use crate::types::PeerName;
 
-/// Between two rounds of volumes while memory goes over.
-const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
 /// Between two measurements that a strategy is given.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 
@@ -181,7 +178,11 @@ impl Job {
     }
 
     /// The last of the guest goes over; from then on it stands still here until the handover says otherwise.
-    pub(super) async fn switch_over(&mut self, gate: &Gate, definition: &DomainDefinition) -> Result<(Attempt, Fences)> {
+    pub(super) async fn switch_over(
+        &mut self,
+        gate: &Gate,
+        definition: &DomainDefinition,
+    ) -> Result<(Attempt, Fences)> {
         let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
             return Err(Failure::conflict("no target is ready"));
         };
@@ -218,40 +219,6 @@ impl Job {
         self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
         fault::point("hand.delivered")?;
         Ok((attempt, fences))
-    }
-}
-
-/// Volumes that go along.
-impl Job {
-    /// While memory goes over they are copied on and on, so that little is left for the moment when the guest stands still.
-    pub(super) fn copy_on(&mut self, attempt: Attempt) {
-        let Some(volumes) = self.volumes.clone() else { return };
-        self.rounds = Some(Box::pin(async move {
-            tokio::time::sleep(BETWEEN_ROUNDS).await;
-            volumes.lock().await.copy(attempt, false).await.map(Answer::Copied)
-        }));
-    }
-
-    /// The guest stands still for good.
-    async fn copy_last(&mut self, attempt: Attempt) -> Result<()> {
-        if let Some(round) = self.rounds.take() {
-            round.await?;
-        }
-        match &self.volumes {
-            Some(volumes) => volumes.lock().await.copy(attempt, true).await.map(drop),
-            None => Ok(()),
-        }
-    }
-
-    /// Notes what is to be deleted here once this attempt has moved the domain.
-    async fn leave(&self, gate: &Gate, definition: &DomainDefinition, attempt: Attempt) -> Result<()> {
-        let Some(volumes) = &self.volumes else { return Ok(()) };
-        let volumes = volumes.lock().await;
-        if !volumes.over {
-            return Err(Failure::conflict("the volumes were not copied since the guest stands still"));
-        }
-        let all = volumes.all.iter().map(|leaves| leaves.volume.clone()).collect();
-        along::leave(gate.layout(), &definition.name, attempt, all)
     }
 }
 

@@ -64,13 +64,7 @@ pub async fn save(monitor: Monitor, folder: PathBuf) -> Result<u64> {
 }
 
 /// Sends what was saved; gives the bytes that went over. What a cut leaves there is gone on with.
-pub async fn send(
-    gate: Gate,
-    to: PeerName,
-    purpose: Purpose,
-    folder: PathBuf,
-    pace: Arc<Pace>,
-) -> Result<u64> {
+pub async fn send(gate: Gate, to: PeerName, purpose: Purpose, folder: PathBuf, pace: Arc<Pace>) -> Result<u64> {
     let state = File::open(file(&folder)).context(|| "cannot read the guest's state".to_owned())?;
     let session = Session::connect(&gate, &to, CONNECT_WITHIN).await?;
     let stream = session.open_stream(SERVICE, &purpose, CONNECT_WITHIN).await?;

@@ -158,7 +158,10 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
     Ok(match taking.result {
         Some(End::Ours) => {
             let _ = std::fs::remove_file(folder.join(EXPECTED));
-            apart(|| Ok(along::taken(gate, &taking.coming)))?;
+            apart(|| {
+                along::taken(gate, &taking.coming);
+                Ok(())
+            })?;
             Taken::Ours(connected.zip(served).map(Box::new))
         }
         Some(End::Nothing) | None => {
@@ -166,7 +169,10 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
                 served.close();
             }
             if !taking.silent {
-                apart(|| Ok(along::given_up(gate, &taking.coming)))?;
+                apart(|| {
+                    along::given_up(gate, &taking.coming);
+                    Ok(())
+                })?;
             }
             Taken::Nothing
         }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::domain::relocation::SERVICE;
+use super::sending::{Job, Pending};
+use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::words::{Cargo, Purpose};
+use crate::domain::relocation::{SERVICE, along};
 use crate::domain::volume::{depart, leave};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
@@ -17,6 +19,7 @@ use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
 use crate::migration::copying::{Pace, Progress};
 use crate::migration::handover::Attempt;
+use crate::migration::steps::Answer;
 use crate::peer::{Session, Stream};
 use crate::types::{PeerName, VolumeRef};
 
@@ -24,6 +27,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How often a copy that was cut off is taken up again, and what is waited before.
 const ATTEMPTS: u32 = 20;
 const REST: Duration = Duration::from_millis(500);
+/// Between two rounds while memory goes over.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
 
 /// A volume with its place in the machine; none where no machine runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,8 +137,7 @@ impl Volumes {
                     let place = place.ok_or_else(|| Failure::other(format!("volume {volume} has no place")))?;
                     streams.push((place, self.stream(attempt, index).await?));
                 }
-                let begun =
-                    leave::Leaving::begin(monitor, &self.folder, streams, &self.pace, &self.progress).await?;
+                let begun = leave::Leaving::begin(monitor, &self.folder, streams, &self.pace, &self.progress).await?;
                 self.leaving.insert(begun)
             }
         };
@@ -147,6 +151,62 @@ impl Volumes {
             && let Err(failure) = leave::clear(monitor, &self.folder).await
         {
             tracing::error!(%failure, "the hypervisor does not let go of disks that were copied");
+        }
+    }
+}
+
+/// What the move does with them.
+impl Job {
+    /// While memory goes over they are copied on and on, so that little is left for the moment when the guest stands still.
+    pub(super) fn copy_on(&mut self, attempt: Attempt) {
+        let Some(volumes) = self.volumes.clone() else { return };
+        self.rounds = Some(Box::pin(async move {
+            tokio::time::sleep(BETWEEN_ROUNDS).await;
+            volumes.lock().await.copy(attempt, false).await.map(Answer::Copied)
+        }));
+    }
+
+    /// The guest stands still for good.
+    pub(super) async fn copy_last(&mut self, attempt: Attempt) -> Result<()> {
+        if let Some(round) = self.rounds.take() {
+            round.await?;
+        }
+        match &self.volumes {
+            Some(volumes) => volumes.lock().await.copy(attempt, true).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what is to be deleted here once this attempt has moved the domain.
+    pub(super) async fn leave(&self, gate: &Gate, definition: &DomainDefinition, attempt: Attempt) -> Result<()> {
+        let Some(volumes) = &self.volumes else { return Ok(()) };
+        let volumes = volumes.lock().await;
+        if !volumes.over {
+            return Err(Failure::conflict("the volumes were not copied since the guest stands still"));
+        }
+        let all = volumes.all.iter().map(|leaves| leaves.volume.clone()).collect();
+        along::leave(gate.layout(), &definition.name, attempt, all)
+    }
+
+    /// What is under way of volumes hears that the move is over, and ends what it began.
+    pub(super) async fn stop_copying(&mut self) {
+        let _ = self.stop.send(true);
+        let Some(volumes) = self.volumes.clone() else { return };
+        if let Some(Pending::Work { work, copies: true, .. }) = &mut self.pending {
+            // It failed by that, or a moment before.
+            let _ = work.await;
+        }
+        if let Some(round) = self.rounds.take() {
+            let _ = round.await;
+        }
+        volumes.lock().await.clear().await;
+    }
+
+    /// How far volumes are, where they are under way.
+    pub(super) fn tell_copied(&self) {
+        if matches!(self.pending, Some(Pending::Work { copies: true, .. })) {
+            let (done, total) = self.copied.read();
+            self.progress.change(|progress| (progress.done, progress.total) = (done, total));
         }
     }
 }

@@ -34,7 +34,6 @@ commands! {
     "getfd" GetFd { fdname: &'static str } -> IgnoredAny;
     "getfd" GetNamedFd { fdname: String } -> IgnoredAny;
     "closefd" CloseFd { fdname: &'static str } -> IgnoredAny;
-    "closefd" CloseNamedFd { fdname: String } -> IgnoredAny;
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;

@@ -8,7 +8,6 @@
 //! What QEMU says is input like any other: lines have a limit, every wait a deadline, and whatever is not the protocol
 //! ends the connection. The guest does not notice, and the next [`Monitor::connect`] starts anew.
 
-mod away;
 mod command;
 mod connection;
 pub mod copy;

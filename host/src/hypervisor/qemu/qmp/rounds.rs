@@ -9,14 +9,11 @@
 //!   end_rounds: nbd-server-stop, all bitmaps go
 //! ```
 //! Blocks are read as they are while the guest writes: what it writes meanwhile is in the next bitmap, and goes over again.
-//!
-//! The other way round a guest's memory is on its way here, and its disks are written by the hypervisor that it comes from
-//! ([`Monitor::take_disk`]).
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Monitor, command};
@@ -100,18 +97,7 @@ impl Monitor {
         self.execute(&command::QueryBlockExports {}, None).await
     }
 
-    /// Lets the hypervisor that a guest comes from write the disk in a place; gives the name of the export. The guest does
-    /// not run here yet.
-    pub async fn take_disk(&self, place: usize) -> Result<String> {
-        let (node, export) = (self.top_node(place).await?, format!("{OURS}{place}-here"));
-        let shown = json!({
-            "type": "nbd", "id": export, "node-name": node, "name": export, "writable": true,
-        });
-        self.execute(&command::BlockExportAdd { export: shown }, None).await?;
-        Ok(export)
-    }
-
-    /// Takes away all that rounds, and disks that were taken, have in QEMU, whatever became of them. Twice is once.
+    /// Takes away all that rounds have in QEMU, whatever became of them. Twice is once.
     pub async fn end_rounds(&self) -> Result<()> {
         match self.execute(&command::NbdServerStop {}, None).await {
             // Its exports go with it.
@@ -132,12 +118,4 @@ impl Monitor {
         let _ = self.execute(&command::CloseFd { fdname: LISTENER }, None).await;
         Ok(())
     }
-}
-
-/// As JSON has a node that speaks NBD over a connection that it was handed.
-pub(super) fn connected(node: &str, fd: &str, export: &str) -> Value {
-    json!({
-        "driver": "nbd", "node-name": node, "server": { "type": "fd", "str": fd }, "export": export,
-        "discard": "unmap",
-    })
 }
