@@ -41,7 +41,7 @@ fn volume(host: &Host, name: &str, format: &str, bytes: &[u8]) {
             writer.write_all_at(piece, (place * 4096) as u64).unwrap();
         }
     }
-    host.fief(&["volume", "import", &file.to_string_lossy(), name, "--format", format]);
+    host.fief(&["volume", "import", &file.to_string_lossy(), name, "--volume-format", format]);
     fs::remove_file(file).unwrap();
 }
 
@@ -98,6 +98,8 @@ fn a_volume_comes_to_a_peer_whatever_keeps_it_on_either_side() {
     let mut pair = Pair::new();
     pair.nfs();
     pair.iscsi(&[4 * MIB as u64, 4 * MIB as u64]);
+    // The trial's service has policy as it was when it began.
+    Side::BOTH.into_iter().for_each(|side| pair.serves(side));
     let (a, b) = (pair.a(), pair.b());
     let bytes = content(4 * MIB);
     let holds = bytes.chunks(4096).filter(|block| block.iter().any(|byte| *byte != 0)).count() * 4096;
@@ -199,6 +201,8 @@ fn a_copy_that_is_cut_off_goes_on_from_there_or_leaves_nothing() {
             assert!(read(pair.b(), "default/two") == bytes);
             pair.b().fief(&["--yes", "volume", "delete", "default/two"]);
         }
+        // What a source that was killed has left goes with its next command.
+        pair.a().fief(&["recover"]);
     }
     pair.is_as_made();
 }
