@@ -29,6 +29,7 @@ fn words<'a>(words: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn policy_says_whose_signature_is_wanted_and_a_changed_byte_is_nobodys() {
     let host = Host::new();
+    host.fief(&["plugin", "remove", "network-user", "--force"]);
     let folder = host.root().to_string_lossy().into_owned();
     let at = |name: &str| format!("{folder}/{name}");
     let signer = |name: &str| host.fief(&words(&["keygen", &at(name)])).stdout.trim().to_owned();
@@ -43,7 +44,7 @@ fn policy_says_whose_signature_is_wanted_and_a_changed_byte_is_nobodys() {
     let line = |names: &str| {
         format!(
             "[trust.signers]\nacme = \"{acme}\"\nother = \"{other}\"\n\
-             [[trust.plugins]]\nid = \"network-*\"\nsigners = [{names}]\n\
+             [[trust.plugins]]\nid = \"network-us*\"\nsigners = [{names}]\n\
              [[trust.plugins]]\nid = \"*\"\nunsigned = true\n"
         )
     };
