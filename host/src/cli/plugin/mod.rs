@@ -3,9 +3,12 @@
 mod api;
 pub(super) mod asks;
 mod install;
+mod keygen;
 mod list;
+mod new;
 mod remove;
 mod show;
+mod sign;
 mod verify;
 
 use super::Context;
@@ -19,6 +22,9 @@ pub(super) enum Verb {
     Install(install::Args),
     Remove(remove::Args),
     Verify(verify::Args),
+    New(new::Args),
+    Keygen(keygen::Args),
+    Sign(sign::Args),
     Api(api::Args),
 }
 
@@ -29,6 +35,9 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Install(args) => install::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
+        Verb::New(args) => new::run(context, &args),
+        Verb::Keygen(args) => keygen::run(context, &args),
+        Verb::Sign(args) => sign::run(context, &args),
         Verb::Api(args) => api::run(context, &args),
     }
 }
