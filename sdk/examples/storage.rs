@@ -3,18 +3,19 @@
 //! What each function is for, when it is called and what an error means is in the manual of the SDK
 //! (`cargo doc -p fief-sdk --open`).
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use fief_sdk::storage::{Access, Attachment, FileNode, Format, PoolInfo, StorageBackend, Volume, VolumeSpec};
-use fief_sdk::{Directory, DirectoryAccess, Error, Permission, Result};
+use fief_sdk::{Directory, DirectoryAccess, Error, ErrorCode, Interface, Permission, Result, images};
 
 fief_sdk::plugin! {
     storage: Mine;
     id: "my-plugin",
     summary: "volumes as raw files in a granted directory",
     permissions: [
+        Permission::interface(Interface::Images, "makes, grows and deletes the volumes' files"),
         Permission::directory(DirectoryAccess::ReadWrite, "keeps the volumes"),
     ],
 }
@@ -37,6 +38,10 @@ fn file(name: &str) -> String {
 
 fn path(pool: &Pool, name: &str) -> PathBuf {
     pool.settings.directory.path().join(file(name))
+}
+
+fn volume(name: &str, size: u64) -> Volume {
+    Volume { name: name.to_owned(), size, allocated: None, format: Format::Raw, backing: None }
 }
 
 /// An error of the file system's, for people.
@@ -78,13 +83,7 @@ impl StorageBackend for Mine {
 
     fn find(pool: &Pool, name: &str) -> Result<Volume> {
         match fs::metadata(path(pool, name)) {
-            Ok(file) => Ok(Volume {
-                name: name.to_owned(),
-                size: file.len(),
-                allocated: None,
-                format: Format::Raw,
-                backing: None,
-            }),
+            Ok(file) => Ok(volume(name, file.len())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(Error::not_found(format!("there is no volume {name} in pool {}", pool.name)))
             }
@@ -93,28 +92,28 @@ impl StorageBackend for Mine {
     }
 
     fn create(pool: &Pool, spec: &VolumeSpec) -> Result<Volume> {
-        let VolumeSpec { name, size, format, .. } = spec;
+        let VolumeSpec { name, size, format, preallocation } = spec;
         if *format != Format::Raw {
             return Err(Error::unsupported("volumes are raw here"));
         }
-        match File::create_new(path(pool, name)) {
-            Ok(file) => file.set_len(*size).map_err(failed("cannot make the volume"))?,
+        match Self::find(pool, name) {
             // The same call may come twice: then the volume is there already.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => match Self::find(pool, name)?.size {
-                there if there == *size => {}
-                there => return Err(Error::already_exists(format!("volume {name} is there, with {there} bytes"))),
-            },
-            Err(error) => return Err(failed("cannot make the volume")(error)),
+            Ok(there) if there.size == *size => return Ok(there),
+            Ok(there) => {
+                return Err(Error::already_exists(format!("volume {name} is there, with {} bytes", there.size)));
+            }
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
         }
-        Self::find(pool, name)
+        // What changes something is asked of the host: it undoes it where this call fails later on.
+        let directory = pool.settings.directory.name();
+        let image = images::create(directory, &file(name), Format::Raw, *size, *preallocation, None)?;
+        Ok(volume(name, image.virtual_size))
     }
 
     fn delete(pool: &Pool, name: &str) -> Result<()> {
-        match fs::remove_file(path(pool, name)) {
-            // One that is absent is deleted.
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("cannot delete the volume")(error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        // One that is absent is deleted.
+        images::delete(pool.settings.directory.name(), &file(name))
     }
 
     fn resize(pool: &Pool, name: &str, size: u64) -> Result<Volume> {
@@ -122,9 +121,8 @@ impl StorageBackend for Mine {
         if size < before {
             return Err(Error::invalid(format!("volume {name} has {before} bytes, and does not shrink")));
         }
-        let file = File::options().write(true).open(path(pool, name)).map_err(failed("cannot open the volume"))?;
-        file.set_len(size).map_err(failed("cannot grow the volume"))?;
-        Self::find(pool, name)
+        let image = images::resize(pool.settings.directory.name(), &file(name), size)?;
+        Ok(volume(name, image.virtual_size))
     }
 
     fn attach(pool: &Pool, name: &str, access: Access) -> Result<Attachment> {
@@ -155,31 +153,30 @@ mod tests {
         Pool { name: "mine".into(), settings: Settings::read(&settings).unwrap() }
     }
 
-    fn spec(name: &str, size: u64) -> VolumeSpec {
-        VolumeSpec { name: name.into(), size, format: Format::Raw, preallocation: Preallocation::Sparse }
+    /// What the host would have made.
+    fn make(pool: &Pool, name: &str, size: u64) {
+        fs::File::create(path(pool, name)).unwrap().set_len(size).unwrap();
     }
 
     #[test]
-    fn a_volume_is_made_once_grown_listed_and_deleted() {
-        let pool = pool("life");
-        let made = Mine::create(&pool, &spec("a", 4096)).unwrap();
-        assert_eq!((made.name.as_str(), made.size), ("a", 4096));
-        assert_eq!(Mine::create(&pool, &spec("a", 4096)).unwrap().size, 4096);
-        assert!(Mine::create(&pool, &spec("a", 8192)).is_err());
-        assert_eq!(Mine::resize(&pool, "a", 8192).unwrap().size, 8192);
-        assert!(Mine::resize(&pool, "a", 4096).is_err());
-        assert_eq!(Mine::all(&pool).unwrap().len(), 1);
-        Mine::delete(&pool, "a").unwrap();
-        Mine::delete(&pool, "a").unwrap();
+    fn volumes_are_found_by_their_names_and_the_same_one_is_made_once() {
+        let pool = pool("find");
         assert!(Mine::find(&pool, "a").is_err() && Mine::all(&pool).unwrap().is_empty());
-        fs::remove_dir(pool.settings.directory.path()).unwrap();
+        make(&pool, "a", 4096);
+        assert_eq!(Mine::all(&pool).unwrap().len(), 1);
+        let spec =
+            |size| VolumeSpec { name: "a".into(), size, format: Format::Raw, preallocation: Preallocation::Sparse };
+        assert_eq!(Mine::create(&pool, &spec(4096)).unwrap().size, 4096);
+        assert!(Mine::create(&pool, &spec(8192)).is_err());
+        assert!(Mine::resize(&pool, "a", 512).is_err());
+        fs::remove_dir_all(pool.settings.directory.path()).unwrap();
     }
 
     #[test]
     fn what_is_not_there_is_not_attached() {
         let pool = pool("attach");
         assert!(Mine::attach(&pool, "a", Access::Exclusive).is_err());
-        Mine::create(&pool, &spec("a", 512)).unwrap();
+        make(&pool, "a", 512);
         assert!(matches!(Mine::attach(&pool, "a", Access::Exclusive), Ok(Attachment::File(_))));
         assert!(Mine::attach(&pool, "a", Access::Handover).is_err());
         fs::remove_dir_all(pool.settings.directory.path()).unwrap();

@@ -52,13 +52,13 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
     let policy = policy.replace("[pools]\n", "[pools]\nacme-disks = \"acme-disks\"\n");
     let policy = policy.replace("[networks]\n", "[networks]\nacme-cards = \"acme-cards\"\n");
     let grants = format!(
-        "[plugins.acme-disks]\ndirectories = [{{ name = \"volumes\", path = \"{}\", access = \"read-write\" }}]\n\
+        "[plugins.acme-disks]\ninterfaces = [\"images\"]\ndirectories = [{{ name = \"volumes\", path = \"{}\", access = \"read-write\" }}]\n\
          [plugins.acme-cards]\n[plugins.acme-moves]\ninterfaces = [\"session\"]\n",
         volumes.display()
     );
     std::fs::write(&path, format!("{grants}{policy}")).unwrap();
     host.fief(&["pool", "create", "mine", "--kind", "acme-disks", "--set", "directory=volumes"]);
-    host.fief(&["volume", "create", "mine/disk1", "--size", "1MiB"]);
+    host.fief(&["volume", "create", "mine/disk1", "--size", "1MiB", "--format", "raw"]);
     assert_eq!(std::fs::metadata(volumes.join("disk1.raw")).unwrap().len(), 1 << 20);
     host.fief(&["network", "create", "mine", "--kind", "acme-cards"]);
     host.fief(&["create", "node1", "--memory", "32MiB", "--disk", "mine/disk1", "--network", "mine"]);

@@ -88,8 +88,9 @@ fn policy_says_whose_signature_is_wanted_and_a_changed_byte_is_nobodys() {
     host.fief_ends(&words(&["verify", "network-user"]), 5);
     let found = host.fief_ends(&["policy", "check", "-o", "json"], 6).stdout;
     assert!(found.contains("not-trusted"), "{found}");
-    let said = host.fief_ends(&["network", "create", "lan", "--kind", "user"], 5);
+    host.fief(&["network", "create", "lan", "--kind", "user"]);
+    let said = host.fief_ends(&["network", "start", "lan"], 5);
     assert!(said.stderr.contains("it is signed by acme"), "{}", said.stderr);
     trusts(&host, &line("\"other\", \"acme\""));
-    host.fief(&["network", "create", "lan", "--kind", "user"]);
+    host.fief(&["network", "start", "lan"]);
 }

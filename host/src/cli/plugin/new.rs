@@ -63,7 +63,7 @@ impl Kind {
     fn policy(self, id: &PluginId) -> String {
         match self {
             Kind::Storage => format!(
-                "[plugins.{id}]\n\
+                "[plugins.{id}]\ninterfaces = [\"images\"]\n\
                  directories = [{{ name = \"volumes\", path = \"/var/lib/{id}\", access = \"read-write\" }}]\n\n\
                  [pools]\n{id} = \"{id}\"\n"
             ),
@@ -75,7 +75,7 @@ impl Kind {
     fn trial(self, id: &PluginId) -> String {
         match self {
             Kind::Storage => format!(
-                "fief pool create mine --kind {id} --set directory=volumes\nfief volume create mine/disk1 --size 1GiB"
+                "fief pool create mine --kind {id} --set directory=volumes\nfief volume create mine/disk1 --size 1GiB --format raw"
             ),
             Kind::Network => format!("fief network create mine --kind {id}"),
             Kind::Migration => format!("fief migrate DOMAIN PEER --strategy {id} --plan"),

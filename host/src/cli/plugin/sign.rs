@@ -53,7 +53,9 @@ fn write(like: &Path, to: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = to.as_os_str().to_owned();
     name.push(format!(".{}", durable::random_name()?));
     let aside = PathBuf::from(name);
-    let written = File::options().write(true).create_new(true).mode(mode).open(&aside).and_then(|mut file| {
+    let written = File::options().write(true).create_new(true).mode(0o600).open(&aside).and_then(|mut file| {
+        // Whatever the umask is.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, to)
