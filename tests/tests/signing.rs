@@ -1,4 +1,5 @@
 //! Whose plugins are taken: keys, signatures, and what policy says of them.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
