@@ -27,7 +27,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use command::Result;
+use command::{Doing, Result};
 use setup::Purpose;
 
 const HELP: &str = "\
@@ -62,6 +62,10 @@ cargo xtask COMMAND
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let Err(trouble) = hears_interrupts(&arguments) {
+        eprintln!("error: {trouble}");
+        return ExitCode::FAILURE;
+    }
     match dispatch(&words) {
         Ok(code) => code,
         Err(trouble) => {
@@ -69,6 +73,25 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever starts this from a script by `&` has SIGINT ignored, and so would every command below, which tests break off by it:
+/// then it begins anew with the signal as it is from a terminal.
+fn hears_interrupts(arguments: &[String]) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    if !ignores_interrupts(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+        return Ok(());
+    }
+    let own = std::env::current_exe().doing(|| "cannot find this program".to_owned())?;
+    let mut again = command::command("env", ["--default-signal=INT"]);
+    Err(again.arg(own).args(arguments).exec()).doing(|| "cannot begin anew with SIGINT heard".to_owned())
+}
+
+/// By `SigIgn` of proc(5): a bit for each signal, from 1 on.
+fn ignores_interrupts(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 0b10 != 0)
 }
 
 fn dispatch(words: &[&str]) -> Result<ExitCode> {
@@ -106,4 +129,18 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignores_interrupts;
+
+    #[test]
+    fn a_mask_tells_whether_the_second_signal_is_ignored() {
+        for (mask, ignored) in [("0000000000000002", true), ("0000000000001006", true), ("0000000000001004", false)] {
+            let status = format!("Name:\tx\nSigBlk:\t0000000000000002\nSigIgn:\t{mask}\n");
+            assert_eq!(ignores_interrupts(&status), ignored, "{mask}");
+        }
+        assert!(!ignores_interrupts(""));
+    }
 }
