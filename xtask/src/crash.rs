@@ -61,6 +61,7 @@ pub(crate) fn sample(test: &str, filter: Option<&str>, Sample { all, seed, secon
     }
     setup::all(Purpose::Test)?;
     build::plugins()?;
+    build::hostile()?;
     build::for_tests()?;
     let mut run = build::cargo_test(&["--test", test, "--", "--test-threads=1", "--nocapture"]);
     run.args(filter).env("FIEF", place::fief("debug").with_file_name("fief-faults"));

@@ -265,6 +265,13 @@ pub fn each<T, R>(mut cases: Vec<(String, T)>, case: impl Fn(&mut Bench, T) -> R
     gave
 }
 
+/// It was never started anew.
+#[track_caller]
+pub fn one_life(domain: &mut Domain) {
+    let runs = domain.witness.look().iter().filter(|seen| seen.kind == Kind::Began).count();
+    assert_eq!(runs, 1, "the guest began anew");
+}
+
 /// The image of the domain's volume on a host.
 fn file(host: &Host) -> PathBuf {
     let images = std::fs::read_dir(host.root().join("images")).unwrap().flatten().map(|entry| entry.path());

@@ -6,6 +6,7 @@
 //!   points.rs    at each fault point of a move, on either side, each process is killed, stopped, cut off
 //!   wires.rs     slow wires, wires that are cut or half open, bytes that come late, twice or not at all
 //!   rivals.rs    two operators at once, two domains that pass each other, what is refused, cancelled
+//!   hostile.rs   strategies that misbehave
 //!   debian.rs    a Debian whose TCP connection to a third machine goes on
 //!   bench.rs     the two hosts, and what has to be true of them after each case
 //! ```
@@ -13,6 +14,7 @@
 
 mod bench;
 mod debian;
+mod hostile;
 mod matrix;
 mod points;
 mod rivals;

@@ -2,10 +2,9 @@
 
 use fief_tests::invariants;
 use fief_tests::pair::Side;
-use fief_tests::witness::Kind;
 use fief_tests::{Host, command};
 
-use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
+use super::bench::{Bench, How, NAME, PATIENCE, Storage, each, one_life};
 
 fn ways() -> Vec<(String, (How, Storage))> {
     let mut all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
@@ -13,13 +12,6 @@ fn ways() -> Vec<(String, (How, Storage))> {
         all.extend([(How::Live, storage), (How::Static, storage)]);
     }
     all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
-}
-
-/// It was never started anew.
-#[track_caller]
-fn one_life(domain: &mut Domain) {
-    let runs = domain.witness.look().iter().filter(|seen| seen.kind == Kind::Began).count();
-    assert_eq!(runs, 1, "the guest began anew");
 }
 
 #[test]
