@@ -16,14 +16,14 @@ use sha2::Digest as _;
 use uuid::Uuid;
 
 pub use crate::types::ProcessId;
-pub use disk::{DiskSource, DiskTarget, FilePart, ForeignImage};
+pub use disk::{DiskSource, DiskTarget, FilePart, ForeignImage, ImageFormat, ImageRef, Preallocation};
 pub use effect::Effect;
 pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::config::policy::Policy;
 use crate::types::{
-    Access, Bandwidth, ByteSize, Cidr, Digest, DiskFormat, DomainName, Endpoint, GrantName, InterfaceName, MacAddress,
-    NetworkName, PeerName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
+    Access, Bandwidth, ByteSize, Cidr, Digest, DomainName, Endpoint, GrantName, InterfaceName, MacAddress, NetworkName,
+    PeerName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
 };
 
 /// Who asks.
@@ -33,47 +33,6 @@ pub enum Actor {
     /// The person at the command line, or the supervisor acting on a domain's definition.
     Operator,
     Plugin(PluginId),
-}
-
-/// An image below a directory that was granted to a plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ImageRef {
-    pub plugin: PluginId,
-    pub directory: GrantName,
-    pub path: RelativePath,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageFormat {
-    Raw,
-    Qcow2,
-}
-
-impl ImageFormat {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ImageFormat::Raw => "raw",
-            ImageFormat::Qcow2 => "qcow2",
-        }
-    }
-}
-
-impl From<ImageFormat> for DiskFormat {
-    fn from(format: ImageFormat) -> DiskFormat {
-        match format {
-            ImageFormat::Raw => DiskFormat::Raw,
-            ImageFormat::Qcow2 => DiskFormat::Qcow2,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preallocation {
-    Sparse,
-    Full,
 }
 
 /// A connection that was granted to a plugin, for one pool of its.

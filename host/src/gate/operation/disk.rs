@@ -1,11 +1,51 @@
-//! Disks as a whole: where one is copied from, and where to.
+//! Images, and disks as a whole: where one is copied from, and where to.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImageFormat, ImageRef};
-use crate::types::{ByteSize, Checksum, DiskFormat, PluginId, SnapshotName, VolumeRef};
+use crate::types::{ByteSize, Checksum, DiskFormat, GrantName, PluginId, RelativePath, SnapshotName, VolumeRef};
+
+/// An image below a directory that was granted to a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageRef {
+    pub plugin: PluginId,
+    pub directory: GrantName,
+    pub path: RelativePath,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageFormat {
+    Raw,
+    Qcow2,
+}
+
+impl ImageFormat {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ImageFormat::Raw => "raw",
+            ImageFormat::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl From<ImageFormat> for DiskFormat {
+    fn from(format: ImageFormat) -> DiskFormat {
+        match format {
+            ImageFormat::Raw => DiskFormat::Raw,
+            ImageFormat::Qcow2 => DiskFormat::Qcow2,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preallocation {
+    Sparse,
+    Full,
+}
 
 /// A disk of another host, in a file or on a block device of this one that the operator named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
