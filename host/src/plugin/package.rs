@@ -177,7 +177,7 @@ pub(super) fn pinned(gate: &Gate, id: &PluginId, digest: Digest) -> Result<()> {
         Some(pin) if pin != digest => {
             let mut failure = Failure::denied(format!("policy pins other bytes for the plugin {id}"));
             failure.causes.push(format!("the pin is {pin}, the plugin is {digest}"));
-            Err(failure.hint(format!("change `digest` below [plugins.{id}] in policy.toml if you trust this plugin")))
+            Err(failure.hint(format!("if you trust this plugin: fief plugin revoke {id} --pin, and install it again")))
         }
         Some(_) | None => Ok(()),
     }

@@ -1,10 +1,13 @@
-//! `fief plugin`: the components that serve pools and networks.
+//! `fief plugin`: the components that serve pools and networks, and that move domains.
 
 mod api;
 pub(super) mod asks;
+mod grant;
+mod grants;
 mod install;
 mod list;
 mod remove;
+mod revoke;
 mod show;
 mod verify;
 
@@ -17,6 +20,8 @@ pub(super) enum Verb {
     List(list::Args),
     Show(show::Args),
     Install(install::Args),
+    Grant(grant::Args),
+    Revoke(revoke::Args),
     Remove(remove::Args),
     Verify(verify::Args),
     Api(api::Args),
@@ -27,6 +32,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Install(args) => install::run(context, &args),
+        Verb::Grant(args) => grant::run(context, &args),
+        Verb::Revoke(args) => revoke::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::Api(args) => api::run(context, &args),
