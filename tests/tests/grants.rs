@@ -181,3 +181,29 @@ fn grants_that_are_written_at_once_are_all_there() {
     assert!(text.starts_with("[plugins.network-bridge] # cards\r\nbridges = ["), "{text:?}");
     assert!(text.lines().count() == 2 && text.matches("\r\n").count() == 2, "{text:?}");
 }
+
+#[test]
+fn a_plugin_that_is_needed_is_not_removed() {
+    let host = Host::new();
+    let said = host.fief_ends(&["plugin", "remove", "storage-file"], 4);
+    assert!(said.stderr.contains("it serves pool default"), "{}", said.stderr);
+    host.fief_ends(&["--dry-run", "plugin", "remove", "storage-file"], 4);
+    host.fief(&["plugin", "show", "storage-file"]);
+
+    host.installs("migration-static");
+    let text = policy(&host) + "\n[[select.migration]]\nwhen = { power = \"off\" }\nuse = \"migration-static\"\n";
+    let line = text.lines().count();
+    fs::write(host.root().join("policy.toml"), text).unwrap();
+    let said = host.fief_ends(&["plugin", "remove", "migration-static"], 4);
+    assert!(
+        said.stderr.contains(&format!("[[select.migration]] in policy.toml chooses it (line {line})")),
+        "{}",
+        said.stderr
+    );
+    let said = host.fief(&["plugin", "revoke", "migration-static", "--all"]);
+    assert!(said.stdout.contains(&format!("[[select.migration]], line {} names it", line - 1)), "{}", said.stdout);
+
+    host.fief(&["plugin", "remove", "migration-static", "--force"]);
+    host.fief(&["plugin", "remove", "storage-file", "--force"]);
+    host.fief(&["pool", "delete", "default"]);
+}

@@ -23,9 +23,9 @@ pub(super) fn inspect_plugin(file: &Path) -> Result<Installed> {
     package::inspect(file)
 }
 
-/// Forgets an installed plugin.
-pub(super) fn remove_plugin(layout: &Layout, id: &PluginId) -> Result<()> {
-    package::remove(layout, id)
+/// Forgets an installed plugin, unless `may` says no.
+pub(super) fn remove_plugin(layout: &Layout, id: &PluginId, may: impl FnOnce() -> Result<()>) -> Result<()> {
+    package::remove(layout, id, may)
 }
 
 /// Serves one plugin; gives the exit code.
