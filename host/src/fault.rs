@@ -20,6 +20,10 @@ macro_rules! points {
 }
 
 points! {
+    "arrive.begun" "a volume that comes from another host is held and written down, it is not made"
+    "arrive.made" "the volume is made and written down, and not final"
+    "arrive.copied" "the volume holds what it should, it is written down as one that does not"
+    "arrive.left" "the volume is whole and let go, its domain is not this host's yet"
     "attach.noted" "the record says what is about to be plugged in, nothing else is done"
     "attach.opened" "the volume is leased and open, or the card has its port; the machine knows nothing of it"
     "attach.wired" "what stands behind the device is there (a tap), the machine knows nothing of it"
@@ -52,6 +56,7 @@ points! {
     "gate.undone" "an act is undone, the ledger still has it"
     "hand.memory" "the guest's memory goes over, it runs here"
     "hand.delivered" "the other host was told that all has been sent of a domain that is off"
+    "hand.copied" "a round of volumes is at the other host"
     "hand.paused" "the guest stands still, nothing of its memory is saved"
     "hand.saved" "its memory is in a file, which is not sent"
     "hand.sent" "the other host has that file, and was not told that it is all"
@@ -125,6 +130,7 @@ points! {
     "stop.undone" "all is undone, the record says stopping"
     "stop.off" "the record says off, whoever asked does not know"
     "take.staging" "another host wants to hand a domain over, nothing is made ready"
+    "take.copied" "the volumes that go along are here, no hypervisor is"
     "take.staged" "all is attached and nothing is active, the other host does not know"
     "take.received" "all of the guest is here, the other host does not know"
     "take.running" "its guest was let go, the other host does not know"

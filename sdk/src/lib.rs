@@ -7,6 +7,9 @@
 //!
 //! # A plugin
 //!
+//! `fief plugin new NAME --kind storage` begins a project (of `network` or `migration` as well) that builds, passes its own
+//! tests and can be installed, with this SDK in it. By hand it is:
+//!
 //! ```toml
 //! [lib]
 //! crate-type = ["cdylib"]

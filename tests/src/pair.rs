@@ -212,6 +212,18 @@ impl Pair {
         self.is_made();
     }
 
+    /// A pool `mixed`: a folder of A's own there, and on B of the server that [`Pair::nfs`] made, whose plugin serves it.
+    ///
+    /// # Panics
+    /// Where there is no such server yet.
+    #[track_caller]
+    pub fn mixed(&mut self) {
+        self.a().fief(&["pool", "create", "mixed", "--kind", "file", "--set", "directory=images"]);
+        let server = self.storage.nfs.as_ref().expect("an NFS server");
+        nfs_pool(self.b(), "mixed", server, &["transport=served"]);
+        self.is_made();
+    }
+
     /// An iSCSI target with units `lun1` and so on of these sizes, and the pools `iscsi-native` and `iscsi-served` of it
     /// on both. Gives the files that the units are.
     #[track_caller]

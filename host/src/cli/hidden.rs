@@ -24,6 +24,9 @@ pub(super) enum Hidden {
     Supervise { root: PathBuf, name: DomainName, purpose: Purpose },
     /// `fief guard-network ROOT NAME`: puts a network's uplink back unless the operator is still reached.
     GuardNetwork { root: PathBuf, name: NetworkName },
+    /// `fief copy-volume ROOT …`: a test copies a volume to a peer (`domain/volume/trial.rs`).
+    #[cfg(feature = "faults")]
+    CopyVolume { root: PathBuf, words: Vec<String> },
     /// `fief watch-dhcp DIR`: keeps one network's DHCP server running.
     WatchDhcp(PathBuf),
 }
@@ -34,6 +37,11 @@ impl Hidden {
         let verb = arguments.get(1)?.to_str()?;
         let hidden = match (verb, &arguments[2..]) {
             ("sandbox", []) => Hidden::Sandbox,
+            #[cfg(feature = "faults")]
+            ("copy-volume", [root, words @ ..]) => Hidden::CopyVolume {
+                root: PathBuf::from(root),
+                words: words.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            },
             ("watch-dhcp", [directory]) => Hidden::WatchDhcp(PathBuf::from(directory)),
             ("supervise", [root, name, purpose @ ..]) => {
                 let purpose = match purpose {
@@ -69,6 +77,11 @@ impl Hidden {
             Hidden::Supervise { root, name, purpose } => {
                 log::start(log::Reader::File, Format::Table);
                 supervise(Layout::new(root), &name, &purpose)
+            }
+            #[cfg(feature = "faults")]
+            Hidden::CopyVolume { root, words } => {
+                log::start(log::Reader::File, Format::Table);
+                copy_volume(Layout::new(root), &words)
             }
             Hidden::GuardNetwork { root, name } => {
                 log::start(log::Reader::File, Format::Table);
@@ -111,6 +124,14 @@ fn supervise(layout: Layout, name: &DomainName, purpose: &Purpose) -> Result<()>
         }
     };
     supervisor::run(&Gate::new(layout, policy, Mode::Perform), name, purpose, say)
+}
+
+#[cfg(feature = "faults")]
+fn copy_volume(layout: Layout, words: &[String]) -> Result<()> {
+    let mut stdout = crate::sys::process::take_stdout().context(|| "cannot use stdout".to_owned())?;
+    let gate = Gate::new(layout.clone(), Arc::new(policy::load(&layout.policy())?), Mode::Perform);
+    let said = crate::domain::volume::trial::run(&gate, words)?;
+    writeln!(stdout, "{said}").context(|| "cannot use stdout".to_owned())
 }
 
 /// Its one word, that it watches, goes to stdout, which is closed behind it.

@@ -23,6 +23,11 @@ pub(super) fn inspect_plugin(file: &Path) -> Result<Installed> {
     package::inspect(file)
 }
 
+/// The same, with its bytes.
+pub(super) fn read_plugin(file: &Path) -> Result<(Installed, Vec<u8>)> {
+    package::read(file)
+}
+
 /// Forgets an installed plugin, unless `may` says no.
 pub(super) fn remove_plugin(layout: &Layout, id: &PluginId, may: impl FnOnce() -> Result<()>) -> Result<()> {
     package::remove(layout, id, may)

@@ -24,6 +24,8 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
         .with(survey::SERVICE, survey::Desk::new(&gate))
         .with(relocation::SERVICE, relocation::Desk::new(&gate));
     relocation::ask::resume(&gate);
+    #[cfg(feature = "faults")]
+    let services = services.with(crate::domain::volume::trial::SERVICE, crate::domain::volume::trial::Desk::new(&gate));
     let ready = |at: &[SocketAddr]| {
         let words: Vec<String> = at.iter().map(SocketAddr::to_string).collect();
         context.changed("host", &words.join(", "), "listens", json!({ "listens": words }))

@@ -35,7 +35,8 @@
 //! ```
 //!
 //! `[relocation]` (policy/relocation.rs) says whether other hosts reach this one, and what they may bring;
-//! `[[select.migration]]` (policy/select.rs) which strategy moves which domain.
+//! `[[select.migration]]` (policy/select.rs) which strategy moves which domain; `[trust]` (policy/trust.rs) whose signature is
+//! wanted of which plugin.
 //!
 //! A plugin that `[pools]`, `[networks]` or `[[select.migration]]` names has a table here, even an empty one. Nobody but root and the user who
 //! runs fief may be able to write the file.
@@ -47,6 +48,7 @@ mod relocation;
 pub mod select;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,6 +61,7 @@ use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginI
 pub use parse::{load, parse, read};
 pub use relocation::{Accept, Encryption, Relocation};
 pub use select::Selection;
+pub use trust::Trust;
 
 /// The checked policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,6 +74,7 @@ pub struct Policy {
     pub networks: BTreeMap<String, PluginId>,
     pub relocation: Relocation,
     pub select: Selection,
+    pub trust: Trust,
 }
 
 impl Policy {

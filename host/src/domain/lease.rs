@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::domain::volume::arrival;
 use crate::domain::{Record, State};
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
@@ -99,6 +100,14 @@ pub fn hold(layout: &Layout, volume: &VolumeRef) -> Result<()> {
     take_as(layout, volume, &Holder::Command(process::this()))
 }
 
+/// The same of a volume that comes for a domain, which may have it already.
+pub fn hold_for(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<()> {
+    match holder(layout, volume)? {
+        Some(Holder::Domain(name)) if name == *domain => Ok(()),
+        Some(Holder::Domain(_) | Holder::Command(_)) | None => hold(layout, volume),
+    }
+}
+
 /// Lets the volume go where this command has it, or one that is not there any more.
 pub fn let_go(layout: &Layout, volume: &VolumeRef) -> Result<()> {
     let ours = |holder: &Holder| match holder {
@@ -118,6 +127,10 @@ pub fn refuse_held(layout: &Layout, volume: &VolumeRef) -> Result<()> {
 }
 
 fn take_as(layout: &Layout, volume: &VolumeRef, taker: &Holder) -> Result<()> {
+    match taker {
+        Holder::Domain(domain) => arrival::refuse_half(layout, volume, domain)?,
+        Holder::Command(_) => {}
+    }
     let path = path(layout, volume);
     let saying = || format!("cannot take the lease of volume {volume}");
     if let Some(folder) = path.parent() {

@@ -25,6 +25,7 @@ use crate::domain::record::{CardRecord, Record};
 use crate::domain::reservations::{self, Reservations};
 use crate::domain::scratch::Scratch;
 use crate::domain::transport::Goer;
+use crate::domain::volume::arrival::{self, Came};
 use crate::domain::{hold, lease, store, transport};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -80,8 +81,10 @@ pub fn launch(
     let layout = gate.layout();
     if gate.mode() == Mode::Perform {
         for (volume, writes) in volumes(definition) {
-            if writes {
-                lease::take(layout, volume, &definition.name)?;
+            match (writes, came(gate, begins, volume, &definition.name)?) {
+                (false, _) => {}
+                (true, Came::Shared | Came::Whole) => lease::take(layout, volume, &definition.name)?,
+                (true, Came::Half) => lease::take_over(layout, volume, &definition.name)?,
             }
         }
     }
@@ -145,7 +148,10 @@ fn serve_disks(
             let place = places.disk(&disk.volume)?;
             let whose = match begins {
                 Begins::Fresh | Begins::Saved => keeper::Whose::Ours,
-                Begins::HandedOver(_) => keeper::Whose::Expected,
+                Begins::HandedOver(_) => match came(gate, begins, &disk.volume, &definition.name)? {
+                    Came::Whole => keeper::Whose::Ours,
+                    Came::Shared | Came::Half => keeper::Whose::Expected,
+                },
             };
             let (export, writes) = (served.generation, !source.read_only);
             disks.push(keeper::Disk { domain, id, place, moved: false, volume, writes, export, whose });
@@ -160,6 +166,14 @@ fn serve_disks(
             .collect();
         all.into_iter().collect()
     })
+}
+
+/// Whether a disk comes along with the domain that is handed over.
+fn came(gate: &Gate, begins: Begins, volume: &VolumeRef, domain: &DomainName) -> Result<Came> {
+    match begins {
+        Begins::HandedOver(_) => arrival::came(gate.layout(), volume, domain),
+        Begins::Fresh | Begins::Saved => Ok(Came::Shared),
+    }
 }
 
 /// Both, or the first error.
@@ -199,10 +213,11 @@ fn attach_disk(
             pools.len() - 1
         }
     };
-    let access = match (disk.read_only, begins) {
-        (true, _) => AttachAccess::ReadOnly,
-        (false, Begins::Fresh | Begins::Saved) => AttachAccess::Exclusive,
-        (false, Begins::HandedOver(_)) => AttachAccess::Handover,
+    let came = came(gate, begins, &disk.volume, domain).map_err(saying)?;
+    let access = match (disk.read_only, begins, came) {
+        (true, ..) => AttachAccess::ReadOnly,
+        (false, Begins::HandedOver(_), Came::Shared) => AttachAccess::Handover,
+        (false, Begins::Fresh | Begins::Saved | Begins::HandedOver(_), _) => AttachAccess::Exclusive,
     };
     let pool = &mut pools[at];
     pool.same_storage().map_err(saying)?;
@@ -214,9 +229,15 @@ fn attach_disk(
         (Mode::Perform, false, Begins::Fresh | Begins::Saved) => {
             hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation
         }
-        // It is taken once the domain is ours.
+        // It is taken once the domain is ours, but for what came along as a whole: nobody else has that.
         (Mode::Perform, false, Begins::HandedOver(owner)) => {
-            hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?
+            let expected = hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?;
+            match came {
+                Came::Whole => {
+                    hold::take_handed(gate, pool, &disk.volume, domain, (owner, false)).map_err(saying)?.generation
+                }
+                Came::Shared | Came::Half => expected,
+            }
         }
         (Mode::Perform | Mode::DryRun, _, _) => 0,
     };

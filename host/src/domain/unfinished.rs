@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::snapshot::{self, Act};
+use crate::domain::volume::arrival::{self, Arrival};
 use crate::domain::volume::export;
 use crate::domain::volume::fill::{self, Stage, Work};
 use crate::domain::volume::rename::{self, Renaming};
@@ -58,9 +59,28 @@ pub enum Intent {
         from: VolumeRef,
     },
     Rename(Renaming),
+    /// A volume that comes from another host. One that is cut off stays for a while, to be gone on with.
+    Arrive(Arrival),
+}
+
+/// What became of something that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// It is finished, or taken back: nothing is left to be known of it.
+    Over,
+    /// It waits for whoever goes on with it.
+    Waits,
 }
 
 impl Intent {
+    /// What an earlier one has left, and that waits, is gone on with.
+    fn go_on_with(&mut self, earlier: Intent) -> Result<()> {
+        match (self, earlier) {
+            (Intent::Arrive(now), Intent::Arrive(earlier)) => now.go_on_with(&earlier),
+            (_, earlier) => Err(Failure::conflict(earlier.doing())),
+        }
+    }
+
     /// One of these at a time: the name of its folder.
     fn key(&self) -> String {
         match self {
@@ -70,6 +90,7 @@ impl Intent {
             Intent::Fill(Work { target: VolumeRef { pool, volume }, .. }) => format!("fill-{pool}={volume}"),
             Intent::Export { from: VolumeRef { pool, volume } } => format!("export-{pool}={volume}"),
             Intent::Rename(Renaming { from: VolumeRef { pool, volume }, .. }) => format!("rename-{pool}={volume}"),
+            Intent::Arrive(Arrival { target, .. }) => arrival_key(target),
         }
     }
 
@@ -81,12 +102,14 @@ impl Intent {
             Intent::Fill(work) => format!("another command is making the volume {}", work.target),
             Intent::Export { from } => format!("another command is exporting the volume {from}"),
             Intent::Rename(work) => format!("another command is renaming the volume {}", work.from),
+            Intent::Arrive(arrival) => format!("the volume {} is coming from another host already", arrival.target),
         }
     }
 
     /// Finishes it, or takes it back.
-    fn settle(&self, gate: &Gate, folder: &Path) -> Result<()> {
+    fn settle(&self, gate: &Gate, folder: &Path) -> Result<Settled> {
         match self {
+            Intent::Arrive(arrival) => return arrival::settle(gate, arrival, &folder.join(LEDGER)),
             Intent::Clone { name, uuid, volumes } | Intent::Import { name, uuid, volumes } => {
                 clone::settle(gate, name, *uuid, volumes)
             }
@@ -97,6 +120,7 @@ impl Intent {
             Intent::Export { from } => export::settle(gate, from, &folder.join(LEDGER)),
             Intent::Rename(work) => rename::settle(gate, work),
         }
+        .map(|()| Settled::Over)
     }
 }
 
@@ -128,15 +152,43 @@ impl Unfinished {
                     continue;
                 }
             };
-            if let Some(earlier) = read(&folder)? {
-                earlier.settle(gate, &folder)?;
+            let mut intent = intent.clone();
+            if let Some(earlier) = read(&folder)?
+                && earlier.settle(gate, &folder)? == Settled::Waits
+            {
+                intent.go_on_with(earlier)?;
             }
-            let unfinished = Unfinished { folder: folder.clone(), intent: intent.clone(), _lock: lock };
+            let unfinished = Unfinished { folder: folder.clone(), intent, _lock: lock };
             unfinished.note()?;
             durable::sync_folder(&self::folder(gate.layout())).context(saying)?;
             return Ok(unfinished);
         }
         Err(last.unwrap_or_else(|| Failure::other(saying())))
+    }
+
+    /// The volume that comes from another host, where one does and nobody is about it just now.
+    ///
+    /// # Errors
+    /// `Conflict` where somebody is, and still is after `within`.
+    pub(super) fn of_arrival(gate: &Gate, target: &VolumeRef, within: Duration) -> Result<Option<Unfinished>> {
+        let folder = folder(gate.layout()).join(arrival_key(target));
+        if !folder.exists() {
+            return Ok(None);
+        }
+        let _lock = durable::lock(&folder.join("lock"), within)?;
+        Ok(read(&folder)?.map(|intent| Unfinished { folder, intent, _lock }))
+    }
+
+    pub(super) fn arrival(&self) -> Option<&Arrival> {
+        match &self.intent {
+            Intent::Arrive(arrival) => Some(arrival),
+            Intent::Clone { .. }
+            | Intent::Import { .. }
+            | Intent::Snapshot { .. }
+            | Intent::Fill(_)
+            | Intent::Export { .. }
+            | Intent::Rename(_) => None,
+        }
     }
 
     /// One volume more.
@@ -145,7 +197,7 @@ impl Unfinished {
             Intent::Clone { volumes, .. } | Intent::Import { volumes, .. } | Intent::Snapshot { volumes, .. } => {
                 volumes.push(volume.clone());
             }
-            Intent::Fill(_) | Intent::Export { .. } | Intent::Rename(_) => {}
+            Intent::Fill(_) | Intent::Export { .. } | Intent::Rename(_) | Intent::Arrive(_) => {}
         }
         self.note()
     }
@@ -154,6 +206,7 @@ impl Unfinished {
     pub fn reached(&mut self, now: Stage) -> Result<()> {
         match &mut self.intent {
             Intent::Fill(work) => work.stage = now,
+            Intent::Arrive(arrival) => arrival.stage = now,
             Intent::Clone { .. }
             | Intent::Import { .. }
             | Intent::Snapshot { .. }
@@ -171,6 +224,7 @@ impl Unfinished {
             | Intent::Import { .. }
             | Intent::Snapshot { .. }
             | Intent::Export { .. }
+            | Intent::Arrive(_)
             | Intent::Fill(_) => {}
         }
         self.note()
@@ -184,6 +238,20 @@ impl Unfinished {
     /// The ledger of what is done to files outside of pools.
     pub fn ledger_path(&self) -> PathBuf {
         self.folder.join(LEDGER)
+    }
+
+    /// Somebody was about it just now.
+    pub(super) fn touch(&mut self, now: u64) -> Result<()> {
+        match &mut self.intent {
+            Intent::Arrive(arrival) => arrival.touched = now,
+            Intent::Clone { .. }
+            | Intent::Import { .. }
+            | Intent::Snapshot { .. }
+            | Intent::Fill(_)
+            | Intent::Export { .. }
+            | Intent::Rename(_) => {}
+        }
+        self.note()
     }
 
     fn note(&self) -> Result<()> {
@@ -203,7 +271,11 @@ impl Unfinished {
             Intent::Clone { name, uuid, .. } | Intent::Import { name, uuid, .. } => {
                 is_defined(gate.layout(), name, *uuid)?
             }
-            Intent::Snapshot { .. } | Intent::Fill(_) | Intent::Export { .. } | Intent::Rename(_) => false,
+            Intent::Snapshot { .. }
+            | Intent::Fill(_)
+            | Intent::Export { .. }
+            | Intent::Rename(_)
+            | Intent::Arrive(_) => false,
         };
         match made {
             Err(failure) if !defined => Err(self.undone(gate, failure)),
@@ -219,7 +291,11 @@ impl Unfinished {
     /// It came to nothing because of `failure`, and is taken back. What cannot be taken back now, the next command tries
     /// again.
     pub fn undone(self, gate: &Gate, mut failure: Failure) -> Failure {
-        if let Err(undo) = self.intent.settle(gate, &self.folder).and_then(|()| remove(&self.folder)) {
+        let settled = self.intent.settle(gate, &self.folder).and_then(|settled| match settled {
+            Settled::Over => remove(&self.folder),
+            Settled::Waits => Ok(()),
+        });
+        if let Err(undo) = settled {
             failure.causes.push(format!("and it could not be taken back: {undo}"));
             failure.kind = Kind::PartlyDone;
             failure.hint = Some("the next command tries to take it back again".into());
@@ -247,12 +323,15 @@ fn settle(gate: &Gate, folder: &Path) -> Result<()> {
     // Held: somebody is about it. Gone: somebody was quicker.
     let Ok(_lock) = durable::lock(&folder.join("lock"), Duration::ZERO) else { return Ok(()) };
     if let Some(intent) = read(folder)? {
-        tracing::info!(?intent, "settling what a command that was killed has left");
-        intent.settle(gate, folder).map_err(|failure| {
+        let settled = intent.settle(gate, folder).map_err(|failure| {
             Failure { kind: Kind::NeedsRecover, ..failure }
                 .while_doing("what a command that was killed has left is still there")
                 .hint("put right what is named; the next command tries again")
         })?;
+        if settled == Settled::Waits {
+            return Ok(());
+        }
+        tracing::info!(?intent, "what a command that was killed had left is settled");
     }
     remove(folder)
 }
@@ -280,6 +359,18 @@ fn remove(folder: &Path) -> Result<()> {
         let _ = std::fs::remove_dir(above);
     }
     Ok(())
+}
+
+fn arrival_key(VolumeRef { pool, volume }: &VolumeRef) -> String {
+    format!("arrive-{pool}={volume}")
+}
+
+/// The volume that comes from another host, as it was written down; none where none does.
+pub(super) fn arrival_of(layout: &Layout, target: &VolumeRef) -> Result<Option<Arrival>> {
+    Ok(match read(&folder(layout).join(arrival_key(target)))? {
+        Some(Intent::Arrive(arrival)) => Some(arrival),
+        Some(_) | None => None,
+    })
 }
 
 fn folder(layout: &Layout) -> PathBuf {

@@ -76,6 +76,9 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::IdentityInspect { image } | Operation::IdentityReset { image, .. } => {
             Need::Host { what: "reset an identity", about: vec![(&image.plugin, &image.directory)] }
         }
+        Operation::ImageServe { image, .. } => {
+            Need::Host { what: "serve an image as a disk", about: vec![(&image.plugin, &image.directory)] }
+        }
         Operation::ImageOpen { image, .. } => {
             Need::Host { what: "open an image for a hypervisor", about: vec![(&image.plugin, &image.directory)] }
         }

@@ -194,6 +194,13 @@ pub enum Operation {
         from: DiskSource,
         to: DiskTarget,
     },
+    /// Serves an image, with every image that it stands on, as the disk that a guest would see: QEMU's storage daemon speaks NBD
+    /// on the listening socket that comes as a descriptor, with an export called `disk`. It dies with the thread that starts it.
+    ImageServe {
+        image: ImageRef,
+        format: ImageFormat,
+        access: Access,
+    },
     /// Descriptors of an image and of every image that it stands on, for a hypervisor.
     ImageOpen {
         image: ImageRef,

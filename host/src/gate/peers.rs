@@ -215,6 +215,19 @@ pub fn hold(layout: &Layout, name: &PeerName) -> Result<Hold> {
     Ok(Hold { file, path, layout: layout.clone() })
 }
 
+/// Takes away what holds of processes that were killed have left.
+///
+/// # Errors
+/// Where the peers cannot be read.
+pub fn tidy_holds(layout: &Layout) -> Result<()> {
+    for (name, _) in all(layout)? {
+        if moves_file(layout, &name).exists() {
+            drop(hold(layout, &name)?);
+        }
+    }
+    Ok(())
+}
+
 /// Opens an invitation, and closes those whose time is over.
 pub(super) fn invite(layout: &Layout, id: &str, invitation: &Invitation, now: u64) -> Result<()> {
     let _lock = lock(layout)?;

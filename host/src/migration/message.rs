@@ -20,6 +20,9 @@ pub const LONGEST: usize = 1 << 20;
 const DEFINITION_MAX: usize = 256 << 10;
 /// Longest name, in bytes.
 const NAME_MAX: usize = 255;
+/// Most volumes that go along, and the longest name of one (`POOL/VOLUME`), in bytes.
+const ALONG_MAX: usize = 64;
+const VOLUME_MAX: usize = 2 * NAME_MAX + 1;
 /// Most reasons why something is declined, and the longest text in one, in bytes.
 const REASONS_MAX: usize = 200;
 const TEXT_MAX: usize = 2 << 10;
@@ -87,6 +90,28 @@ pub struct Offer {
     /// Those that it has of UEFI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<Variables>,
+    /// Its volumes that the target does not reach, and that are copied there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub along: Vec<Along>,
+}
+
+/// A volume that is copied to the target, to the pool of the same name there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Along {
+    /// `POOL/VOLUME`.
+    pub volume: String,
+    /// In bytes.
+    pub size: u64,
+    pub format: Format,
+}
+
+/// What a guest's disk is kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    Raw,
+    Qcow2,
 }
 
 impl Offer {
@@ -99,6 +124,7 @@ impl Offer {
             power: Power::Off,
             places: None,
             variables: None,
+            along: Vec::new(),
         }
     }
 }
@@ -163,6 +189,9 @@ impl Message {
             Message::Prepare { what, .. } => {
                 at_most("a name", what.name.len().max(what.strategy.len()), NAME_MAX)?;
                 at_most("a definition", what.definition.len(), DEFINITION_MAX)?;
+                at_most("a list of volumes", what.along.len(), ALONG_MAX)?;
+                let longest = what.along.iter().map(|along| along.volume.len()).max();
+                at_most("a volume's name", longest.unwrap_or(0), VOLUME_MAX)?;
                 what.variables.as_ref().map_or(Ok(()), |variables| variables.bytes().map(drop))
             }
             Message::Declined { reasons, .. } => {

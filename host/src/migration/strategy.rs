@@ -49,6 +49,7 @@ impl PluginStrategy {
         plugin: &PluginId,
         given: &BTreeMap<String, String>,
         facts: &Facts,
+        bandwidth: Option<u64>,
     ) -> Result<PluginStrategy> {
         let manifest = installed(gate.layout(), plugin)?.manifest;
         match manifest.kind {
@@ -60,7 +61,6 @@ impl PluginStrategy {
         }
         let settings = settings::resolve(&manifest, given)?;
         let postcopy = gate.policy().plugins.get(plugin).is_some_and(|grants| grants.postcopy);
-        let bandwidth = gate.policy().relocation.bandwidth.map(|bandwidth| bandwidth.bytes_per_second());
         let session = Session::start(gate, plugin)?;
         let domain = facts.domain.name.clone();
         let terms = Terms::of(facts, postcopy);

@@ -35,7 +35,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::gate::host_id;
 use crate::layout::Layout;
 
-pub use crate::gate::peers::{Hold, Pinned, all, get, hold, of_host};
+pub use crate::gate::peers::{Hold, Pinned, all, get, hold, of_host, tidy_holds};
 pub use ask::{Reached, reach, reach_all, reach_and, run};
 pub use identity::Identity;
 pub use pairing::{Invited, invite, join};

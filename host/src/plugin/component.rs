@@ -5,6 +5,7 @@
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::error::{Failure, Result};
+use crate::plugin::signature::{SIGNATURE_SECTION, is_signed};
 use crate::plugin::text::printable;
 
 /// Largest plugin, in bytes: ten times what a plugin with a whole language runtime inside takes.
@@ -35,7 +36,7 @@ pub fn read(bytes: &[u8]) -> Result<Component> {
         Failure::usage("the component is damaged or cut off").because(error).hint("build or download the plugin again")
     };
     let (mut imports, mut exports, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
-    let mut depth = 0_usize;
+    let (mut depth, mut signatures) = (0_usize, 0_usize);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(torn)? {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(core_module()),
@@ -57,12 +58,17 @@ pub fn read(bytes: &[u8]) -> Result<Component> {
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => manifests.push(section.data()),
+            Payload::CustomSection(section) if section.name() == SIGNATURE_SECTION => signatures += 1,
             // Code, data, types and other custom sections: for the compiler.
             _ => {}
         }
         if imports.len() > NAMES_MAX || exports.len() > NAMES_MAX {
             return Err(Failure::usage(format!("the component has more than {NAMES_MAX} imports or exports")));
         }
+    }
+    if signatures > usize::from(is_signed(bytes)) {
+        return Err(Failure::usage("the component has a signature that is not its last section")
+            .hint("sign it again: `fief plugin sign`"));
     }
     let manifest = match manifests[..] {
         [] => {

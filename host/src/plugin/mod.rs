@@ -21,6 +21,7 @@ pub mod serving;
 pub mod session;
 pub mod settings;
 mod shape;
+pub mod signature;
 pub mod text;
 pub mod world;
 

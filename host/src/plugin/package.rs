@@ -11,9 +11,9 @@ use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::plugin::component::{self, Component, PLUGIN_MAX};
-use crate::plugin::{Manifest, cache, loading, pending, world};
+use crate::plugin::{Manifest, cache, loading, pending, signature, world};
 use crate::sys::durable;
-use crate::types::{Digest, PluginId};
+use crate::types::{Digest, PluginId, Signer};
 
 /// How long an installation waits for another to end: a compilation takes seconds.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -27,6 +27,9 @@ pub struct Installed {
     /// Interfaces that the component really imports and exports, as `fief:storage/images@0.1.0`.
     pub imports: Vec<String>,
     pub exports: Vec<String>,
+    /// Who signed it; nobody, where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
 }
 
 /// What a plugin file holds, checked, and not installed (`fief plugin show FILE`).
@@ -42,12 +45,13 @@ pub fn inspect(path: &Path) -> Result<Installed> {
 /// In a dry run it is checked and nothing is written.
 ///
 /// # Errors
-/// `Usage` where it is no plugin for this host, `Denied` where policy pins other bytes under its id, `PluginFault`
+/// `Usage` where it is no plugin for this host, `Denied` where policy pins other bytes under its id or does not trust who signed
+/// it, or its signature is not valid, `PluginFault`
 /// where it does not compile or load.
 pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
     let (new, bytes) = read(path)?;
     let id = &new.manifest.id;
-    pinned(gate, id, new.digest)?;
+    admitted(gate, &new)?;
     if gate.mode() == Mode::DryRun {
         return Ok(new);
     }
@@ -80,7 +84,7 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
 }
 
 /// Whether an installed plugin is still what was installed: its stored bytes, what its record says of them, and policy's
-/// pin; and whether it still loads. Where its compiled form is gone, that is made again.
+/// pin and trust; and whether it still loads. Where its compiled form is gone, that is made again.
 ///
 /// # Errors
 /// `NotFound` where none is installed under that id, `Denied` where something is another than it was or policy pins other
@@ -93,7 +97,7 @@ pub fn verify(gate: &Gate, id: &PluginId) -> Result<()> {
         return Err(Failure::denied(format!("the record of the plugin {id} says other than its bytes"))
             .hint("install the plugin again"));
     }
-    pinned(gate, id, record.digest)?;
+    admitted(gate, &record)?;
     loading::try_load(gate, &record)
 }
 
@@ -173,8 +177,13 @@ pub fn names(layout: &Layout) -> Result<Vec<PluginId>> {
 }
 
 /// # Errors
-/// `Denied` where policy pins other bytes under this id.
-pub(super) fn pinned(gate: &Gate, id: &PluginId, digest: Digest) -> Result<()> {
+/// `Denied` where policy pins other bytes under its id, or wants another's signature of it.
+pub(super) fn admitted(gate: &Gate, plugin: &Installed) -> Result<()> {
+    let (id, digest) = (&plugin.manifest.id, plugin.digest);
+    gate.policy()
+        .trust
+        .admit(id, plugin.signer)
+        .map_err(|(why, hint)| Failure::denied(format!("policy does not trust the plugin {id}: {why}")).hint(hint))?;
     match gate.policy().plugins.get(id).and_then(|grants| grants.digest) {
         Some(pin) if pin != digest => {
             let mut failure = Failure::denied(format!("policy pins other bytes for the plugin {id}"));
@@ -185,7 +194,11 @@ pub(super) fn pinned(gate: &Gate, id: &PluginId, digest: Digest) -> Result<()> {
     }
 }
 
-fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
+/// The same, with its bytes.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
     let shown = path.display();
     let mut bytes = Vec::new();
     let opened = File::open(path).and_then(|file| {
@@ -211,8 +224,9 @@ fn checked(bytes: &[u8], path: &Path) -> Result<Installed> {
     let component = component::read(bytes).map_err(saying)?;
     let manifest = Manifest::parse(&component.manifest).map_err(saying)?;
     world::check(&component, &manifest).map_err(saying)?;
+    let signer = signature::signer(bytes).map_err(saying)?;
     let Component { imports, exports, manifest: _ } = component;
-    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports })
+    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports, signer })
 }
 
 /// Removes the stored and compiled bytes of a digest that no id names any more.

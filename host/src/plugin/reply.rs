@@ -83,6 +83,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
         | Operation::DiskCopy { .. }
+        | Operation::ImageServe { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
@@ -178,6 +179,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
         | Operation::DiskCopy { .. }
+        | Operation::ImageServe { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }

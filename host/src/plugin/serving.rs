@@ -153,7 +153,7 @@ fn started(
 ) -> Result<Serving> {
     let plugin = &order.plugin;
     let installed = package::installed(gate.layout(), plugin)?;
-    package::pinned(gate, plugin, installed.digest)?;
+    package::admitted(gate, &installed)?;
     let none = PluginGrants::default();
     let grants = gate.policy().plugins.get(plugin).unwrap_or(&none);
     let effective = effective(&installed.manifest, grants)?;

@@ -73,7 +73,7 @@ impl Session {
     /// The same; `patience` says how long a server may say nothing.
     pub fn begin(gate: &Gate, plugin: &PluginId, patience: Patience) -> Result<Session> {
         let installed = package::installed(gate.layout(), plugin)?;
-        package::pinned(gate, plugin, installed.digest)?;
+        package::admitted(gate, &installed)?;
         let none = PluginGrants::default();
         let grants = gate.policy().plugins.get(plugin).unwrap_or(&none);
         let effective = effective(&installed.manifest, grants)?;

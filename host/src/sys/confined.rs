@@ -33,6 +33,8 @@ pub struct Confined {
     uid: Option<u32>,
     deadline: Duration,
     hears: Option<Ears>,
+    /// Nobody listens to its errors.
+    alone: bool,
 }
 
 /// What hears a tool's standard output, piece by piece.
@@ -57,6 +59,7 @@ impl Confined {
             uid: None,
             deadline,
             hears: None,
+            alone: false,
         }
     }
 
@@ -94,6 +97,13 @@ impl Confined {
         Ok(number)
     }
 
+    /// Starts it and leaves it to itself: its deadline does not count, and nobody hears what it says. It dies with the
+    /// calling thread.
+    pub fn leave(mut self) -> io::Result<Child> {
+        self.alone = true;
+        self.start()
+    }
+
     /// Runs it to its end or its deadline. The child is always reaped, and dies with the calling thread.
     pub fn run(mut self) -> io::Result<Finished> {
         let mut child = self.start()?;
@@ -124,7 +134,7 @@ impl Confined {
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(if self.hears.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stderr(Stdio::piped());
+            .stderr(if self.alone { Stdio::null() } else { Stdio::piped() });
         let descriptors: Vec<RawFd> = self.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let uid = self.uid;
         let parent = rustix::process::getpid().as_raw_nonzero().get();

@@ -37,13 +37,20 @@ impl FromStr for Digest {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let malformed = || Invalid::new("a digest is written sha256: and 64 hexadecimal digits");
-        let hex = text.strip_prefix("sha256:").filter(|h| h.len() == 64 && h.is_ascii()).ok_or_else(malformed)?;
-        let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&hex[at..at + 2], 16).map_err(|_| malformed())?;
-        }
-        Ok(Digest(bytes))
+        text.strip_prefix("sha256:").and_then(unhex).map(Digest).ok_or_else(malformed)
     }
+}
+
+/// The bytes that 64 hexadecimal digits stand for.
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 text_serde!(Digest);

@@ -11,12 +11,13 @@ mod note;
 mod pattern;
 mod process;
 mod secret;
+mod signer;
 mod size;
 
 pub use address::{Cidr, MacAddress};
 pub use card::{Bandwidth, Spoofing};
 pub use checksum::{Checksum, Sum};
-pub use digest::Digest;
+pub use digest::{Digest, unhex};
 pub use endpoint::{Endpoint, EndpointPattern, Host};
 pub use memory::MoveLimits;
 pub use name::{
@@ -27,6 +28,7 @@ pub use note::Note;
 pub use pattern::{NamePattern, matches};
 pub use process::ProcessId;
 pub use secret::Secret;
+pub use signer::Signer;
 pub use size::{ByteSize, Span};
 
 /// Why a text is not a value of the type that was asked for: one line, lower case, no full stop.

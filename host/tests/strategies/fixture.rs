@@ -55,7 +55,7 @@ impl Host {
     pub(crate) fn opens(&self, plugin: &str, settings: &[(&str, &str)], facts: &Facts) -> PluginStrategy {
         let settings: BTreeMap<String, String> =
             settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        PluginStrategy::open(&self.gate, &plugin.parse().unwrap(), &settings, facts).unwrap()
+        PluginStrategy::open(&self.gate, &plugin.parse().unwrap(), &settings, facts, None).unwrap()
     }
 }
 
@@ -82,6 +82,7 @@ pub(crate) fn facts(power: Power, sameness: Sameness) -> Facts {
     let disk = DiskFacts {
         volume: "default/node1".parse().unwrap(),
         disc: false,
+        format: fief::gate::operation::ImageFormat::Raw,
         size: ByteSize::from_mib(2048),
         allocated: ByteSize::from_mib(512),
         sameness,

@@ -12,7 +12,7 @@ use super::verbs::{Place, Verb};
 
 /// Points on the way of what this host has not: an uplink (tests/bridge/trial.rs passes them), another host
 /// (tests/shared.rs), one to move to (host/src/migration/journal/tests.rs).
-const ELSEWHERE: &[&str] = &["uplink.", "fence.broken", "hand.", "handover.", "take."];
+const ELSEWHERE: &[&str] = &["arrive.", "uplink.", "fence.broken", "hand.", "handover.", "take."];
 /// More operations than any verb here does.
 const PASSES: u32 = 40;
 

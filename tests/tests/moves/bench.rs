@@ -21,6 +21,8 @@ pub const NAME: &str = "web1";
 pub enum Storage {
     /// A folder of each host's own: volumes are copied.
     File,
+    /// A folder on A, and NFS that a plugin serves on B.
+    Mixed,
     Nfs(&'static str),
     Iscsi(&'static str),
 }
@@ -29,9 +31,14 @@ impl Storage {
     pub const SHARED: [Storage; 4] =
         [Storage::Nfs("native"), Storage::Nfs("served"), Storage::Iscsi("native"), Storage::Iscsi("served")];
 
+    pub fn is_copied(self) -> bool {
+        matches!(self, Storage::File | Storage::Mixed)
+    }
+
     fn volume(self) -> String {
         match self {
             Storage::File => format!("default/{NAME}"),
+            Storage::Mixed => format!("mixed/{NAME}"),
             Storage::Nfs(way) => format!("nfs-{way}/{NAME}"),
             Storage::Iscsi(way) => format!("iscsi-{way}/lun1"),
         }
@@ -66,12 +73,15 @@ pub struct Domain {
     pub witness: Witness,
     storage: Storage,
     how: How,
+    /// Options of `fief migrate`.
+    pub options: &'static [&'static str],
 }
 
 impl Bench {
     pub fn new() -> Bench {
         let mut pair = Pair::new();
         pair.nfs();
+        pair.mixed();
         let unit = pair.iscsi(&[1 << 20]).remove(0);
         let neighbours = Side::BOTH.map(|side| {
             let witness = Witness::create(&pair[side], "near", &[]);
@@ -94,7 +104,7 @@ impl Bench {
         let (host, volume) = (self.pair.a(), storage.volume());
         let create = || drop(host.fief(&["volume", "create", &volume, "--size", "1MiB", "--format", "raw"]));
         let image = match storage {
-            Storage::File => {
+            Storage::File | Storage::Mixed => {
                 create();
                 file(host)
             }
@@ -110,7 +120,7 @@ impl Bench {
         };
         let mut witness = Witness::on(host, NAME, &volume, &image, Temper::TriesAgain, options);
         witness.is_heard_on(self.pair.b());
-        Domain { witness, storage, how }
+        Domain { witness, storage, how, options: &[] }
     }
 
     /// The same, running; `environment` is its supervisor's.
@@ -124,8 +134,8 @@ impl Bench {
         domain
     }
 
-    fn words(domain: &Domain, to: Side) -> [&'static str; 5] {
-        ["migrate", NAME, to.name(), "--strategy", domain.how.strategy()]
+    fn words(domain: &Domain, to: Side) -> Vec<&'static str> {
+        [&["migrate", NAME, to.name(), "--strategy", domain.how.strategy()], domain.options].concat()
     }
 
     /// `fief migrate` beside the test.
@@ -149,8 +159,10 @@ impl Bench {
 
     /// Has the witness looked for where its disk is.
     pub fn follow(&self, domain: &mut Domain, side: Side) {
-        if domain.storage == Storage::File {
-            domain.witness.lies_at(&file(&self.pair[side]));
+        match (domain.storage, side) {
+            (Storage::File, _) | (Storage::Mixed, Side::A) => domain.witness.lies_at(&file(&self.pair[side])),
+            (Storage::Mixed, Side::B) => domain.witness.lies_at(&self.pair.export().join(NAME)),
+            (Storage::Nfs(_) | Storage::Iscsi(_), _) => {}
         }
     }
 

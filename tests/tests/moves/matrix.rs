@@ -8,7 +8,10 @@ use fief_tests::{Host, command};
 use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, each};
 
 fn ways() -> Vec<(String, (How, Storage))> {
-    let all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
+    let mut all = Storage::SHARED.map(|storage| [(How::Live, storage), (How::Static, storage)]).concat();
+    for storage in [Storage::File, Storage::Mixed] {
+        all.extend([(How::Live, storage), (How::Static, storage)]);
+    }
     all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
 }
 
@@ -66,13 +69,22 @@ fn a_paused_one_stays_paused_and_one_that_is_off_stays_off() {
 }
 
 #[test]
-fn a_volume_that_the_other_host_does_not_reach_keeps_its_domain() {
+fn a_domain_that_its_strategy_cannot_take_along_whole_stays_where_it_is() {
     let mut bench = Bench::new();
-    let mut domain = bench.running(How::Static, Storage::File, &[]);
+    let mut domain = bench.running(How::Live, Storage::File, &[]);
     let before = bench.pair.census(Side::B);
-    bench.pair.a().fief_ends(&["migrate", NAME, Side::B.name(), "--strategy", How::Static.strategy()], 6);
+    let whole = ["migrate", NAME, Side::B.name(), "--strategy", How::Live.strategy(), "--set", "disks=false"];
+    bench.pair.a().fief_ends(&whole, 6);
     bench.pair.b().settles_to_but(&before, Some(bench.pair.serving(Side::B).pid()));
     bench.goes_on(&mut domain);
+    // It has no choice of how long its guest stands still.
+    let choice = ["migrate", NAME, Side::B.name(), "--strategy", How::Static.strategy(), "--downtime", "100ms"];
+    let said = bench.pair.a().fief_ends(&choice, 2);
+    assert!(said.stderr.contains("--downtime means nothing"), "{}", said.stderr);
+    domain.options = &["--downtime", "700ms", "--bandwidth", "800Mbit"];
+    for to in [Side::B, Side::A] {
+        bench.moves(&mut domain, to);
+    }
     one_life(&mut domain);
     bench.ends(domain, Side::A);
 }

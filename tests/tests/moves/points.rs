@@ -13,7 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::bench::{Bench, How, PATIENCE, Storage, each};
 
 /// How the names of points begin that lie on the way of a move.
-const OF_MOVES: [&str; 3] = ["handover.", "hand.", "take."];
+const OF_MOVES: [&str; 4] = ["handover.", "hand.", "take.", "arrive."];
+/// The same of those that only volumes pass which go along.
+const OF_COPIES: [&str; 3] = ["hand.copied", "take.copied", "arrive."];
 /// As long as the wire is cut, or somebody stands still: past what a request between hosts may take.
 const WHILE: Duration = Duration::from_secs(4);
 
@@ -183,7 +185,7 @@ fn strike(bench: &Bench, blow: Blow, command: u32) {
 /// The domain goes from A to B: what only the source passes, B would pass on the way back, when nobody strikes any more.
 fn passes(point: &str, side: Side) -> bool {
     let source = ["hand.", "handover.cede.", "handover.gone."].iter().any(|of| point.starts_with(of));
-    let target = ["take.", "handover.own."].iter().any(|of| point.starts_with(of));
+    let target = ["take.", "arrive.", "handover.own."].iter().any(|of| point.starts_with(of));
     match side {
         Side::A => !target,
         Side::B => !source,
@@ -195,11 +197,17 @@ fn cases() -> Vec<(String, Case)> {
     let mut random = Random::from_environment();
     let mut ways: Vec<(How, Storage)> = Storage::SHARED.map(|storage| (How::Live, storage)).to_vec();
     ways.extend(Storage::SHARED.map(|storage| (How::Static, storage)));
+    for storage in [Storage::File, Storage::Mixed] {
+        ways.extend([How::Live, How::Static].map(|how| (how, storage)));
+    }
     let mut cases = Vec::new();
     for point in fault::points().into_iter().filter(|point| OF_MOVES.iter().any(|of| point.starts_with(of))) {
         for side in Side::BOTH.into_iter().filter(|side| passes(&point, *side)) {
             for blow in Blow::all() {
+                let copies = OF_COPIES.iter().any(|of| point.starts_with(of));
                 let &(how, storage) = random.one_of(&ways);
+                let storage = if copies && !storage.is_copied() { Storage::File } else { storage };
+                let how = if point == "take.copied" { How::Static } else { how };
                 let case = Case { point: point.clone(), side, blow, how, storage };
                 cases.push((case.name(), case));
             }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::output::progress::Progress;
+use super::far::Far;
+use crate::cli::output::progress::{Details, Progress};
 use crate::cli::output::text::printable;
 use crate::cli::output::{self, Format, Shown};
 use crate::cli::{Context, findings, settings};
@@ -88,29 +89,23 @@ fn cancel(context: &Context, name: &DomainName) -> Result<()> {
 /// Moves it as planned, and shows how far that is.
 fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
     let (name, peer) = (plan.wish.domain, plan.wish.peer);
-    let strategy = plan
-        .chosen
-        .strategy
-        .parse()
-        .map_err(|invalid| Failure::usage(format!("{:?} is no plugin", plan.chosen.strategy)).because(invalid))?;
-    let mut settings = plan.wish.settings;
-    if let Some(downtime) = plan.wish.downtime {
-        settings.entry("downtime".to_owned()).or_insert_with(|| Span(downtime).to_string());
-    }
-    if let Some(bandwidth) = plan.wish.bandwidth {
-        settings.entry("bandwidth".to_owned()).or_insert_with(|| bandwidth.to_string());
-    }
-    let wish = relocation::Wish { to: peer.clone(), strategy, settings, facts: Box::new(plan.facts) };
+    let Plan { strategy, settings, facts, .. } = plan;
+    let bandwidth = plan.wish.bandwidth;
+    let wish = relocation::Wish { to: peer.clone(), strategy, settings, bandwidth, facts: Box::new(facts) };
     let meter = Meter::default();
-    let shown = Progress::metered(format!("moving {name} to {peer}"), &meter, context.format());
+    let (details, mut far) = (Details::default(), Far::default());
+    let shown = Progress::detailed(format!("moving {name} to {peer}"), &meter, &details, context.format());
     let moved = ask::migrate(gate, &name, wish, |progress| {
-        let (done, total) = progress.sample.map_or((progress.done, progress.total), |sample| {
-            (sample.transferred, sample.transferred.saturating_add(sample.remaining))
-        });
+        let (done, total, detail) = far.look(progress);
         meter.tell(done, total);
+        details.tell(detail);
     });
     drop(shown);
-    let outcome = moved?.outcome.unwrap_or_default();
+    let moved = moved?;
+    for stays in &moved.stays {
+        output::failure::warn(stays, context.format());
+    }
+    let outcome = moved.outcome.unwrap_or_default();
     let said = format!(
         "moved to {peer} in {}, its guest stood still for {}, {} went over",
         seconds(Duration::from_millis(outcome.total_ms)),

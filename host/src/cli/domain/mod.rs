@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod detach;
 mod edit;
+mod far;
 mod import;
 mod list;
 mod logs;

@@ -42,6 +42,13 @@ impl<'a> PluginRow<'a> {
             PluginKind::Migration => Vec::new(),
         }
     }
+    /// Who signed it, by the operator's name for them where there is one.
+    pub(super) fn signer(&self) -> Option<String> {
+        self.installed.signer.map(|signer| match self.policy.trust.name(signer) {
+            Some(name) => format!("{name} ({signer})"),
+            None => format!("{signer} (not known to policy)"),
+        })
+    }
     /// `all`, `none`, or `2 of 3`; nothing where it asks for nothing.
     fn granted(&self) -> Cell {
         let asks = asks(&self.installed.manifest, self.grants());
@@ -65,6 +72,7 @@ impl Row for PluginRow<'_> {
         Column::left("GRANTED"),
         Column::left("SUMMARY"),
         Column::left("DIGEST").wide(),
+        Column::left("SIGNER").wide(),
     ];
     fn name(&self) -> String {
         self.installed.manifest.id.to_string()
@@ -79,6 +87,7 @@ impl Row for PluginRow<'_> {
             self.granted(),
             manifest.summary.as_str().into(),
             self.installed.digest.to_string().into(),
+            self.signer().map_or(Cell::Nothing, Cell::from),
         ]
     }
     fn json(&self) -> Value {
@@ -95,6 +104,7 @@ impl Row for PluginRow<'_> {
             "summary": manifest.summary,
             "settings": manifest.settings,
             "digest": self.installed.digest,
+            "signer": self.installed.signer,
             "imports": self.installed.imports,
             "exports": self.installed.exports,
             "serves": self.serves(),
@@ -116,6 +126,7 @@ mod tests {
             manifest: Manifest { summary: "Files\x1b[2J".to_owned(), ..manifest() },
             imports: Vec::new(),
             exports: Vec::new(),
+            signer: None,
         };
         let id = installed.manifest.id.clone();
         let mut policy = Policy::default();

@@ -5,10 +5,13 @@ pub(super) mod asks;
 mod grant;
 mod grants;
 mod install;
+mod keygen;
 mod list;
+mod new;
 mod remove;
 mod revoke;
 mod show;
+mod sign;
 mod verify;
 
 use super::Context;
@@ -24,6 +27,9 @@ pub(super) enum Verb {
     Revoke(revoke::Args),
     Remove(remove::Args),
     Verify(verify::Args),
+    New(new::Args),
+    Keygen(keygen::Args),
+    Sign(sign::Args),
     Api(api::Args),
 }
 
@@ -36,6 +42,9 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Revoke(args) => revoke::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
+        Verb::New(args) => new::run(context, &args),
+        Verb::Keygen(args) => keygen::run(context, &args),
+        Verb::Sign(args) => sign::run(context, &args),
         Verb::Api(args) => api::run(context, &args),
     }
 }

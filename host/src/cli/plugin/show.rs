@@ -63,6 +63,7 @@ fn text(row: &PluginRow<'_>) -> String {
         ("serves", row.serves().join(", ")),
         ("host api", manifest.host_api.clone()),
         ("digest", format!("{} ({pinned})", row.installed.digest)),
+        ("signer", row.signer().unwrap_or_else(|| "nobody".to_owned())),
         ("imports", row.installed.imports.join(", ")),
         ("exports", row.installed.exports.join(", ")),
     ];
@@ -123,6 +124,7 @@ mod tests {
             manifest: Manifest { settings, ..super::super::asks::tests::manifest() },
             imports: vec!["fief:storage/images@0.1.0".to_owned()],
             exports: Vec::new(),
+            signer: Some("ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse().unwrap()),
         };
         let grants = PluginGrants { secrets: Vec::new(), ..super::super::asks::tests::grants() };
         let mut policy = Policy::default();
@@ -136,6 +138,7 @@ mod tests {
         serves     file
         host api   0.1.0
         digest     sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad (not pinned)
+        signer     ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a (not known to policy)
         imports    fief:storage/images@0.1.0
         exports    -
 

@@ -27,6 +27,10 @@ pub(super) fn review(policy: &Policy, host: &Host, is_directory: &dyn Fn(&Path) 
     let mut findings = Vec::new();
     for installed in &host.installed {
         plugin(policy.plugins.get(&installed.manifest.id), installed, &mut findings);
+        if let Err((why, remedy)) = policy.trust.admit(&installed.manifest.id, installed.signer) {
+            let object = installed.manifest.id.as_str();
+            findings.push(Finding { remedy: Some(remedy), ..found(Severity::Blocker, "not-trusted", object, why) });
+        }
     }
     for (id, grants) in &policy.plugins {
         if !host.installed.iter().any(|installed| installed.manifest.id == *id) {
@@ -157,7 +161,13 @@ mod tests {
     use crate::types::Digest;
 
     fn installed() -> Installed {
-        Installed { digest: Digest::of(b"abc"), manifest: manifest(), imports: Vec::new(), exports: Vec::new() }
+        Installed {
+            digest: Digest::of(b"abc"),
+            manifest: manifest(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            signer: None,
+        }
     }
 
     fn whole() -> (Policy, Host) {

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 pub(super) struct VolumeRow {
     pub pool: PoolName,
     pub facts: VolumeFacts,
-    /// Running domains; none where nobody looked.
+    /// Running domains, and one that is to come with it from another host; none where nobody looked.
     pub users: Option<Vec<String>>,
 }
 
@@ -94,7 +94,9 @@ impl VolumeRow {
             Ok(volume) if look => {
                 let volume = crate::types::VolumeRef { pool: pool.clone(), volume };
                 let users = crate::domain::users_of_volume(context.layout(), &volume)?;
-                Some(users.iter().map(ToString::to_string).collect())
+                let coming = crate::domain::volume::arrival::of(context.layout(), &volume)?;
+                let coming = coming.map(|arrival| format!("{} (arriving)", arrival.domain));
+                Some(users.iter().map(ToString::to_string).chain(coming).collect())
             }
             Ok(_) | Err(_) => None,
         };

@@ -158,6 +158,7 @@ pub fn edit(bytes: &[u8], source: &str, id: &PluginId, edits: &[Edit]) -> Result
 /// Where a line stands is not what it says.
 fn without_lines(mut policy: Policy) -> Policy {
     policy.select.migration.iter_mut().for_each(|line| line.line = 0);
+    policy.trust.lines.iter_mut().for_each(|line| line.line = 0);
     policy
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::pattern::BridgePattern;
 use super::{
     ConnectionGrant, DirectoryGrant, HostInterface, HostSettings, Limits, NearAddress, PluginGrants, Policy,
-    relocation, select,
+    relocation, select, trust,
 };
 use crate::config::reader::{self, Choice, Document, TableReader, nearest};
 use crate::config::text::{AbsolutePath, KindWord};
@@ -98,7 +98,8 @@ pub fn parse(bytes: &[u8], source: &str) -> Result<Policy> {
         let networks = table.section("networks", |table| served(table, &plugins))?;
         let relocation = table.section("relocation", relocation::read)?;
         let select = table.section("select", |table| select::read(table, &plugins))?;
-        Some(Policy { host, plugins, pools, networks, relocation, select })
+        let trust = table.section("trust", trust::read)?;
+        Some(Policy { host, plugins, pools, networks, relocation, select, trust })
     })
 }
 

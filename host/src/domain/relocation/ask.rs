@@ -12,6 +12,7 @@ use crate::domain::supervisor::{Purpose, Report};
 use crate::domain::{Record, State};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
+use crate::peer::tidy_holds;
 use crate::types::DomainName;
 
 /// Between two looks at how far it is.
@@ -55,18 +56,19 @@ pub fn migrate(gate: &Gate, name: &DomainName, wish: Wish, mut look: impl FnMut(
     };
     match answered? {
         Some(Answer::Migrated { progress }) => Ok(*progress),
-        Some(_) | None => Err(unsaid(gate, name)),
+        Some(_) | None => Err(ended(gate, name)),
     }
 }
 
 /// Its supervisor ended without a word: what is on disk says how it stands.
-fn unsaid(gate: &Gate, name: &DomainName) -> Failure {
+fn ended(gate: &Gate, name: &DomainName) -> Failure {
     match Record::load(gate.layout(), name).map(|record| record.state) {
-        Ok(State::Ceded) => Failure::new(
-            Kind::NeedsRecover,
-            format!("domain {name} was handed over, and nobody said whether it was taken"),
+        Ok(State::Ceded) => super::unsaid(name),
+        Ok(State::Elsewhere) => Failure::new(
+            Kind::PartlyDone,
+            format!("domain {name} was moved, and what is left of it here is not cleared away"),
         )
-        .hint(format!("`fief recover {name}` asks the other host again")),
+        .hint(format!("`fief recover {name}` does that, and so does `fief serve` when it starts")),
         Ok(_) => Failure::conflict(format!(
             "domain {name} was not moved: its supervisor ended, and whoever comes next gives it up"
         ))
@@ -90,6 +92,9 @@ pub fn cancel(gate: &Gate, name: &DomainName) -> Result<()> {
 /// was to come nothing stays.
 pub fn resume(gate: &Gate) {
     let layout = gate.layout();
+    if let Err(failure) = tidy_holds(layout) {
+        tracing::warn!(%failure, "what moves have left with peers stays");
+    }
     for name in crate::domain::store::names(layout).unwrap_or_default() {
         let Ok(record) = Record::load(layout, &name) else { continue };
         if Owner::is_busy(layout, record.uuid) {

@@ -1,33 +1,28 @@
 //! `fief serve`'s part in moves: what peers say is carried to the supervisor that works on the domain, and answered by what is
 //! on disk where none does. Streams are carried to the hypervisor that waits for them.
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::io::copy_bidirectional_with_sizes;
 use uuid::Uuid;
 
 use super::asking::{Relayed, relay};
 use super::driver::Machine;
 use super::forget::{self, named};
-use super::words::{self, Ask, Cargo, Expected, Heard, LISTEN_MAX, Purpose, Reply};
-use super::{Fences, Owner};
+use super::words::{self, Ask, Expected, Heard, LISTEN_MAX, Reply};
+use super::{Fences, Owner, along, streams};
 use crate::config::domain::{self, DomainDefinition};
 use crate::config::policy;
 use crate::domain::client;
 use crate::domain::supervisor::{self, Report};
 use crate::domain::{Record, State, store};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
-use crate::migration::copying::Progress;
-use crate::migration::copying::state::receive_file;
 use crate::migration::handover::{Action, Attempt, Event, Holding, Peer, Phase, Standing, Word};
 use crate::migration::message::{Message, Offer, Reason};
 use crate::peer::{Caller, Service, Stream, Streaming};
-use crate::sys::socket;
 use crate::types::DomainName;
 
 /// In the domain's folder: what its supervisor begins with; where the stream of memory comes in.
@@ -35,12 +30,8 @@ pub const EXPECTED: &str = "incoming.json";
 pub const MEMORY: &str = "memory.sock";
 /// In the domain's folder, on either host: its guest's state.
 pub const STATE: &str = "moving.state";
-/// Longest state, in bytes: of a guest with as much memory as a host may have.
-const STATE_MOST: u64 = 32 << 40;
 /// How long a supervisor may take to undo what it made ready.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
-/// Of a stream, each way, in bytes.
-const PIECE: usize = 256 << 10;
 /// A peer that asks again and again without a supervisor that would have a word for it.
 const REST: Duration = Duration::from_millis(500);
 
@@ -63,7 +54,7 @@ impl Desk {
     }
 
     fn relay(&self, domain: Uuid, heard: Heard) -> Result<Reply> {
-        let begun = Instant::now();
+        let (begun, from) = (Instant::now(), heard.from);
         let wait = Duration::from_millis(heard.wait_ms.into());
         let relayed = match named(&self.layout, domain)? {
             Some(name) => relay(&self.layout, &name, heard)?,
@@ -72,8 +63,34 @@ impl Desk {
         match relayed {
             Relayed::Words(messages) => Ok(Reply { messages }),
             Relayed::Nobody => {
+                if let Some(declined) = self.abandoned(from, domain)? {
+                    return Ok(Reply { messages: vec![words::to_value(&declined)?] });
+                }
                 std::thread::sleep(wait.min(REST).saturating_sub(begun.elapsed()));
                 Ok(Reply::default())
+            }
+        }
+    }
+
+    /// What to say to a source whose domain was being made ready for here by a supervisor that is gone: nothing more comes
+    /// of that attempt.
+    fn abandoned(&self, from: Uuid, domain: Uuid) -> Result<Option<Message>> {
+        // Whoever makes a supervisor for it now is waited for.
+        let _one = self.expecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = named(&self.layout, domain)? else { return Ok(None) };
+        let Some((expected, attempt)) = expected(&self.layout, &name) else { return Ok(None) };
+        if expected.from != from || Owner::is_busy(&self.layout, domain) {
+            return Ok(None);
+        }
+        let owner = match Owner::open(&self.layout, domain, Standing::FOREIGN) {
+            Err(failure) if failure.kind == Kind::Conflict => return Ok(None),
+            other => other?,
+        };
+        match owner.handover.standing.holding {
+            Holding::Owned | Holding::Ceded => Ok(None),
+            Holding::Foreign | Holding::Gone => {
+                let reasons = vec![reason("supervisor", name.as_str(), &supervisor_ended())];
+                Ok(Some(Message::Declined { domain, attempt, reasons }))
             }
         }
     }
@@ -99,8 +116,8 @@ impl Desk {
                 match name.map(|name| relay(&self.layout, &name, heard)).transpose()? {
                     Some(Relayed::Words(messages)) => Ok(Reply { messages }),
                     Some(Relayed::Nobody) | None => {
-                        let ended = Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there");
-                        let (reasons, attempt) = (vec![reason("supervisor", &what.name, &ended)], *attempt);
+                        let (reasons, attempt) =
+                            (vec![reason("supervisor", &what.name, &supervisor_ended())], *attempt);
                         let declined = Message::Declined { domain, attempt, reasons };
                         Ok(Reply { messages: vec![words::to_value(&declined)?] })
                     }
@@ -160,9 +177,7 @@ impl Desk {
     /// Who begins anew has given up what was before: its supervisor goes first, with all that it made ready.
     fn give_way(&self, caller: &Caller, domain: Uuid, attempt: Attempt) -> Result<()> {
         let Some(name) = named(&self.layout, domain)? else { return Ok(()) };
-        let Ok(bytes) = std::fs::read(self.layout.domain(&name).join(EXPECTED)) else { return Ok(()) };
-        let Ok(expected) = serde_json::from_slice::<Expected>(&bytes) else { return Ok(()) };
-        let Ok(Message::Prepare { attempt: before, .. }) = words::from_value(&expected.message) else { return Ok(()) };
+        let Some((expected, before)) = expected(&self.layout, &name) else { return Ok(()) };
         if expected.from != caller.host || before >= attempt {
             return Ok(());
         }
@@ -250,9 +265,24 @@ impl Desk {
     }
 }
 
-fn offered(offer: &Offer, domain: Uuid) -> Result<DomainDefinition> {
+fn supervisor_ended() -> Failure {
+    Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there")
+}
+
+/// What a supervisor of that domain began with, where another host was to hand it over, and which attempt that was.
+fn expected(layout: &Layout, name: &DomainName) -> Option<(Expected, Attempt)> {
+    let bytes = std::fs::read(layout.domain(name).join(EXPECTED)).ok()?;
+    let expected: Expected = serde_json::from_slice(&bytes).ok()?;
+    match words::from_value(&expected.message).ok()? {
+        Message::Prepare { attempt, .. } => Some((expected, attempt)),
+        _ => None,
+    }
+}
+
+pub(super) fn offered(offer: &Offer, domain: Uuid) -> Result<DomainDefinition> {
     let definition =
         domain::parse(offer.definition.as_bytes(), "the definition that came", &mut domain::RandomIdentity)?;
+    along::coming(offer, &definition)?;
     match definition.name.as_str() == offer.name && definition.uuid == domain {
         true => Ok(definition),
         false => Err(Failure::usage("the definition is of another domain than the one that is to move")),
@@ -333,50 +363,12 @@ impl Service for Desk {
     }
 
     fn admits(&self, caller: &Caller, purpose: &Value) -> Result<()> {
-        self.place(caller, purpose).map(drop)
+        streams::place(&self.layout, caller, purpose).map(drop)
     }
 
-    fn stream(&self, caller: Caller, purpose: Value, mut stream: Stream) -> Streaming {
-        let place = self.place(&caller, &purpose);
-        Box::pin(async move {
-            let (folder, socket) = match place? {
-                (folder, Cargo::Memory) => (folder, MEMORY),
-                (folder, Cargo::State) => return state(folder, stream).await,
-            };
-            let saying = || "a guest's memory cannot come in".to_owned();
-            let here = socket::connect_in(&folder, socket).context(saying)?;
-            here.set_nonblocking(true).context(saying)?;
-            let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
-            copy_bidirectional_with_sizes(&mut stream, &mut here, PIECE, PIECE).await.map(drop).context(saying)
-        })
-    }
-}
-
-/// A guest's state, into a file that may hold the beginning of it.
-async fn state(folder: std::path::PathBuf, stream: Stream) -> Result<()> {
-    let mut options = std::fs::File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(STATE));
-    let file = file.context(|| "cannot keep a guest's state".to_owned())?;
-    receive_file(stream, file, STATE_MOST, &Progress::default()).await.map(drop)
-}
-
-impl Desk {
-    /// Where a stream goes: nobody but the host that a domain is expected from has a way there.
-    fn place(&self, caller: &Caller, purpose: &Value) -> Result<(std::path::PathBuf, Cargo)> {
-        let purpose: Purpose = serde_json::from_value(purpose.clone())
-            .map_err(|error| Failure::usage("not the purpose of a stream of a move").because(error))?;
-        let none = || Failure::conflict("no such domain is expected from that host");
-        let name = named(&self.layout, purpose.domain)?.ok_or_else(none)?;
-        let folder = self.layout.domain(&name);
-        let expected = std::fs::read(folder.join(EXPECTED)).map_err(|_| none())?;
-        let expected: Expected = serde_json::from_slice(&expected).map_err(|_| none())?;
-        match words::from_value(&expected.message)?.word() {
-            (domain, Word::Prepare(attempt))
-                if expected.from == caller.host && domain == purpose.domain && attempt == purpose.attempt =>
-            {
-                Ok((folder, purpose.what))
-            }
-            _ => Err(none()),
-        }
+    fn stream(&self, caller: Caller, purpose: Value, stream: Stream) -> Streaming {
+        let place = streams::place(&self.layout, &caller, &purpose);
+        let gate = self.gate();
+        Box::pin(async move { place?.take(&gate?, stream).await })
     }
 }

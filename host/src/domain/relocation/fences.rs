@@ -3,6 +3,7 @@
 
 use super::apart;
 use crate::config::domain::DomainDefinition;
+use crate::domain::volume::Coming;
 use crate::domain::{hold, steps};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
@@ -26,6 +27,25 @@ impl Fences {
             }
         }
         Ok(Fences { gate: gate.clone(), domain: definition.name.clone(), pools })
+    }
+
+    /// Their sandboxes are there from then on, also those of pools into which all volumes are yet to come.
+    ///
+    /// # Errors
+    /// Where a volume that does not come cannot be asked about.
+    pub fn ready(&mut self, coming: &[Coming]) -> Result<()> {
+        let comes = |volume: &VolumeRef| coming.iter().any(|coming| coming.target == *volume);
+        apart(|| {
+            for (pool, volumes) in &mut self.pools {
+                for volume in volumes.iter().filter(|volume| !comes(volume)) {
+                    hold::seen(pool, volume)?;
+                }
+                if volumes.iter().all(comes) {
+                    pool.info()?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The newest number that any of the volumes has seen. Their sandboxes are there from then on.

@@ -1,9 +1,11 @@
-//! What is left here of a domain that is another host's: all of it goes, its volumes stay.
+//! What is left here of a domain that is another host's: all of it goes. Its volumes stay, but for those that were copied
+//! along.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::along;
 use crate::domain::{Record, State, steps, store};
 use crate::error::{Failure, Result};
 use crate::gate::{Gate, Ledger};
@@ -37,11 +39,12 @@ pub fn forget(gate: &Gate, name: &DomainName) -> Result<()> {
         | State::Ceded => return Err(Failure::conflict(format!("domain {name} is this host's, or may be"))),
     }
     let mut ledger = Ledger::open(&layout.domain(name).join("ledger.jsonl"))?;
-    held(gate, &mut ledger, &record)
+    held(gate, &mut ledger, &record).map(drop)
 }
 
-/// The same by whoever has its lock, and knows that it is another host's.
-pub fn held(gate: &Gate, ledger: &mut Ledger, record: &Record) -> Result<()> {
+/// The same by whoever has its lock, and knows that it is another host's. What went along with it is deleted; gives what of
+/// that stays, and why.
+pub fn held(gate: &Gate, ledger: &mut Ledger, record: &Record) -> Result<Vec<Failure>> {
     let volumes = record.run.as_ref().map(|run| run.volumes.clone()).unwrap_or_default();
     let failures = steps::tear_down(gate, ledger, &record.name, &volumes);
     for failure in &failures {
@@ -50,5 +53,9 @@ pub fn held(gate: &Gate, ledger: &mut Ledger, record: &Record) -> Result<()> {
     if let Some(first) = failures.into_iter().next() {
         return Err(first.while_doing(format!("domain {} is not wholly forgotten", record.name)));
     }
-    store::forget_moved(gate.layout(), &record.name)
+    let stays = along::delete_left(gate, record);
+    for failure in &stays {
+        tracing::warn!(domain = %record.name, %failure, "a volume stays");
+    }
+    store::forget_moved(gate.layout(), &record.name).map(|()| stays)
 }

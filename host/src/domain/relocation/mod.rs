@@ -12,6 +12,7 @@
 //! Whoever works on who owns a domain has its [`Owner`], and so its lock: one process at a time. Where none does, the desk
 //! answers for it by what is on disk.
 
+pub mod along;
 pub mod ask;
 pub mod asking;
 mod desk;
@@ -20,6 +21,7 @@ mod fences;
 pub mod forget;
 mod owner;
 pub mod pump;
+mod streams;
 pub mod talk;
 pub mod words;
 
@@ -28,9 +30,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, Result};
+use crate::config::policy::Policy;
+use crate::error::{Failure, Kind, Result};
 use crate::migration::plan::Facts;
-use crate::types::{PeerName, PluginId};
+use crate::types::{Bandwidth, PeerName, PluginId};
 
 pub use desk::{Desk, EXPECTED, MEMORY, STATE, reason};
 pub use driver::Machine;
@@ -62,6 +65,20 @@ pub struct Wish {
     /// Of that plugin.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// At most, beside what policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
     /// What the plan was made from.
     pub facts: Box<Facts>,
+}
+
+/// Bytes a second that a move may take, by what an operator and policy say; none where neither does.
+pub fn bandwidth(wanted: Option<Bandwidth>, policy: &Policy) -> Option<u64> {
+    [wanted, policy.relocation.bandwidth].into_iter().flatten().map(Bandwidth::bytes_per_second).min()
+}
+
+/// Of a domain that is ceded.
+pub fn unsaid(name: impl std::fmt::Display) -> Failure {
+    Failure::new(Kind::NeedsRecover, format!("domain {name} was handed over, and nobody said whether it was taken"))
+        .hint(format!("the other host is asked until it answers; `fief recover {name}` asks at once"))
 }

@@ -48,6 +48,8 @@ pub enum Cargo {
     Memory,
     /// A file that holds such a stream (migration/copying/state.rs).
     State,
+    /// One of the volumes of the offer, by its place there (migration/copying).
+    Volume(u16),
 }
 
 /// A word as the JSON of a request or an answer.
@@ -105,4 +107,7 @@ pub struct Progress {
     pub note: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Volumes that went along and could not be deleted here, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
 }

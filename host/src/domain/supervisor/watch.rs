@@ -24,6 +24,7 @@ use super::storage::{self, Retry};
 use crate::config::domain::DomainDefinition;
 use crate::domain::record::{EndReason, Record};
 use crate::domain::state::{Happening, Rules, Task, step};
+use crate::domain::volume::leave;
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::operation::ProcessId;
@@ -199,6 +200,8 @@ impl Loop<'_> {
                 }
                 self.settle_relocation(connected).await?;
                 self.settle_copying(connected).await?;
+                // Rounds of its disks that a supervisor before was at: whoever took them sees their stream end.
+                leave::clear(&connected.monitor, &self.layout.domain(&self.definition.name)).await?;
                 self.settle_moving(connected).await?;
                 self.settle_change(connected).await?;
                 self.settle_storage(connected).await?;

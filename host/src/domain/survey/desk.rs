@@ -9,6 +9,7 @@ use super::places::{Found, Places};
 use super::{host, prove};
 use crate::config::domain::DISKS_MAX;
 use crate::config::policy::{self, Policy};
+use crate::domain::volume::arrival;
 use crate::domain::{Record, State, ownership, store};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
@@ -17,7 +18,7 @@ use crate::migration::handover::Holding;
 use crate::migration::plan::Taken;
 use crate::migration::survey::{Ask, Subject, Told, VolumeThere};
 use crate::peer::{Caller, Service};
-use crate::types::PeerName;
+use crate::types::{PeerName, VolumeRef};
 
 pub struct Desk {
     layout: Layout,
@@ -76,17 +77,19 @@ fn volumes(gate: &Gate, subject: &Subject) -> Vec<VolumeThere> {
             Found::Away => {
                 all.push(VolumeThere { volume, plugin, identity: None, reachable: false, room: None, exists: false });
             }
-            Found::Pool(info, found) => all.push(VolumeThere {
-                volume,
-                plugin,
-                identity: Some(info.identity),
-                reachable: info.reachable_from_peers,
-                room: info.available,
-                exists: found.is_some(),
-            }),
+            Found::Pool(info, found) => {
+                let exists = found.is_some() && !comes_along(gate, subject, &volume);
+                let (identity, reachable) = (Some(info.identity), info.reachable_from_peers);
+                all.push(VolumeThere { volume, plugin, identity, reachable, room: info.available, exists });
+            }
         }
     }
     all
+}
+
+/// It is half of the very one that is to come: an attempt before was cut off, and is gone on with.
+fn comes_along(gate: &Gate, subject: &Subject, volume: &VolumeRef) -> bool {
+    arrival::of(gate.layout(), volume).is_ok_and(|arrival| arrival.is_some_and(|half| half.uuid == subject.uuid))
 }
 
 /// Domains of this host's that have something which the subject has.

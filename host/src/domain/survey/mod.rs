@@ -7,13 +7,14 @@
 //!   desk      the same of the target, as the service `plan` tells it           │
 //!   prove     whether storage is the same at both                              ┘
 //! ```
-//! `local` is what a listing says: by this host's own files.
+//! The strategy that is picked says what it finds besides (`strategy`). `local` is what a listing says: by this host's own files.
 
 mod desk;
 mod host;
 pub mod local;
 mod places;
 mod prove;
+mod strategy;
 mod subject;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ pub use desk::Desk;
 use subject::Own;
 
 use crate::config::policy::select::{self, Case, Chosen};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::gate::Gate;
 use crate::migration::message::Power;
 use crate::migration::plan::{self, DiskFacts, DomainFacts, Facts, Manner, Pace, Prediction, Sameness};
@@ -69,6 +70,9 @@ pub struct Wish {
 pub struct Plan {
     pub wish: Wish,
     pub chosen: Chosen,
+    pub strategy: PluginId,
+    /// Of the strategy's, with what options stand for.
+    pub settings: BTreeMap<String, String>,
     pub facts: Facts,
     pub findings: Vec<Finding>,
     pub prediction: Option<Predicted>,
@@ -119,7 +123,7 @@ impl Plan {
             told.place(disk, here.map(|(identity, reachable)| (identity.as_str(), *reachable)));
         }
         prove::prove(gate, session, &mut own.facts.disks, own.facts.power != Power::Off).await?;
-        Ok(put_together(gate, wish, own, &subject, source, told))
+        put_together(gate, wish, own, &subject, source, told)
     }
 
     pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
@@ -134,7 +138,7 @@ fn put_together(
     subject: &Subject,
     mut source: plan::HostFacts,
     mut told: Told,
-) -> Plan {
+) -> Result<Plan> {
     let mut domain = own.facts;
     for file in &mut domain.host_files {
         file.there = told.files.contains(&file.path);
@@ -146,11 +150,19 @@ fn put_together(
     // Where its policy's name for itself says nothing, the operator's name for it does.
     told.host.name = wish.peer.to_string();
     let chosen = choose(gate, &wish, &domain, subject.power);
-    let manner = Manner { copies_volumes: chosen.strategy != select::LIVE, ejects: wish.eject };
+    // A live move takes them along too, unless its settings say that it does not.
+    let stays = chosen.strategy == select::LIVE && wish.settings.get("disks").is_some_and(|along| along == "false");
+    let manner = Manner { copies_volumes: !stays, ejects: wish.eject };
     let facts = Facts { domain, source, target: told.host, manner };
-    let findings = plan::plan(&facts);
-    let prediction = predict(gate, &wish, &facts, own.memory_now);
-    Plan { wish, chosen, facts, findings, prediction }
+    let mut findings = plan::plan(&facts);
+    let id: PluginId = chosen
+        .strategy
+        .parse()
+        .map_err(|invalid| Failure::usage(format!("{:?} is no plugin", chosen.strategy)).because(invalid))?;
+    let settings = strategy::settings(gate, &id, &wish)?;
+    findings.extend(strategy::check(gate, &id, &settings, &wish, &facts)?);
+    let prediction = predict(gate, &wish, &facts, own.memory_now, chosen.strategy == select::LIVE);
+    Ok(Plan { wish, chosen, strategy: id, settings, facts, findings, prediction })
 }
 
 /// The strategy, and why that one.
@@ -182,7 +194,8 @@ fn storage_word(disks: &[DiskFacts]) -> select::Storage {
     if disks.iter().all(shared) { select::Storage::Shared } else { select::Storage::Separate }
 }
 
-fn predict(gate: &Gate, wish: &Wish, facts: &Facts, memory: u64) -> Option<Predicted> {
+/// `live`: memory goes over while the guest runs.
+fn predict(gate: &Gate, wish: &Wish, facts: &Facts, memory: u64, live: bool) -> Option<Predicted> {
     let limit = wish.bandwidth.or(gate.policy().relocation.bandwidth).map(Bandwidth::bytes_per_second);
     let (bandwidth, known) = limit.map_or((BANDWIDTH, Known::Assumed), |limit| (limit, Known::Limit));
     let along = |disk: &&DiskFacts| facts.manner.copies_volumes && disk.goes_along();
@@ -197,11 +210,11 @@ fn predict(gate: &Gate, wish: &Wish, facts: &Facts, memory: u64) -> Option<Predi
         bandwidth,
         dirtied: 0,
         // A guest whose state goes through a file stands still for all of it.
-        pause: if facts.manner.copies_volumes { Duration::ZERO } else { wish.downtime.unwrap_or(DOWNTIME) },
+        pause: if live { wish.downtime.unwrap_or(DOWNTIME) } else { Duration::ZERO },
         switch_over: SWITCH_OVER,
     };
     let mut prediction = plan::predict(pace)?;
-    if facts.manner.copies_volumes && !stands_still {
+    if !live && !stands_still {
         let state = pace.memory as f64 / bandwidth as f64;
         prediction.pause = Duration::try_from_secs_f64(state).unwrap_or(Duration::MAX).saturating_add(SWITCH_OVER);
     }

@@ -92,6 +92,7 @@ pub(super) fn read(gate: &Gate, volume: &VolumeRef) -> NotesThere {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::operation::ImageFormat;
     use crate::types::ByteSize;
 
     #[test]
@@ -102,6 +103,7 @@ mod tests {
             volume: volume(name),
             disc: false,
             size: ByteSize::default(),
+            format: ImageFormat::Raw,
             allocated: ByteSize::default(),
             sameness: Sameness::Claimed,
             pool_there: true,

@@ -9,6 +9,7 @@ use crate::config::domain::{Accelerator, DiskDevice, DomainDefinition, Firmware}
 use crate::domain::{Record, State, client, snapshot, store};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
+use crate::gate::operation::ImageFormat;
 use crate::hypervisor::ChosenAccelerator;
 use crate::hypervisor::qemu::{probe, processor};
 use crate::migration::message::Power;
@@ -63,6 +64,7 @@ impl Own {
                 identities.insert(disk.volume.pool.clone(), (info.identity, info.reachable_from_peers));
                 if let Some(found) = found {
                     facts.size = ByteSize::from_bytes(found.size);
+                    facts.format = found.format;
                     facts.allocated = ByteSize::from_bytes(found.allocated.unwrap_or(found.size));
                 }
             }
@@ -149,6 +151,7 @@ fn unplaced(volume: &VolumeRef, device: DiskDevice) -> DiskFacts {
             DiskDevice::Disk => false,
         },
         size: ByteSize::default(),
+        format: ImageFormat::Raw,
         allocated: ByteSize::default(),
         sameness: Sameness::Unknown,
         pool_there: false,

@@ -1,7 +1,9 @@
 //! The two sides of a copy: an image is named to the gate, what is no image is served to this command by its plugin, in a
 //! sandbox that goes with it.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,16 +11,28 @@ use std::time::Duration;
 use super::{hold_as, refuse_written};
 use crate::domain::hold;
 use crate::error::{Context, Failure, Result};
-use crate::gate::operation::{DiskSource, DiskTarget};
+use crate::gate::operation::{DiskSource, DiskTarget, ImageFormat, ImageRef};
 use crate::gate::{Actor, Gate, Ledger, Operation};
 use crate::plugin::{Heard, Serving};
 use crate::sandbox::protocol::{AttachAccess, Holder};
 use crate::storage::{Pool, Served, Service, Side};
 use crate::sys::socket;
-use crate::types::{ByteSize, SnapshotName, VolumeRef};
+use crate::types::{Access, ByteSize, SnapshotName, VolumeRef};
 
 /// How long storage may take to open a volume, and to let go of it with all that was written.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How an image is called where it is served as a disk (`gate/perform/image/serve.rs`).
+const IMAGE_EXPORT: &str = "disk";
+
+/// How this process itself reads or writes a volume.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// A raw image.
+    File(File),
+    /// NBD.
+    Served { socket: UnixStream, export: String },
+}
 
 pub(super) struct Ends<'a> {
     gate: &'a Gate,
@@ -73,6 +87,55 @@ impl<'a> Ends<'a> {
         }
     }
 
+    /// A volume that nobody writes to, for this process to read.
+    pub(super) fn read(&mut self, volume: &VolumeRef) -> Result<Way> {
+        match self.source(volume, None)? {
+            DiskSource::Image { image, format, snapshot: _ } => self.image(image, format, Access::ReadOnly),
+            DiskSource::Served { export, .. } => self.served(export),
+            DiskSource::File(file) => Err(Failure::other(format!("{} is no volume", file.path.display()))),
+        }
+    }
+
+    /// A volume for this process to write, whatever it holds; other hosts keep off meanwhile.
+    pub(super) fn write(&mut self, volume: &VolumeRef) -> Result<Way> {
+        let mut pool = Pool::open(self.gate, &volume.pool)?;
+        pool.same_storage()?;
+        let holder = hold::take(self.gate, &mut pool, volume, &hold_as()?)?;
+        match pool.side(&volume.volume, AttachAccess::Exclusive)? {
+            Side::Image { image, format } => self.image(image, format, Access::ReadWrite),
+            Side::Served { .. } => {
+                let export = self.serve(&mut pool, volume, AttachAccess::Exclusive, Some(holder))?;
+                self.served(export)
+            }
+        }
+    }
+
+    fn served(&mut self, export: String) -> Result<Way> {
+        let socket =
+            self.connections.pop().ok_or_else(|| Failure::other("what is served came without its connection"))?;
+        Ok(Way::Served { socket: UnixStream::from(socket), export })
+    }
+
+    /// A raw image as it lies; any other by way of QEMU.
+    fn image(&mut self, image: ImageRef, format: ImageFormat, access: Access) -> Result<Way> {
+        match format {
+            ImageFormat::Raw => {
+                let open = Operation::ImageOpen { image, format, access };
+                let done = self.gate.perform(&Actor::Operator, self.ledger, open, Vec::new())?;
+                let image = done.descriptors.into_iter().next();
+                Ok(Way::File(File::from(image.ok_or_else(|| Failure::other("an image came without itself"))?)))
+            }
+            ImageFormat::Qcow2 => {
+                let saying = || format!("cannot speak with what serves the image {}", image.path);
+                let listener = OwnedFd::from(socket::listen_in(self.folder, "image.sock").context(saying)?);
+                let serve = Operation::ImageServe { image: image.clone(), format, access };
+                self.gate.perform(&Actor::Operator, self.ledger, serve, vec![listener])?;
+                let socket = socket::connect_in(self.folder, "image.sock").context(saying)?;
+                Ok(Way::Served { socket, export: IMAGE_EXPORT.to_owned() })
+            }
+        }
+    }
+
     /// Gives the name of the export.
     fn serve(
         &mut self,
@@ -119,7 +182,8 @@ impl<'a> Ends<'a> {
                 }
             }
         }
-        let sandboxes = |operation: &Operation| matches!(operation, Operation::ServingStart { .. });
-        self.gate.undo_where(self.ledger, sandboxes).map_err(|mut failures| failures.remove(0))
+        let serves =
+            |operation: &Operation| matches!(operation, Operation::ServingStart { .. } | Operation::ImageServe { .. });
+        self.gate.undo_where(self.ledger, serves).map_err(|mut failures| failures.remove(0))
     }
 }

@@ -4,6 +4,8 @@
 //!   import   file ─▸ volume        copy   volume ─▸ volume of any pool
 //!   export   volume ─▸ file        move   the same; then definitions change, and the source goes
 //!   rename   volume ─▸ the same, by another name; then definitions change
+//!   depart   volume ─▸ another host            arrive   another host ─▸ volume
+//!   leave    the disks of a domain that runs ─▸ another host
 //!
 //!   fill.rs   intent ─▸ held ─▸ the plugin makes the volume, noted ─▸ copied ═▸ noted ─▸ (move: switched ─▸ source gone)
 //!                └────── any failure, ^C, or killed: the volume goes ──────┘  └── killed: the next command goes on ──┘
@@ -11,15 +13,24 @@
 //! While a volume is copied, from or to, no domain that writes to it starts, and no other command changes it: this command
 //! has its lease (`lease.rs`), and for other hosts the fence of what it writes to (`hold.rs`).
 
+pub mod arrival;
+mod arrive;
 pub mod copy;
+mod depart;
 mod ends;
 pub mod export;
 pub mod fill;
 pub mod import;
+pub mod leave;
 mod moving;
+mod opened;
 pub mod rename;
+#[cfg(feature = "faults")]
+pub mod trial;
 
+pub use arrive::{Coming, arrive};
 pub use copy::{Copy, Wanted};
+pub use depart::depart;
 pub use export::Export;
 pub use import::Import;
 pub use rename::Rename;

@@ -48,6 +48,7 @@ impl Operation {
             | Operation::ServedFolder { .. }
             | Operation::ServedListen { .. }
             | Operation::ServingStart { .. }
+            | Operation::ImageServe { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,
             Operation::ImageCreate { .. }
             | Operation::ImageResize { .. }

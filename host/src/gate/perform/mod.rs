@@ -41,6 +41,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::DiskCopy { from, to } => image::copy_disk(gate, from, to, descriptors),
+        Operation::ImageServe { image, format, access } => image::serve(gate, image, *format, *access, descriptors),
         // The plugin does it; see `Gate::through`.
         Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
         Operation::LinkList { .. }
@@ -107,6 +108,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::ImageServe { .. }
         | Operation::IdentityReset { .. } => image::undo(gate, operation, outcome),
         Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
@@ -138,6 +140,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::IdentityInspect { .. }
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
+        | Operation::ImageServe { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }
@@ -210,6 +213,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::ForeignInspect { .. }
         | Operation::ForeignDetect { .. }
         | Operation::DiskCopy { .. }
+        | Operation::ImageServe { .. }
         | Operation::ImageOpen { .. }
         | Operation::FenceBreak { .. }
         | Operation::LinkList { .. }

@@ -31,7 +31,7 @@ use crate::types::{ByteSize, Spoofing};
 const SOON: Duration = Duration::from_secs(20);
 
 /// A domain in a root of its own; whatever still runs at the test's end is ended.
-struct Bench {
+pub(crate) struct Bench {
     root: tempfile::TempDir,
     gate: Gate,
     ledger: Ledger,
@@ -51,7 +51,7 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Bench::with(Policy::default())
     }
 
@@ -90,18 +90,22 @@ impl Bench {
         Bench { root, gate, ledger, definition, disks, cards, accelerator: ChosenAccelerator::Tcg }
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.root.path().join("domains/node1")
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
     /// A raw disk with these contents.
-    fn file(&self, name: &str, contents: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, contents: &[u8]) -> PathBuf {
         let path = self.root.path().join(name);
         std::fs::write(&path, contents).unwrap();
         path
     }
 
-    fn add_disk(&mut self, device: DiskDevice, chain: Vec<(ImageFormat, OwnedFd)>, read_only: bool) {
+    pub(crate) fn add_disk(&mut self, device: DiskDevice, chain: Vec<(ImageFormat, OwnedFd)>, read_only: bool) {
         let volume = format!("default/node{}", self.disks.len() + 1).parse().unwrap();
         self.definition.disks.push(Disk { volume, device, bus: DiskBus::Virtio, read_only });
         self.disks.push(BlockSource { way: Way::Files(chain), read_only });
@@ -114,7 +118,7 @@ impl Bench {
         self
     }
 
-    fn start(&mut self) -> Result<ProcessId> {
+    pub(crate) fn start(&mut self) -> Result<ProcessId> {
         let folder = Operation::ServedFolder { domain: self.definition.name.clone() };
         let mut made = self.gate.perform(&Actor::Operator, &mut self.ledger, folder, Vec::new())?.descriptors;
         let launch = Launch {
@@ -137,7 +141,7 @@ impl Bench {
         }
     }
 
-    async fn connect(&self) -> (Monitor, Receiver<Event>) {
+    pub(crate) async fn connect(&self) -> (Monitor, Receiver<Event>) {
         Monitor::connect(&self.folder()).await.unwrap()
     }
 
@@ -148,7 +152,7 @@ impl Bench {
     }
 }
 
-fn writable(path: &std::path::Path) -> OwnedFd {
+pub(crate) fn writable(path: &std::path::Path) -> OwnedFd {
     File::options().read(true).write(true).open(path).unwrap().into()
 }
 

@@ -9,7 +9,6 @@
 //!    └ a raw image: its own bytes and holes │ all else: NBD, from whoever serves it (a sandbox, QEMU) ──────┘
 //!
 //!   state      a file, from where it was cut off, held against its digest
-//!   bridge     a Unix socket's bytes over a stream, for a hypervisor that copies by itself
 //! ```
 //!
 //! What reads as zeroes is neither sent nor stored. A copy that was cut leaves at the target what had come; the next one
@@ -19,7 +18,6 @@
 //! Knows nothing of pools, domains and peers: whoever calls it opens the disks and the stream (`domain/volume`).
 
 pub mod blocks;
-pub mod bridge;
 pub mod chunks;
 mod digest;
 pub mod disk;
@@ -38,7 +36,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::{Failure, Kind};
 
-pub use bridge::bridge;
 pub use disk::Disk;
 pub use pace::{Pace, Progress};
 pub use receive::{Arrived, receive};

@@ -40,6 +40,8 @@ pub struct Sender<S> {
     held: bool,
     pace: Arc<Pace>,
     progress: Arc<Progress>,
+    /// Bytes that went over in this stream; the progress is that of all.
+    sent: u64,
 }
 
 /// A chunk as it goes over.
@@ -58,7 +60,8 @@ impl<S: Stream> Sender<S> {
         let (from, to) = tokio::io::split(stream);
         let (tell, heard) = mpsc::channel(HEARD);
         let listening = tokio::spawn(listen(from, tell));
-        let mut sender = Sender { to, heard, listening, cut, table: Table::new(), held: false, pace, progress };
+        let mut sender =
+            Sender { to, heard, listening, cut, table: Table::new(), held: false, pace, progress, sent: 0 };
         sender.say(&FromSource::Begin { size, chunk: cut.chunk() }).await?;
         match sender.hear().await? {
             FromTarget::Ready { held } => sender.held = held,
@@ -70,7 +73,7 @@ impl<S: Stream> Sender<S> {
     /// A round of all that the disk holds. When it ends the target has it, read back from its storage. Gives the bytes that
     /// went over.
     pub async fn all(&mut self, disk: &Arc<Disk>) -> Result<u64> {
-        let before = self.progress.sent();
+        let before = self.sent;
         let holds = self.cut.touched(&disk.data().await?);
         self.progress.more(u64::from(holds.len()) * u64::from(self.cut.chunk()));
         if self.held {
@@ -82,17 +85,17 @@ impl<S: Stream> Sender<S> {
             self.push(disk, &holds).await?;
         }
         self.end(disk).await?;
-        Ok(self.progress.sent() - before)
+        Ok(self.sent - before)
     }
 
     /// A round of what was written since the last one.
     pub async fn again(&mut self, disk: &Arc<Disk>, written: &[Range<u64>]) -> Result<u64> {
-        let before = self.progress.sent();
+        let before = self.sent;
         let written = self.cut.touched(written);
         self.progress.more(u64::from(written.len()) * u64::from(self.cut.chunk()));
         self.push(disk, &written).await?;
         self.end(disk).await?;
-        Ok(self.progress.sent() - before)
+        Ok(self.sent - before)
     }
 
     /// No more rounds.
@@ -173,6 +176,7 @@ impl<S: Stream> Sender<S> {
                 let length = bytes.len();
                 self.pace.pass(length).await;
                 self.say(&FromSource::Data(Data { number, digest, map, bytes })).await?;
+                self.sent += length as u64;
                 self.progress.sends(length as u64);
                 Ok(())
             }

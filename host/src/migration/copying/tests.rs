@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
 use super::state::{receive_file, send_file};
 use super::*;
@@ -230,38 +229,6 @@ async fn a_file_goes_on_from_where_it_was_cut_unless_it_is_another() {
     let sends = send_file(source, File::open(room.path("from")).unwrap(), &pace, &progress);
     let (sent, taken) = tokio::join!(sends, receive_file(target, room.open("to"), 1000, &progress));
     assert_eq!((sent.unwrap_err().kind, taken.unwrap_err().kind), (Kind::Other, Kind::NoRoom));
-}
-
-#[tokio::test]
-async fn a_bridge_hands_on_what_both_sides_say_until_they_end() {
-    let (here, there) = UnixStream::pair().unwrap();
-    let (near, mut far) = duplex(1000);
-    let bytes = vec![7; 1 << 20];
-    let talks = async {
-        let (mut from, mut to) = here.into_split();
-        let mut back = Vec::new();
-        let sent = bytes.clone();
-        let (wrote, read) = tokio::join!(
-            async {
-                to.write_all(&sent).await?;
-                to.shutdown().await
-            },
-            from.read_to_end(&mut back)
-        );
-        wrote.unwrap();
-        read.unwrap();
-        back
-    };
-    let answers = async {
-        let mut heard = Vec::new();
-        far.read_to_end(&mut heard).await.unwrap();
-        far.write_all(b"thanks").await.unwrap();
-        drop(far);
-        heard
-    };
-    let (bridged, said, heard) = tokio::join!(bridge(there, near), talks, answers);
-    assert_eq!(bridged.unwrap(), (1 << 20, 6));
-    assert_eq!((said.as_slice(), heard), (&b"thanks"[..], bytes));
 }
 
 fn blocks() -> impl Strategy<Value = Vec<(usize, u8)>> {

@@ -12,6 +12,7 @@ fn offer() -> Offer {
         power: Power::Running,
         places: None,
         variables: None,
+        along: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Findings};
+use crate::gate::operation::ImageFormat;
 use crate::types::{ByteSize, PoolName, VolumeRef};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct DiskFacts {
     /// A disc in a drive, which is only read.
     pub disc: bool,
     pub size: ByteSize,
+    /// What its pool keeps it in.
+    pub format: ImageFormat,
     /// That it takes up now.
     pub allocated: ByteSize,
     pub sameness: Sameness,
@@ -71,8 +74,8 @@ pub(super) fn check(facts: &Facts, found: &mut Findings) {
     }
     if facts.domain.disks.iter().any(DiskFacts::goes_along) && facts.manner.copies_volumes {
         for snapshot in &facts.domain.snapshots {
-            let message = "snapshots go along only where the volumes are on storage of both hosts".to_owned();
-            found.warning("snapshot", snapshot, message, "`fief snapshot delete` it, or move without copying");
+            let message = "snapshots stay with volumes on storage of both hosts, and are not copied".to_owned();
+            found.blocker("snapshot", snapshot, message, "`fief snapshot delete` it first");
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gate::operation::ImageFormat;
 use crate::types::VolumeRef;
 
 fn set(words: &[&str]) -> BTreeSet<String> {
@@ -42,6 +43,7 @@ fn disk(volume: &str) -> DiskFacts {
         volume: volume.parse::<VolumeRef>().unwrap(),
         disc: false,
         size: ByteSize::from_mib(2048),
+        format: ImageFormat::Raw,
         allocated: ByteSize::from_mib(700),
         sameness: Sameness::Proven,
         pool_there: true,
@@ -124,7 +126,7 @@ const CASES: &[Case] = &[
     ("volume-exists", Severity::Blocker, copying, |f| f.domain.disks[0].exists_there = true),
     ("pool-room", Severity::Blocker, copying, |f| f.domain.disks[0].room_there = Some(ByteSize::from_mib(699))),
     ("pool-room-unknown", Severity::Warning, copying, |f| f.domain.disks[0].room_there = None),
-    ("snapshot", Severity::Warning, copying, |f| f.domain.snapshots.push("before".into())),
+    ("snapshot", Severity::Blocker, copying, |f| f.domain.snapshots.push("before".into())),
     ("cdrom", Severity::Blocker, facts, |f| {
         f.domain.disks.push(DiskFacts { disc: true, sameness: Sameness::Other, ..disk("default/installer") });
     }),

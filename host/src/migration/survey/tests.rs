@@ -1,4 +1,5 @@
 use super::*;
+use crate::gate::operation::ImageFormat;
 use crate::migration::plan::{NetworkFacts, PluginFacts, Taken};
 use crate::types::Digest;
 
@@ -156,6 +157,7 @@ fn a_disk_is_claimed_to_be_the_same_by_identity_and_nothing_else() {
         volume: "nas/node1".parse().unwrap(),
         disc: false,
         size: ByteSize::from_mib(1),
+        format: ImageFormat::Raw,
         allocated: ByteSize::from_mib(1),
         sameness: Sameness::Unknown,
         pool_there: false,

@@ -108,6 +108,7 @@ const WAYS: &[&str] = &[
     "[plugins.x]\r\n# c\r\ninterfaces = [\r\n  \"session\"\r\n]\r\n\r\n[pools]\r\n",
     "[plugins.x]\ninterfaces=['session',]\nsecrets=['a',\n'b']\npostcopy = false # not yet\n",
     "[plugins.x]\n[plugins.y]\n[[select.migration]]\nuse = \"x\"\n[[select.migration]]\nuse = \"y\"\n",
+    "[plugins.x]\nsecrets = [\"a\"]\n[[trust.plugins]]\nid = \"x\"\nunsigned = true\n",
     "\u{feff}[plugins.y]\n",
 ];
 

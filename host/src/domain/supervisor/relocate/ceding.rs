@@ -20,7 +20,7 @@ use crate::domain::State;
 use crate::domain::keeper::{self, Keeper};
 use crate::domain::relocation::driver::{self, Machine};
 use crate::domain::relocation::talk::Said;
-use crate::domain::relocation::{Fences, Owner, SILENCE, TICK};
+use crate::domain::relocation::{Fences, Owner, SILENCE, TICK, unsaid};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::hypervisor::qemu::qmp::Monitor;
@@ -234,6 +234,7 @@ pub(in super::super) async fn cede(
                 owner.happen(&mut ceding, Event::Tick).await;
                 if ceding.heard.elapsed() > SILENCE {
                     owner.happen(&mut ceding, Event::Silence).await;
+                    ceding.tell_unsaid(owner.handover.standing.holding);
                 }
             }
             _ = terminate.recv() => return Ok(Over::Left),
@@ -337,6 +338,18 @@ pub(super) fn refused(why: crate::migration::handover::Denial) -> Response {
 }
 
 impl Ceding<'_> {
+    /// Whoever asked for the move is not kept waiting for a host that is away; it is asked on.
+    fn tell_unsaid(&mut self, holding: Holding) {
+        let name = &self.carried.source.offer.name;
+        if holding == Holding::Ceded
+            && let Some(asker) = self.carried.asker.take()
+        {
+            let mut failure = unsaid(name);
+            failure.causes.extend(self.away.as_ref().map(ToString::to_string));
+            asker.respond(Response::Failed(failure));
+        }
+    }
+
     fn over(self) -> Over {
         let Carried { answer, asker, progress, begun, stopped, transferred, source, .. } = self.carried;
         let name = &source.offer.name;

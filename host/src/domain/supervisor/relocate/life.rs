@@ -65,8 +65,9 @@ impl Life<'_> {
             Over::Gone(answers) => {
                 drop((connected, served));
                 let forgotten = fault::point("hand.forgetting").and_then(|()| self.forget());
-                answer(answers);
-                forgotten.map(|()| None)
+                let stays = forgotten.as_ref().map_or(&[][..], Vec::as_slice);
+                answer(answers.into_iter().map(|(asker, response)| (asker, with_stays(response, stays))).collect());
+                forgotten.map(|_| None)
             }
             Over::Back { dead, answers } => {
                 answer(answers);
@@ -87,7 +88,8 @@ impl Life<'_> {
         watcher.run(self.held(), served, rules, Entry::Moved, || {})
     }
 
-    fn forget(&mut self) -> Result<()> {
+    /// Gives what of its volumes stays, though it went along.
+    fn forget(&mut self) -> Result<Vec<Failure>> {
         forget::held(self.gate, &mut self.ledger, &self.record)
     }
 
@@ -97,7 +99,7 @@ impl Life<'_> {
         let taken = runtime.block_on(taking::take(self, || report(Report::Expecting)));
         let layout = self.gate.layout();
         match taken {
-            Ok(Taken::Nothing) => self.forget(),
+            Ok(Taken::Nothing) => self.forget().map(drop),
             Err(failure) => {
                 if let Err(left) = self.forget() {
                     tracing::error!(failure = %left, "something of it is left");
@@ -201,6 +203,16 @@ impl Life<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+fn with_stays(response: Response, stays: &[Failure]) -> Response {
+    match response {
+        Response::Ok { state, answer: Answer::Migrated { mut progress } } => {
+            progress.stays = stays.iter().map(Failure::to_string).collect();
+            Response::Ok { state, answer: Answer::Migrated { progress } }
+        }
+        other => other,
     }
 }
 

@@ -9,6 +9,7 @@ mod staging;
 mod stepping;
 mod still;
 pub(super) mod taking;
+mod volumes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,8 +23,9 @@ use super::job::Job;
 use super::watch::Loop;
 use crate::config::domain::{self, DomainDefinition};
 use crate::domain::keeper::Keeper;
+use crate::domain::relocation::along;
 use crate::domain::relocation::talk::Talk;
-use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish};
+use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish, bandwidth};
 use crate::domain::{Record, State, nvram};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
@@ -31,11 +33,11 @@ use crate::hypervisor::Places;
 use crate::hypervisor::qemu::qmp::{Monitor, RunState};
 use crate::migration::handover::{Action, Event, Peer, Standing, Word};
 use crate::migration::message::{Message, Offer, Power};
-use crate::migration::phases::Terms;
 use crate::migration::steps::Strategy;
 use crate::migration::strategy::PluginStrategy;
 use crate::migration::variables::Variables;
 use crate::peer;
+use crate::types::VolumeRef;
 
 pub(super) use ceding::Handing;
 
@@ -211,12 +213,15 @@ async fn begin(
     wish: Wish,
     guest: Option<(&Monitor, Places)>,
 ) -> Result<(Relocation, sending::Sending)> {
-    if Terms::of(&wish.facts, false).copies {
-        let message = "it has volumes that the other host does not reach, and this fief takes none along";
-        return Err(Failure::new(Kind::Findings, format!("domain {} cannot move", definition.name))
-            .because(std::io::Error::other(message))
-            .hint("move them to storage of both hosts first: `fief volume move`"));
-    }
+    let along = along::of(&wish.facts)
+        .map_err(|failure| failure.while_doing(format!("domain {} cannot move", definition.name)))?;
+    let leaves = along.iter().map(|along| {
+        let volume: VolumeRef =
+            along.volume.parse().map_err(|invalid| Failure::other("a volume has no name").because(invalid))?;
+        let place = guest.as_ref().map(|(_, places)| places.disk(&volume)).transpose()?;
+        Ok(volumes::Leaves { volume, place })
+    });
+    let leaves = leaves.collect::<Result<Vec<_>>>()?;
     let owner = Owner::open(gate.layout(), record.uuid, Standing::FIRST)?;
     let (power, machine) = match (&guest, record.state) {
         (None, _) => (Power::Off, None),
@@ -238,6 +243,7 @@ async fn begin(
         variables: nvram::of(gate.layout(), &definition.name)?
             .map(|bytes| Variables::of(&bytes).ok_or_else(too_many_variables))
             .transpose()?,
+        along,
     };
     let (progress, cancel) = (Shared::default(), Arc::new(Notify::new()));
     let (tell, heard) = mpsc::unbounded_channel();
@@ -253,6 +259,7 @@ async fn begin(
         cancel,
         heard,
         definition: definition.clone(),
+        leaves,
     };
     Ok((relocation, sending))
 }
@@ -264,7 +271,8 @@ fn too_many_variables() -> Failure {
 
 /// Who says how the domain moves.
 fn strategy(gate: &Gate, wish: &Wish) -> Result<Box<dyn Strategy>> {
-    let strategy = PluginStrategy::open(gate, &wish.strategy, &wish.settings, &wish.facts)?;
+    let bandwidth = bandwidth(wish.bandwidth, gate.policy());
+    let strategy = PluginStrategy::open(gate, &wish.strategy, &wish.settings, &wish.facts, bandwidth)?;
     Ok(Box::new(strategy))
 }
 

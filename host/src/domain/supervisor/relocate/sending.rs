@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::super::control::Asker;
@@ -14,15 +14,16 @@ use super::Shared;
 use super::ceding::{Carried, Handing};
 use super::posting::Post;
 use super::source::Source;
+use super::volumes::{Leaves, Volumes};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::talk::{Said, Talk};
-use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish};
+use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, bandwidth};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
+use crate::migration::copying::{self, Pace};
 use crate::migration::handover::{Attempt, Event, Handing as Stage, Peer, Phase};
 use crate::migration::message::{Message, Offer, Reason};
-use crate::migration::phases::Terms;
 use crate::migration::steps::{Answer, Ask, Sample};
 use crate::peer;
 
@@ -47,6 +48,8 @@ pub(in super::super) struct Sending {
     pub cancel: Arc<Notify>,
     pub heard: mpsc::UnboundedReceiver<(Heard, Asker)>,
     pub definition: DomainDefinition,
+    /// Volumes that go along.
+    pub(super) leaves: Vec<Leaves>,
 }
 
 /// A step of the strategy's, with the way to its answer.
@@ -55,15 +58,32 @@ type Asked = (Ask, oneshot::Sender<Result<Answer>>);
 /// What the strategy waits for.
 pub(super) enum Pending {
     Reserve(oneshot::Sender<Result<Answer>>),
-    Sample { answer: oneshot::Sender<Result<Answer>>, begun: Instant },
-    Work { answer: oneshot::Sender<Result<Answer>>, work: Pin<Box<dyn Future<Output = Result<Answer>>>> },
+    Sample {
+        answer: oneshot::Sender<Result<Answer>>,
+        begun: Instant,
+    },
+    /// `copies`: of volumes.
+    Work {
+        answer: oneshot::Sender<Result<Answer>>,
+        work: Work,
+        copies: bool,
+    },
 }
+
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<Answer>>>>;
 
 /// The end of what goes on beside all else, or never.
 async fn worked(pending: &mut Option<Pending>) -> Result<Answer> {
     match pending {
         Some(Pending::Work { work, .. }) => work.as_mut().await,
         Some(Pending::Reserve(_) | Pending::Sample { .. }) | None => std::future::pending().await,
+    }
+}
+
+async fn round(rounds: &mut Option<Work>) -> Result<Answer> {
+    match rounds {
+        Some(round) => round.as_mut().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -83,13 +103,18 @@ pub(super) struct Job {
     pub(super) last: Sample,
     pub(super) broke: Option<oneshot::Receiver<Result<u64>>>,
     pub(super) fences: Option<Fences>,
-    /// It has volumes that the other host does not reach.
-    pub(super) copies: bool,
+    /// Those that go along, where some do.
+    pub(super) volumes: Option<Arc<Mutex<Volumes>>>,
+    pub(super) copied: Arc<copying::Progress>,
+    /// Their next round, while memory goes over.
+    pub(super) rounds: Option<Work>,
+    pub(super) pace: Arc<Pace>,
+    pub(super) stop: watch::Sender<bool>,
 }
 
 impl Sending {
     pub(in super::super) async fn run(self, mut given_up: oneshot::Receiver<()>) -> Result<JobEnd> {
-        let Sending { gate, owner, wish, offer, monitor, ran, progress, cancel, mut heard, definition } = self;
+        let Sending { gate, owner, wish, offer, monitor, ran, progress, cancel, mut heard, definition, leaves } = self;
         progress.phase("preparing");
         let to = wish.to.clone();
         let pinned = peer::get(gate.layout(), &to)?;
@@ -109,6 +134,22 @@ impl Sending {
             folder: gate.layout().domain(&definition.name),
             prepared: false,
         };
+        let (stop, stopped) = watch::channel(false);
+        let copied = Arc::new(copying::Progress::default());
+        let pace = Arc::new(Pace::of(bandwidth(wish.bandwidth, gate.policy())));
+        let volumes = Volumes {
+            gate: gate.clone(),
+            to: to.clone(),
+            domain,
+            folder: source.folder.clone(),
+            monitor: monitor.clone(),
+            all: leaves,
+            pace: pace.clone(),
+            progress: copied.clone(),
+            stop: stopped,
+            leaving: None,
+            over: false,
+        };
         let mut job = Job {
             owner,
             source,
@@ -123,7 +164,11 @@ impl Sending {
             last: Sample::default(),
             broke: None,
             fences: None,
-            copies: Terms::of(&wish.facts, false).copies,
+            volumes: (!volumes.all.is_empty()).then(|| Arc::new(Mutex::new(volumes))),
+            copied,
+            rounds: None,
+            pace,
+            stop,
         };
         let (mut asks, mut ended) = follow(&gate, wish)?;
         let mut tick = interval(TICK);
@@ -140,15 +185,23 @@ impl Sending {
                 Some((words, asker)) = heard.recv() => job.relayed(words, asker).await,
                 _ = look.tick(), if samples => job.look().await,
                 done = worked(&mut job.pending) => {
-                    if let Ok(Answer::Copied(bytes)) = &done {
-                        job.last.transferred += bytes;
-                    }
-                    if let Some(Pending::Work { answer, .. }) = job.pending.take() {
+                    if let Some(Pending::Work { answer, copies, .. }) = job.pending.take() {
+                        if let (false, Ok(Answer::Copied(bytes))) = (copies, &done) {
+                            job.last.transferred += bytes;
+                        }
                         let _ = answer.send(done);
                     }
                 }
+                done = round(&mut job.rounds) => {
+                    job.rounds = None;
+                    match (done, job.attempt()) {
+                        (Err(failure), _) => return Err(job.over(Some(failure)).await),
+                        (Ok(_), Some((attempt, _))) => job.copy_on(attempt),
+                        (Ok(_), None) => {}
+                    }
+                }
                 Some((ask, answer)) = asks.recv(), if job.pending.is_none() => match ask {
-                    Ask::SwitchOver => match job.switch_over().await {
+                    Ask::SwitchOver => match job.switch_over(&gate, &definition).await {
                         Ok((attempt, fences)) => {
                             return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
                         }
@@ -177,6 +230,7 @@ impl Sending {
                 }
                 _ = tick.tick() => {
                     job.source.post.tend();
+                    job.tell_copied();
                     job.owner.happen(&mut job.source, Event::Tick).await;
                     let waits = matches!(job.pending, Some(Pending::Reserve(_))) && job.begun.elapsed() > PREPARED_WITHIN;
                     if job.heard.elapsed() > SILENCE || waits {
@@ -271,6 +325,7 @@ impl Job {
         if self.attempt().is_some() {
             self.happen(Event::Cancel).await;
         }
+        self.stop_copying().await;
         self.source.stop_sending().await;
         if let Err(failure) = self.source.goes_on().await {
             tracing::error!(%failure, "the guest could not be let go on");
@@ -324,7 +379,7 @@ impl Job {
             ran,
             begun: self.begun,
             stopped: self.stopped.unwrap_or_else(Instant::now),
-            transferred: self.last.transferred,
+            transferred: self.last.transferred.saturating_add(self.copied.sent()),
             asker: None,
         };
         Handing { owner: self.owner, carried }

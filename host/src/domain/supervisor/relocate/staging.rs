@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 
 use super::super::connect;
 use super::super::control;
+use super::super::saving::in_thread;
 use super::super::served::Served;
 use super::still;
 use super::taking::Taking;
 use crate::domain::record::Run;
-use crate::domain::relocation::{Fences, MEMORY, apart};
+use crate::domain::relocation::{Fences, MEMORY, along, apart, reason};
 use crate::domain::{State, nvram, run_id, steps};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -25,12 +26,12 @@ impl Taking<'_, '_> {
         self.life.gate.layout().domain(&self.life.name())
     }
 
-    /// Makes ready: what runs waits, all attached, nothing active.
+    /// Makes ready: what runs waits, all attached, nothing active. Where volumes go along, it is started once they have come.
     pub(super) async fn stage(&mut self, attempt: Attempt) -> Result<()> {
         fault::point("take.staging")?;
         let mut fences = Fences::of(self.life.gate, &self.life.definition)?;
         // Also so that their plugins are there when it counts.
-        fences.seen()?;
+        fences.ready(&self.coming)?;
         self.fences = Some(fences);
         if let Some(variables) = &self.offer.variables {
             let bytes = variables.bytes().map_err(|malformed| Failure::other(malformed.to_string()))?;
@@ -39,6 +40,47 @@ impl Taking<'_, '_> {
         if self.offer.power == Power::Off {
             return Ok(());
         }
+        if self.coming.is_empty() {
+            self.launch(attempt).await?;
+        }
+        self.memory = Some(control::listen(&self.folder(), MEMORY)?);
+        fault::point("take.staged")
+    }
+
+    /// The source has sent all that it means to.
+    pub(super) async fn delivered(&mut self, attempt: Attempt) {
+        if !self.coming.is_empty()
+            && let Err(failure) = self.volumes_came(attempt).await
+        {
+            tracing::warn!(%failure, "what came is of no use");
+            self.reasons.push(reason("volumes", &self.offer.name, &failure));
+            return self.happens(Event::StageFailed(attempt));
+        }
+        match self.offer.power {
+            Power::Off => self.happens(Event::Received(attempt)),
+            Power::Running | Power::Paused => self.load(attempt),
+        }
+    }
+
+    /// For the loop to hear.
+    fn happens(&self, event: Event) {
+        // Nobody waits for it once the loop is over.
+        let _ = self.tell.send(event);
+    }
+
+    /// The volumes that went along are here: a hypervisor can be made ready over them.
+    async fn volumes_came(&mut self, attempt: Attempt) -> Result<()> {
+        let gate = self.life.gate;
+        apart(|| along::whole(gate, &self.coming))?;
+        fault::point("take.copied")?;
+        match self.offer.power {
+            Power::Running | Power::Paused if self.connected.is_none() => self.launch(attempt).await,
+            Power::Running | Power::Paused | Power::Off => Ok(()),
+        }
+    }
+
+    /// What runs waits, all attached, nothing active.
+    async fn launch(&mut self, attempt: Attempt) -> Result<()> {
         let gate = self.life.gate;
         let layout = gate.layout();
         let id = run_id::next(layout)?;
@@ -85,14 +127,22 @@ impl Taking<'_, '_> {
         let connected = connect::with(&folder, &self.life.definition, launched.hypervisor, control).await?;
         connected.monitor.will_receive().await?;
         self.connected = Some(connected);
-        self.memory = Some(control::listen(&folder, MEMORY)?);
-        fault::point("take.staged")
+        Ok(())
     }
 
     /// The source has begun to send memory.
     pub(super) async fn receive(&mut self, attempt: Attempt, stream: tokio::net::UnixStream) {
+        if self.connected.is_none()
+            && !self.coming.is_empty()
+            && let Err(failure) = self.launch(attempt).await
+        {
+            tracing::warn!(%failure, "cannot make ready");
+            self.reasons.push(reason("stage", &self.offer.name, &failure));
+            return self.happens(Event::StageFailed(attempt));
+        }
         let Some(connected) = &self.connected else { return };
         let monitor = connected.monitor.clone();
+        let (gate, coming) = (self.life.gate.clone(), self.coming.clone());
         let begun = async {
             let stream = stream.into_std().context(|| "cannot take memory".to_owned())?;
             stream.set_nonblocking(false).context(|| "cannot take memory".to_owned())?;
@@ -101,12 +151,14 @@ impl Taking<'_, '_> {
         let begun = begun.await;
         self.comes(attempt, async move {
             begun?;
-            monitor.all_over().await.map(drop)
+            monitor.all_over().await?;
+            // The last of them came while the guest stood still.
+            in_thread(move || along::whole(&gate, &coming)).await
         });
     }
 
     /// The source has sent the guest's state as a file.
-    pub(super) fn load(&self, attempt: Attempt) {
+    fn load(&self, attempt: Attempt) {
         let Some(connected) = &self.connected else { return };
         self.comes(attempt, still::load(connected.monitor.clone(), self.folder()));
     }
@@ -131,6 +183,9 @@ impl Taking<'_, '_> {
     /// What is to be on disk before the source hears that all is here: whoever owns the domain takes it up from this.
     pub(super) fn found(&mut self, event: Event) -> Result<()> {
         if !matches!(event, Event::Received(_)) {
+            return Ok(());
+        }
+        if self.offer.power == Power::Off {
             return Ok(());
         }
         let runs = self.offer.power == Power::Running;

@@ -18,7 +18,7 @@ use crate::domain::relocation::{Fences, pump, words};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu::qmp::Live;
+use crate::hypervisor::qemu::qmp::{Live, RunState};
 use crate::migration::handover::{Attempt, Event, Handing as Stage};
 use crate::migration::steps::{Answer, Ask, Limits};
 use crate::types::PeerName;
@@ -78,14 +78,24 @@ impl Job {
                 Some((attempt, _)) => {
                     let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::State };
                     let folder = gate.layout().domain(&definition.name);
-                    let work = still::send(gate.clone(), to.clone(), purpose, folder);
+                    let work = still::send(gate.clone(), to.clone(), purpose, folder, self.pace.clone());
                     return self.work(answer, async { work.await.map(Answer::Copied) });
                 }
                 None => Err(Failure::conflict("no target is ready")),
             },
-            // All of them are on storage of both hosts.
-            Ask::CopyVolumes if !self.copies => Ok(Answer::Copied(0)),
-            Ask::CopyVolumes | Ask::Restore | Ask::Postcopy | Ask::SwitchOver => {
+            Ask::CopyVolumes => match (&self.volumes, self.attempt()) {
+                // All of them are on storage of both hosts.
+                (None, _) => Ok(Answer::Copied(0)),
+                (Some(_), None) => Err(Failure::conflict("no target is ready")),
+                (Some(volumes), Some((attempt, _))) => {
+                    self.progress.phase("volumes");
+                    let (volumes, still) = (volumes.clone(), !self.source.ran || self.stopped.is_some());
+                    let work = async move { volumes.lock().await.copy(attempt, still).await.map(Answer::Copied) };
+                    self.pending = Some(Pending::Work { answer, work: Box::pin(work), copies: true });
+                    return;
+                }
+            },
+            Ask::Restore | Ask::Postcopy | Ask::SwitchOver => {
                 Err(Failure::conflict(format!("this host cannot do that while a domain is {DOING}: {ask:?}")))
             }
         };
@@ -95,7 +105,7 @@ impl Job {
 
     /// Beside all else; its answer comes when it is done.
     fn work(&mut self, answer: oneshot::Sender<Result<Answer>>, work: impl Future<Output = Result<Answer>> + 'static) {
-        self.pending = Some(Pending::Work { answer, work: Box::pin(work) });
+        self.pending = Some(Pending::Work { answer, work: Box::pin(work), copies: false });
     }
 
     async fn pause(&mut self) -> Result<()> {
@@ -113,12 +123,6 @@ impl Job {
     ) -> Result<()> {
         let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
-        let most = gate.policy().relocation.bandwidth.map(|most| most.bytes_per_second());
-        let bandwidth = match (limits.bandwidth, most) {
-            (Some(wanted), Some(most)) => Some(wanted.min(most)),
-            (wanted, most) => wanted.or(most),
-        };
-        let limits = Limits { bandwidth, ..limits };
         // While the guest still runs: its pools' plugins are there when it stands still.
         let fences = {
             let (gate, definition) = (gate.clone(), definition.clone());
@@ -134,6 +138,7 @@ impl Job {
         let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::Memory };
         self.broke = Some(pump::connect(gate, to, purpose, here).await?);
         monitor.send_to(OwnedFd::from(theirs)).await?;
+        self.copy_on(attempt);
         self.progress.phase("memory");
         fault::point("hand.memory")
     }
@@ -173,12 +178,24 @@ impl Job {
     }
 
     /// The last of the guest goes over; from then on it stands still here until the handover says otherwise.
-    pub(super) async fn switch_over(&mut self) -> Result<(Attempt, Fences)> {
+    pub(super) async fn switch_over(
+        &mut self,
+        gate: &Gate,
+        definition: &DomainDefinition,
+    ) -> Result<(Attempt, Fences)> {
         let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
             return Err(Failure::conflict("no target is ready"));
         };
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         let fences = self.fences.take().ok_or_else(|| Failure::conflict("nothing was sent yet"))?;
+        if self.volumes.is_some() {
+            if monitor.status().await? == RunState::Running {
+                return Err(Failure::conflict("the guest still runs: its memory is not ready to be handed over"));
+            }
+            self.stopped.get_or_insert_with(Instant::now);
+            self.copy_last(attempt).await?;
+            self.leave(gate, definition, attempt).await?;
+        }
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
@@ -197,6 +214,7 @@ impl Job {
             in_thread(move || Fences::of(&gate, &definition))
         };
         let fences = fences.await?;
+        self.leave(gate, definition, attempt).await?;
         self.progress.phase("handing-over");
         self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
         fault::point("hand.delivered")?;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::saving::in_thread;
@@ -63,12 +64,11 @@ pub async fn save(monitor: Monitor, folder: PathBuf) -> Result<u64> {
 }
 
 /// Sends what was saved; gives the bytes that went over. What a cut leaves there is gone on with.
-pub async fn send(gate: Gate, to: PeerName, purpose: Purpose, folder: PathBuf) -> Result<u64> {
+pub async fn send(gate: Gate, to: PeerName, purpose: Purpose, folder: PathBuf, pace: Arc<Pace>) -> Result<u64> {
     let state = File::open(file(&folder)).context(|| "cannot read the guest's state".to_owned())?;
     let session = Session::connect(&gate, &to, CONNECT_WITHIN).await?;
     let stream = session.open_stream(SERVICE, &purpose, CONNECT_WITHIN).await?;
-    let most = gate.policy().relocation.bandwidth.map(|most| most.bytes_per_second());
-    let sent = send_file(stream, state, &Pace::of(most), &Progress::default()).await?;
+    let sent = send_file(stream, state, &pace, &Progress::default()).await?;
     fault::point("hand.sent")?;
     Ok(sent)
 }

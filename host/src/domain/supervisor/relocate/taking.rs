@@ -15,10 +15,11 @@ use super::super::served::Served;
 use super::posting::Post;
 use crate::domain::State;
 use crate::domain::relocation::driver::Machine;
-use crate::domain::relocation::{EXPECTED, Expected, Fences, Heard, Owner, SILENCE, TICK, reason, words};
+use crate::domain::relocation::{EXPECTED, Expected, Fences, Heard, Owner, SILENCE, TICK, along, apart, reason, words};
+use crate::domain::volume::Coming;
 use crate::error::{Context, Failure, Result};
 use crate::migration::handover::{Action, Attempt, Event, Peer, Standing, Word};
-use crate::migration::message::{Message, Offer, Power, Reason};
+use crate::migration::message::{Message, Offer, Reason};
 
 /// How long what was said last waits to be fetched.
 const LINGER: Duration = Duration::from_secs(5);
@@ -42,6 +43,10 @@ pub(super) struct Taking<'l, 'g> {
     pub(super) fences: Option<Fences>,
     pub(super) post: Post,
     pub(super) reasons: Vec<Reason>,
+    /// Volumes that go along.
+    pub(super) coming: Vec<Coming>,
+    /// The source was not heard any more: it may come back, and go on with what it copied.
+    silent: bool,
     pub(super) result: Option<End>,
     /// What a task beside the loop found.
     pub(super) tell: mpsc::UnboundedSender<Event>,
@@ -55,7 +60,8 @@ pub(super) enum End {
 
 /// Until the domain is ours, or nothing of it is to stay. `expecting` is called once the source may begin.
 pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()) -> Result<Taken> {
-    let layout = life.gate.layout().clone();
+    let gate = life.gate;
+    let layout = gate.layout().clone();
     let folder = layout.domain(&life.name());
     let mut owner = Owner::open(&layout, life.record.uuid, Standing::FOREIGN)?;
     let saying = || "what another host was to send is not known".to_owned();
@@ -66,6 +72,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
     let Message::Prepare { attempt, what: offer, .. } = message else {
         return Err(Failure::other("what was left to begin with is no offer"));
     };
+    let coming = along::coming(&offer, &life.definition)?;
     let listener = control::listen(&folder, "control.sock")?;
     expecting();
     let (tell, mut found) = mpsc::unbounded_channel();
@@ -80,6 +87,8 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
         fences: None,
         post: Post::default(),
         reasons: Vec::new(),
+        coming,
+        silent: false,
         result: None,
         tell,
     };
@@ -131,10 +140,14 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
                 taking.post.tend();
                 owner.happen(&mut taking, Event::Tick).await;
                 if heard.elapsed() > SILENCE {
+                    taking.silent = true;
                     owner.happen(&mut taking, Event::Silence).await;
                 }
             }
-            _ = terminate.recv() => drop(owner.happen(&mut taking, Event::Silence).await),
+            _ = terminate.recv() => {
+                taking.silent = true;
+                owner.happen(&mut taking, Event::Silence).await;
+            }
         }
     }
     if taking.result != Some(End::Ours) {
@@ -145,11 +158,21 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
     Ok(match taking.result {
         Some(End::Ours) => {
             let _ = std::fs::remove_file(folder.join(EXPECTED));
+            apart(|| {
+                along::taken(gate, &taking.coming);
+                Ok(())
+            })?;
             Taken::Ours(connected.zip(served).map(Box::new))
         }
         Some(End::Nothing) | None => {
             if let Some(mut served) = served {
                 served.close();
+            }
+            if !taking.silent {
+                apart(|| {
+                    along::given_up(gate, &taking.coming);
+                    Ok(())
+                })?;
             }
             Taken::Nothing
         }
@@ -187,10 +210,7 @@ async fn requested(
         Request::Handover { heard: Heard { from, message, wait_ms, delivered } } => {
             owner.hear(taking, from, message.as_ref()).await;
             if delivered == Some(attempt) && from == taking.from.0 {
-                match taking.offer.power {
-                    Power::Off => drop(owner.happen(taking, Event::Received(attempt)).await),
-                    Power::Running | Power::Paused => taking.load(attempt),
-                }
+                taking.delivered(attempt).await;
             }
             taking.post.ask(from, Duration::from_millis(wait_ms.into()), asker);
             from == taking.from.0

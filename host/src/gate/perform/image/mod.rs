@@ -15,6 +15,7 @@ mod place;
 mod qcow2;
 mod rename;
 mod resize;
+mod serve;
 mod snapshot;
 mod tool;
 
@@ -60,6 +61,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
 }
 
 pub(super) use disk::copy as copy_disk;
+pub(super) use serve::start as serve;
 
 pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>) -> Result<()> {
     // What changed nothing has nothing to undo.
@@ -77,6 +79,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             None => Ok(()),
         },
         Operation::DiskCopy { to, .. } => disk::undo(to, outcome),
+        Operation::ImageServe { image, .. } => serve::undo(image, outcome),
         Operation::ImageResize { image, .. } => match find(image)? {
             Some(place) => resize::undo(gate, place, operation, outcome),
             None => Ok(()),

@@ -93,6 +93,11 @@ fn share(said: &[u8]) -> Option<u64> {
 
 /// Hands a chain over, and gives the word by which the tool opens it. The top is written to where `write` says so.
 pub(super) fn hand(tool: &mut Confined, layers: &[Layer], write: bool) -> Result<String> {
+    Ok(format!("json:{}", hand_node(tool, layers, write)?))
+}
+
+/// The same as a block node.
+pub(super) fn hand_node(tool: &mut Confined, layers: &[Layer], write: bool) -> Result<Value> {
     let mut below = Value::Null;
     for (depth, layer) in layers.iter().enumerate().rev() {
         let write = write && depth == 0;
@@ -110,7 +115,7 @@ pub(super) fn hand(tool: &mut Confined, layers: &[Layer], write: bool) -> Result
         }
         below = node;
     }
-    Ok(format!("json:{below}"))
+    Ok(below)
 }
 
 pub(super) fn run(gate: &Gate, tool: Confined, doing: &str) -> Result<()> {

@@ -33,6 +33,7 @@ commands! {
     "quit" Quit {} -> IgnoredAny;
     "getfd" GetFd { fdname: &'static str } -> IgnoredAny;
     "getfd" GetNamedFd { fdname: String } -> IgnoredAny;
+    "closefd" CloseFd { fdname: &'static str } -> IgnoredAny;
     "add_client" AddClient { protocol: &'static str, fdname: &'static str, skipauth: bool } -> IgnoredAny;
     "add-fd" AddFd {} -> AddedFd;
     "remove-fd" RemoveFd { fdset_id: u32 } -> IgnoredAny;
@@ -75,6 +76,12 @@ commands! {
     "object-del" ObjectDel { id: String } -> IgnoredAny;
     "block_resize" BlockResize { node_name: String, size: u64 } -> IgnoredAny;
     "yank" Yank { instances: Vec<Value> } -> IgnoredAny;
+    "nbd-server-start" NbdServerStart { addr: Value, max_connections: u32 } -> IgnoredAny;
+    "nbd-server-stop" NbdServerStop {} -> IgnoredAny;
+    "block-export-add" BlockExportAdd { #[serde(flatten)] export: Value } -> IgnoredAny;
+    "block-export-del" BlockExportDel { id: String, mode: &'static str } -> IgnoredAny;
+    "query-block-exports" QueryBlockExports {} -> Vec<Export>;
+    "block-dirty-bitmap-remove" BitmapRemove { node: String, name: String } -> IgnoredAny;
     "blockdev-reopen" BlockdevReopen { options: Vec<Value> } -> IgnoredAny;
     "netdev_add" NetdevAdd { #[serde(flatten)] netdev: Value } -> IgnoredAny;
     "netdev_del" NetdevDel { id: String } -> IgnoredAny;
@@ -146,6 +153,20 @@ pub(super) struct Node {
     pub(super) node_name: Option<String>,
     pub(super) ro: bool,
     pub(super) drv: String,
+    #[serde(default)]
+    pub(super) dirty_bitmaps: Vec<Bitmap>,
+}
+
+/// `BlockDirtyInfo`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Bitmap {
+    pub(super) name: Option<String>,
+}
+
+/// `BlockExportInfo` (qapi/block-export.json).
+#[derive(Debug, Deserialize)]
+pub(super) struct Export {
+    pub(super) id: String,
 }
 
 /// `JobInfo` (qapi/job.json).

@@ -200,6 +200,11 @@ impl Monitor {
         inserted.ok_or_else(|| Failure::other("there is nothing in that drive"))
     }
 
+    /// Of the disk in a place, as its guest sees it, in bytes.
+    pub async fn size_of(&self, place: usize) -> Result<u64> {
+        self.top_and_size(place).await.map(|(_, size)| size)
+    }
+
     async fn add_nodes(&self, place: usize, source: BlockSource) -> Result<DiskPlan> {
         self.add_nodes_as(place, source, &arguments::disk_node(place)).await
     }

@@ -16,6 +16,7 @@ mod device;
 mod grow;
 mod live;
 pub mod moving;
+pub mod rounds;
 mod state;
 mod wire;
 

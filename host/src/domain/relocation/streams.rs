@@ -1,0 +1,93 @@
+//! Streams that a source sends, at `fief serve`: memory goes on to the hypervisor that waits for it, a state into a file of the
+//! domain's, a volume into its pool.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokio::io::copy_bidirectional_with_sizes;
+
+use super::desk::offered;
+use super::forget::named;
+use super::words::{self, Cargo, Expected, Purpose};
+use super::{EXPECTED, MEMORY, STATE, along};
+use crate::domain::volume::{Coming, arrive};
+use crate::error::{Context, Failure, Result};
+use crate::gate::Gate;
+use crate::layout::Layout;
+use crate::migration::copying::Progress;
+use crate::migration::copying::state::receive_file;
+use crate::migration::message::Message;
+use crate::peer::{Caller, Stream};
+use crate::sys::socket;
+
+/// Longest state, in bytes: of a guest with as much memory as a host may have.
+const STATE_MOST: u64 = 32 << 40;
+/// Of a stream, each way, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// Where a stream goes.
+pub(super) enum Place {
+    Memory {
+        /// The domain's.
+        folder: PathBuf,
+    },
+    State {
+        folder: PathBuf,
+    },
+    Volume(Box<Coming>),
+}
+
+/// Nobody but the host that a domain is expected from has a way there.
+///
+/// # Errors
+/// `Usage` where those are no words of a stream's; `Conflict` where nothing is expected from that host.
+pub(super) fn place(layout: &Layout, caller: &Caller, purpose: &Value) -> Result<Place> {
+    let purpose: Purpose = serde_json::from_value(purpose.clone())
+        .map_err(|error| Failure::usage("not the purpose of a stream of a move").because(error))?;
+    let none = || Failure::conflict("no such domain is expected from that host");
+    let name = named(layout, purpose.domain)?.ok_or_else(none)?;
+    let folder = layout.domain(&name);
+    let expected = std::fs::read(folder.join(EXPECTED)).map_err(|_| none())?;
+    let expected: Expected = serde_json::from_slice(&expected).map_err(|_| none())?;
+    let message = words::from_value(&expected.message)?;
+    let Message::Prepare { domain, attempt, what: offer } = message else { return Err(none()) };
+    if expected.from != caller.host || domain != purpose.domain || attempt != purpose.attempt {
+        return Err(none());
+    }
+    match purpose.what {
+        Cargo::Memory => Ok(Place::Memory { folder }),
+        Cargo::State => Ok(Place::State { folder }),
+        Cargo::Volume(index) => {
+            let coming = along::coming(&offer, &offered(&offer, domain)?)?;
+            let coming = coming.into_iter().nth(index.into());
+            coming.map(|coming| Place::Volume(Box::new(coming))).ok_or_else(|| Failure::usage("no such volume comes"))
+        }
+    }
+}
+
+impl Place {
+    pub(super) async fn take(self, gate: &Gate, stream: Stream) -> Result<()> {
+        match self {
+            Place::Memory { folder } => memory(&folder, stream).await,
+            Place::State { folder } => state(&folder, stream).await,
+            Place::Volume(coming) => arrive(gate, *coming, stream, &Progress::default()).await.map(drop),
+        }
+    }
+}
+
+async fn memory(folder: &Path, mut stream: Stream) -> Result<()> {
+    let saying = || "a guest's memory cannot come in".to_owned();
+    let here = socket::connect_in(folder, MEMORY).context(saying)?;
+    here.set_nonblocking(true).context(saying)?;
+    let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
+    copy_bidirectional_with_sizes(&mut stream, &mut here, PIECE, PIECE).await.map(drop).context(saying)
+}
+
+/// A guest's state, into a file that may hold the beginning of it.
+async fn state(folder: &Path, stream: Stream) -> Result<()> {
+    let mut options = std::fs::File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(STATE));
+    let file = file.context(|| "cannot keep a guest's state".to_owned())?;
+    receive_file(stream, file, STATE_MOST, &Progress::default()).await.map(drop)
+}

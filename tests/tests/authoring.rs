@@ -1,0 +1,70 @@
+//! The way of an author: a project is begun, passes its own tests, is built, signed, installed and used.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fief_tests::host::target;
+use fief_tests::{Host, command};
+
+/// For a compilation of all that a plugin stands on.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn cargo(folder: &Path, words: &[&str]) {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What plugins stand on is compiled once for all of them.
+    cargo.args(words).current_dir(folder).env("CARGO_TARGET_DIR", target().join("authoring"));
+    // What the workspace was built with must not leak into it.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG") || name == "RUSTFLAGS") {
+        cargo.env_remove(name);
+    }
+    command::run(&mut cargo, PATIENCE).expect_code(0);
+}
+
+#[test]
+fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
+    let host = Host::new();
+    let work = host.root().join("work");
+    std::fs::create_dir(&work).unwrap();
+    let new = |words: &[&str]| {
+        let mut new = host.command(&[&["plugin", "new"], words].concat());
+        command::run(new.current_dir(&work), PATIENCE)
+    };
+    for (name, kind) in [("acme-disks", "storage"), ("acme-cards", "network"), ("acme-moves", "migration")] {
+        new(&[name, "--kind", kind]).expect_code(0);
+        new(&[name, "--kind", kind]).expect_code(4);
+        let folder = work.join(name);
+        cargo(&folder, &["test", "--quiet"]);
+        cargo(&folder, &["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
+        let file = target().join("authoring/wasm32-wasip2/release").join(name.replace('-', "_") + ".wasm");
+        let shown = host.fief(&["plugin", "show", &file.to_string_lossy(), "-o", "json"]).json();
+        assert_eq!((&shown["item"]["id"], &shown["item"]["kind"]), (&name.into(), &kind.into()));
+        host.fief(&["plugin", "install", &file.to_string_lossy()]);
+    }
+    new(&["../outside", "--kind", "storage"]).expect_code(2);
+    new(&["acme-c", "--kind", "storage", "--lang", "c"]).expect_code(2);
+
+    // As the projects' own READMEs have it.
+    let volumes = host.root().join("volumes");
+    std::fs::create_dir(&volumes).unwrap();
+    let path = host.root().join("policy.toml");
+    let policy = std::fs::read_to_string(&path).unwrap();
+    let policy = policy.replace("[pools]\n", "[pools]\nacme-disks = \"acme-disks\"\n");
+    let policy = policy.replace("[networks]\n", "[networks]\nacme-cards = \"acme-cards\"\n");
+    let grants = format!(
+        "[plugins.acme-disks]\ninterfaces = [\"images\"]\ndirectories = [{{ name = \"volumes\", path = \"{}\", access = \"read-write\" }}]\n\
+         [plugins.acme-cards]\n[plugins.acme-moves]\ninterfaces = [\"session\"]\n",
+        volumes.display()
+    );
+    std::fs::write(&path, format!("{grants}{policy}")).unwrap();
+    host.fief(&["pool", "create", "mine", "--kind", "acme-disks", "--set", "directory=volumes"]);
+    host.fief(&["volume", "create", "mine/disk1", "--size", "1MiB", "--format", "raw"]);
+    assert_eq!(std::fs::metadata(volumes.join("disk1.raw")).unwrap().len(), 1 << 20);
+    host.fief(&["network", "create", "mine", "--kind", "acme-cards"]);
+    host.fief(&["create", "node1", "--memory", "32MiB", "--disk", "mine/disk1", "--network", "mine"]);
+    host.fief(&["start", "node1"]);
+    host.fief(&["stop", "node1"]);
+    host.fief(&["delete", "node1", "--yes"]);
+    host.fief(&["volume", "delete", "mine/disk1", "--yes"]);
+    assert!(!volumes.join("disk1.raw").exists());
+}
