@@ -1,7 +1,7 @@
 //! Where everything lies below the root (`--root`, `FIEF_ROOT`): files that a person can read.
 //!
 //! ```text
-//!   ROOT/policy.toml
+//!   ROOT/policy.toml   .policy.lock
 //!        audit.jsonl
 //!        domains/NAME/    domain.toml record.json ledger.jsonl lock console.log supervisor.log nvram
 //!                         running.toml served/ served-N.jsonl control.sock qmp.sock serial.sock vnc.sock   (while it runs)
@@ -51,6 +51,9 @@ impl Layout {
     }
     pub fn policy(&self) -> PathBuf {
         self.root.join("policy.toml")
+    }
+    pub fn policy_lock(&self) -> PathBuf {
+        self.root.join(".policy.lock")
     }
     pub fn audit(&self) -> PathBuf {
         self.root.join("audit.jsonl")

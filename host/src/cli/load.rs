@@ -28,9 +28,9 @@ pub(super) fn read_plugin(file: &Path) -> Result<(Installed, Vec<u8>)> {
     package::read(file)
 }
 
-/// Forgets an installed plugin.
-pub(super) fn remove_plugin(layout: &Layout, id: &PluginId) -> Result<()> {
-    package::remove(layout, id)
+/// Forgets an installed plugin, unless `may` says no.
+pub(super) fn remove_plugin(layout: &Layout, id: &PluginId, may: impl FnOnce() -> Result<()>) -> Result<()> {
+    package::remove(layout, id, may)
 }
 
 /// Serves one plugin; gives the exit code.

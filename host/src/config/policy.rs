@@ -41,6 +41,7 @@
 //! A plugin that `[pools]`, `[networks]` or `[[select.migration]]` names has a table here, even an empty one. Nobody but root and the user who
 //! runs fief may be able to write the file.
 
+pub mod edit;
 mod parse;
 mod pattern;
 mod relocation;
@@ -57,7 +58,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginId};
 
-pub use parse::{load, parse};
+pub use parse::{load, parse, read};
 pub use relocation::{Accept, Encryption, Relocation};
 pub use select::Selection;
 pub use trust::Trust;
@@ -74,6 +75,21 @@ pub struct Policy {
     pub relocation: Relocation,
     pub select: Selection,
     pub trust: Trust,
+}
+
+impl Policy {
+    /// The lines that choose this plugin, so that it needs a table: `[pools] file`.
+    pub fn naming(&self, id: &PluginId) -> Vec<String> {
+        let kinds = |table: &str, served: &BTreeMap<String, PluginId>| {
+            let mine = served.iter().filter(|(_, plugin)| *plugin == id);
+            mine.map(|(kind, _)| format!("[{table}] {kind}")).collect::<Vec<_>>()
+        };
+        let mut lines = kinds("pools", &self.pools);
+        lines.extend(kinds("networks", &self.networks));
+        let moves = self.select.migration.iter().filter(|line| line.strategy == *id);
+        lines.extend(moves.map(|line| format!("[[select.migration]], line {}", line.line)));
+        lines
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -116,6 +116,7 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::PeerInvite { .. } | Operation::PeerPin { .. } | Operation::PeerForget { .. } => {
             Need::Host { what: "trust another host", about: Vec::new() }
         }
+        Operation::PolicyEdit { .. } => Need::Host { what: "change policy", about: Vec::new() },
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: Vec::new() },
         Operation::FenceBreak { .. } => Need::Host { what: "break a hold of another host's", about: Vec::new() },
         Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: Vec::new() },

@@ -233,6 +233,7 @@ fn streams_and_secrets_are_had_by_name_and_by_their_own_plugin_alone() {
         Operation::SecretDelete { secret: "key".parse().unwrap() },
         Operation::PeerInvite { invitation: "00".to_owned(), name: None, until: 1 },
         Operation::PeerForget { peer: "b".parse().unwrap() },
+        Operation::PolicyEdit { plugin: "p".parse().unwrap(), edits: Vec::new() },
     ] {
         assert!(!allowed(&judge(&granted, &own, &host)) && allowed(&judge(&none, &Actor::Operator, &host)));
     }

@@ -22,6 +22,7 @@ pub mod operation;
 pub mod peers;
 mod perform;
 mod pin;
+pub mod policy;
 pub mod recover;
 mod repeats;
 pub mod rollback;

@@ -21,6 +21,7 @@ pub use effect::Effect;
 pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::config::policy::Policy;
+use crate::config::policy::edit::Edit;
 use crate::types::{
     Access, Bandwidth, ByteSize, Cidr, Digest, DomainName, Endpoint, GrantName, InterfaceName, MacAddress, NetworkName,
     PeerName, PluginId, PoolName, RelativePath, SnapshotName, Spoofing, VolumeRef,
@@ -313,6 +314,13 @@ pub enum Operation {
     },
     PeerForget {
         peer: PeerName,
+    },
+
+    // ---- what plugins may do (gate/policy.rs)
+    /// Changes what policy.toml says of a plugin, in its own text.
+    PolicyEdit {
+        plugin: PluginId,
+        edits: Vec<Edit>,
     },
 
     // ---- served volumes (perform/serving.rs)

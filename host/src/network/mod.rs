@@ -143,8 +143,10 @@ impl Network {
         let plugin = gate.policy().networks.get(&definition.kind).cloned().ok_or_else(|| {
             let kinds: Vec<&str> = gate.policy().networks.keys().map(String::as_str).collect();
             let known = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
-            Failure::usage(format!("no plugin serves networks of kind {:?}", definition.kind))
-                .hint(format!("policy.toml names one under [networks]; kinds there: {known}"))
+            Failure::usage(format!("no plugin serves networks of kind {:?}", definition.kind)).hint(format!(
+                "fief plugin grant PLUGIN --serve {} says which does; kinds that are served: {known}",
+                definition.kind
+            ))
         })?;
         let store = Store::new(gate.layout(), &definition.name);
         Ok(Network { gate: gate.clone(), store, definition, plugin, asked: None })

@@ -101,15 +101,17 @@ pub fn verify(gate: &Gate, id: &PluginId) -> Result<()> {
     loading::try_load(gate, &record)
 }
 
-/// Removes the plugin; one that is not installed is already removed. Pools and networks that need it stay defined.
-pub fn remove(layout: &Layout, id: &PluginId) -> Result<()> {
+/// Removes the plugin, unless `may` says no; one that is not installed is already removed. Pools and networks that need it
+/// stay defined.
+pub fn remove(layout: &Layout, id: &PluginId, may: impl FnOnce() -> Result<()>) -> Result<()> {
     let folder = layout.plugin(id);
-    let gone = installed(layout, id).ok();
     let saying = || format!("cannot remove the plugin {id}");
     if !folder.exists() {
         return Ok(());
     }
     let _lock = lock(layout)?;
+    may()?;
+    let gone = installed(layout, id).ok();
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.context(saying)?,
@@ -186,7 +188,7 @@ pub(super) fn admitted(gate: &Gate, plugin: &Installed) -> Result<()> {
         Some(pin) if pin != digest => {
             let mut failure = Failure::denied(format!("policy pins other bytes for the plugin {id}"));
             failure.causes.push(format!("the pin is {pin}, the plugin is {digest}"));
-            Err(failure.hint(format!("change `digest` below [plugins.{id}] in policy.toml if you trust this plugin")))
+            Err(failure.hint(format!("if you trust this plugin: fief plugin revoke {id} --pin, and install it again")))
         }
         Some(_) | None => Ok(()),
     }

@@ -100,7 +100,8 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::SecretDelete { .. }
         | Operation::PeerInvite { .. }
         | Operation::PeerPin { .. }
-        | Operation::PeerForget { .. } => Next::Mismatch,
+        | Operation::PeerForget { .. }
+        | Operation::PolicyEdit { .. } => Next::Mismatch,
     }
 }
 
@@ -199,7 +200,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::SecretDelete { .. }
         | Operation::PeerInvite { .. }
         | Operation::PeerPin { .. }
-        | Operation::PeerForget { .. } => Reply::Nothing,
+        | Operation::PeerForget { .. }
+        | Operation::PolicyEdit { .. } => Reply::Nothing,
     }
 }
 

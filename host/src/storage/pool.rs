@@ -104,9 +104,9 @@ impl Pool {
             let kinds = gate.policy().pools.keys().map(String::as_str);
             Failure::denied(message).hint(match nearest(kinds, &definition.kind) {
                 Some(kind) => {
-                    format!("did you mean {kind:?}? else write it under [pools] in policy.toml, with its plugin")
+                    format!("did you mean {kind:?}? else: fief plugin grant PLUGIN --serve {}", definition.kind)
                 }
-                None => format!("write under [pools] in policy.toml: {} = \"PLUGIN\"", definition.kind),
+                None => format!("say which does: fief plugin grant PLUGIN --serve {}", definition.kind),
             })
         })?;
         let (gate, patience) = (gate.clone(), Patience::Work);

@@ -1,8 +1,8 @@
 //! State files that survive a crash, and the locks of the objects that they belong to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_in_steps(path, bytes, |_| Ok(())).map_err(|unwritten| match unwritten {
         Unwritten::Surely(failure) | Unwritten::Unsure(failure) => failure,
     })
+}
+
+/// The same for a file that may be somebody's own: one that is there keeps its mode, its owner and its group.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    let saying = || format!("cannot write {}", path.display());
+    let like = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        other => Some(other.context(saying)?),
+    };
+    let (aside, folder) = write_aside(path, bytes, like.as_ref()).context(saying)?;
+    if let Err(failure) = std::fs::rename(&aside, path).context(saying) {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&aside);
+        return Err(failure);
+    }
+    sync_folder(folder).context(saying)
 }
 
 /// How far a write has come.
@@ -55,7 +71,7 @@ pub fn write_in_steps(
     passed: impl Fn(Written) -> Result<()>,
 ) -> std::result::Result<(), Unwritten> {
     let saying = || format!("cannot write {}", path.display());
-    let (aside, folder) = write_aside(path, bytes).context(saying).map_err(Unwritten::Surely)?;
+    let (aside, folder) = write_aside(path, bytes, None).context(saying).map_err(Unwritten::Surely)?;
     let named = passed(Written::Aside).and_then(|()| std::fs::rename(&aside, path).context(saying));
     if let Err(failure) = named {
         // The first error is the one to tell.
@@ -68,13 +84,18 @@ pub fn write_in_steps(
         .map_err(Unwritten::Unsure)
 }
 
-/// A synced file beside `path`, and the folder of both.
-fn write_aside<'p>(path: &'p Path, bytes: &[u8]) -> io::Result<(PathBuf, &'p Path)> {
+/// A synced file beside `path`, with mode, owner and group of another where one is given, and the folder of both.
+fn write_aside<'p>(path: &'p Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<(PathBuf, &'p Path)> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let aside = folder.join(format!(".{name}.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    let done = file.write_all(bytes).and_then(|()| file.sync_all());
+    let looks = like.map_or(Ok(()), |like| {
+        // The owner first: whoever changes it loses bits of the mode.
+        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        file.set_permissions(like.permissions())
+    });
+    let done = looks.and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     if done.is_err() {
         let _ = std::fs::remove_file(&aside);
     }
@@ -213,6 +234,25 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let missing = write(&folder.path().join("none/pool.toml"), b"").unwrap_err();
         assert!(missing.message.contains("none/pool.toml"));
+    }
+
+    #[test]
+    fn a_file_that_is_rewritten_keeps_its_mode_and_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        rewrite(&path, b"new").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let root = rustix::process::geteuid().is_root();
+        if root {
+            std::os::unix::fs::chown(&path, Some(1234), Some(4321)).unwrap();
+        }
+        let before = std::fs::metadata(&path).unwrap();
+        rewrite(&path, b"newer").unwrap();
+        let after = std::fs::metadata(&path).unwrap();
+        assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
+        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

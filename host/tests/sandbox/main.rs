@@ -182,8 +182,8 @@ fn installing_again_changes_nothing_and_other_bytes_replace() {
     assert!(!layout.store(first.digest).exists());
     assert_eq!(std::fs::read_dir(layout.cache()).unwrap().count(), 1);
 
-    package::remove(layout, &id).unwrap();
-    package::remove(layout, &id).unwrap();
+    package::remove(layout, &id, || Ok(())).unwrap();
+    package::remove(layout, &id, || Ok(())).unwrap();
     assert_eq!(package::installed(layout, &id).unwrap_err().kind, Kind::NotFound);
     assert_eq!(std::fs::read_dir(layout.cache()).unwrap().count(), 0);
 }

@@ -1,9 +1,10 @@
 //! What a plugin asks for, beside what it was granted. Pure.
 
+use crate::config::policy::edit::Edit;
 use crate::config::policy::{ConnectionGrant, HostInterface, PluginGrants};
 use crate::plugin::Manifest;
 use crate::plugin::manifest::{Permission, SecretAsk};
-use crate::types::{Access, GrantName};
+use crate::types::{Access, GrantName, PluginId};
 
 /// One permission of a manifest, held against policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +15,16 @@ pub(crate) struct Ask {
     pub reason: String,
     /// What policy grants of it; none where nothing.
     pub granted: Option<String>,
-    /// What to write into policy where it grants nothing.
-    pub remedy: String,
+    /// What `fief plugin grant ID` is told so that it is granted; capitals are for the operator to fill in.
+    pub options: String,
+    /// The change that grants it, where it takes no choice of the operator's.
+    pub edit: Option<Edit>,
+}
+
+/// The command that grants all of these; none where there is nothing to grant.
+pub(crate) fn remedy(id: &PluginId, asks: &[Ask]) -> Option<String> {
+    let options: Vec<&str> = asks.iter().filter(|ask| ask.granted.is_none()).map(|ask| ask.options.as_str()).collect();
+    (!options.is_empty()).then(|| format!("fief plugin grant {id} {}", options.join(" ")))
 }
 
 pub(crate) const fn access(access: Access) -> &'static str {
@@ -35,30 +44,29 @@ pub(crate) const fn interface(interface: HostInterface) -> &'static str {
 
 /// Every permission of the manifest, in its order.
 pub(crate) fn asks(manifest: &Manifest, grants: Option<&PluginGrants>) -> Vec<Ask> {
-    let section = format!("[plugins.{}]", manifest.id);
-    manifest.permissions.iter().map(|permission| ask(permission, grants, &section)).collect()
+    manifest.permissions.iter().map(|permission| ask(permission, grants)).collect()
 }
 
-fn ask(permission: &Permission, grants: Option<&PluginGrants>, section: &str) -> Ask {
+fn ask(permission: &Permission, grants: Option<&PluginGrants>) -> Ask {
     match permission {
         Permission::Interface { interface: wanted, reason } => {
             let name = interface(*wanted);
             let granted = grants.filter(|g| g.interfaces.contains(wanted));
-            let bridges = granted.map(|g| g.bridges.join(", ")).unwrap_or_default();
-            let (granted, remedy) = match wanted {
+            let patterns = grants.map(|g| g.bridges.join(", ")).unwrap_or_default();
+            let edit = Edit::GrantInterface { interface: *wanted };
+            let alone = format!("--interface {name}");
+            let (granted, options, edit) = match wanted {
                 // The interface alone is of no use: each name that it makes or uses is judged too.
-                HostInterface::Bridges if granted.is_some() && bridges.is_empty() => {
-                    (None, format!("in {section}, add bridges = [\"fief-*\"]"))
+                HostInterface::Bridges if patterns.is_empty() => {
+                    let interface = if granted.is_some() { String::new() } else { alone + " " };
+                    (None, format!("{interface}--bridge 'fief-*'"), None)
                 }
-                HostInterface::Bridges => (
-                    granted.map(|_| format!("yes, bridges {bridges}")),
-                    format!("in {section}, add \"{name}\" to interfaces, and bridges = [\"fief-*\"]"),
-                ),
+                HostInterface::Bridges => (granted.map(|_| format!("yes, bridges {patterns}")), alone, Some(edit)),
                 HostInterface::Images | HostInterface::Session => {
-                    (granted.map(|_| "yes".to_owned()), format!("in {section}, add \"{name}\" to interfaces"))
+                    (granted.map(|_| "yes".to_owned()), alone, Some(edit))
                 }
             };
-            Ask { what: format!("interface {name}"), reason: reason.clone(), granted, remedy }
+            Ask { what: format!("interface {name}"), reason: reason.clone(), granted, options, edit }
         }
         Permission::Directory { access: wanted, reason } => {
             let all = grants.map(|g| &g.directories).filter(|d| !d.is_empty());
@@ -69,27 +77,45 @@ fn ask(permission: &Permission, grants: Option<&PluginGrants>, section: &str) ->
                 });
                 each.collect::<Vec<_>>().join(", ")
             });
-            let remedy = format!(
-                "in {section}, add directories = [{{ name = \"images\", path = \"/DIRECTORY\", access = \"{}\" }}]",
-                access(*wanted)
-            );
-            Ask { what: format!("directory, {}", access(*wanted)), reason: reason.clone(), granted, remedy }
+            let mode = match wanted {
+                Access::ReadOnly => "",
+                Access::ReadWrite => ":rw",
+            };
+            Ask {
+                what: format!("directory, {}", access(*wanted)),
+                reason: reason.clone(),
+                granted,
+                options: format!("--directory images=/DIRECTORY{mode}"),
+                edit: None,
+            }
         }
         Permission::Connect { name, to, reason } => {
-            let granted = grants.and_then(|g| g.connections.get(name)).filter(|grant| grant.to.may_agree(to));
-            let remedy = format!("in {section}, add connections = [{{ name = \"{name}\", to = \"{to}\" }}]");
+            let there = grants.and_then(|g| g.connections.get(name));
+            let edit = Edit::GrantConnection {
+                name: name.clone(),
+                to: to.clone(),
+                allow: Vec::new(),
+                reserved_port: false,
+                timeout_ms: None,
+            };
             Ask {
                 what: format!("connect {name} = {to}"),
                 reason: reason.clone(),
-                granted: granted.map(connection),
-                remedy,
+                granted: there.filter(|grant| grant.to.may_agree(to)).map(connection),
+                options: match to.names_host() {
+                    true => format!("--connection {name}={to}"),
+                    false => format!("--connection {name}"),
+                },
+                // One that leads elsewhere is the operator's own word; and a host that a stranger names, this one perhaps, takes
+                // the operator's.
+                edit: (there.is_none() && !to.names_host()).then_some(edit),
             }
         }
         Permission::Secret { name, reason } => {
             let all = grants.map(|g| g.secrets.as_slice()).unwrap_or_default();
-            let (granted, remedy) = match name {
+            let (granted, options) = match name {
                 SecretAsk::Fixed(secret) => {
-                    (all.contains(secret).then(|| "yes".to_owned()), format!("in {section}, add \"{name}\" to secrets"))
+                    (all.contains(secret).then(|| "yes".to_owned()), format!("--secret {secret}"))
                 }
                 // Wanted only where a pool sets it; `policy check` holds each pool against it.
                 SecretAsk::Setting(_) if all.is_empty() => (Some("none yet".to_owned()), String::new()),
@@ -98,7 +124,8 @@ fn ask(permission: &Permission, grants: Option<&PluginGrants>, section: &str) ->
                     (Some(format!("of {}", names.join(", "))), String::new())
                 }
             };
-            Ask { what: format!("secret {name}"), reason: reason.clone(), granted, remedy }
+            // Who is given a secret is told it.
+            Ask { what: format!("secret {name}"), reason: reason.clone(), granted, options, edit: None }
         }
     }
 }
@@ -208,11 +235,35 @@ pub mod tests {
         for grants in [None, Some(PluginGrants::default())] {
             for ask in asks(&manifest(), grants.as_ref()) {
                 assert_eq!(ask.granted, None, "{}", ask.what);
-                assert!(ask.remedy.contains("[plugins.storage-file]"), "{}", ask.remedy);
             }
+            let remedy = remedy(&manifest().id, &asks(&manifest(), grants.as_ref())).unwrap();
+            let command = "fief plugin grant storage-file --interface images --interface bridges --bridge 'fief-*' \
+                --directory images=/DIRECTORY --connection server --secret key";
+            assert_eq!(remedy, command);
         }
+        assert_eq!(remedy(&manifest().id, &asks(&manifest(), Some(&grants()))), None);
         let nameless = PluginGrants { bridges: Vec::new(), ..grants() };
         assert_eq!(asks(&manifest(), Some(&nameless))[1].granted, None, "bridges without a name are of no use");
+    }
+
+    #[test]
+    fn what_takes_a_choice_is_not_granted_without_one() {
+        let connect = |to: &str| Permission::Connect {
+            name: "server".parse().unwrap(),
+            to: to.parse().unwrap(),
+            reason: String::new(),
+        };
+        let (near, said) = (connect("169.254.169.254:80"), connect("{server}:80"));
+        let manifest = Manifest { permissions: [manifest().permissions, vec![near, said]].concat(), ..manifest() };
+        let without: Vec<bool> = asks(&manifest, None).iter().map(|ask| ask.edit.is_some()).collect();
+        assert_eq!(without, [true, false, false, true, false, false, true]);
+        let patterns = PluginGrants { bridges: vec!["fief-*".to_owned()], ..PluginGrants::default() };
+        assert!(asks(&manifest, Some(&patterns))[1].edit.is_some(), "the interface, where links are named");
+        let elsewhere = ConnectionGrant::new("192.0.2.7:81".parse().unwrap());
+        let narrowed = PluginGrants { connections: [("server".parse().unwrap(), elsewhere)].into(), ..patterns };
+        let ask = &asks(&manifest, Some(&narrowed))[6];
+        assert_eq!((ask.granted.is_none(), ask.edit.is_none()), (true, true), "the operator's word stays");
+        assert_eq!(asks(&manifest, None)[5].options, "--connection server=169.254.169.254:80");
     }
 
     #[test]

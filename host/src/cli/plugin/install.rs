@@ -2,22 +2,25 @@
 
 use std::path::PathBuf;
 
-use super::asks::asks;
 use super::list::PluginRow;
+use super::{grant, grants};
 use crate::cli::output::Row;
-use crate::cli::output::failure::warn;
 use crate::cli::output::progress::Progress;
 use crate::cli::{Context, load};
+use crate::config::policy::{self, edit::Edit};
 use crate::error::Result;
 
 /// Check a plugin, store it under its digest, and compile it
 ///
-/// Installing grants nothing: policy.toml does. What the plugin asks for and has not been granted is said.
+/// Installing grants nothing. What the plugin asks for and has not been granted is said, with the command that grants it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A component with a manifest in it (.wasm)
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Grant what it asks for as far as that takes no choice, and pin these bytes (fief plugin show FILE shows it before)
+    #[arg(long)]
+    accept: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -26,20 +29,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let installed = load::install_plugin(&gate, &args.file);
     drop(progress);
     let installed = installed?;
-    let policy = context.policy()?;
-    let row = PluginRow { installed: &installed, policy: &policy };
-    let missing: Vec<String> = asks(&installed.manifest, row.grants())
-        .into_iter()
-        .filter(|ask| ask.granted.is_none())
-        .map(|ask| ask.what)
-        .collect();
-    if !missing.is_empty() {
-        let message = format!(
-            "{} is not granted all that it asks for: {}; fief policy check says what to write",
-            installed.manifest.id,
-            missing.join(", ")
-        );
-        warn(&message, context.format());
+    if args.accept {
+        let mut edits = grant::all_asked(&installed.manifest, gate.policy(), &[], &[]);
+        edits.push(Edit::Pin { digest: installed.digest });
+        grants::apply(context, &gate, &installed.manifest.id, edits)?;
     }
+    grants::remind(context, &installed)?;
+    let policy = policy::load(&context.layout().policy())?;
+    let row = PluginRow { installed: &installed, policy: &policy };
     context.changed("plugin", &installed.manifest.id, "installed", row.json())
 }

@@ -1,12 +1,15 @@
-//! `fief plugin`: the components that serve pools and networks.
+//! `fief plugin`: the components that serve pools and networks, and that move domains.
 
 mod api;
 pub(super) mod asks;
+mod grant;
+mod grants;
 mod install;
 mod keygen;
 mod list;
 mod new;
 mod remove;
+mod revoke;
 mod show;
 mod sign;
 mod verify;
@@ -20,6 +23,8 @@ pub(super) enum Verb {
     List(list::Args),
     Show(show::Args),
     Install(install::Args),
+    Grant(grant::Args),
+    Revoke(revoke::Args),
     Remove(remove::Args),
     Verify(verify::Args),
     New(new::Args),
@@ -33,6 +38,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::List(args) => list::run(context, &args),
         Verb::Show(args) => show::run(context, &args),
         Verb::Install(args) => install::run(context, &args),
+        Verb::Grant(args) => grant::run(context, &args),
+        Verb::Revoke(args) => revoke::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::New(args) => new::run(context, &args),

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// A plugin that is not installed counts as removed
     #[arg(long)]
     if_exists: bool,
-    /// Even where a pool or network is served by it
+    /// Even where a pool or network is served by it, or policy chooses it for moves
     #[arg(long)]
     force: bool,
 }
@@ -35,20 +35,28 @@ fn remove(gate: &Gate, id: &PluginId, force: bool) -> Result<()> {
         // One whose record cannot be read is removed all the same.
         Ok(_) | Err(_) => {}
     }
-    refuse_serving(gate, id, force)?;
     match gate.mode() {
-        Mode::Perform => load::remove_plugin(gate.layout(), id),
-        Mode::DryRun => Ok(()),
+        Mode::Perform => load::remove_plugin(gate.layout(), id, || refuse_needed(gate, id, force)),
+        Mode::DryRun => refuse_needed(gate, id, force),
     }
 }
 
 /// # Errors
-/// `Conflict` where a pool or network is served by it.
-fn refuse_serving(gate: &Gate, id: &PluginId, force: bool) -> Result<()> {
+/// `Conflict` where a pool or network is served by it, or a line of policy chooses it for moves.
+fn refuse_needed(gate: &Gate, id: &PluginId, force: bool) -> Result<()> {
     if force {
         return Ok(());
     }
     let policy = gate.policy();
+    let lines: Vec<String> =
+        policy.select.migration.iter().filter(|line| line.strategy == *id).map(|line| line.line.to_string()).collect();
+    if !lines.is_empty() {
+        let lines = lines.join(", ");
+        return Err(Failure::conflict(format!(
+            "cannot remove plugin {id}: [[select.migration]] in policy.toml chooses it (line {lines})"
+        ))
+        .hint("name another strategy there first, or say --force: what these lines take is not moved then"));
+    }
     let mut served: Vec<String> = Vec::new();
     if policy.pools.values().any(|plugin| plugin == id) {
         let pools = Pool::all(gate)?.into_iter().filter(|pool| policy.pools.get(&pool.kind) == Some(id));

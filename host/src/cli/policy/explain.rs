@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
+use crate::cli::plugin::asks::{asks, remedy};
 use crate::cli::settings;
 use crate::config::policy::select::{Case, Chosen, Power, Storage};
 use crate::error::{Failure, Result};
@@ -148,7 +149,11 @@ fn served(context: &Context, gate: &Gate, object: &str, table: &str, kind: &str)
     let policy = gate.policy();
     let plugins = if table == "pools" { &policy.pools } else { &policy.networks };
     let (allowed, because, hint) = match plugins.get(kind) {
-        None => (false, format!("[{table}] names no plugin for the kind {kind}"), Some(format!("{kind} = \"PLUGIN\""))),
+        None => (
+            false,
+            format!("[{table}] names no plugin for the kind {kind}"),
+            Some(format!("fief plugin grant PLUGIN --serve {kind}")),
+        ),
         Some(id) => match plugin::installed(context.layout(), id) {
             Ok(_) => (true, format!("[{table}] {kind} = \"{id}\""), None),
             Err(failure) => (
@@ -233,17 +238,18 @@ fn asked(context: &Context, gate: &Gate, id: &PluginId) -> Result<Vec<Answer>> {
     let installed = plugin::installed(context.layout(), id)?;
     let grants = gate.policy().plugins.get(id);
     let section = format!("[plugins.{id}]");
-    let asks = crate::cli::plugin::asks::asks(&installed.manifest, grants);
+    let asks = asks(&installed.manifest, grants);
     Ok(asks
         .into_iter()
         .map(|ask| {
             let allowed = ask.granted.is_some();
+            let hint = remedy(id, std::slice::from_ref(&ask));
             let because = match ask.granted {
                 Some(granted) => format!("{section} grants it: {granted}"),
                 None if grants.is_none() => format!("policy has no {section}"),
                 None => format!("{section} does not grant it"),
             };
-            Answer { allowed, what: ask.what, because, hint: (!allowed).then_some(ask.remedy), operation: None }
+            Answer { allowed, what: ask.what, because, hint, operation: None }
         })
         .collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::cli::findings::found;
-use crate::cli::plugin::asks::{asks, unasked};
+use crate::cli::plugin::asks::{asks, remedy, unasked};
 use crate::config::network::NetworkDefinition;
 use crate::config::policy::{PluginGrants, Policy};
 use crate::config::pool::PoolDefinition;
@@ -59,11 +59,11 @@ pub(super) fn review(policy: &Policy, host: &Host, is_directory: &dyn Fn(&Path) 
     served("networks", &policy.networks, PluginKind::Network, host, &mut findings);
     selected(policy, host, &mut findings);
     for pool in &host.pools {
-        defined(&format!("pool {}", pool.name), "pools", &pool.kind, &policy.pools, &mut findings);
+        defined(&format!("pool {}", pool.name), &pool.kind, &policy.pools, &mut findings);
         super::pools::pool(policy, host, pool, &mut findings);
     }
     for network in &host.networks {
-        defined(&format!("network {}", network.name), "networks", &network.kind, &policy.networks, &mut findings);
+        defined(&format!("network {}", network.name), &network.kind, &policy.networks, &mut findings);
     }
     findings
 }
@@ -72,7 +72,7 @@ fn plugin(grants: Option<&PluginGrants>, installed: &Installed, findings: &mut V
     let id = installed.manifest.id.as_str();
     for ask in asks(&installed.manifest, grants).into_iter().filter(|ask| ask.granted.is_none()) {
         findings.push(Finding {
-            remedy: Some(ask.remedy),
+            remedy: remedy(&installed.manifest.id, std::slice::from_ref(&ask)),
             ..found(Severity::Blocker, "grant-missing", id, format!("asks for {}, and is not granted it", ask.what))
         });
     }
@@ -145,10 +145,10 @@ fn selected(policy: &Policy, host: &Host, findings: &mut Vec<Finding>) {
     }
 }
 
-fn defined(object: &str, table: &str, kind: &str, plugins: &BTreeMap<String, PluginId>, findings: &mut Vec<Finding>) {
+fn defined(object: &str, kind: &str, plugins: &BTreeMap<String, PluginId>, findings: &mut Vec<Finding>) {
     if !plugins.contains_key(kind) {
         findings.push(Finding {
-            remedy: Some(format!("in [{table}], add {kind} = \"PLUGIN\"")),
+            remedy: Some(format!("fief plugin grant PLUGIN --serve {kind}")),
             ..found(Severity::Blocker, "kind-unserved", object, format!("no plugin serves its kind, {kind}"))
         });
     }

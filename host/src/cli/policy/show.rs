@@ -99,6 +99,7 @@ fn grants(grants: &PluginGrants, reader: Reader) -> Value {
         "connections": connections,
         "secrets": grants.secrets,
         "bridges": grants.bridges,
+        "postcopy": grants.postcopy,
         "limits": limits(&grants.limits, reader),
     });
     if let Some(digest) = grants.digest {
@@ -149,6 +150,7 @@ mod tests {
             "images",
             "bridges",
         ]
+        postcopy = false
         secrets = ["key"]
 
         [[plugins.storage-file.connections]]

@@ -43,11 +43,25 @@ const UID_BASE: (i64, i64) = (65_536, i32::MAX as i64 - 131_071);
 /// # Errors
 /// `Usage` with every mistake as a cause; `Denied` where others than root and the current user could have written it.
 pub fn load(path: &Path) -> Result<Policy> {
+    match read(path)? {
+        // A policy that says nothing yet grants nothing; unlike an empty definition that is no mistake.
+        Some(bytes) if !bytes.iter().all(u8::is_ascii_whitespace) => {
+            parse(&bytes, &reader::one_line(&path.to_string_lossy()))
+        }
+        Some(_) | None => Ok(Policy::default()),
+    }
+}
+
+/// The text of the policy at `path`, where there is one.
+///
+/// # Errors
+/// `Denied` where others than root and the current user could have written it.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let shown = reader::one_line(&path.to_string_lossy());
     // Owner and mode are asked of the opened file, so that nobody can change it in between.
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Policy::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::other(format!("cannot open {shown}")).because(error)),
     };
     let metadata = file.metadata().map_err(|error| Failure::other(format!("cannot look at {shown}")).because(error))?;
@@ -62,12 +76,7 @@ pub fn load(path: &Path) -> Result<Policy> {
         let mode = format!("its mode {:04o} lets its group or others write it", metadata.mode() & 0o7777);
         return Err(untrusted(&shown, &mode, "chmod go-w"));
     }
-    let bytes = reader::read_all(file, &shown)?;
-    // A policy that says nothing yet grants nothing; unlike an empty definition that is no mistake.
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Policy::default());
-    }
-    parse(&bytes, &shown)
+    reader::read_all(file, &shown).map(Some)
 }
 
 fn untrusted(path: &str, reason: &str, remedy: &str) -> Failure {

@@ -36,7 +36,8 @@ impl Operation {
             | Operation::SecretDelete { .. }
             | Operation::PeerInvite { .. }
             | Operation::PeerPin { .. }
-            | Operation::PeerForget { .. } => Effect::Final,
+            | Operation::PeerForget { .. }
+            | Operation::PolicyEdit { .. } => Effect::Final,
             Operation::BridgeCreate { .. }
             | Operation::BridgeJoin { .. }
             | Operation::BridgeAddress { .. }

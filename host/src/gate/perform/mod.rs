@@ -18,6 +18,7 @@ use std::os::fd::OwnedFd;
 
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Failure, Result};
+use crate::gate::policy;
 use crate::types::{DomainName, InterfaceName, ProcessId};
 
 /// Does one operation that was judged and recorded. On failure it leaves nothing of itself behind.
@@ -63,6 +64,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         Operation::PeerInvite { .. } | Operation::PeerPin { .. } | Operation::PeerForget { .. } => {
             peer::act(gate, operation, descriptors)
         }
+        Operation::PolicyEdit { plugin, edits } => {
+            let outcome = if policy::edit(gate.layout(), plugin, edits)? { Outcome::Set } else { Outcome::Unchanged };
+            Ok(Done { outcome, descriptors: Vec::new() })
+        }
     }
 }
 
@@ -92,7 +97,8 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SecretDelete { .. }
         | Operation::PeerInvite { .. }
         | Operation::PeerPin { .. }
-        | Operation::PeerForget { .. } => Ok(()),
+        | Operation::PeerForget { .. }
+        | Operation::PolicyEdit { .. } => Ok(()),
         Operation::ImageCreate { .. }
         | Operation::ImageResize { .. }
         | Operation::ImageDelete { .. }
@@ -160,7 +166,8 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SecretDelete { .. }
         | Operation::PeerInvite { .. }
         | Operation::PeerPin { .. }
-        | Operation::PeerForget { .. } => Ok(()),
+        | Operation::PeerForget { .. }
+        | Operation::PolicyEdit { .. } => Ok(()),
     }
 }
 
@@ -222,6 +229,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SecretDelete { .. }
         | Operation::PeerInvite { .. }
         | Operation::PeerPin { .. }
-        | Operation::PeerForget { .. } => Ok(None),
+        | Operation::PeerForget { .. }
+        | Operation::PolicyEdit { .. } => Ok(None),
     }
 }
