@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::cli::Context;
 use crate::cli::output::Shown;
 use crate::cli::plugin::asks::access;
-use crate::config::policy::{ConnectionGrant, Limits, PluginGrants, Policy, Relocation};
+use crate::config::policy::select::Line;
+use crate::config::policy::{ConnectionGrant, Limits, PluginGrants, Policy, Relocation, Trust};
 use crate::error::{Failure, Result};
 use crate::types::{ByteSize, GrantName, Span};
 
@@ -39,7 +40,7 @@ fn value(policy: &Policy, reader: Reader) -> Value {
     let host = &policy.host;
     let plugins: Map<String, Value> =
         policy.plugins.iter().map(|(id, plugin)| (id.to_string(), grants(plugin, reader))).collect();
-    json!({
+    let mut value = json!({
         "host": {
             "qemu": host.qemu,
             "qemu-img": host.qemu_img,
@@ -51,7 +52,34 @@ fn value(policy: &Policy, reader: Reader) -> Value {
         "pools": policy.pools,
         "networks": policy.networks,
         "relocation": relocation(&policy.relocation),
-    })
+    });
+    if !policy.select.migration.is_empty() {
+        value["select"] = json!({ "migration": policy.select.migration.iter().map(line).collect::<Vec<_>>() });
+    }
+    if policy.trust != Trust::default() {
+        value["trust"] = trust(&policy.trust);
+    }
+    value
+}
+
+fn line(Line { when, strategy, line: _ }: &Line) -> Value {
+    let words = [
+        ("domain", when.domain.as_ref().map(ToString::to_string)),
+        ("peer", when.peer.as_ref().map(ToString::to_string)),
+        ("power", when.power.map(|power| power.to_string())),
+        ("storage", when.storage.map(|storage| storage.to_string())),
+    ];
+    let when: Map<String, Value> =
+        words.into_iter().filter_map(|(key, word)| Some((key.to_owned(), word?.into()))).collect();
+    json!({ "when": when, "use": strategy })
+}
+
+fn trust(trust: &Trust) -> Value {
+    let plugins = trust.lines.iter().map(|line| match line.unsigned {
+        true => json!({ "id": line.id, "unsigned": true }),
+        false => json!({ "id": line.id, "signers": line.signers }),
+    });
+    json!({ "signers": trust.signers, "plugins": plugins.collect::<Vec<_>>() })
 }
 
 /// TOML has no word for what is not set, so that is left out.
@@ -128,6 +156,7 @@ fn limits(limits: &Limits, reader: Reader) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::policy::parse;
 
     #[test]
     fn the_policy_is_shown_with_its_defaults_as_its_file_would_say_it() {
@@ -187,5 +216,26 @@ mod tests {
         port = 8002
         "#);
         assert_eq!(value(&policy, Reader::Program)["plugins"]["storage-file"]["limits"]["memory"], 64 << 20);
+    }
+
+    #[test]
+    fn what_chooses_and_whom_it_trusts_reads_back_as_itself() {
+        let text = format!(
+            "[plugins.mine]\n[[select.migration]]\nwhen = {{ domain = \"db-*\", power = \"off\" }}\nuse = \"mine\"\n\
+             [trust.signers]\nacme = \"ed25519:{}\"\n[[trust.plugins]]\nid = \"acme-*\"\nsigners = [\"acme\"]\n\
+             [[trust.plugins]]\nid = \"*\"\nunsigned = true\n",
+            "07".repeat(32)
+        );
+        let policy = parse(text.as_bytes(), "x").unwrap();
+        let shown = toml(&value(&policy, Reader::Person)).unwrap();
+        let mut again = parse(shown.as_bytes(), "x").unwrap();
+        // Where they stand is another matter.
+        for (line, before) in again.select.migration.iter_mut().zip(&policy.select.migration) {
+            line.line = before.line;
+        }
+        for (line, before) in again.trust.lines.iter_mut().zip(&policy.trust.lines) {
+            line.line = before.line;
+        }
+        assert_eq!((again.select, again.trust), (policy.select, policy.trust));
     }
 }
