@@ -47,16 +47,11 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
     // As the projects' own READMEs have it.
     let volumes = host.root().join("volumes");
     std::fs::create_dir(&volumes).unwrap();
-    let path = host.root().join("policy.toml");
-    let policy = std::fs::read_to_string(&path).unwrap();
-    let policy = policy.replace("[pools]\n", "[pools]\nacme-disks = \"acme-disks\"\n");
-    let policy = policy.replace("[networks]\n", "[networks]\nacme-cards = \"acme-cards\"\n");
-    let grants = format!(
-        "[plugins.acme-disks]\ninterfaces = [\"images\"]\ndirectories = [{{ name = \"volumes\", path = \"{}\", access = \"read-write\" }}]\n\
-         [plugins.acme-cards]\n[plugins.acme-moves]\ninterfaces = [\"session\"]\n",
-        volumes.display()
-    );
-    std::fs::write(&path, format!("{grants}{policy}")).unwrap();
+    let directory = format!("volumes={}:rw", volumes.display());
+    let words = ["--all-asked", "--directory", &directory, "--serve", "acme-disks"];
+    host.fief(&[&["plugin", "grant", "acme-disks"], &words[..]].concat());
+    host.fief(&["plugin", "grant", "acme-cards", "--serve", "acme-cards"]);
+    host.fief(&["plugin", "grant", "acme-moves", "--all-asked"]);
     host.fief(&["pool", "create", "mine", "--kind", "acme-disks", "--set", "directory=volumes"]);
     host.fief(&["volume", "create", "mine/disk1", "--size", "1MiB", "--format", "raw"]);
     assert_eq!(std::fs::metadata(volumes.join("disk1.raw")).unwrap().len(), 1 << 20);

@@ -59,16 +59,15 @@ impl Kind {
         }
     }
 
-    /// What policy has to say before it can be used.
-    fn policy(self, id: &PluginId) -> String {
+    /// What grants it all that it asks for.
+    fn grant(self, id: &PluginId) -> String {
         match self {
             Kind::Storage => format!(
-                "[plugins.{id}]\ninterfaces = [\"images\"]\n\
-                 directories = [{{ name = \"volumes\", path = \"/var/lib/{id}\", access = \"read-write\" }}]\n\n\
-                 [pools]\n{id} = \"{id}\"\n"
+                "mkdir -p /var/lib/{id}\n\
+                 fief plugin grant {id} --all-asked --directory volumes=/var/lib/{id}:rw --serve {id}"
             ),
-            Kind::Network => format!("[plugins.{id}]\n\n[networks]\n{id} = \"{id}\"\n"),
-            Kind::Migration => format!("[plugins.{id}]\ninterfaces = [\"session\"]\n"),
+            Kind::Network => format!("fief plugin grant {id} --serve {id}"),
+            Kind::Migration => format!("fief plugin grant {id} --all-asked"),
         }
     }
 
@@ -171,7 +170,7 @@ fn alone(text: &str) -> Result<String> {
 }
 
 fn readme(name: &PluginId, kind: Kind) -> String {
-    let (file, policy, trial) = (name.as_str().replace('-', "_"), kind.policy(name), kind.trial(name));
+    let (file, grant, trial) = (name.as_str().replace('-', "_"), kind.grant(name), kind.trial(name));
     format!(
         "# {name}\n\nA plugin of the kind {} for fief.\n\n\
          ```sh\n\
@@ -181,9 +180,8 @@ fn readme(name: &PluginId, kind: Kind) -> String {
          fief plugin show target/wasm32-wasip2/release/{file}.wasm\n\
          fief plugin install target/wasm32-wasip2/release/{file}.wasm\n\
          ```\n\n\
-         Before it may do anything, `policy.toml` has to say so:\n\n\
-         ```toml\n{policy}```\n\n\
-         ```sh\n{trial}\n```\n\n\
+         Before it may do anything, you have to say so (the lines are in `policy.toml` then):\n\n\
+         ```sh\n{grant}\n{trial}\n```\n\n\
          The manual is `cargo doc -p fief-sdk --open`. The SDK lies in `{FOLDER}/`; do not change it, a newer fief brings a newer one.\n",
         kind.name()
     )

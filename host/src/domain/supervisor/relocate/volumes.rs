@@ -16,7 +16,7 @@ use crate::domain::volume::{depart, leave};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu::qmp::Monitor;
+use crate::hypervisor::qemu::qmp::{Monitor, RunState};
 use crate::migration::copying::{Pace, Progress};
 use crate::migration::handover::Attempt;
 use crate::migration::steps::Answer;
@@ -71,6 +71,11 @@ impl Volumes {
                 self.over = true;
             }
             Some(monitor) => {
+                if still && monitor.status().await? == RunState::Running {
+                    return Err(Failure::conflict(
+                        "the guest goes on writing to what was to be copied for the last time",
+                    ));
+                }
                 let mut stop = self.stop.clone();
                 tokio::select! {
                     biased;
