@@ -31,6 +31,11 @@ fn content(size: usize) -> Vec<u8> {
     bytes
 }
 
+/// What is left of these bytes without blocks of zeroes.
+fn held(bytes: &[u8]) -> u64 {
+    bytes.chunks(4096).filter(|block| block.iter().any(|byte| *byte != 0)).count() as u64 * 4096
+}
+
 /// A volume of a host with these bytes in it.
 fn volume(host: &Host, name: &str, format: &str, bytes: &[u8]) {
     let file = host.root().join("content.raw");
@@ -102,7 +107,7 @@ fn a_volume_comes_to_a_peer_whatever_keeps_it_on_either_side() {
     Side::BOTH.into_iter().for_each(|side| pair.serves(side));
     let (a, b) = (pair.a(), pair.b());
     let bytes = content(4 * MIB);
-    let holds = bytes.chunks(4096).filter(|block| block.iter().any(|byte| *byte != 0)).count() * 4096;
+    let holds = held(&bytes);
     volume(a, "default/raw", "raw", &bytes);
     volume(a, "default/qcow2", "qcow2", &bytes);
     for (from, to, format) in [
@@ -117,7 +122,7 @@ fn a_volume_comes_to_a_peer_whatever_keeps_it_on_either_side() {
     ] {
         let onto: &[&str] = if to.contains("lun") { &["onto"] } else { &[] };
         let (sent, _) = copies(a, &[&[from, "hostb", to, NODE1], onto].concat());
-        assert!(sent <= holds as u64, "{from} to {to}: {sent} of {holds}");
+        assert!(sent <= holds, "{from} to {to}: {sent} of {holds}");
         orders(a, "take", to);
         let (pool, name) = to.split_once('/').unwrap();
         assert_eq!(used_by(b, pool, name), "[]", "{to}");
@@ -131,7 +136,7 @@ fn a_volume_comes_to_a_peer_whatever_keeps_it_on_either_side() {
         }
     }
     // Sparse.
-    assert!(image(b, "one").metadata().unwrap().blocks() * 512 <= holds as u64 + (64 << 10));
+    assert!(image(b, "one").metadata().unwrap().blocks() * 512 <= holds + (64 << 10));
     for volume in ["default/raw", "default/qcow2", "nfs-served/three", "nfs-served/four", "nfs-served/six"] {
         a.fief(&["--yes", "volume", "delete", volume]);
     }
@@ -147,7 +152,7 @@ fn a_copy_that_is_cut_off_goes_on_from_there_or_leaves_nothing() {
     let bytes = content(24 * MIB);
     volume(pair.a(), "default/disk", "raw", &bytes);
     pair.is_made();
-    let holds = bytes.chunks(4096).filter(|block| block.iter().any(|byte| *byte != 0)).count() as u64 * 4096;
+    let holds = held(&bytes);
     let half = |pair: &Pair, name: &str| {
         let host = pair.b();
         eventually("half of it is there", PATIENCE, || {

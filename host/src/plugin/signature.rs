@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use crate::error::{Context, Failure, Kind, Result};
-use crate::types::{Digest, Signer, unhex};
+use crate::types::{Digest, Signer, hex, unhex};
 
 /// The custom section that holds the signature.
 pub const SIGNATURE_SECTION: &str = "fief:signature";
@@ -63,7 +63,7 @@ impl SigningKey {
 
     /// What its file holds.
     pub fn text(&self) -> String {
-        let seed: String = self.seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let seed = hex(&self.seed);
         format!(
             "# Signs plugins of fief. Whoever has this file signs as you: keep it to yourself.\nsigner = \"{}\"\nsecret = \"{seed}\"\n",
             self.signer()

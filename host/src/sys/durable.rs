@@ -1,6 +1,6 @@
 //! State files that survive a crash, and the locks of the objects that they belong to.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -23,9 +23,7 @@ pub fn random_name() -> io::Result<String> {
 /// Writes `bytes` as the whole file `path` (mode 0600): a reader sees the old file or the new one, and after this
 /// returns the new one outlives a power cut. The folder must exist.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_in_steps(path, bytes, |_| Ok(())).map_err(|unwritten| match unwritten {
-        Unwritten::Surely(failure) | Unwritten::Unsure(failure) => failure,
-    })
+    write_in_steps(path, bytes, |_| Ok(())).map_err(Unwritten::into_failure)
 }
 
 /// The same for a file that may be somebody's own: one that is there keeps its mode, its owner and its group.
@@ -35,13 +33,18 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         other => Some(other.context(saying)?),
     };
-    let (aside, folder) = write_aside(path, bytes, like.as_ref()).context(saying)?;
-    if let Err(failure) = std::fs::rename(&aside, path).context(saying) {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&aside);
-        return Err(failure);
-    }
-    sync_folder(folder).context(saying)
+    let looks = |file: &File| {
+        let Some(like) = like else { return Ok(()) };
+        // The owner first: whoever changes it loses bits of the mode.
+        fchown(file, Some(like.uid()), Some(like.gid()))?;
+        file.set_permissions(like.permissions())
+    };
+    replace(path, bytes, looks, |_| Ok(())).map_err(Unwritten::into_failure)
+}
+
+/// The same for a file of whoever writes it, with that mode.
+pub fn write_with_mode(path: &Path, bytes: &[u8], mode: Permissions) -> Result<()> {
+    replace(path, bytes, |file| file.set_permissions(mode), |_| Ok(())).map_err(Unwritten::into_failure)
 }
 
 /// How far a write has come.
@@ -64,14 +67,32 @@ pub enum Unwritten {
     Unsure(Failure),
 }
 
+impl Unwritten {
+    fn into_failure(self) -> Failure {
+        match self {
+            Unwritten::Surely(failure) | Unwritten::Unsure(failure) => failure,
+        }
+    }
+}
+
 /// As [`write`], for whoever has to know what a failure has left. `passed` is called after each step.
 pub fn write_in_steps(
     path: &Path,
     bytes: &[u8],
     passed: impl Fn(Written) -> Result<()>,
 ) -> std::result::Result<(), Unwritten> {
+    replace(path, bytes, |_| Ok(()), passed)
+}
+
+/// `looks` gives the new file its mode and owner, before anything is in it.
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    looks: impl FnOnce(&File) -> io::Result<()>,
+    passed: impl Fn(Written) -> Result<()>,
+) -> std::result::Result<(), Unwritten> {
     let saying = || format!("cannot write {}", path.display());
-    let (aside, folder) = write_aside(path, bytes, None).context(saying).map_err(Unwritten::Surely)?;
+    let (aside, folder) = write_aside(path, bytes, looks).context(saying).map_err(Unwritten::Surely)?;
     let named = passed(Written::Aside).and_then(|()| std::fs::rename(&aside, path).context(saying));
     if let Err(failure) = named {
         // The first error is the one to tell.
@@ -84,18 +105,19 @@ pub fn write_in_steps(
         .map_err(Unwritten::Unsure)
 }
 
-/// A synced file beside `path`, with mode, owner and group of another where one is given, and the folder of both.
-fn write_aside<'p>(path: &'p Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<(PathBuf, &'p Path)> {
+/// A synced file beside `path`, and the folder of both.
+fn write_aside<'p>(
+    path: &'p Path,
+    bytes: &[u8],
+    looks: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<(PathBuf, &'p Path)> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    // Of a name alone it is the one that this process is in.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let aside = folder.join(format!(".{name}.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    let looks = like.map_or(Ok(()), |like| {
-        // The owner first: whoever changes it loses bits of the mode.
-        fchown(&file, Some(like.uid()), Some(like.gid()))?;
-        file.set_permissions(like.permissions())
-    });
-    let done = looks.and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
+    let done = looks(&file).and_then(|()| file.write_all(bytes)).and_then(|()| file.sync_all());
     if done.is_err() {
         let _ = std::fs::remove_file(&aside);
     }

@@ -23,7 +23,7 @@ impl Digest {
     }
     /// The hexadecimal digits alone: a file name.
     pub fn hex(self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        hex(&self.0)
     }
 }
 
@@ -39,6 +39,11 @@ impl FromStr for Digest {
         let malformed = || Invalid::new("a digest is written sha256: and 64 hexadecimal digits");
         text.strip_prefix("sha256:").and_then(unhex).map(Digest).ok_or_else(malformed)
     }
+}
+
+/// Two hexadecimal digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes that 64 hexadecimal digits stand for.

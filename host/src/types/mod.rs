@@ -17,7 +17,7 @@ mod size;
 pub use address::{Cidr, MacAddress};
 pub use card::{Bandwidth, Spoofing};
 pub use checksum::{Checksum, Sum};
-pub use digest::{Digest, unhex};
+pub use digest::{Digest, hex, unhex};
 pub use endpoint::{Endpoint, EndpointPattern, Host};
 pub use memory::MoveLimits;
 pub use name::{

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Invalid, text_serde};
+use super::{Invalid, hex, text_serde, unhex};
 
 /// A public key of Ed25519 (RFC 8032, section 5.1.5), written `ed25519:` and 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +20,7 @@ impl Signer {
 
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ed25519:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "ed25519:{}", hex(&self.0))
     }
 }
 
@@ -29,8 +28,8 @@ impl FromStr for Signer {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let malformed = || Invalid::new("a signer is written ed25519: and 64 hexadecimal digits");
-        let hex = text.strip_prefix("ed25519:").ok_or_else(malformed)?;
-        super::digest::unhex(hex).map(Signer).ok_or_else(malformed)
+        let digits = text.strip_prefix("ed25519:").ok_or_else(malformed)?;
+        unhex(digits).map(Signer).ok_or_else(malformed)
     }
 }
 

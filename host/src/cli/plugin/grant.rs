@@ -60,8 +60,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
     let edits = edits(args, &installed, gate.policy())?;
     let changed = grants::apply(context, &gate, &args.id, edits)?;
-    grants::remind(context, &installed)?;
     let policy = policy::load(&context.layout().policy())?;
+    grants::remind(context, &installed, &policy)?;
     let row = PluginRow { installed: &installed, policy: &policy };
     context.changed("plugin", &args.id, if changed { "granted" } else { "already granted" }, row.json())
 }

@@ -8,7 +8,7 @@ use crate::cli::Context;
 use crate::cli::output::Format;
 use crate::cli::output::failure::{note, warn};
 use crate::config::policy::edit::Edit;
-use crate::config::policy::{self, HostInterface, NearAddress};
+use crate::config::policy::{HostInterface, NearAddress, Policy};
 use crate::error::Result;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, policy as file, secret};
 use crate::plugin::Installed;
@@ -94,14 +94,13 @@ pub(super) fn apply(context: &Context, gate: &Gate, id: &PluginId, edits: Vec<Ed
     Ok(true)
 }
 
-/// Says what a plugin still lacks, and how to give it that, as policy is now.
-pub(super) fn remind(context: &Context, installed: &Installed) -> Result<()> {
+/// Says what a plugin still lacks, and how to give it that.
+pub(super) fn remind(context: &Context, installed: &Installed, policy: &Policy) -> Result<()> {
     if context.mode() == Mode::DryRun {
         return Ok(());
     }
-    let policy = policy::load(&context.layout().policy())?;
     let manifest = &installed.manifest;
-    let row = PluginRow { installed, policy: &policy };
+    let row = PluginRow { installed, policy };
     let say = |message: String| warn(&message, context.format());
     let asks = asks(manifest, row.grants());
     if let Some(remedy) = remedy(&manifest.id, &asks) {

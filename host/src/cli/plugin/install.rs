@@ -34,8 +34,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         edits.push(Edit::Pin { digest: installed.digest });
         grants::apply(context, &gate, &installed.manifest.id, edits)?;
     }
-    grants::remind(context, &installed)?;
     let policy = policy::load(&context.layout().policy())?;
+    grants::remind(context, &installed, &policy)?;
     let row = PluginRow { installed: &installed, policy: &policy };
     context.changed("plugin", &installed.manifest.id, "installed", row.json())
 }

@@ -1,9 +1,7 @@
 //! `fief plugin sign`
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -39,30 +37,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let signed = key.sign(&bytes);
     let to = args.to.as_ref().unwrap_or(&args.file);
     if context.mode() == Mode::Perform && (signed != bytes || args.to.is_some()) {
-        write(&args.file, to, &signed).context(|| format!("cannot write {}", to.display()))?;
+        let like = fs::metadata(&args.file).context(|| format!("cannot look at {}", args.file.display()))?;
+        durable::write_with_mode(to, &signed, like.permissions())?;
     }
     let signer = key.signer();
     let id = &plugin.manifest.id;
     let json = json!({ "id": id, "file": to, "signer": signer });
     context.changed("plugin", id, &format!("signed as {signer}"), json)
-}
-
-/// As a whole or not at all, with the mode of the file that was signed.
-fn write(like: &Path, to: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mode = fs::metadata(like)?.permissions().mode();
-    let mut name = to.as_os_str().to_owned();
-    name.push(format!(".{}", durable::random_name()?));
-    let aside = PathBuf::from(name);
-    let written = File::options().write(true).create_new(true).mode(0o600).open(&aside).and_then(|mut file| {
-        // Whatever the umask is.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, to)
-    });
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&aside);
-    }
-    written
 }

@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionGrant, DirectoryGrant, HostInterface, NearAddress, PluginGrants, Policy, parse};
+use super::parse::parse_or_nothing;
+use super::{ConnectionGrant, DirectoryGrant, HostInterface, NearAddress, PluginGrants, Policy};
 use crate::config::reader::Choice;
 use crate::config::text::KindWord;
 use crate::error::{Failure, Result};
@@ -122,10 +123,7 @@ impl Served {
 /// # Errors
 /// `Usage` where the text is no policy, or would be none: every mistake, with its place, as a cause.
 pub fn edit(bytes: &[u8], source: &str, id: &PluginId, edits: &[Edit]) -> Result<Vec<u8>> {
-    let mut policy = match bytes.iter().all(u8::is_ascii_whitespace) {
-        true => Policy::default(),
-        false => parse(bytes, source)?,
-    };
+    let mut policy = parse_or_nothing(bytes, source)?;
     let mut text = Text::new(bytes, source)?;
     for edit in edits {
         let wanted = edit.applied(&policy, id);
@@ -142,11 +140,8 @@ pub fn edit(bytes: &[u8], source: &str, id: &PluginId, edits: &[Edit]) -> Result
     if after == bytes {
         return Ok(after);
     }
-    let read = match after.iter().all(u8::is_ascii_whitespace) {
-        true => Policy::default(),
-        false => parse(&after, source)
-            .map_err(|failure| failure.while_doing(format!("policy would be wrong with what is asked for {id}")))?,
-    };
+    let read = parse_or_nothing(&after, source)
+        .map_err(|failure| failure.while_doing(format!("policy would be wrong with what is asked for {id}")))?;
     // Nothing but what was asked for may have changed, however the text is laid out.
     if without_lines(read) != without_lines(policy) {
         return Err(Failure::other(format!("cannot change what {source} says of the plugin {id}, as it is written"))

@@ -44,11 +44,16 @@ const UID_BASE: (i64, i64) = (65_536, i32::MAX as i64 - 131_071);
 /// `Usage` with every mistake as a cause; `Denied` where others than root and the current user could have written it.
 pub fn load(path: &Path) -> Result<Policy> {
     match read(path)? {
-        // A policy that says nothing yet grants nothing; unlike an empty definition that is no mistake.
-        Some(bytes) if !bytes.iter().all(u8::is_ascii_whitespace) => {
-            parse(&bytes, &reader::one_line(&path.to_string_lossy()))
-        }
-        Some(_) | None => Ok(Policy::default()),
+        Some(bytes) => parse_or_nothing(&bytes, &reader::one_line(&path.to_string_lossy())),
+        None => Ok(Policy::default()),
+    }
+}
+
+/// A policy that says nothing yet grants nothing; unlike an empty definition that is no mistake.
+pub(super) fn parse_or_nothing(bytes: &[u8], source: &str) -> Result<Policy> {
+    match bytes.iter().all(u8::is_ascii_whitespace) {
+        true => Ok(Policy::default()),
+        false => parse(bytes, source),
     }
 }
 

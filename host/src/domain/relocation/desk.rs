@@ -78,8 +78,8 @@ impl Desk {
         // Whoever makes a supervisor for it now is waited for.
         let _one = self.expecting.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(name) = named(&self.layout, domain)? else { return Ok(None) };
-        let Some((expected, attempt)) = expected(&self.layout, &name) else { return Ok(None) };
-        if expected.from != from || Owner::is_busy(&self.layout, domain) {
+        let Some(Awaited { from: source, attempt, .. }) = awaited(&self.layout, &name) else { return Ok(None) };
+        if source != from || Owner::is_busy(&self.layout, domain) {
             return Ok(None);
         }
         let owner = match Owner::open(&self.layout, domain, Standing::FOREIGN) {
@@ -88,10 +88,7 @@ impl Desk {
         };
         match owner.handover.standing.holding {
             Holding::Owned | Holding::Ceded => Ok(None),
-            Holding::Foreign | Holding::Gone => {
-                let reasons = vec![reason("supervisor", name.as_str(), &supervisor_ended())];
-                Ok(Some(Message::Declined { domain, attempt, reasons }))
-            }
+            Holding::Foreign | Holding::Gone => Ok(Some(supervisor_ended(domain, attempt, name.as_str()))),
         }
     }
 
@@ -116,9 +113,7 @@ impl Desk {
                 match name.map(|name| relay(&self.layout, &name, heard)).transpose()? {
                     Some(Relayed::Words(messages)) => Ok(Reply { messages }),
                     Some(Relayed::Nobody) | None => {
-                        let (reasons, attempt) =
-                            (vec![reason("supervisor", &what.name, &supervisor_ended())], *attempt);
-                        let declined = Message::Declined { domain, attempt, reasons };
+                        let declined = supervisor_ended(domain, *attempt, &what.name);
                         Ok(Reply { messages: vec![words::to_value(&declined)?] })
                     }
                 }
@@ -177,8 +172,8 @@ impl Desk {
     /// Who begins anew has given up what was before: its supervisor goes first, with all that it made ready.
     fn give_way(&self, caller: &Caller, domain: Uuid, attempt: Attempt) -> Result<()> {
         let Some(name) = named(&self.layout, domain)? else { return Ok(()) };
-        let Some((expected, before)) = expected(&self.layout, &name) else { return Ok(()) };
-        if expected.from != caller.host || before >= attempt {
+        let Some(Awaited { from, attempt: before, .. }) = awaited(&self.layout, &name) else { return Ok(()) };
+        if from != caller.host || before >= attempt {
             return Ok(());
         }
         let cancel = words::to_value(&Message::Cancel { domain, attempt: before })?;
@@ -217,7 +212,8 @@ impl Desk {
         let declined =
             |reason: Reason| Ok(Some(Message::Declined { domain, attempt: *attempt, reasons: vec![reason] }));
         let gate = self.gate()?;
-        let definition = match offered(offer, domain) {
+        let sound = |definition| along::coming(offer, &definition).map(|_| definition);
+        let definition = match offered(offer, domain).and_then(sound) {
             Ok(definition) => definition,
             Err(failure) => return declined(reason("definition", &offer.name, &failure)),
         };
@@ -265,16 +261,26 @@ impl Desk {
     }
 }
 
-fn supervisor_ended() -> Failure {
-    Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there")
+/// Of an attempt for which this host was making ready.
+fn supervisor_ended(domain: Uuid, attempt: Attempt, name: &str) -> Message {
+    let ended = Failure::other("its supervisor there ended").hint("`fief logs --supervisor` there");
+    Message::Declined { domain, attempt, reasons: vec![reason("supervisor", name, &ended)] }
 }
 
-/// What a supervisor of that domain began with, where another host was to hand it over, and which attempt that was.
-fn expected(layout: &Layout, name: &DomainName) -> Option<(Expected, Attempt)> {
+/// What a supervisor of a domain began with that another host is to hand over.
+pub(super) struct Awaited {
+    pub(super) from: Uuid,
+    pub(super) domain: Uuid,
+    pub(super) attempt: Attempt,
+    pub(super) offer: Box<Offer>,
+}
+
+/// None where no such domain is awaited.
+pub(super) fn awaited(layout: &Layout, name: &DomainName) -> Option<Awaited> {
     let bytes = std::fs::read(layout.domain(name).join(EXPECTED)).ok()?;
-    let expected: Expected = serde_json::from_slice(&bytes).ok()?;
-    match words::from_value(&expected.message).ok()? {
-        Message::Prepare { attempt, .. } => Some((expected, attempt)),
+    let Expected { from, message } = serde_json::from_slice(&bytes).ok()?;
+    match words::from_value(&message).ok()? {
+        Message::Prepare { domain, attempt, what: offer } => Some(Awaited { from, domain, attempt, offer }),
         _ => None,
     }
 }
@@ -282,7 +288,6 @@ fn expected(layout: &Layout, name: &DomainName) -> Option<(Expected, Attempt)> {
 pub(super) fn offered(offer: &Offer, domain: Uuid) -> Result<DomainDefinition> {
     let definition =
         domain::parse(offer.definition.as_bytes(), "the definition that came", &mut domain::RandomIdentity)?;
-    along::coming(offer, &definition)?;
     match definition.name.as_str() == offer.name && definition.uuid == domain {
         true => Ok(definition),
         false => Err(Failure::usage("the definition is of another domain than the one that is to move")),

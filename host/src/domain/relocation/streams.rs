@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::io::copy_bidirectional_with_sizes;
 
-use super::desk::offered;
+use super::desk::{Awaited, awaited, offered};
 use super::forget::named;
-use super::words::{self, Cargo, Expected, Purpose};
-use super::{EXPECTED, MEMORY, STATE, along};
+use super::words::{Cargo, Purpose};
+use super::{MEMORY, STATE, along};
 use crate::domain::volume::{Coming, arrive};
 use crate::error::{Context, Failure, Result};
 use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::migration::copying::Progress;
 use crate::migration::copying::state::receive_file;
-use crate::migration::message::Message;
 use crate::peer::{Caller, Stream};
 use crate::sys::socket;
 
@@ -48,11 +47,8 @@ pub(super) fn place(layout: &Layout, caller: &Caller, purpose: &Value) -> Result
     let none = || Failure::conflict("no such domain is expected from that host");
     let name = named(layout, purpose.domain)?.ok_or_else(none)?;
     let folder = layout.domain(&name);
-    let expected = std::fs::read(folder.join(EXPECTED)).map_err(|_| none())?;
-    let expected: Expected = serde_json::from_slice(&expected).map_err(|_| none())?;
-    let message = words::from_value(&expected.message)?;
-    let Message::Prepare { domain, attempt, what: offer } = message else { return Err(none()) };
-    if expected.from != caller.host || domain != purpose.domain || attempt != purpose.attempt {
+    let Awaited { from, domain, attempt, offer } = awaited(layout, &name).ok_or_else(none)?;
+    if from != caller.host || domain != purpose.domain || attempt != purpose.attempt {
         return Err(none());
     }
     match purpose.what {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::policy::parse;
 use crate::error::Kind;
 
 fn id() -> PluginId {

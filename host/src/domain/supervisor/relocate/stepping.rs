@@ -18,7 +18,7 @@ use crate::domain::relocation::{Fences, pump, words};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu::qmp::{Live, RunState};
+use crate::hypervisor::qemu::qmp::Live;
 use crate::migration::handover::{Attempt, Event, Handing as Stage};
 use crate::migration::steps::{Answer, Ask, Limits};
 use crate::types::PeerName;
@@ -189,9 +189,6 @@ impl Job {
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         let fences = self.fences.take().ok_or_else(|| Failure::conflict("nothing was sent yet"))?;
         if self.volumes.is_some() {
-            if monitor.status().await? == RunState::Running {
-                return Err(Failure::conflict("the guest still runs: its memory is not ready to be handed over"));
-            }
             self.stopped.get_or_insert_with(Instant::now);
             self.copy_last(attempt).await?;
             self.leave(gate, definition, attempt).await?;
