@@ -66,6 +66,9 @@ impl Canary {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     fn found(canary: &Canary, look: impl Fn(&Canary)) -> bool {
@@ -85,8 +88,18 @@ mod tests {
         fs::write(root.path().join("deep/file"), "a secret123456").expect("a file");
         assert!(found(&canary, |canary| canary.not_in_files(root.path(), &[])));
         assert!(!found(&canary, |canary| canary.not_in_files(root.path(), &["deep/file"])));
-        let mut child = std::process::Command::new("sleep").arg("60").env("X", "secret123456").spawn().expect("sleep");
+        // What a process was started with can be read once it runs: some way after it was spawned.
+        let mut child = Command::new("cat")
+            .env("X", "secret123456")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cat");
+        let (mut given, taken) = child.stdin.take().zip(child.stdout.take()).expect("pipes");
+        given.write_all(b"runs\n").expect("a line");
+        assert_eq!(BufReader::new(taken).lines().next().expect("a line").expect("a line"), "runs");
         assert!(found(&canary, Canary::not_in_processes));
-        child.kill().and_then(|()| child.wait()).expect("a child");
+        drop(given);
+        child.wait().expect("a child");
     }
 }
