@@ -82,8 +82,11 @@ impl Layout {
     pub fn plugin(&self, id: &PluginId) -> PathBuf {
         self.plugins().join(id)
     }
+    pub fn stored(&self) -> PathBuf {
+        self.root.join("store")
+    }
     pub fn store(&self, digest: Digest) -> PathBuf {
-        self.root.join("store").join(format!("{}.wasm", digest.hex()))
+        self.stored().join(format!("{}.wasm", digest.hex()))
     }
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")

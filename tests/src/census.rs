@@ -102,7 +102,10 @@ fn files(root: &Path, directory: &Path, inodes: &mut BTreeSet<u64>, note: &mut i
         // a peer was like the last time.
         let of_pool = name.starts_with("pools/") && (name.ends_with("/holds") || name.ends_with("/away"));
         let of_peer = name.starts_with("peers/") && name.ends_with("/seen.json");
-        if of_pool || of_peer || KEPT.contains(&name.as_str()) {
+        // What a plugin said, and was at fault over.
+        let of_plugin =
+            name.starts_with("plugins/") && ["/log", "/log.1", "/strikes"].iter().any(|end| name.ends_with(end));
+        if of_pool || of_peer || of_plugin || KEPT.contains(&name.as_str()) {
             continue;
         }
         let kind = metadata.file_type();

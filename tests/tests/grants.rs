@@ -95,7 +95,8 @@ fn an_installation_that_is_accepted_grants_what_takes_no_choice_and_pins_the_byt
     let said = host.fief_ends(&install, 5);
     assert!(said.stderr.contains("fief plugin revoke migration-live --pin"), "{}", said.stderr);
     host.fief(&["plugin", "revoke", "migration-live", "--pin"]);
-    host.fief(&install);
+    host.fief_ends(&install, 4);
+    host.fief(&["plugin", "upgrade", &other.to_string_lossy()]);
     host.fief(&["plugin", "grant", "migration-live", "--pin", "--postcopy"]);
     host.fief(&["plugin", "verify", "migration-live"]);
     host.fief(&["plugin", "grant", "migration-live", "--unpin"]);

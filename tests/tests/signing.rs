@@ -95,3 +95,42 @@ fn policy_says_whose_signature_is_wanted_and_a_changed_byte_is_nobodys() {
     trusts(&host, &line("\"other\", \"acme\""));
     host.fief(&["network", "start", "lan"]);
 }
+
+#[test]
+fn a_pinned_signer_may_send_the_next_version_and_nobody_else() {
+    let host = Host::new();
+    host.fief(&["plugin", "remove", "network-user", "--force"]);
+    let at = |name: &str| host.root().join(name).to_string_lossy().into_owned();
+    let signer = |name: &str| host.fief(&words(&["keygen", &at(name)])).stdout.trim().to_owned();
+    let (acme, other) = (signer("acme.key"), signer("other.key"));
+    let signed = |version: &str, key: &str| {
+        let mut bytes = fs::read(plugin(&host)).unwrap();
+        let place = bytes.windows(17).position(|part| part == b"\"version\":\"0.1.0\"").unwrap();
+        bytes[place + 11..place + 16].copy_from_slice(version.as_bytes());
+        let file = at(&format!("{version}-{key}.wasm"));
+        fs::write(&file, bytes).unwrap();
+        host.fief(&words(&["sign", &file, "--key", &at(key)]));
+        file
+    };
+    let policy = || fs::read_to_string(host.root().join("policy.toml")).unwrap();
+
+    host.fief(&words(&["install", plugin(&host).to_str().unwrap()]));
+    host.fief_ends(&words(&["grant", "network-user", "--pin-signer"]), 2);
+    host.fief(&words(&["upgrade", &signed("0.1.1", "acme.key")]));
+    host.fief(&words(&["grant", "network-user", "--pin-signer"]));
+    assert!(policy().contains(&format!("signer = \"{acme}\"")), "{}", policy());
+    host.fief(&words(&["upgrade", &signed("0.1.2", "acme.key")]));
+    let theirs = signed("0.1.3", "other.key");
+    let refused = host.fief_ends(&words(&["upgrade", &theirs, "-o", "json"]), 6).json();
+    let codes: Vec<&str> =
+        refused["items"].as_array().unwrap().iter().map(|item| item["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["other-signer", "pinned"]);
+    host.fief(&words(&["upgrade", &theirs, "--accept"]));
+    assert!(policy().contains(&format!("signer = \"{other}\"")), "{}", policy());
+    // The one before is not theirs.
+    let said = host.fief_ends(&words(&["rollback", "network-user"]), 5);
+    assert!(said.stderr.contains("wants another's signature"), "{}", said.stderr);
+    host.fief(&words(&["revoke", "network-user", "--pin"]));
+    host.fief(&words(&["rollback", "network-user"]));
+    host.fief(&words(&["verify"]));
+}

@@ -26,6 +26,7 @@ mod root;
 mod secret;
 mod serve;
 mod settings;
+mod tail;
 mod usage;
 mod volume;
 mod xm;

@@ -56,7 +56,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginId};
+use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginId, Signer};
 
 pub use parse::{load, parse, read};
 pub use relocation::{Accept, Encryption, Relocation};
@@ -78,6 +78,10 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The bytes that alone may run under that id, where policy says so.
+    pub fn pinned(&self, id: &PluginId) -> Option<Digest> {
+        self.plugins.get(id).and_then(|grants| grants.digest)
+    }
     /// The lines that choose this plugin, so that it needs a table: `[pools] file`.
     pub fn naming(&self, id: &PluginId) -> Vec<String> {
         let kinds = |table: &str, served: &BTreeMap<String, PluginId>| {
@@ -121,6 +125,8 @@ impl Default for HostSettings {
 pub struct PluginGrants {
     /// Only these bytes are loaded under this id.
     pub digest: Option<Digest>,
+    /// Only what this key has signed is loaded under this id.
+    pub signer: Option<Signer>,
     pub interfaces: Vec<HostInterface>,
     pub directories: BTreeMap<GrantName, DirectoryGrant>,
     pub connections: BTreeMap<GrantName, ConnectionGrant>,

@@ -23,6 +23,7 @@ pub mod clone;
 pub mod hold;
 pub mod import;
 pub mod keeper;
+mod kept;
 pub mod lease;
 mod nvram;
 mod ownership;
@@ -48,6 +49,7 @@ pub mod transport;
 pub mod unfinished;
 pub mod volume;
 
+pub use kept::kept_plugins;
 pub use lease::users_of_volume;
 pub use record::Record;
 pub use state::State;

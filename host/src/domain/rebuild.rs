@@ -84,6 +84,7 @@ fn run(definition: &DomainDefinition, ledger: &Ledger, living: &[ProcessId]) -> 
         places: Some(Places::new(definition)),
         held: false,
         changing: None,
+        plugins: std::collections::BTreeMap::new(),
         serves: false,
         storage: crate::domain::supervisor::Storage::default(),
     }))

@@ -1,5 +1,6 @@
 //! What a supervisor writes down: `record.json`, replaced as a whole and synced, so that it is always one whole record.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::layout::Layout;
 pub use crate::sys::process::boot_id;
 use crate::sys::{durable, process};
-use crate::types::{ByteSize, DomainName, InterfaceName, MacAddress, NetworkName, VolumeRef};
+use crate::types::{ByteSize, Digest, DomainName, InterfaceName, MacAddress, NetworkName, PluginId, VolumeRef};
 
 /// Version of this file's shape. A later fief reads earlier ones; an earlier one refuses later ones.
 const VERSION: u32 = 1;
@@ -75,6 +76,9 @@ pub struct Run {
     /// A device that is on its way in or out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changing: Option<Changing>,
+    /// The plugins that its disks and cards have, as they were when it began: it keeps to them while it runs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<PluginId, Digest>,
     /// Its hypervisor has a way to disks that plugins serve.
     #[serde(default, skip_serializing_if = "is_not")]
     pub serves: bool,

@@ -29,6 +29,7 @@ pub mod rollback;
 pub mod secret;
 pub mod served;
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use crate::config::policy::Policy;
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::layout::Layout;
+use crate::types::{Digest, PluginId};
 
 pub use drift::filter_tables;
 pub use judge::Verdict;
@@ -71,6 +73,7 @@ pub struct Gate {
     meter: Meter,
     pins: Pins,
     repeats: Repeats,
+    kept: Arc<BTreeMap<PluginId, Digest>>,
 }
 
 impl Gate {
@@ -83,7 +86,22 @@ impl Gate {
             meter: Meter::default(),
             pins: Pins::default(),
             repeats: Repeats::default(),
+            kept: Arc::default(),
         }
+    }
+    /// The same, for whoever keeps to these bytes of plugins, whatever is installed under their ids: a domain that runs, or a
+    /// trial of what may be installed.
+    #[must_use]
+    pub fn keeping(mut self, kept: BTreeMap<PluginId, Digest>) -> Self {
+        self.kept = Arc::new(kept);
+        self
+    }
+    /// The bytes of a plugin that are kept to, if any are.
+    pub fn kept(&self, plugin: &PluginId) -> Option<Digest> {
+        self.kept.get(plugin).copied()
+    }
+    pub fn all_kept(&self) -> &BTreeMap<PluginId, Digest> {
+        &self.kept
     }
     /// The same, with what is known of the operator's way in.
     #[must_use]

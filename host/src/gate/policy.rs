@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::policy::edit::{self, Edit};
-use crate::config::policy::read;
+use crate::config::policy::{Policy, parse, read};
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
 use crate::sys::durable;
@@ -21,6 +21,16 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 pub fn preview(layout: &Layout, id: &PluginId, edits: &[Edit]) -> Result<Vec<String>> {
     let (before, after) = edited(&layout.policy(), id, edits)?;
     Ok(edit::changed(&before, &after))
+}
+
+/// What policy would say; nothing is written.
+///
+/// # Errors
+/// As [`edit`], less those of writing.
+pub fn wanted(layout: &Layout, id: &PluginId, edits: &[Edit]) -> Result<Policy> {
+    let path = layout.policy();
+    let (_, after) = edited(&path, id, edits)?;
+    parse(&after, &path.display().to_string())
 }
 
 /// Makes the changes; `false` where all is so already. The file keeps its owner and mode; where there is none, it is made.

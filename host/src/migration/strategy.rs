@@ -19,7 +19,7 @@ use super::plan::Facts;
 use super::steps::{Answer, Ask, Asking, Limits, Strategy};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger};
-use crate::plugin::{Session, Steps, Subject, installed, settings};
+use crate::plugin::{Session, Steps, Subject, chosen, settings, strikes};
 use crate::sandbox::protocol::{
     Call, ErrorCode, Finding, MigrationCall, MoveFacts, PluginError, PluginKind, RawLimits, Retry, Return, Settings,
     Step, StepReply,
@@ -32,6 +32,7 @@ const NOTE_MAX: usize = 120;
 /// A plugin that is to move one domain. Its sandbox lives no longer than the thread that opened it.
 #[derive(Debug)]
 pub struct PluginStrategy {
+    gate: Gate,
     session: Session,
     domain: DomainName,
     facts: MoveFacts,
@@ -51,7 +52,7 @@ impl PluginStrategy {
         facts: &Facts,
         bandwidth: Option<u64>,
     ) -> Result<PluginStrategy> {
-        let manifest = installed(gate.layout(), plugin)?.manifest;
+        let manifest = chosen(gate, plugin)?.manifest;
         match manifest.kind {
             PluginKind::Migration => {}
             PluginKind::Storage | PluginKind::Network => {
@@ -61,10 +62,18 @@ impl PluginStrategy {
         }
         let settings = settings::resolve(&manifest, given)?;
         let postcopy = gate.policy().plugins.get(plugin).is_some_and(|grants| grants.postcopy);
-        let session = Session::start(gate, plugin)?;
         let domain = facts.domain.name.clone();
+        strikes::may_call(gate, plugin, &Subject::Domain(domain.clone()))?;
+        let session = Session::start(gate, plugin)?;
         let terms = Terms::of(facts, postcopy);
-        Ok(PluginStrategy { session, domain, facts: told::facts(facts, bandwidth, postcopy), settings, terms })
+        Ok(PluginStrategy {
+            gate: gate.clone(),
+            session,
+            domain,
+            facts: told::facts(facts, bandwidth, postcopy),
+            settings,
+            terms,
+        })
     }
 
     /// What the plugin says stands in the way of it.
@@ -75,10 +84,18 @@ impl PluginStrategy {
         let (facts, settings) = (Box::new(self.facts.clone()), self.settings.clone());
         let call = Call::Migration { facts, settings, function: MigrationCall::Check };
         let subject = Subject::Domain(self.domain.clone());
-        match self.session.call(&mut Ledger::volatile(), &subject, call)? {
-            Return::Findings(findings) => Ok(findings.into_iter().map(told::finding).collect()),
-            _ => Err(Failure::new(Kind::PluginFault, "its answer does not fit the call")),
-        }
+        let answer = match self.session.call(&mut Ledger::volatile(), &subject, call) {
+            Ok(Return::Findings(findings)) => Ok(findings.into_iter().map(told::finding).collect()),
+            Ok(_) => Err(Failure::new(Kind::PluginFault, "its answer does not fit the call")),
+            Err(failure) => Err(failure),
+        };
+        self.heard(&answer);
+        answer
+    }
+
+    fn heard<T>(&self, answer: &Result<T>) {
+        let plugin = &self.session.installed().manifest.id;
+        strikes::heard(&self.gate, plugin, &Subject::Domain(self.domain.clone()), answer);
     }
 
     fn bytes(&self) -> u64 {
@@ -98,8 +115,11 @@ impl Strategy for PluginStrategy {
             under_way: None,
             failed: None,
         };
-        let ended = self.session.run_move(self.facts.clone(), self.settings.clone(), &mut asked);
-        asked.judge(ended, &self.session.installed().manifest.id)
+        let subject = Subject::Domain(self.domain.clone());
+        let ended = self.session.run_move(&subject, self.facts.clone(), self.settings.clone(), &mut asked);
+        let judged = asked.judge(ended, &self.session.installed().manifest.id);
+        self.heard(&judged);
+        judged
     }
 }
 

@@ -31,7 +31,7 @@ use crate::gate::recover::Mended;
 use crate::gate::rollback::{Armed, RolledBack};
 use crate::gate::served::Reserved;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
-use crate::plugin::{Installed, Session, Subject, installed, settings};
+use crate::plugin::{self, Installed, Session, Subject, settings, strikes};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
 
@@ -152,13 +152,19 @@ impl Network {
         Ok(Network { gate: gate.clone(), store, definition, plugin, asked: None })
     }
 
+    /// The plugin that policy has for the network; none where there is no such network, or nobody serves its kind.
+    pub fn served_by(gate: &Gate, name: &NetworkName) -> Option<PluginId> {
+        let definition = Store::new(gate.layout(), name).definition().ok()?;
+        gate.policy().networks.get(&definition.kind).cloned()
+    }
+
     pub fn definition(&self) -> &NetworkDefinition {
         &self.definition
     }
 
     /// The settings as the plugin gets them.
     fn settings(&self) -> Result<Settings> {
-        let Installed { manifest, .. } = installed(self.gate.layout(), &self.plugin)?;
+        let Installed { manifest, .. } = plugin::chosen(&self.gate, &self.plugin)?;
         match manifest.kind {
             PluginKind::Network => settings::resolve(&manifest, &self.definition.settings).map_err(|failure| {
                 failure.while_doing(format!("network {} is not defined right", self.definition.name))
@@ -172,6 +178,14 @@ impl Network {
 
     /// Asks the plugin; its sandbox is started where it is not there yet.
     fn ask(&mut self, ledger: &mut Ledger, function: NetworkCall) -> Result<Return> {
+        let subject = Subject::Network(self.definition.name.clone());
+        strikes::may_call(&self.gate, &self.plugin, &subject)?;
+        let answer = self.asked(ledger, &subject, function);
+        strikes::heard(&self.gate, &self.plugin, &subject, &answer);
+        answer
+    }
+
+    fn asked(&mut self, ledger: &mut Ledger, subject: &Subject, function: NetworkCall) -> Result<Return> {
         let bridge = self.offered_bridge()?.to_string();
         let asked = match &mut self.asked {
             Some(asked) => asked,
@@ -183,7 +197,7 @@ impl Network {
         };
         let network = self.definition.name.to_string();
         let call = Call::Network { network, bridge, settings: asked.settings.clone(), function };
-        asked.caller.call(ledger, &Subject::Network(self.definition.name.clone()), call)
+        asked.caller.call(ledger, subject, call)
     }
 
     fn odd_answer(&self, function: &str) -> Failure {

@@ -93,8 +93,8 @@ impl Hearing {
     }
 
     fn listen(&mut self) -> Result<()> {
-        let plugin = self.plugin.clone();
-        let mut log = log::Sink::new(&plugin, self.lines_per_second);
+        let (plugin, subject) = (self.plugin.clone(), Subject::Pool(self.pool.clone()));
+        let mut log = log::Sink::new(&self.gate, &plugin, &subject, self.lines_per_second);
         let mut events = (Instant::now(), 0);
         let asking = Arc::new(AtomicUsize::new(0));
         loop {

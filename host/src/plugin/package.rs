@@ -11,12 +11,24 @@ use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::plugin::component::{self, Component, PLUGIN_MAX};
+use crate::plugin::upgrade::Staged;
 use crate::plugin::{Manifest, cache, loading, pending, signature, world};
 use crate::sys::durable;
 use crate::types::{Digest, PluginId, Signer};
 
 /// How long an installation waits for another to end: a compilation takes seconds.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// What `plugin.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Record {
+    #[serde(flatten)]
+    pub installed: Installed,
+    /// What an upgrade took the place of, and `rollback` brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Installed>,
+}
 
 /// A plugin as it is installed under its id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,46 +53,28 @@ pub fn inspect(path: &Path) -> Result<Installed> {
 }
 
 /// Installs the plugin in the file at `path`, under the id in its manifest: stored, compiled, loaded once to see that
-/// it fits. What was installed under that id before is replaced; the same bytes again change nothing.
-/// In a dry run it is checked and nothing is written.
+/// it fits. The same bytes again change nothing. In a dry run it is checked and nothing is written.
 ///
 /// # Errors
 /// `Usage` where it is no plugin for this host, `Denied` where policy pins other bytes under its id or does not trust who signed
 /// it, or its signature is not valid, `PluginFault`
-/// where it does not compile or load.
+/// where it does not compile or load, `Conflict` where other bytes are installed under its id.
 pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
     let (new, bytes) = read(path)?;
     let id = &new.manifest.id;
     admitted(gate, &new)?;
-    if gate.mode() == Mode::DryRun {
-        return Ok(new);
+    // A record that cannot be read is replaced.
+    if let Some(before) = installed(gate.layout(), id).ok().filter(|before| before.digest != new.digest) {
+        let (version, other) = (&before.manifest.version, &new.manifest.version);
+        return Err(Failure::conflict(format!(
+            "the plugin {id} is installed already: version {version}, this is {other}"
+        ))
+        .hint(format!("fief plugin upgrade {} shows what changes, and changes it", path.display())));
     }
-    let layout = gate.layout();
-    let _lock = lock(layout)?;
-    let before = installed(layout, id).ok();
-    if before.as_ref() != Some(&new) || !layout.store(new.digest).exists() {
-        let stored = layout.store(new.digest);
-        pending::folder(stored.parent().unwrap_or(layout.root()))?;
-        durable::write(&stored, &bytes)?;
+    match gate.mode() {
+        Mode::DryRun => Ok(new),
+        Mode::Perform => Staged::new(gate, new, &bytes)?.switch(),
     }
-    // The record comes last: an id names only what was seen to load.
-    let fits = loading::try_load(gate, &new);
-    if let Err(failure) = fits {
-        if before.as_ref().is_none_or(|before| before.digest != new.digest) {
-            sweep(layout, new.digest)?;
-        }
-        return Err(failure.while_doing(format!("cannot install the plugin {id}")));
-    }
-    if before.as_ref() == Some(&new) {
-        return Ok(new);
-    }
-    pending::folder(&layout.plugin(id))?;
-    let record = serde_json::to_vec_pretty(&new).context(|| format!("cannot write the record of the plugin {id}"))?;
-    durable::write(&layout.plugin(id).join("plugin.json"), &record)?;
-    if let Some(before) = before {
-        sweep(layout, before.digest)?;
-    }
-    Ok(new)
 }
 
 /// Whether an installed plugin is still what was installed: its stored bytes, what its record says of them, and policy's
@@ -111,17 +105,15 @@ pub fn remove(layout: &Layout, id: &PluginId, may: impl FnOnce() -> Result<()>) 
     }
     let _lock = lock(layout)?;
     may()?;
-    let gone = installed(layout, id).ok();
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.context(saying)?,
     }
-    durable::sync_folder(&layout.plugins()).context(saying)?;
-    gone.map_or(Ok(()), |gone| sweep(layout, gone.digest))
+    durable::sync_folder(&layout.plugins()).context(saying)
 }
 
 /// One installation or removal at a time: what one stores, another must not sweep.
-fn lock(layout: &Layout) -> Result<durable::Lock> {
+pub(super) fn lock(layout: &Layout) -> Result<durable::Lock> {
     pending::folder(&layout.plugins())?;
     durable::lock(&layout.plugins().join(".lock"), LOCK_WAIT)
 }
@@ -129,6 +121,12 @@ fn lock(layout: &Layout) -> Result<durable::Lock> {
 /// # Errors
 /// `NotFound` where no plugin is installed under that id.
 pub fn installed(layout: &Layout, id: &PluginId) -> Result<Installed> {
+    record(layout, id).map(|record| record.installed)
+}
+
+/// # Errors
+/// As [`installed`].
+pub(super) fn record(layout: &Layout, id: &PluginId) -> Result<Record> {
     let path = layout.plugin(id).join("plugin.json");
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
@@ -138,14 +136,45 @@ pub fn installed(layout: &Layout, id: &PluginId) -> Result<Installed> {
         }
         Err(error) => return Err(error).context(|| format!("cannot read {}", path.display())),
     };
-    let installed: Installed = serde_json::from_slice(&bytes)
+    let record: Record = serde_json::from_slice(&bytes)
         .context(|| format!("the record {} cannot be read", path.display()))
         .map_err(|failure| failure.hint("install the plugin again"))?;
-    if installed.manifest.id != *id {
+    if record.installed.manifest.id != *id {
         return Err(Failure::other(format!("the record {} is of another plugin", path.display()))
             .hint("install the plugin again"));
     }
-    Ok(installed)
+    Ok(record)
+}
+
+pub(super) fn write(layout: &Layout, record: &Record) -> Result<()> {
+    let id = &record.installed.manifest.id;
+    pending::folder(&layout.plugin(id))?;
+    let bytes = serde_json::to_vec_pretty(record).context(|| format!("cannot write the record of the plugin {id}"))?;
+    durable::write(&layout.plugin(id).join("plugin.json"), &bytes)
+}
+
+/// The plugin that is to run under an id: what is installed; or the bytes that whoever has this gate keeps to, as long as
+/// they are there and policy admits them.
+///
+/// # Errors
+/// `NotFound` where none is installed under that id.
+pub fn chosen(gate: &Gate, id: &PluginId) -> Result<Installed> {
+    let layout = gate.layout();
+    let installed = installed(layout, id);
+    if let Some(digest) = gate.kept(id)
+        && installed.as_ref().map_or(true, |installed| installed.digest != digest)
+    {
+        let kept = cache::stored(layout, digest)
+            .and_then(|(_, bytes)| checked(&bytes, &layout.store(digest)))
+            .and_then(|kept| admitted(gate, &kept).map(|()| kept));
+        match kept {
+            Ok(kept) => return Ok(kept),
+            Err(failure) => {
+                tracing::warn!(plugin = %id, %failure, "what is kept to cannot be; what is installed is taken")
+            }
+        }
+    }
+    installed
 }
 
 /// All installed plugins, by id.
@@ -178,17 +207,28 @@ pub fn names(layout: &Layout) -> Result<Vec<PluginId>> {
 
 /// # Errors
 /// `Denied` where policy pins other bytes under its id, or wants another's signature of it.
-pub(super) fn admitted(gate: &Gate, plugin: &Installed) -> Result<()> {
+pub fn admitted(gate: &Gate, plugin: &Installed) -> Result<()> {
     let (id, digest) = (&plugin.manifest.id, plugin.digest);
     gate.policy()
         .trust
         .admit(id, plugin.signer)
         .map_err(|(why, hint)| Failure::denied(format!("policy does not trust the plugin {id}: {why}")).hint(hint))?;
-    match gate.policy().plugins.get(id).and_then(|grants| grants.digest) {
+    let signer = gate.policy().plugins.get(id).and_then(|grants| grants.signer);
+    if let Some(pin) = signer.filter(|pin| Some(*pin) != plugin.signer) {
+        let mut failure = Failure::denied(format!("policy wants another's signature of the plugin {id}"));
+        failure.causes.push(match plugin.signer {
+            Some(signer) => format!("it is to be signed by {pin}, and {signer} has"),
+            None => format!("it is to be signed by {pin}, and nobody has signed it"),
+        });
+        return Err(failure.hint(format!(
+            "if you trust these bytes: fief plugin upgrade FILE --accept moves the pin, fief plugin revoke {id} --pin ends it"
+        )));
+    }
+    match gate.policy().pinned(id) {
         Some(pin) if pin != digest => {
             let mut failure = Failure::denied(format!("policy pins other bytes for the plugin {id}"));
             failure.causes.push(format!("the pin is {pin}, the plugin is {digest}"));
-            Err(failure.hint(format!("if you trust this plugin: fief plugin revoke {id} --pin, and install it again")))
+            Err(failure.hint(format!("if you trust these bytes: fief plugin upgrade FILE --accept moves the pin, fief plugin revoke {id} --pin ends it")))
         }
         Some(_) | None => Ok(()),
     }
@@ -219,7 +259,7 @@ pub fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
 }
 
 /// What those bytes are as a plugin; `path` is where they came from.
-fn checked(bytes: &[u8], path: &Path) -> Result<Installed> {
+pub(super) fn checked(bytes: &[u8], path: &Path) -> Result<Installed> {
     let saying = |failure: Failure| failure.while_doing(format!("{} is not a plugin for this host", path.display()));
     let component = component::read(bytes).map_err(saying)?;
     let manifest = Manifest::parse(&component.manifest).map_err(saying)?;
@@ -229,17 +269,30 @@ fn checked(bytes: &[u8], path: &Path) -> Result<Installed> {
     Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports, signer })
 }
 
-/// Removes the stored and compiled bytes of a digest that no id names any more.
-fn sweep(layout: &Layout, digest: Digest) -> Result<()> {
-    if all(layout)?.iter().any(|installed| installed.digest == digest) {
+/// Removes the stored and compiled bytes that no id names, now or for a rollback, and that are not `kept` to: by domains
+/// that run, say. What another change stores meanwhile stays: it waits for that one's end, or leaves it to the next.
+pub fn tidy(layout: &Layout, kept: &[Digest]) -> Result<()> {
+    let folder = layout.stored();
+    if !folder.exists() {
         return Ok(());
     }
-    cache::forget(layout, digest)?;
-    let path = layout.store(digest);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
+    let _lock = lock(layout)?;
+    let mut named: Vec<Digest> = kept.to_vec();
+    for id in names(layout)? {
+        let record = record(layout, &id)?;
+        named.extend([record.installed.digest].into_iter().chain(record.previous.map(|previous| previous.digest)));
     }
+    for name in durable::names(&folder)? {
+        let digest = name.strip_suffix(".wasm").and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+        let Some(digest) = digest.filter(|digest| !named.contains(digest)) else { continue };
+        cache::forget(layout, digest)?;
+        let path = layout.store(digest);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -152,7 +152,7 @@ fn started(
     heard: Box<dyn Fn(Heard) + Send>,
 ) -> Result<Serving> {
     let plugin = &order.plugin;
-    let installed = package::installed(gate.layout(), plugin)?;
+    let installed = package::chosen(gate, plugin)?;
     package::admitted(gate, &installed)?;
     let none = PluginGrants::default();
     let grants = gate.policy().plugins.get(plugin).unwrap_or(&none);

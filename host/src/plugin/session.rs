@@ -44,6 +44,16 @@ pub enum Subject {
     Domain(DomainName),
 }
 
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Pool(name) => write!(f, "pool {name}"),
+            Subject::Network(name) => write!(f, "network {name}"),
+            Subject::Domain(name) => write!(f, "domain {name}"),
+        }
+    }
+}
+
 /// A sandbox process with one plugin loaded. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Session {
@@ -72,7 +82,7 @@ impl Session {
 
     /// The same; `patience` says how long a server may say nothing.
     pub fn begin(gate: &Gate, plugin: &PluginId, patience: Patience) -> Result<Session> {
-        let installed = package::installed(gate.layout(), plugin)?;
+        let installed = package::chosen(gate, plugin)?;
         package::admitted(gate, &installed)?;
         let none = PluginGrants::default();
         let grants = gate.policy().plugins.get(plugin).unwrap_or(&none);
@@ -197,7 +207,7 @@ impl Turn<'_> {
         let plugin = &session.installed.manifest.id;
         // Time in which the plugin had the word; what the host spends on asks is the host's.
         let mut left = session.limits.wall.saturating_add(GRACE);
-        let mut log = log::Sink::new(plugin, session.limits.log_lines_per_second);
+        let mut log = log::Sink::new(&session.gate, plugin, self.subject, session.limits.log_lines_per_second);
         process.send(&ToSandbox::Call(call), &[])?;
         loop {
             let begun = Instant::now();

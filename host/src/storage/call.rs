@@ -7,7 +7,7 @@ use super::pool::Pool;
 use super::transport;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger, Mode};
-use crate::plugin::{Patience, Session, Subject};
+use crate::plugin::{Patience, Session, Subject, strikes};
 use crate::sandbox::protocol::{Ability, Call, Return, StorageCall};
 use crate::sys::durable::{self, Lock};
 use crate::types::{PluginId, PoolName};
@@ -38,17 +38,29 @@ impl Pool {
         function: StorageCall,
         check: impl FnOnce(From<'_>, Return) -> Result<T>,
     ) -> Result<T> {
+        self.may_call()?;
         let mut ledger = Ledger::volatile();
         let answer = self.call(&mut ledger, function);
         let from = From(&self.plugin);
-        if !ledger.is_empty() {
-            let failure = match answer {
-                Ok(_) => from.fault("it changed something in a call that only asks"),
-                Err(failure) => failure,
-            };
-            return Err(undone(&self.gate, &mut ledger, failure));
-        }
-        check(from, answer?)
+        let checked = match answer.and_then(|answer| match ledger.is_empty() {
+            true => check(from, answer),
+            false => Err(from.fault("it changed something in a call that only asks")),
+        }) {
+            Err(failure) if !ledger.is_empty() => Err(undone(&self.gate, &mut ledger, failure)),
+            checked => checked,
+        };
+        self.heard(&checked);
+        checked
+    }
+
+    /// # Errors
+    /// `PluginFault` where the plugin was at fault too often over this pool.
+    fn may_call(&self) -> Result<()> {
+        strikes::may_call(&self.gate, &self.plugin, &Subject::Pool(self.definition.name.clone()))
+    }
+
+    fn heard<T>(&self, answer: &Result<T>) {
+        strikes::heard(&self.gate, &self.plugin, &Subject::Pool(self.definition.name.clone()), answer);
     }
 
     /// Has the plugin change something, under the pool's lock.
@@ -66,6 +78,7 @@ impl Pool {
         function: StorageCall,
         check: impl FnOnce(From<'_>, Return, Changed) -> Result<T>,
     ) -> Result<T> {
+        self.may_call()?;
         let (_lock, mut ledger) = match self.gate.mode() {
             Mode::Perform => {
                 let (lock, ledger) = hold(&self.gate, &self.definition.name)?;
@@ -76,7 +89,9 @@ impl Pool {
         };
         let answer = self.call(&mut ledger, function);
         let changed = if ledger.is_empty() { Changed::Nothing } else { Changed::Something };
-        match answer.and_then(|answer| check(From(&self.plugin), answer, changed)) {
+        let checked = answer.and_then(|answer| check(From(&self.plugin), answer, changed));
+        self.heard(&checked);
+        match checked {
             Ok(checked) => match self.gate.seal(&mut ledger) {
                 Ok(()) => Ok(checked),
                 Err(failure) if ledger.is_sealed() => {

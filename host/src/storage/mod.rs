@@ -11,12 +11,14 @@
 //!   look.rs      what pools are like now, all asked side by side
 //!   away.rs      storage that did not answer a moment ago
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
+//!   compare.rs   a pool, as two versions of its plugin see it
 //! ```
 
 mod answer;
 mod attach;
 mod away;
 mod call;
+mod compare;
 mod fence;
 mod identity;
 mod import;
@@ -37,6 +39,7 @@ use std::os::fd::OwnedFd;
 use crate::gate::operation::{ImageFormat, ImageRef, Preallocation};
 use crate::types::{ByteSize, PluginId, Secret, VolumeName};
 
+pub use compare::{Compared, compare};
 pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
 pub use secret::pools_naming;

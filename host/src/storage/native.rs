@@ -140,7 +140,7 @@ impl Pool {
         }
         let name: GrantName =
             secret.parse().map_err(|why| from.fault(format!("{secret:?} is no name of a secret: {why}")))?;
-        let manifest = plugin::installed(self.gate.layout(), &self.plugin).ok().map(|found| found.manifest);
+        let manifest = plugin::chosen(&self.gate, &self.plugin).ok().map(|found| found.manifest);
         let named = self.settings()?.iter().any(|(key, value)| {
             value == name.as_str() && manifest.as_ref().is_none_or(|manifest| is_secret(manifest, key))
         });

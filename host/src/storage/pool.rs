@@ -69,6 +69,12 @@ impl Pool {
         Pool::new(gate, definition)
     }
 
+    /// The plugin that policy has for the pool; none where there is no such pool, or nobody serves its kind.
+    pub fn served_by(gate: &Gate, name: &PoolName) -> Option<PluginId> {
+        let definition = read(gate, name).ok()??;
+        gate.policy().pools.get(&definition.kind).cloned()
+    }
+
     pub fn definition(&self) -> &PoolDefinition {
         &self.definition
     }
@@ -118,7 +124,7 @@ impl Pool {
         if let Some(settings) = &self.settings {
             return Ok(settings.clone());
         }
-        let installed = plugin::installed(self.gate.layout(), &self.plugin)?;
+        let installed = plugin::chosen(&self.gate, &self.plugin)?;
         let settings = self.fit(&installed.manifest)?;
         Ok(self.settings.insert(settings).clone())
     }

@@ -47,6 +47,8 @@ fn a_strategy_that_misbehaves_leaves_a_guest_that_runs() {
     let cases = FAMILIES.iter().map(|family| (format!("{} after {:?}", family.0, family.1), *family)).collect();
     each(cases, |bench: &mut Bench, (attack, after, code, words)| {
         Side::BOTH.into_iter().for_each(|side| installs(&bench.pair[side]));
+        // What the cases before were at fault over is theirs.
+        Side::BOTH.into_iter().for_each(|side| drop(bench.pair[side].fief(&["plugin", "release", PLUGIN])));
         bench.pair.is_made();
         let mut domain = bench.running(How::Live, Storage::Nfs("native"), &[]);
         domain.witness.may_be_on(bench.pair.b());

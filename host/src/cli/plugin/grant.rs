@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Load no other bytes under this id than those that are installed
     #[arg(long, conflicts_with = "unpin")]
     pin: bool,
+    /// Load nothing under this id but what the signer of the one that is installed has signed
+    #[arg(long, conflicts_with = "unpin")]
+    pin_signer: bool,
     /// Load whatever is installed under this id
     #[arg(long)]
     unpin: bool,
@@ -62,7 +65,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let changed = grants::apply(context, &gate, &args.id, edits)?;
     let policy = policy::load(&context.layout().policy())?;
     grants::remind(context, &installed, &policy)?;
-    let row = PluginRow { installed: &installed, policy: &policy };
+    let row = PluginRow::of(context.layout(), &installed, &policy);
     context.changed("plugin", &args.id, if changed { "granted" } else { "already granted" }, row.json())
 }
 
@@ -110,8 +113,15 @@ fn edits(args: &Args, installed: &Installed, policy: &Policy) -> Result<Vec<Edit
     if args.pin {
         edits.push(Edit::Pin { digest: installed.digest });
     }
+    if args.pin_signer {
+        let signer = installed.signer.ok_or_else(|| {
+            Failure::usage(format!("nobody has signed the plugin {}", manifest.id))
+                .hint("--pin holds on to its bytes; fief plugin sign signs one")
+        })?;
+        edits.push(Edit::PinSigner { signer });
+    }
     if args.unpin {
-        edits.push(Edit::Unpin);
+        edits.extend([Edit::Unpin, Edit::UnpinSigner]);
     }
     for kind in &args.serve {
         edits.push(serve(manifest, kind, policy)?);

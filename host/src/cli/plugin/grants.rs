@@ -100,7 +100,7 @@ pub(super) fn remind(context: &Context, installed: &Installed, policy: &Policy) 
         return Ok(());
     }
     let manifest = &installed.manifest;
-    let row = PluginRow { installed, policy };
+    let row = PluginRow::of(context.layout(), installed, policy);
     let say = |message: String| warn(&message, context.format());
     let asks = asks(manifest, row.grants());
     if let Some(remedy) = remedy(&manifest.id, &asks) {

@@ -36,6 +36,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     let policy = policy::load(&context.layout().policy())?;
     grants::remind(context, &installed, &policy)?;
-    let row = PluginRow { installed: &installed, policy: &policy };
+    let row = PluginRow::of(context.layout(), &installed, &policy);
     context.changed("plugin", &installed.manifest.id, "installed", row.json())
 }

@@ -7,6 +7,8 @@ use crate::cli::Context;
 use crate::cli::output::{Cell, Column, Row};
 use crate::config::policy::{PluginGrants, Policy};
 use crate::error::Result;
+use crate::layout::Layout;
+use crate::plugin::strikes::{self, Strikes};
 use crate::plugin::{Installed, package};
 use crate::sandbox::protocol::PluginKind;
 
@@ -17,16 +19,23 @@ pub(crate) struct Args {}
 pub(super) struct PluginRow<'a> {
     pub installed: &'a Installed,
     pub policy: &'a Policy,
+    /// What is held against it.
+    pub strikes: Vec<Strikes>,
 }
 
 pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
     let policy = context.policy()?;
     let installed = package::all(context.layout())?;
-    let rows: Vec<PluginRow<'_>> = installed.iter().map(|installed| PluginRow { installed, policy: &policy }).collect();
+    let rows: Vec<PluginRow<'_>> =
+        installed.iter().map(|installed| PluginRow::of(context.layout(), installed, &policy)).collect();
     context.list(&rows)
 }
 
 impl<'a> PluginRow<'a> {
+    pub(super) fn of(layout: &Layout, installed: &'a Installed, policy: &'a Policy) -> Self {
+        let strikes = strikes::all(layout, &installed.manifest.id, installed.digest);
+        PluginRow { installed, policy, strikes }
+    }
     pub(super) fn grants(&self) -> Option<&'a PluginGrants> {
         self.policy.plugins.get(&self.installed.manifest.id)
     }
@@ -49,6 +58,16 @@ impl<'a> PluginRow<'a> {
             None => format!("{signer} (not known to policy)"),
         })
     }
+    /// What it is set aside for, and why; each with its faults.
+    pub(super) fn set_aside(&self) -> impl Iterator<Item = &Strikes> {
+        self.strikes.iter().filter(|strikes| strikes.are_out())
+    }
+    /// `ok`, or what it is set aside for and why.
+    fn state(&self) -> String {
+        let each: Vec<String> =
+            self.set_aside().map(|strikes| format!("set aside for {}: {}", strikes.subject, strikes.why)).collect();
+        if each.is_empty() { "ok".to_owned() } else { each.join("; ") }
+    }
     /// `all`, `none`, or `2 of 3`; nothing where it asks for nothing.
     fn granted(&self) -> Cell {
         let asks = asks(&self.installed.manifest, self.grants());
@@ -70,6 +89,7 @@ impl Row for PluginRow<'_> {
         Column::left("KIND"),
         Column::left("SERVES"),
         Column::left("GRANTED"),
+        Column::left("STATE"),
         Column::left("SUMMARY"),
         Column::left("DIGEST").wide(),
         Column::left("SIGNER").wide(),
@@ -85,6 +105,7 @@ impl Row for PluginRow<'_> {
             manifest.kind.name().into(),
             self.serves().join(",").into(),
             self.granted(),
+            self.state().into(),
             manifest.summary.as_str().into(),
             self.installed.digest.to_string().into(),
             self.signer().map_or(Cell::Nothing, Cell::from),
@@ -109,6 +130,7 @@ impl Row for PluginRow<'_> {
             "exports": self.installed.exports,
             "serves": self.serves(),
             "permissions": asks,
+            "set-aside": self.set_aside().collect::<Vec<_>>(),
         })
     }
 }
@@ -131,15 +153,15 @@ mod tests {
         let id = installed.manifest.id.clone();
         let mut policy = Policy::default();
         let shown = |policy: &Policy| {
-            let row = PluginRow { installed: &installed, policy };
+            let row = PluginRow { installed: &installed, policy, strikes: Vec::new() };
             listing(&[row], Format::Table, None).unwrap().lines().nth(1).unwrap().to_owned()
         };
-        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  -       none     Files\x1b[2J");
+        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  -       none     ok     Files\x1b[2J");
         policy.pools.insert("file".to_owned(), id.clone());
         policy.plugins.insert(id.clone(), PluginGrants { secrets: Vec::new(), ..grants() });
-        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    4 of 5   Files\x1b[2J");
+        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    4 of 5   ok     Files\x1b[2J");
         policy.plugins.insert(id, grants());
-        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    all      Files\x1b[2J");
+        assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    all      ok     Files\x1b[2J");
     }
 
     use crate::plugin::Manifest;

@@ -7,11 +7,15 @@ mod grants;
 mod install;
 mod keygen;
 mod list;
+mod logs;
 mod new;
+mod release;
 mod remove;
 mod revoke;
+mod rollback;
 mod show;
 mod sign;
+mod upgrade;
 mod verify;
 
 use super::Context;
@@ -25,6 +29,10 @@ pub(super) enum Verb {
     Install(install::Args),
     Grant(grant::Args),
     Revoke(revoke::Args),
+    Upgrade(upgrade::Args),
+    Rollback(rollback::Args),
+    Release(release::Args),
+    Logs(logs::Args),
     Remove(remove::Args),
     Verify(verify::Args),
     New(new::Args),
@@ -40,6 +48,10 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Install(args) => install::run(context, &args),
         Verb::Grant(args) => grant::run(context, &args),
         Verb::Revoke(args) => revoke::run(context, &args),
+        Verb::Upgrade(args) => upgrade::run(context, &args),
+        Verb::Rollback(args) => rollback::run(context, &args),
+        Verb::Release(args) => release::run(context, &args),
+        Verb::Logs(args) => logs::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::New(args) => new::run(context, &args),

@@ -84,7 +84,7 @@ fn edits(args: &Args) -> Vec<Edit> {
         edits.push(Edit::RevokePostcopy);
     }
     if args.pin {
-        edits.push(Edit::Unpin);
+        edits.extend([Edit::Unpin, Edit::UnpinSigner]);
     }
     // A kind that it does not serve is left to whoever does.
     let both =

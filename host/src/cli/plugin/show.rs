@@ -11,6 +11,7 @@ use crate::cli::output::{Row, Shown};
 use crate::cli::{Context, load};
 use crate::error::Result;
 use crate::plugin;
+use crate::plugin::strikes::Strikes;
 use crate::types::PluginId;
 
 /// Print a plugin's manifest, with what it asks for beside what it was granted
@@ -44,7 +45,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         Subject::File(file) => load::inspect_plugin(file)?,
     };
     let policy = context.policy()?;
-    let row = PluginRow { installed: &installed, policy: &policy };
+    let row = PluginRow::of(context.layout(), &installed, &policy);
     context.show(&Shown { kind: "plugin", name: row.name(), json: row.json(), text: text(&row) })
 }
 
@@ -71,6 +72,13 @@ fn text(row: &PluginRow<'_>) -> String {
     for (key, value) in head {
         let value = if value.is_empty() { "-".into() } else { printable(&value) };
         out.push_str(&format!("{key:<10} {value}\n"));
+    }
+    for Strikes { subject, count, at, why, .. } in row.set_aside() {
+        let key = "set aside";
+        out.push_str(&format!(
+            "{key:<10} {subject}: at fault {count} times, the last at {at:.0}: {}\n",
+            printable(why)
+        ));
     }
     let asks = asks(manifest, row.grants());
     if !asks.is_empty() {
@@ -108,6 +116,7 @@ mod tests {
     use super::*;
     use crate::config::policy::{PluginGrants, Policy};
     use crate::plugin::manifest::{SettingKind, SettingSchema};
+    use crate::plugin::strikes::Strikes;
     use crate::plugin::{Installed, Manifest};
 
     #[test]
@@ -130,7 +139,16 @@ mod tests {
         let mut policy = Policy::default();
         policy.plugins.insert(installed.manifest.id.clone(), grants);
         policy.pools.insert("file".to_owned(), installed.manifest.id.clone());
-        insta::assert_snapshot!(text(&PluginRow { installed: &installed, policy: &policy }), @r"
+        let at = jiff::Timestamp::now();
+        let strikes = Strikes {
+            subject: "pool bad".to_owned(),
+            digest: installed.digest,
+            count: 3,
+            at,
+            why: "it trapped".to_owned(),
+        };
+        let shown = text(&PluginRow { installed: &installed, policy: &policy, strikes: vec![strikes] });
+        insta::assert_snapshot!(shown.replace(&format!("{at:.0}"), "TIME"), @r"
         id         storage-file
         version    0.1.0
         kind       storage
@@ -141,6 +159,7 @@ mod tests {
         signer     ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a (not known to policy)
         imports    fief:storage/images@0.1.0
         exports    -
+        set aside  pool bad: at fault 3 times, the last at TIME: it trapped
 
         ASKS FOR                          GRANTED                           REASON
         interface images                  yes                               because

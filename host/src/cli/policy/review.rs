@@ -84,6 +84,13 @@ fn plugin(grants: Option<&PluginGrants>, installed: &Installed, findings: &mut V
             ..found(Severity::Blocker, "digest-differs", id, message)
         });
     }
+    if let Some(pin) = grants.signer.filter(|pin| Some(*pin) != installed.signer) {
+        let message = format!("is pinned to what {pin} has signed, and what is installed is not that");
+        findings.push(Finding {
+            remedy: Some(format!("install one that is, or fief plugin revoke {id} --pin")),
+            ..found(Severity::Blocker, "signer-differs", id, message)
+        });
+    }
     for grant in unasked(&installed.manifest, grants) {
         let message = format!("is granted {grant}, and does not ask for it");
         findings.push(found(Severity::Note, "grant-unused", id, message));

@@ -133,6 +133,9 @@ fn grants(grants: &PluginGrants, reader: Reader) -> Value {
     if let Some(digest) = grants.digest {
         value["digest"] = json!(digest);
     }
+    if let Some(signer) = grants.signer {
+        value["signer"] = json!(signer);
+    }
     value
 }
 

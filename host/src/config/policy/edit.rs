@@ -21,7 +21,7 @@ use super::{ConnectionGrant, DirectoryGrant, HostInterface, NearAddress, PluginG
 use crate::config::reader::Choice;
 use crate::config::text::KindWord;
 use crate::error::{Failure, Result};
-use crate::types::{Access, Digest, EndpointPattern, GrantName, Invalid, PluginId, Span};
+use crate::types::{Access, Digest, EndpointPattern, GrantName, Invalid, PluginId, Signer, Span};
 use place::Place;
 use text::Text;
 
@@ -78,6 +78,10 @@ pub enum Edit {
         digest: Digest,
     },
     Unpin,
+    PinSigner {
+        signer: Signer,
+    },
+    UnpinSigner,
     /// It serves that kind of pool or network, whichever did before.
     Serve {
         table: Served,
@@ -200,6 +204,8 @@ impl Edit {
             Edit::RevokePostcopy => grants.postcopy = false,
             Edit::Pin { digest } => grants.digest = Some(*digest),
             Edit::Unpin => grants.digest = None,
+            Edit::PinSigner { signer } => grants.signer = Some(*signer),
+            Edit::UnpinSigner => grants.signer = None,
             Edit::Serve { table, kind } => drop(policy.served_mut(*table).insert(kind.clone(), id.clone())),
             Edit::Unserve { table, kind } => {
                 let served = policy.served_mut(*table);
@@ -222,6 +228,7 @@ impl Edit {
             | Edit::GrantBridges { .. }
             | Edit::GrantPostcopy
             | Edit::Pin { .. }
+            | Edit::PinSigner { .. }
             | Edit::Serve { .. } => true,
             Edit::RevokeInterface { .. }
             | Edit::RevokeDirectory { .. }
@@ -230,6 +237,7 @@ impl Edit {
             | Edit::RevokeBridges { .. }
             | Edit::RevokePostcopy
             | Edit::Unpin
+            | Edit::UnpinSigner
             | Edit::Unserve { .. }
             | Edit::RevokeAll => false,
         }
@@ -271,6 +279,8 @@ impl Edit {
             Edit::RevokePostcopy => text.take(&table, "postcopy"),
             Edit::Pin { digest } => text.set(&table, "digest", &quoted(&digest.to_string())),
             Edit::Unpin => text.take(&table, "digest"),
+            Edit::PinSigner { signer } => text.set(&table, "signer", &quoted(&signer.to_string())),
+            Edit::UnpinSigner => text.take(&table, "signer"),
             Edit::Serve { table, kind } => {
                 let place = Place::of([table.table()]);
                 text.ensure_table(&place)?;

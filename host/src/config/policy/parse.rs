@@ -138,6 +138,7 @@ fn plugins(table: &mut TableReader<'_>) -> BTreeMap<PluginId, PluginGrants> {
 fn grants(table: &mut TableReader<'_>) -> PluginGrants {
     PluginGrants {
         digest: table.optional("digest", "sha256:…"),
+        signer: table.optional("signer", "ed25519:…"),
         interfaces: table.choices("interfaces").unwrap_or_default(),
         directories: named(table, "directories", directory),
         connections: named(table, "connections", connection),

@@ -24,6 +24,7 @@ fn record() -> Record {
             held: false,
             places: None,
             changing: None,
+            plugins: std::collections::BTreeMap::new(),
             serves: false,
             storage: Storage::default(),
         }),

@@ -13,7 +13,7 @@ use crate::config::domain::DomainDefinition;
 use crate::domain::record::{End, EndReason, Record, Run, Truth};
 use crate::domain::saved::Opened;
 use crate::domain::state::{Admission, Happening, Request as Verb, Rules, SETTLED, State, Task, admit, step};
-use crate::domain::{keeper, run_id, steps, store};
+use crate::domain::{keeper, kept, run_id, steps, store};
 use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::{Gate, Ledger};
@@ -79,6 +79,13 @@ fn supervise(gate: &Gate, name: &DomainName, purpose: &Purpose, report: &mut dyn
         }
     };
     let definition = definition.map_or_else(|| store::load(layout, name), Ok)?;
+    let kept = match (&record.run, record.truth_unattended()) {
+        (Some(run), Truth::Orphaned) => run.plugins.clone(),
+        (Some(run), _) if record.state == State::Ceded => run.plugins.clone(),
+        _ => kept::by(gate, &definition),
+    };
+    let gate = &gate.clone().keeping(kept);
+    let layout = gate.layout();
     let ledger = Ledger::open(&layout.domain(name).join("ledger.jsonl"))?;
     let mut life = Life { gate, definition, record, ledger, restarts: 0 };
     if mine {
@@ -196,6 +203,7 @@ impl Life<'_> {
             held: false,
             places: Some(places.clone()),
             changing: None,
+            plugins: self.gate.all_kept().clone(),
             serves: true,
             storage: super::Storage::default(),
         });

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::{GRACE, Session};
 use crate::config::policy::HostInterface;
 use crate::error::{Failure, Kind, Result};
-use crate::plugin::{failure, log, shape};
+
+use crate::plugin::{Subject, failure, log, shape};
 use crate::sandbox::protocol::{
     Ask, Call, CallError, ErrorCode, FromSandbox, Limit, MigrationCall, MoveFacts, PluginError, Reply, Return,
     Settings, Step, StepReply, ToSandbox,
@@ -30,14 +31,20 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::call`]; that of [`Steps::step`] where it ended the plugin.
-    pub fn run_move(&mut self, facts: MoveFacts, settings: Settings, steps: &mut dyn Steps) -> Result<()> {
+    pub fn run_move(
+        &mut self,
+        subject: &Subject,
+        facts: MoveFacts,
+        settings: Settings,
+        steps: &mut dyn Steps,
+    ) -> Result<()> {
         let call = Call::Migration { facts: Box::new(facts), settings, function: MigrationCall::Run };
         let saying = format!("the plugin {} failed at {}", self.installed.manifest.id, shape::name(&call));
         // Whatever comes of it, the process has done what it was started for: it ends here.
         let mut process = self.ready().map_err(|failure| failure.while_doing(saying.clone()))?;
         process.send(&ToSandbox::Call(call), &[])?;
         let plugin = self.installed.manifest.id.clone();
-        let mut log = log::Sink::new(&plugin, self.limits.log_lines_per_second);
+        let mut log = log::Sink::new(&self.gate, &plugin, subject, self.limits.log_lines_per_second);
         let mut deadline = Instant::now() + steps.left() + GRACE;
         loop {
             let begun = Instant::now();

@@ -49,6 +49,7 @@ fn all() -> Vec<Edit> {
         bridges("fief-*"),
         Edit::GrantPostcopy,
         Edit::Pin { digest: Digest::of(b"abc") },
+        Edit::PinSigner { signer: Signer::from_bytes([0xab; 32]) },
         serve("file"),
     ]
 }
@@ -58,6 +59,7 @@ fn none() -> Vec<Edit> {
     let name = |text: &str| text.parse().unwrap();
     vec![
         Edit::Unserve { table: Served::Pools, kind: "file".to_owned() },
+        Edit::UnpinSigner,
         Edit::Unpin,
         Edit::RevokePostcopy,
         Edit::RevokeBridges { pattern: "fief-*".to_owned() },
@@ -79,6 +81,7 @@ fn a_policy_that_says_nothing_gets_a_table_with_all_that_was_granted() {
     bridges = ["fief-*"]
     postcopy = true
     digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    signer = "ed25519:abababababababababababababababababababababababababababababababab"
 
     [pools]
     file = "x"

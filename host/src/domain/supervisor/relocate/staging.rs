@@ -104,6 +104,7 @@ impl Taking<'_, '_> {
             held: false,
             places: Some(places.clone()),
             changing: None,
+            plugins: gate.all_kept().clone(),
             serves: true,
             storage: super::super::Storage::default(),
         });

@@ -1,0 +1,78 @@
+//! A pool, as two versions of its plugin see it. Nothing is changed: both gates are for dry runs.
+
+use std::fmt::Display;
+
+use super::Pool;
+use crate::error::{Failure, Kind, Result};
+use crate::gate::Gate;
+use crate::sandbox::protocol::VolumeFacts;
+use crate::types::PoolName;
+
+/// How the newer one's answers fit the older one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    Alike,
+    /// Each in a sentence.
+    Otherwise(Vec<String>),
+    /// The older one has no answer to compare with, and why.
+    Unknown(String),
+    /// The newer one alone has none, and why.
+    Fails(String),
+}
+
+/// Asks both for the pool's facts and for its volumes. `older` and `newer` keep to one version each.
+///
+/// # Errors
+/// Where there is no such pool.
+pub fn compare(older: &Gate, newer: &Gate, name: &PoolName) -> Result<Compared> {
+    let mut old = Pool::look(older, name)?;
+    let mut new = Pool::look(newer, name)?;
+    let (was, is) = (old.info(), new.info());
+    let (was, is) = match (was, is) {
+        (Ok(was), Ok(is)) => (was, is),
+        (old, new) => return Ok(without(old, new)),
+    };
+    let mut differ = Vec::new();
+    let mut differs =
+        |what: &str, was: &dyn Display, is: &dyn Display| differ.push(format!("{what} is {is}, and was {was}"));
+    if was.identity != is.identity {
+        differs("its identity", &was.identity, &is.identity);
+    }
+    if was.reachable_from_peers != is.reachable_from_peers {
+        differs("whether other hosts reach it", &was.reachable_from_peers, &is.reachable_from_peers);
+    }
+    let (had, has) = match (old.volumes(), new.volumes()) {
+        (Ok(had), Ok(has)) => (had, has),
+        (old, new) => return Ok(without(old, new)),
+    };
+    for volume in &had {
+        let Some(now) = has.iter().find(|now| now.name == volume.name) else {
+            differ.push(format!("its volume {} is missing", volume.name));
+            continue;
+        };
+        if now.size != volume.size || now.format != volume.format || now.backing != volume.backing {
+            differ.push(format!("its volume {} is another: {}, and was {}", volume.name, told(now), told(volume)));
+        }
+    }
+    let more = has.iter().filter(|now| !had.iter().any(|volume| volume.name == now.name));
+    differ.extend(more.map(|now| format!("there is a volume {} that was not", now.name)));
+    Ok(if differ.is_empty() { Compared::Alike } else { Compared::Otherwise(differ) })
+}
+
+fn told(volume: &VolumeFacts) -> String {
+    let backing = volume.backing.as_ref().map(|backing| format!(" on {backing}")).unwrap_or_default();
+    format!("{} bytes, {:?}{backing}", volume.size, volume.format).to_lowercase()
+}
+
+/// One of them, or both, did not answer.
+fn without<T>(old: Result<T>, new: Result<T>) -> Compared {
+    match (old, new) {
+        (Err(failure), _) => Compared::Unknown(failure.to_string()),
+        // It may have gone away between the two.
+        (Ok(_), Err(failure @ Failure { kind: Kind::Unreachable | Kind::TimedOut, .. })) => {
+            Compared::Fails(format!("{failure}, where the older one had an answer"))
+        }
+        (Ok(_), Err(failure)) => Compared::Fails(failure.to_string()),
+        (Ok(_), Ok(_)) => Compared::Alike,
+    }
+}
