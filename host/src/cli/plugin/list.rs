@@ -49,6 +49,14 @@ impl<'a> PluginRow<'a> {
             None => format!("{signer} (not known to policy)"),
         })
     }
+    /// Where it came from, and what a tag led to.
+    pub(super) fn source(&self) -> Option<String> {
+        let source = self.installed.source.as_ref()?;
+        Some(match source.manifest {
+            Some(manifest) => format!("{} ({manifest})", source.from),
+            None => source.from.clone(),
+        })
+    }
     /// `all`, `none`, or `2 of 3`; nothing where it asks for nothing.
     fn granted(&self) -> Cell {
         let asks = asks(&self.installed.manifest, self.grants());
@@ -105,6 +113,7 @@ impl Row for PluginRow<'_> {
             "settings": manifest.settings,
             "digest": self.installed.digest,
             "signer": self.installed.signer,
+            "source": self.installed.source,
             "imports": self.installed.imports,
             "exports": self.installed.exports,
             "serves": self.serves(),
@@ -127,6 +136,7 @@ mod tests {
             imports: Vec::new(),
             exports: Vec::new(),
             signer: None,
+            source: None,
         };
         let id = installed.manifest.id.clone();
         let mut policy = Policy::default();
