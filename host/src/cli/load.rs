@@ -1,18 +1,22 @@
 //! Calls into the plugin floor, in one place.
 
-use std::path::Path;
-
 use crate::domain;
 use crate::error::Result;
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
+use crate::plugin::source::{self, FetchOptions, Fetched, Source};
 use crate::plugin::upgrade::{self, Staged};
 use crate::plugin::{Installed, package};
 use crate::types::PluginId;
 
+/// The bytes that a source gives.
+pub(super) fn fetch_plugin(gate: &Gate, source: &Source, options: &FetchOptions) -> Result<Fetched> {
+    source::fetch(gate, source, options)
+}
+
 /// Checks, stores and compiles a plugin.
-pub(super) fn install_plugin(gate: &Gate, file: &Path) -> Result<Installed> {
-    let installed = package::install(gate, file);
+pub(super) fn install_plugin(gate: &Gate, fetched: &Fetched) -> Result<Installed> {
+    let installed = package::install(gate, fetched);
     if gate.mode() == Mode::Perform {
         tidy_plugins(gate.layout());
     }
@@ -24,14 +28,9 @@ pub(super) fn verify_plugin(gate: &Gate, id: &PluginId) -> Result<()> {
     package::verify(gate, id)
 }
 
-/// What a plugin file holds; nothing of it runs.
-pub(super) fn inspect_plugin(file: &Path) -> Result<Installed> {
-    package::inspect(file)
-}
-
-/// The same, with its bytes.
-pub(super) fn read_plugin(file: &Path) -> Result<(Installed, Vec<u8>)> {
-    package::read(file)
+/// What a source gave, as a plugin; nothing of it runs.
+pub(super) fn inspect_plugin(fetched: &Fetched) -> Result<Installed> {
+    package::inspect(fetched)
 }
 
 /// Forgets an installed plugin, unless `may` says no.

@@ -22,6 +22,7 @@ pub mod session;
 pub mod settings;
 mod shape;
 pub mod signature;
+pub mod source;
 pub mod strikes;
 pub mod text;
 pub mod upgrade;

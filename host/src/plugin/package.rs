@@ -1,8 +1,5 @@
 //! Installed plugins: stored by digest, compiled once, loaded from the cache.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
-use crate::plugin::component::{self, Component, PLUGIN_MAX};
+use crate::plugin::component::{self, Component};
+use crate::plugin::source::{Fetched, SourceRecord};
 use crate::plugin::upgrade::Staged;
 use crate::plugin::{Manifest, cache, loading, pending, signature, world};
 use crate::sys::durable;
@@ -42,25 +40,29 @@ pub struct Installed {
     /// Who signed it; nobody, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<Signer>,
+    /// Where it came from; nothing, where it was installed before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceRecord>,
 }
 
-/// What a plugin file holds, checked, and not installed (`fief plugin show FILE`).
+/// What a source gave, checked, and not installed (`fief plugin show SOURCE`).
 ///
 /// # Errors
-/// `Usage` where it is no plugin for this host; `NotFound` where there is no such file.
-pub fn inspect(path: &Path) -> Result<Installed> {
-    read(path).map(|(installed, _)| installed)
+/// `Usage` where it is no plugin for this host, `Denied` where its signature is not valid.
+pub fn inspect(fetched: &Fetched) -> Result<Installed> {
+    let installed = checked(&fetched.bytes, &fetched.shown)?;
+    Ok(Installed { source: Some(fetched.record.clone()), ..installed })
 }
 
-/// Installs the plugin in the file at `path`, under the id in its manifest: stored, compiled, loaded once to see that
+/// Installs the plugin that a source gave, under the id in its manifest: stored, compiled, loaded once to see that
 /// it fits. The same bytes again change nothing. In a dry run it is checked and nothing is written.
 ///
 /// # Errors
 /// `Usage` where it is no plugin for this host, `Denied` where policy pins other bytes under its id or does not trust who signed
 /// it, or its signature is not valid, `PluginFault`
 /// where it does not compile or load, `Conflict` where other bytes are installed under its id.
-pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
-    let (new, bytes) = read(path)?;
+pub fn install(gate: &Gate, fetched: &Fetched) -> Result<Installed> {
+    let new = inspect(fetched)?;
     let id = &new.manifest.id;
     admitted(gate, &new)?;
     // A record that cannot be read is replaced.
@@ -69,11 +71,11 @@ pub fn install(gate: &Gate, path: &Path) -> Result<Installed> {
         return Err(Failure::conflict(format!(
             "the plugin {id} is installed already: version {version}, this is {other}"
         ))
-        .hint(format!("fief plugin upgrade {} shows what changes, and changes it", path.display())));
+        .hint(format!("fief plugin upgrade {} shows what changes, and changes it", fetched.record.from)));
     }
     match gate.mode() {
         Mode::DryRun => Ok(new),
-        Mode::Perform => Staged::new(gate, new, &bytes)?.switch(),
+        Mode::Perform => Staged::new(gate, new, &fetched.bytes)?.switch(),
     }
 }
 
@@ -87,7 +89,8 @@ pub fn verify(gate: &Gate, id: &PluginId) -> Result<()> {
     let layout = gate.layout();
     let record = installed(layout, id)?;
     let (_, bytes) = cache::stored(layout, record.digest)?;
-    if checked(&bytes, &layout.store(record.digest))? != record {
+    let found = checked(&bytes, &layout.store(record.digest).display().to_string())?;
+    if (Installed { source: record.source.clone(), ..found }) != record {
         return Err(Failure::denied(format!("the record of the plugin {id} says other than its bytes"))
             .hint("install the plugin again"));
     }
@@ -165,7 +168,7 @@ pub fn chosen(gate: &Gate, id: &PluginId) -> Result<Installed> {
         && installed.as_ref().map_or(true, |installed| installed.digest != digest)
     {
         let kept = cache::stored(layout, digest)
-            .and_then(|(_, bytes)| checked(&bytes, &layout.store(digest)))
+            .and_then(|(_, bytes)| checked(&bytes, &layout.store(digest).display().to_string()))
             .and_then(|kept| admitted(gate, &kept).map(|()| kept));
         match kept {
             Ok(kept) => return Ok(kept),
@@ -234,39 +237,15 @@ pub fn admitted(gate: &Gate, plugin: &Installed) -> Result<()> {
     }
 }
 
-/// The same, with its bytes.
-///
-/// # Errors
-/// As [`inspect`].
-pub fn read(path: &Path) -> Result<(Installed, Vec<u8>)> {
-    let shown = path.display();
-    let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|file| {
-        if file.metadata()?.is_dir() {
-            return Err(std::io::ErrorKind::IsADirectory.into());
-        }
-        file.take(PLUGIN_MAX as u64 + 1).read_to_end(&mut bytes)
-    });
-    if let Err(error) = opened {
-        let failure = match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::not_found(format!("there is no file {shown}"))
-                .hint("a plugin is one .wasm file, as `cargo build --target wasm32-wasip2` makes it"),
-            _ => Failure::usage(format!("cannot read the plugin {shown}")).because(error),
-        };
-        return Err(failure);
-    }
-    checked(&bytes, path).map(|installed| (installed, bytes))
-}
-
-/// What those bytes are as a plugin; `path` is where they came from.
-pub(super) fn checked(bytes: &[u8], path: &Path) -> Result<Installed> {
-    let saying = |failure: Failure| failure.while_doing(format!("{} is not a plugin for this host", path.display()));
+/// What those bytes are as a plugin; `shown` is where they came from.
+pub(super) fn checked(bytes: &[u8], shown: &str) -> Result<Installed> {
+    let saying = |failure: Failure| failure.while_doing(format!("{shown} is not a plugin for this host"));
     let component = component::read(bytes).map_err(saying)?;
     let manifest = Manifest::parse(&component.manifest).map_err(saying)?;
     world::check(&component, &manifest).map_err(saying)?;
     let signer = signature::signer(bytes).map_err(saying)?;
     let Component { imports, exports, manifest: _ } = component;
-    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports, signer })
+    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports, signer, source: None })
 }
 
 /// Removes the stored and compiled bytes that no id names, now or for a rollback, and that are not `kept` to: by domains

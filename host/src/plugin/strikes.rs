@@ -164,8 +164,14 @@ mod tests {
         let manifest = br#"{"schema":1,"id":"it","version":"0.1.0","kind":"storage","host-api":"0.1.0","summary":"It.","settings":[],"permissions":[]}"#;
         let manifest = crate::plugin::Manifest::parse(manifest).unwrap();
         let id = manifest.id.clone();
-        let installed =
-            Installed { digest: Digest::of(bytes), manifest, imports: Vec::new(), exports: Vec::new(), signer: None };
+        let installed = Installed {
+            digest: Digest::of(bytes),
+            manifest,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            signer: None,
+            source: None,
+        };
         write(gate.layout(), &Record { installed, previous: None }).unwrap();
         id
     }

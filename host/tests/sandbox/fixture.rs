@@ -7,6 +7,7 @@ use fief::config::policy::{HostInterface, Limits, PluginGrants, Policy};
 use fief::error::Result;
 use fief::gate::{Gate, Ledger, Mode};
 use fief::layout::Layout;
+use fief::plugin::source::{self, FetchOptions, Fetched, Source};
 use fief::plugin::{Session, Subject, package};
 use fief::sandbox::protocol::{Call, Return, StorageCall};
 use fief::types::ByteSize;
@@ -100,10 +101,11 @@ impl Host {
         Host { folder, gate }
     }
 
-    pub(crate) fn put(&self, bytes: &[u8]) -> PathBuf {
+    /// A file with these bytes, as what an operator named.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Fetched {
         let path = self.folder.path().join("plugin.wasm");
         std::fs::write(&path, bytes).unwrap();
-        path
+        source::fetch(&self.gate, &Source::Path(path), &FetchOptions::default()).unwrap()
     }
 
     /// Installs the puppet with `find` and starts it.

@@ -15,19 +15,25 @@ use fief::migration::plan::{DiskFacts, DomainFacts, Facts, HostFacts, Manner, Sa
 use fief::migration::steps::{Answer, Ask, Outcome, Sample, Strategy};
 use fief::migration::strategy::PluginStrategy;
 use fief::plugin::package;
+use fief::plugin::source::{self, FetchOptions, Fetched, Source};
 use fief::types::ByteSize;
 
 /// What a strategy has between two steps: more than one needs that a busy machine holds up.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
 /// A plugin that `cargo xtask test` built; the ones that misbehave are examples.
-pub(crate) fn wasm(name: &str) -> PathBuf {
+fn wasm(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .join(target)
         .join(format!("wasm32-wasip2/release/{name}.wasm"));
     assert!(file.exists(), "{} is not built; `cargo xtask test` builds it", file.display());
     file
+}
+
+/// The same, as what an operator named.
+pub(crate) fn fetched(gate: &Gate, name: &str) -> Fetched {
+    source::fetch(gate, &Source::Path(wasm(name)), &FetchOptions::default()).unwrap()
 }
 
 /// A root of its own, and a gate that grants each strategy its steps.
@@ -47,7 +53,7 @@ impl Host {
         let policy = Policy { plugins: plugins_of, ..Policy::default() };
         let gate = Gate::new(Layout::new(folder.path()), Arc::new(policy), Mode::Perform);
         for plugin in plugins {
-            package::install(&gate, &wasm(plugin)).unwrap();
+            package::install(&gate, &fetched(&gate, plugin)).unwrap();
         }
         Host { _folder: folder, gate }
     }

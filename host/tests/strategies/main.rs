@@ -11,7 +11,7 @@ use fief::migration::message::Power;
 use fief::migration::plan::{Facts, Sameness};
 use fief::migration::steps::{Ask, Limits, Sample};
 use fief::plugin::package;
-use fixture::{FakeDriver, Host, WITHIN, facts, wasm};
+use fixture::{FakeDriver, Host, WITHIN, facts, fetched};
 
 /// The limits end each within seconds; the rest is for a machine with other work.
 const IN_TIME: Duration = Duration::from_secs(120);
@@ -95,7 +95,7 @@ fn the_same_answers_lead_to_the_same_steps() {
 #[test]
 fn a_strategy_that_looks_at_the_clock_is_not_installed() {
     let host = Host::new(&[]);
-    let failure = package::install(&host.gate, &wasm("examples/strategy_clock")).unwrap_err();
+    let failure = package::install(&host.gate, &fetched(&host.gate, "examples/strategy_clock")).unwrap_err();
     assert_eq!(failure.kind, Kind::Usage);
     assert!(failure.to_string().contains("wasi:clocks/wall-clock"), "{failure}");
 }

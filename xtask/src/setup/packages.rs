@@ -47,6 +47,8 @@ const TEST: &[&str] = &[
     "fio",
     "nbdkit",
     "python3-libnbd",
+    // A registry of OCI artefacts.
+    "docker-registry",
 ];
 /// The peers that are measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "rsync"];

@@ -1,7 +1,6 @@
 //! `fief plugin install`
 
-use std::path::PathBuf;
-
+use super::fetching::FetchArgs;
 use super::list::PluginRow;
 use super::{grant, grants};
 use crate::cli::output::Row;
@@ -9,24 +8,29 @@ use crate::cli::output::progress::Progress;
 use crate::cli::{Context, load};
 use crate::config::policy::{self, edit::Edit};
 use crate::error::Result;
+use crate::plugin::source::Source;
 
 /// Check a plugin, store it under its digest, and compile it
 ///
 /// Installing grants nothing. What the plugin asks for and has not been granted is said, with the command that grants it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A component with a manifest in it (.wasm)
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// A component with a manifest in it (.wasm), a directory that holds one or a project that was built to one,
+    /// https://…, or oci://REGISTRY/NAME:TAG
+    #[arg(value_name = "FILE|DIRECTORY|ADDRESS")]
+    source: Source,
     /// Grant what it asks for as far as that takes no choice, and pin these bytes (fief plugin show FILE shows it before)
     #[arg(long)]
     accept: bool,
+    #[command(flatten)]
+    fetching: FetchArgs,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
-    let progress = Progress::start(format!("compiling {}", args.file.display()));
-    let installed = load::install_plugin(&gate, &args.file);
+    let fetched = args.fetching.fetch(&gate, &args.source)?;
+    let progress = Progress::start(format!("compiling {}", fetched.shown));
+    let installed = load::install_plugin(&gate, &fetched);
     drop(progress);
     let installed = installed?;
     if args.accept {

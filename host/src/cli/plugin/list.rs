@@ -68,6 +68,14 @@ impl<'a> PluginRow<'a> {
             self.set_aside().map(|strikes| format!("set aside for {}: {}", strikes.subject, strikes.why)).collect();
         if each.is_empty() { "ok".to_owned() } else { each.join("; ") }
     }
+    /// Where it came from, and what a tag led to.
+    pub(super) fn source(&self) -> Option<String> {
+        let source = self.installed.source.as_ref()?;
+        Some(match source.manifest {
+            Some(manifest) => format!("{} ({manifest})", source.from),
+            None => source.from.clone(),
+        })
+    }
     /// `all`, `none`, or `2 of 3`; nothing where it asks for nothing.
     fn granted(&self) -> Cell {
         let asks = asks(&self.installed.manifest, self.grants());
@@ -126,6 +134,7 @@ impl Row for PluginRow<'_> {
             "settings": manifest.settings,
             "digest": self.installed.digest,
             "signer": self.installed.signer,
+            "source": self.installed.source,
             "imports": self.installed.imports,
             "exports": self.installed.exports,
             "serves": self.serves(),
@@ -149,6 +158,7 @@ mod tests {
             imports: Vec::new(),
             exports: Vec::new(),
             signer: None,
+            source: None,
         };
         let id = installed.manifest.id.clone();
         let mut policy = Policy::default();

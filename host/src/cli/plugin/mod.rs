@@ -2,6 +2,7 @@
 
 mod api;
 pub(super) mod asks;
+mod fetching;
 mod grant;
 mod grants;
 mod install;

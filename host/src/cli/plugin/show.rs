@@ -1,9 +1,9 @@
 //! `fief plugin show`
 
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::asks::asks;
+use super::fetching::FetchArgs;
 use super::list::PluginRow;
 use crate::cli::output::table::{self, Cell, Column};
 use crate::cli::output::text::printable;
@@ -11,21 +11,24 @@ use crate::cli::output::{Row, Shown};
 use crate::cli::{Context, load};
 use crate::error::Result;
 use crate::plugin;
+use crate::plugin::source::Source;
 use crate::plugin::strikes::Strikes;
 use crate::types::PluginId;
 
 /// Print a plugin's manifest, with what it asks for beside what it was granted
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// An installed plugin, or a file that may become one: a path has a `/` or ends in `.wasm`
-    #[arg(value_name = "ID|FILE")]
+    /// An installed plugin, or what may become one: a path (it has a `/` or ends in `.wasm`), https://… or oci://…
+    #[arg(value_name = "ID|FILE|DIRECTORY|ADDRESS")]
     plugin: Subject,
+    #[command(flatten)]
+    fetching: FetchArgs,
 }
 
 #[derive(Debug, Clone)]
 enum Subject {
     Installed(PluginId),
-    File(PathBuf),
+    Source(Source),
 }
 
 impl FromStr for Subject {
@@ -33,7 +36,7 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> std::result::Result<Subject, Self::Err> {
         match text.contains('/') || text.ends_with(".wasm") {
-            true => Ok(Subject::File(text.into())),
+            true => text.parse().map(Subject::Source),
             false => text.parse().map(Subject::Installed),
         }
     }
@@ -42,7 +45,7 @@ impl FromStr for Subject {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let installed = match &args.plugin {
         Subject::Installed(id) => plugin::installed(context.layout(), id)?,
-        Subject::File(file) => load::inspect_plugin(file)?,
+        Subject::Source(source) => load::inspect_plugin(&args.fetching.fetch(&context.gate()?, source)?)?,
     };
     let policy = context.policy()?;
     let row = PluginRow::of(context.layout(), &installed, &policy);
@@ -65,6 +68,7 @@ fn text(row: &PluginRow<'_>) -> String {
         ("host api", manifest.host_api.clone()),
         ("digest", format!("{} ({pinned})", row.installed.digest)),
         ("signer", row.signer().unwrap_or_else(|| "nobody".to_owned())),
+        ("source", row.source().unwrap_or_else(|| "not known".to_owned())),
         ("imports", row.installed.imports.join(", ")),
         ("exports", row.installed.exports.join(", ")),
     ];
@@ -116,6 +120,7 @@ mod tests {
     use super::*;
     use crate::config::policy::{PluginGrants, Policy};
     use crate::plugin::manifest::{SettingKind, SettingSchema};
+    use crate::plugin::source::SourceRecord;
     use crate::plugin::strikes::Strikes;
     use crate::plugin::{Installed, Manifest};
 
@@ -134,6 +139,7 @@ mod tests {
             imports: vec!["fief:storage/images@0.1.0".to_owned()],
             exports: Vec::new(),
             signer: Some("ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse().unwrap()),
+            source: Some(SourceRecord { from: "/srv/a\x1b.wasm".to_owned(), manifest: None }),
         };
         let grants = PluginGrants { secrets: Vec::new(), ..super::super::asks::tests::grants() };
         let mut policy = Policy::default();
@@ -157,6 +163,7 @@ mod tests {
         host api   0.1.0
         digest     sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad (not pinned)
         signer     ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a (not known to policy)
+        source     /srv/a\x1b.wasm
         imports    fief:storage/images@0.1.0
         exports    -
         set aside  pool bad: at fault 3 times, the last at TIME: it trapped

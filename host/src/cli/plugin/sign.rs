@@ -9,6 +9,7 @@ use crate::cli::{Context, load};
 use crate::error::{Context as _, Result};
 use crate::gate::Mode;
 use crate::plugin::signature::SigningKey;
+use crate::plugin::source::{FetchOptions, Source};
 use crate::sys::durable;
 
 /// Sign a plugin: it says from then on whose it is
@@ -33,7 +34,9 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let key = SigningKey::read(&args.key)?;
-    let (plugin, bytes) = load::read_plugin(&args.file)?;
+    let fetched = load::fetch_plugin(&context.gate()?, &Source::Path(args.file.clone()), &FetchOptions::default())?;
+    let plugin = load::inspect_plugin(&fetched)?;
+    let bytes = fetched.bytes;
     let signed = key.sign(&bytes);
     let to = args.to.as_ref().unwrap_or(&args.file);
     if context.mode() == Mode::Perform && (signed != bytes || args.to.is_some()) {

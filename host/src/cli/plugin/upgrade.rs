@@ -1,12 +1,12 @@
 //! `fief plugin upgrade`
 
 use std::cmp::Ordering;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use semver::Version;
 
 use super::asks::{Ask, asks};
+use super::fetching::FetchArgs;
 use super::grants;
 use super::list::PluginRow;
 use crate::cli::findings::{found, verdict};
@@ -19,6 +19,7 @@ use crate::config::policy::{self, Policy};
 use crate::error::Result;
 use crate::gate::{Gate, Mode, policy as file};
 use crate::plugin::manifest::Permission;
+use crate::plugin::source::Source;
 use crate::plugin::{self, Installed, Manifest, printable};
 use crate::sandbox::protocol::{Finding, PluginKind, Severity};
 use crate::storage::{self, Compared, Pool};
@@ -31,20 +32,24 @@ use crate::types::Access;
 /// keep the version that they began with; fief plugin rollback brings it back for all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A component with a manifest in it (.wasm)
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// A component with a manifest in it (.wasm), a directory that holds one or a project that was built to one,
+    /// https://…, or oci://REGISTRY/NAME:TAG
+    #[arg(value_name = "FILE|DIRECTORY|ADDRESS")]
+    source: Source,
     /// Take it as it is: grant what it newly asks for as far as that takes no choice, and move the pin to it where there is one
     #[arg(long)]
     accept: bool,
+    #[command(flatten)]
+    fetching: FetchArgs,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
-    let (new, bytes) = load::read_plugin(&args.file)?;
+    let fetched = args.fetching.fetch(&gate, &args.source)?;
+    let new = load::inspect_plugin(&fetched)?;
     let id = &new.manifest.id;
     let old = plugin::installed(gate.layout(), id)?;
-    if old == new {
+    if old.digest == new.digest {
         let row = PluginRow::of(context.layout(), &old, gate.policy());
         return context.changed("plugin", id, "is that already", row.json());
     }
@@ -56,8 +61,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if gate.mode() == Mode::DryRun {
         return context.list(&findings);
     }
-    let progress = Progress::start(format!("trying {}", args.file.display()));
-    let upgraded = load::stage_plugin(&gate, new.clone(), &bytes).and_then(|staged| {
+    let progress = Progress::start(format!("trying {}", fetched.shown));
+    let upgraded = load::stage_plugin(&gate, new.clone(), &fetched.bytes).and_then(|staged| {
         findings.extend(compared(&gate, &old, &new, then)?);
         drop(progress);
         refuse(context, &new, &findings, args.accept)?;

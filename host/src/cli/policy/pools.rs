@@ -88,8 +88,14 @@ mod tests {
         let mut policy = Policy::default();
         policy.plugins.insert(manifest.id.clone(), grants);
         policy.pools.insert("nas".to_owned(), manifest.id.clone());
-        let installed =
-            Installed { digest: Digest::of(b"abc"), manifest, imports: Vec::new(), exports: Vec::new(), signer: None };
+        let installed = Installed {
+            digest: Digest::of(b"abc"),
+            manifest,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            signer: None,
+            source: None,
+        };
         let host = Host { installed: vec![installed], ..Host::default() };
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let definition = PoolDefinition { name: "nas".parse().unwrap(), kind: "nas".into(), settings };

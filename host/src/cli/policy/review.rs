@@ -174,6 +174,7 @@ mod tests {
             imports: Vec::new(),
             exports: Vec::new(),
             signer: None,
+            source: None,
         }
     }
 
