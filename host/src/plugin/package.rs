@@ -52,37 +52,56 @@ pub fn inspect(fetched: &Fetched) -> Result<Installed> {
 /// where it does not compile or load.
 pub fn install(gate: &Gate, fetched: &Fetched) -> Result<Installed> {
     let new = inspect(fetched)?;
-    let id = &new.manifest.id;
-    admitted(gate, &new)?;
+    install_all(gate, &[(new.clone(), &fetched.bytes)])?;
+    Ok(new)
+}
+
+/// Installs all of them, or none.
+///
+/// # Errors
+/// As [`install`], of the first that is not to be had.
+pub fn install_all(gate: &Gate, all: &[(Installed, &[u8])]) -> Result<()> {
+    for (new, _) in all {
+        admitted(gate, new)?;
+    }
     if gate.mode() == Mode::DryRun {
-        return Ok(new);
+        return Ok(());
     }
     let layout = gate.layout();
     let _lock = lock(layout)?;
-    let before = installed(layout, id).ok();
-    if before.as_ref() != Some(&new) || !layout.store(new.digest).exists() {
-        let stored = layout.store(new.digest);
-        pending::folder(stored.parent().unwrap_or(layout.root()))?;
-        durable::write(&stored, &fetched.bytes)?;
-    }
-    // The record comes last: an id names only what was seen to load.
-    let fits = loading::try_load(gate, &new);
-    if let Err(failure) = fits {
-        if before.as_ref().is_none_or(|before| before.digest != new.digest) {
-            sweep(layout, new.digest)?;
+    for (at, (new, bytes)) in all.iter().enumerate() {
+        if let Err(failure) = stage(gate, new, bytes) {
+            for (new, _) in &all[..=at] {
+                sweep(layout, new.digest)?;
+            }
+            return Err(failure.while_doing(format!("cannot install the plugin {}", new.manifest.id)));
         }
-        return Err(failure.while_doing(format!("cannot install the plugin {id}")));
     }
-    if before.as_ref() == Some(&new) {
-        return Ok(new);
+    // The records come last: an id names only what was seen to load.
+    all.iter().try_for_each(|(new, _)| enter(layout, new))
+}
+
+/// Stores the bytes, and sees that they load.
+fn stage(gate: &Gate, new: &Installed, bytes: &[u8]) -> Result<()> {
+    let stored = gate.layout().store(new.digest);
+    if installed(gate.layout(), &new.manifest.id).ok().as_ref() != Some(new) || !stored.exists() {
+        pending::folder(stored.parent().unwrap_or(gate.layout().root()))?;
+        durable::write(&stored, bytes)?;
+    }
+    loading::try_load(gate, new)
+}
+
+/// Writes the record of what was staged, and lets go of what it takes the place of.
+fn enter(layout: &Layout, new: &Installed) -> Result<()> {
+    let id = &new.manifest.id;
+    let before = installed(layout, id).ok();
+    if before.as_ref() == Some(new) {
+        return Ok(());
     }
     pending::folder(&layout.plugin(id))?;
-    let record = serde_json::to_vec_pretty(&new).context(|| format!("cannot write the record of the plugin {id}"))?;
+    let record = serde_json::to_vec_pretty(new).context(|| format!("cannot write the record of the plugin {id}"))?;
     durable::write(&layout.plugin(id).join("plugin.json"), &record)?;
-    if let Some(before) = before {
-        sweep(layout, before.digest)?;
-    }
-    Ok(new)
+    before.map_or(Ok(()), |before| sweep(layout, before.digest))
 }
 
 /// Whether an installed plugin is still what was installed: its stored bytes, what its record says of them, and policy's

@@ -2,17 +2,21 @@
 
 mod api;
 pub(super) mod asks;
+mod export;
 mod fetching;
 mod grant;
 mod grants;
+mod import;
 mod install;
 mod keygen;
 mod list;
+mod lock;
 mod new;
 mod remove;
 mod revoke;
 mod show;
 mod sign;
+mod transfer;
 mod verify;
 
 use super::Context;
@@ -28,6 +32,9 @@ pub(super) enum Verb {
     Revoke(revoke::Args),
     Remove(remove::Args),
     Verify(verify::Args),
+    Lock(lock::Args),
+    Export(export::Args),
+    Import(import::Args),
     New(new::Args),
     Keygen(keygen::Args),
     Sign(sign::Args),
@@ -43,6 +50,9 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Revoke(args) => revoke::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
+        Verb::Lock(args) => lock::run(context, &args),
+        Verb::Export(args) => export::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::New(args) => new::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Sign(args) => sign::run(context, &args),
