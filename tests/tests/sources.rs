@@ -213,7 +213,8 @@ fn a_plugin_comes_from_a_registry_by_its_tag_or_its_digest() {
     assert!(shown.contains(&format!("source     {} ({manifest})\n", at("team/user:1.0"))), "{shown}");
     place.ends(0, &["install", &at("team/user:1.0"), "--plain-http", "--dry-run"]);
     place.is_empty();
-    place.ends(0, &["install", &at("team/user:1.0"), "--plain-http"]);
+    let said = place.ends(0, &["install", &at("team/user:1.0"), "--plain-http"]).stderr;
+    assert!(said.contains(&format!("(manifest {manifest}) is network-user 0.1.0, sha256:")), "{said}");
     let source = place.source("network-user");
     assert_eq!((&source["from"], &source["manifest"]), (&at("team/user:1.0").into(), &manifest.as_str().into()));
     place.ends(0, &["verify"]);

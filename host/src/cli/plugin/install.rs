@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::fetching::FetchArgs;
+use super::fetching::{self, FetchArgs};
 use super::list::PluginRow;
 use super::{grant, grants, transfer};
 use crate::cli::output::Row;
@@ -44,6 +44,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         (None, None) => return Err(Failure::usage("no plugin is named")),
     };
     let fetched = args.fetching.fetch(&gate, source)?;
+    if !matches!(source, Source::Path(_)) {
+        fetching::tell(context, &fetched)?;
+    }
     let progress = Progress::start(format!("compiling {}", fetched.shown));
     let installed = load::install_plugin(&gate, &fetched);
     drop(progress);
