@@ -15,7 +15,7 @@ fn folder() -> PathBuf {
 }
 
 /// Puts all that is known into a root that is being made.
-pub(crate) fn lend(root: &Path) {
+pub fn lend(root: &Path) {
     let folder = folder();
     for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|facts| facts.modified()).ok().and_then(|then| then.elapsed().ok());
@@ -27,7 +27,7 @@ pub(crate) fn lend(root: &Path) {
 }
 
 /// Keeps what a root has; what was lent and refused there is another by now.
-pub(crate) fn keep(root: &Path) {
+pub fn keep(root: &Path) {
     copy(&root.join("cache"), &folder());
 }
 

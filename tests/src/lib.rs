@@ -8,6 +8,7 @@
 //!   Serving  `fief serve` beside the test
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
+//!   Registry a real registry of OCI artefacts; Web, a server of files by https; Authority, who vouches for both
 //!   Ganesha  a real NFS server in a namespace of its own
 //!   Meddler  a relay before either that changes what they answer: a bad server
 //!   pools    fief's pools on those two
@@ -24,7 +25,7 @@ pub mod canary;
 pub mod cases;
 pub mod census;
 pub mod command;
-mod compiled;
+pub mod compiled;
 pub mod fault;
 pub mod ganesha;
 pub mod guest;
@@ -35,6 +36,7 @@ pub mod namespace;
 pub mod pair;
 pub mod pools;
 pub mod random;
+pub mod registry;
 pub mod relay;
 pub mod served;
 pub mod serving;
@@ -52,6 +54,7 @@ pub use host::{Host, fief_with_faults};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
 pub use pair::Pair;
+pub use registry::{Authority, Registry, Web};
 pub use relay::Relay;
 pub use served::Served;
 pub use serving::Serving;

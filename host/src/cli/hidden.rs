@@ -20,6 +20,8 @@ use crate::types::{DomainName, NetworkName};
 pub(super) enum Hidden {
     /// `fief sandbox`: the other room, for one plugin.
     Sandbox,
+    /// `fief fetch`: asks servers for one plugin (`plugin/source/room`).
+    Fetch,
     /// `fief supervise ROOT NAME start | adopt | restore FILE | incoming | hand`: watches over one running domain.
     Supervise { root: PathBuf, name: DomainName, purpose: Purpose },
     /// `fief guard-network ROOT NAME`: puts a network's uplink back unless the operator is still reached.
@@ -37,6 +39,7 @@ impl Hidden {
         let verb = arguments.get(1)?.to_str()?;
         let hidden = match (verb, &arguments[2..]) {
             ("sandbox", []) => Hidden::Sandbox,
+            ("fetch", []) => Hidden::Fetch,
             #[cfg(feature = "faults")]
             ("copy-volume", [root, words @ ..]) => Hidden::CopyVolume {
                 root: PathBuf::from(root),
@@ -61,7 +64,7 @@ impl Hidden {
                 Some(name) => Hidden::GuardNetwork { root: PathBuf::from(root), name },
                 None => return Some(Err(by_hand(verb))),
             },
-            ("sandbox" | "watch-dhcp" | "supervise" | "guard-network", _) => {
+            ("sandbox" | "fetch" | "watch-dhcp" | "supervise" | "guard-network", _) => {
                 return Some(Err(by_hand(verb)));
             }
             (_, _) => return None,
@@ -72,8 +75,9 @@ impl Hidden {
     /// Runs to the end of the process; gives the exit code.
     pub(super) fn run(self) -> u8 {
         let result = match self {
-            // It speaks through its socket alone.
+            // These speak through their socket alone.
             Hidden::Sandbox => return load::sandbox(),
+            Hidden::Fetch => return load::fetch(),
             Hidden::Supervise { root, name, purpose } => {
                 log::start(log::Reader::File, Format::Table);
                 supervise(Layout::new(root), &name, &purpose)
@@ -160,6 +164,7 @@ mod tests {
         for by_hand in [
             "fief watch-dhcp",
             "fief sandbox x",
+            "fief fetch x",
             "fief guard-network /r",
             "fief guard-network /r ../x",
             "fief supervise node1",

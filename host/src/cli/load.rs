@@ -1,9 +1,14 @@
 //! Calls into the plugin floor, in one place.
 
+use std::path::Path;
+
+use crate::config::lock::Lock;
 use crate::domain;
 use crate::error::Result;
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
+use crate::plugin::bundle::{self, Set};
+use crate::plugin::package::Replace;
 use crate::plugin::source::{self, FetchOptions, Fetched, Source};
 use crate::plugin::upgrade::{self, Staged};
 use crate::plugin::{Installed, package};
@@ -17,6 +22,35 @@ pub(super) fn fetch_plugin(gate: &Gate, source: &Source, options: &FetchOptions)
 /// Checks, stores and compiles a plugin.
 pub(super) fn install_plugin(gate: &Gate, fetched: &Fetched) -> Result<Installed> {
     let installed = package::install(gate, fetched);
+    if gate.mode() == Mode::Perform {
+        tidy_plugins(gate.layout());
+    }
+    installed
+}
+
+/// What is installed, to the byte.
+pub(super) fn lock_plugins(layout: &Layout, only: &[PluginId]) -> Result<Lock> {
+    bundle::lock_of(layout, only)
+}
+
+/// An archive of plugins, with its lock.
+pub(super) fn export_plugins(layout: &Layout, only: &[PluginId]) -> Result<(Lock, Vec<u8>)> {
+    bundle::export(layout, only)
+}
+
+/// The plugins of an archive, checked.
+pub(super) fn import_plugins(gate: &Gate, file: &Path) -> Result<Set> {
+    bundle::import(gate, file)
+}
+
+/// The plugins of a lock, fetched and checked.
+pub(super) fn locked_plugins(gate: &Gate, file: &Path, options: &FetchOptions) -> Result<Set> {
+    bundle::locked(gate, file, options)
+}
+
+/// Installs all of a set, or none.
+pub(super) fn install_plugins(gate: &Gate, set: &Set, replace: Replace) -> Result<()> {
+    let installed = set.install(gate, replace);
     if gate.mode() == Mode::Perform {
         tidy_plugins(gate.layout());
     }
@@ -47,7 +81,7 @@ pub(super) fn admit_plugin(gate: &Gate, new: &Installed) -> Result<()> {
 
 /// Stores a plugin and sees that it loads.
 pub(super) fn stage_plugin<'a>(gate: &'a Gate, new: Installed, bytes: &[u8]) -> Result<Staged<'a>> {
-    Staged::new(gate, new, bytes)
+    Staged::new(gate, &[(new, bytes)])
 }
 
 /// What a rollback would take away, and what it would bring.
@@ -71,4 +105,9 @@ pub(super) fn tidy_plugins(layout: &Layout) {
 /// Serves one plugin; gives the exit code.
 pub(super) fn sandbox() -> u8 {
     crate::sandbox::run()
+}
+
+/// Fetches one plugin for the fief that started this process; gives the exit code.
+pub(super) fn fetch() -> u8 {
+    source::room::run()
 }

@@ -1,6 +1,7 @@
 //! What operators write: raw as written → checked types, all mistakes at once, each with file, line and key.
 
 pub mod domain;
+pub mod lock;
 pub mod network;
 pub mod policy;
 pub mod pool;

@@ -26,7 +26,18 @@ pub fn plugin_uid(layout: &Layout, policy: &Policy, plugin: &PluginId) -> Result
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let number = number(layout, plugin)?;
+    nth(policy, number(layout, plugin)?)
+}
+
+/// The user of what fetches plugins: the first number above theirs.
+///
+/// # Errors
+/// Where `uid-base` leaves none.
+pub fn fetcher_uid(policy: &Policy) -> Result<Option<u32>> {
+    if rustix::process::geteuid().is_root() { nth(policy, RANGE) } else { Ok(None) }
+}
+
+fn nth(policy: &Policy, number: u32) -> Result<Option<u32>> {
     let uid = policy.host.uid_base.checked_add(RANGE).and_then(|first| first.checked_add(number));
     // The last number of 32 bits means "no change" to the kernel (chown(2)).
     match uid.filter(|uid| *uid != u32::MAX) {

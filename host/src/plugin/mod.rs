@@ -2,6 +2,7 @@
 //! Nothing here runs WebAssembly; that happens in the other room.
 
 mod ask;
+pub mod bundle;
 mod cache;
 pub mod component;
 mod failure;

@@ -63,19 +63,47 @@ pub fn inspect(fetched: &Fetched) -> Result<Installed> {
 /// where it does not compile or load, `Conflict` where other bytes are installed under its id.
 pub fn install(gate: &Gate, fetched: &Fetched) -> Result<Installed> {
     let new = inspect(fetched)?;
-    let id = &new.manifest.id;
-    admitted(gate, &new)?;
-    // A record that cannot be read is replaced.
-    if let Some(before) = installed(gate.layout(), id).ok().filter(|before| before.digest != new.digest) {
-        let (version, other) = (&before.manifest.version, &new.manifest.version);
-        return Err(Failure::conflict(format!(
-            "the plugin {id} is installed already: version {version}, this is {other}"
-        ))
-        .hint(format!("fief plugin upgrade {} shows what changes, and changes it", fetched.record.from)));
+    install_all(gate, &[(new.clone(), &fetched.bytes)], Replace::No)?;
+    Ok(new)
+}
+
+/// Whether an installed plugin gives way to another version without a look at what differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    No,
+    Yes,
+}
+
+/// Installs all of them, or none.
+///
+/// # Errors
+/// As [`install`], of the first that is not to be had.
+pub fn install_all(gate: &Gate, all: &[(Installed, &[u8])], replace: Replace) -> Result<()> {
+    for (new, _) in all {
+        admitted(gate, new)?;
+        if replace == Replace::No {
+            refuse_other(gate, new)?;
+        }
     }
     match gate.mode() {
-        Mode::DryRun => Ok(new),
-        Mode::Perform => Staged::new(gate, new, &fetched.bytes)?.switch(),
+        Mode::DryRun => Ok(()),
+        Mode::Perform => Staged::new(gate, all)?.switch(),
+    }
+}
+
+/// # Errors
+/// `Conflict` where other bytes are installed under its id; a record that cannot be read gives way.
+fn refuse_other(gate: &Gate, new: &Installed) -> Result<()> {
+    let id = &new.manifest.id;
+    match installed(gate.layout(), id).ok().filter(|before| before.digest != new.digest) {
+        None => Ok(()),
+        Some(before) => {
+            let (version, other) = (&before.manifest.version, &new.manifest.version);
+            let from = new.source.as_ref().map_or("FILE", |source| source.from.as_str());
+            let message = format!("the plugin {id} is installed already: version {version}, this is {other}");
+            Err(Failure::conflict(message)
+                .hint(format!("fief plugin upgrade {from} shows what changes, and changes it")))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{FromSandbox, ToSandbox};
-use crate::sys::confine::{self, Life};
+use crate::sys::confine::{self, Life, Room};
 
 /// A sandbox that does not take what it is sent within this time is stuck: it reads before all else.
 const SEND_WAIT: Duration = Duration::from_secs(10);
@@ -37,8 +37,9 @@ impl Process {
         let saying = || String::from("cannot start a sandbox");
         let (here, there) = UnixStream::pair().context(saying)?;
         here.set_write_timeout(Some(SEND_WAIT)).context(saying)?;
-        let child = confine::spawn(&crate::sys::process::sandbox_executable(), there, uid, Life::OfItsParent)
-            .context(saying)?;
+        let child =
+            confine::spawn(&crate::sys::process::sandbox_executable(), Room::Sandbox, there, uid, Life::OfItsParent)
+                .context(saying)?;
         Ok(Process { child, wire: Wire::new(here) })
     }
 

@@ -12,47 +12,53 @@ use crate::plugin::{loading, pending};
 use crate::sys::durable;
 use crate::types::PluginId;
 
-/// A plugin that is stored and was seen to load, and runs under its id once it is switched to. Until then, no other change
-/// of installed plugins begins.
+/// Plugins that are stored and were seen to load, and run under their ids once they are switched to. Until then, no other
+/// change of installed plugins begins.
 #[derive(Debug)]
 pub struct Staged<'a> {
     gate: &'a Gate,
-    new: Installed,
-    before: Option<Record>,
+    /// Each with what was there before.
+    all: Vec<(Installed, Option<Record>)>,
     _lock: durable::Lock,
 }
 
 impl<'a> Staged<'a> {
-    /// `new` is what `bytes` were found to be.
+    /// Each is what its bytes were found to be.
     ///
     /// # Errors
-    /// `PluginFault` where it does not compile or load; the stored bytes are then for [`package::tidy`].
-    pub fn new(gate: &'a Gate, new: Installed, bytes: &[u8]) -> Result<Staged<'a>> {
+    /// `PluginFault` where one does not compile or load; the stored bytes are then for [`package::tidy`].
+    pub fn new(gate: &'a Gate, all: &[(Installed, &[u8])]) -> Result<Staged<'a>> {
         let layout = gate.layout();
         let _lock = package::lock(layout)?;
-        let before = package::record(layout, &new.manifest.id).ok();
-        let stored = layout.store(new.digest);
-        if before.as_ref().is_none_or(|before| before.installed != new) || !stored.exists() {
-            pending::folder(&layout.stored())?;
-            durable::write(&stored, bytes)?;
+        let mut staged = Vec::with_capacity(all.len());
+        for (new, bytes) in all {
+            let before = package::record(layout, &new.manifest.id).ok();
+            let stored = layout.store(new.digest);
+            if before.as_ref().is_none_or(|before| before.installed.digest != new.digest) || !stored.exists() {
+                pending::folder(&layout.stored())?;
+                durable::write(&stored, bytes)?;
+            }
+            loading::try_load(gate, new)
+                .map_err(|failure| failure.while_doing(format!("cannot install the plugin {}", new.manifest.id)))?;
+            staged.push((new.clone(), before));
         }
-        // The record comes last: an id names only what was seen to load.
-        loading::try_load(gate, &new)
-            .map_err(|failure| failure.while_doing(format!("cannot install the plugin {}", new.manifest.id)))?;
-        Ok(Staged { gate, new, before, _lock })
+        Ok(Staged { gate, all: staged, _lock })
     }
 
-    /// From now on it is what runs under its id; what was there before is kept for a rollback.
-    pub fn switch(self) -> Result<Installed> {
-        let previous = match self.before {
-            Some(before) if before.installed == self.new => return Ok(self.new),
-            // The same bytes, told of otherwise: what was before them stays that.
-            Some(before) if before.installed.digest == self.new.digest => before.previous,
-            Some(before) => Some(before.installed),
-            None => None,
-        };
-        package::write(self.gate.layout(), &Record { installed: self.new.clone(), previous })?;
-        Ok(self.new)
+    /// From now on they are what runs under their ids; what was there before is kept for a rollback. The records come last: an id
+    /// names only what was seen to load.
+    pub fn switch(self) -> Result<()> {
+        for (installed, before) in self.all {
+            let previous = match before {
+                Some(before) if before.installed == installed => continue,
+                // The same bytes, told of otherwise: what was before them stays that.
+                Some(before) if before.installed.digest == installed.digest => before.previous,
+                Some(before) => Some(before.installed),
+                None => None,
+            };
+            package::write(self.gate.layout(), &Record { installed, previous })?;
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,18 @@ use rustix::thread::{CapabilitySets, Gid, Uid, UnshareFlags};
 /// Descriptors that a sandbox may hold: the control socket, what it was handed, and files of one plugin.
 const DESCRIPTORS_MAX: u64 = 256;
 
+/// Address space that a fetching process may fill, in bytes: the largest plugin some times over, while its buffer grows.
+const FETCHING_MEMORY: u64 = 512 << 20;
+
+/// What is done in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// `fief sandbox`: one plugin runs, without a network.
+    Sandbox,
+    /// `fief fetch`: servers are asked. It writes no file and fills no more than so much memory.
+    Fetching,
+}
+
 /// How long a sandbox lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
@@ -24,19 +36,22 @@ pub enum Life {
     OfItsOwn,
 }
 
-/// Starts `executable sandbox`. Its standard input is `control`; it has no other descriptor, no environment and no
-/// terminal.
+/// Starts `executable sandbox`, or `executable fetch`. Its standard input is `control`; it has no other descriptor, no
+/// environment and no terminal.
 ///
-/// `uid`: the user that it becomes, with a group of the same number and no others. It then also gets network, IPC
-/// and UTS namespaces of its own, and an empty capability bounding set; that needs root. None: it stays as it is.
-pub fn spawn(executable: &Path, control: UnixStream, uid: Option<u32>, life: Life) -> io::Result<Child> {
+/// `uid`: the user that it becomes, with a group of the same number and no others. It then also gets network (a sandbox),
+/// IPC and UTS namespaces of its own, and an empty capability bounding set; that needs root. None: it stays as it is.
+pub fn spawn(executable: &Path, room: Room, control: UnixStream, uid: Option<u32>, life: Life) -> io::Result<Child> {
     // Opened here, so that the sandbox's user need not be able to walk to it.
     let program = OwnedFd::from(std::fs::File::open(executable)?);
     let parent = rustix::process::getpid();
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command
         .arg0("fief")
-        .arg("sandbox")
+        .arg(match room {
+            Room::Sandbox => "sandbox",
+            Room::Fetching => "fetch",
+        })
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(control)))
@@ -45,21 +60,29 @@ pub fn spawn(executable: &Path, control: UnixStream, uid: Option<u32>, life: Lif
     // SAFETY: `confine` runs between fork and exec. It makes system calls only: no memory is allocated, no lock is
     // taken, and nothing of the parent's is changed.
     unsafe {
-        command.pre_exec(move || confine(parent, uid, life));
+        command.pre_exec(move || confine(parent, room, uid, life));
     }
     command.spawn()
 }
 
 /// In the child, between fork and exec. The order matters: what needs root comes before root is given up, and the
 /// parent-death signal after, because a change of user clears it (prctl(2)).
-fn confine(parent: Pid, uid: Option<u32>, life: Life) -> io::Result<()> {
+fn confine(parent: Pid, room: Room, uid: Option<u32>, life: Life) -> io::Result<()> {
     rustix::process::setsid()?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, DESCRIPTORS_MAX)?;
+    let network = match room {
+        Room::Sandbox => UnshareFlags::NEWNET,
+        Room::Fetching => {
+            limit(Resource::Data, FETCHING_MEMORY)?;
+            limit(Resource::Fsize, 0)?;
+            UnshareFlags::empty()
+        }
+    };
     if let Some(uid) = uid {
         // SAFETY: of these namespaces none shares memory or descriptors with another thread; this process has one.
         unsafe {
-            rustix::thread::unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS)?;
+            rustix::thread::unshare_unsafe(network | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS)?;
         }
         empty_bounding_set()?;
         let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));

@@ -49,6 +49,8 @@ const TEST: &[&str] = &[
     "python3-libnbd",
     // A registry of OCI artefacts.
     "docker-registry",
+    // A server of plugins by https.
+    "python3",
 ];
 /// The peers that are measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "rsync"];

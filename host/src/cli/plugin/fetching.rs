@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::cli::load;
+use crate::cli::output::Format;
+use crate::cli::output::failure::note;
 use crate::cli::output::progress::Progress;
+use crate::cli::{Context, load};
 use crate::error::Result;
 use crate::gate::Gate;
+use crate::plugin::Installed;
 use crate::plugin::source::{FetchOptions, Fetched, Source};
 use crate::types::{Digest, Span};
 
@@ -46,6 +49,23 @@ impl FetchArgs {
     pub(super) fn fetch(&self, gate: &Gate, source: &Source) -> Result<Fetched> {
         fetch(gate, source, &self.options())
     }
+}
+
+/// What came from elsewhere is told before anything is done with it.
+pub(super) fn tell(context: &Context, fetched: &Fetched) -> Result<()> {
+    let Installed { manifest, digest, signer, .. } = load::inspect_plugin(fetched)?;
+    let signer = signer.map_or_else(|| "nobody".to_owned(), |signer| signer.to_string());
+    let led = fetched.record.manifest.map(|manifest| format!(" (manifest {manifest})")).unwrap_or_default();
+    match context.format() {
+        Format::Table | Format::Wide => {
+            note(&format!(
+                "{}{led} is {} {}, {digest}, signed by {signer}",
+                fetched.shown, manifest.id, manifest.version
+            ));
+        }
+        Format::Json | Format::Yaml | Format::Name => {}
+    }
+    Ok(())
 }
 
 pub(super) fn fetch(gate: &Gate, source: &Source, options: &FetchOptions) -> Result<Fetched> {

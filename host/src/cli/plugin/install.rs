@@ -1,13 +1,15 @@
 //! `fief plugin install`
 
-use super::fetching::FetchArgs;
+use std::path::PathBuf;
+
+use super::fetching::{self, FetchArgs};
 use super::list::PluginRow;
-use super::{grant, grants};
+use super::{grant, grants, transfer};
 use crate::cli::output::Row;
 use crate::cli::output::progress::Progress;
 use crate::cli::{Context, load};
 use crate::config::policy::{self, edit::Edit};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::plugin::source::Source;
 
 /// Check a plugin, store it under its digest, and compile it
@@ -17,8 +19,14 @@ use crate::plugin::source::Source;
 pub(crate) struct Args {
     /// A component with a manifest in it (.wasm), a directory that holds one or a project that was built to one,
     /// https://…, or oci://REGISTRY/NAME:TAG
-    #[arg(value_name = "FILE|DIRECTORY|ADDRESS")]
-    source: Source,
+    #[arg(value_name = "FILE|DIRECTORY|ADDRESS", required_unless_present = "locked")]
+    source: Option<Source>,
+    /// Instead, all plugins of a lock (fief plugin lock), these bytes and no others, from where it says; or none of them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "accept", "digest"])]
+    locked: Option<PathBuf>,
+    /// With --locked: take them in the place of other versions that are installed, which a rollback brings back
+    #[arg(long, requires = "locked")]
+    replace: bool,
     /// Grant what it asks for as far as that takes no choice, and pin these bytes (fief plugin show FILE shows it before)
     #[arg(long)]
     accept: bool,
@@ -28,7 +36,20 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
-    let fetched = args.fetching.fetch(&gate, &args.source)?;
+    let source = match (&args.source, &args.locked) {
+        (Some(source), _) => source,
+        (None, Some(file)) => {
+            let progress = Progress::start(format!("fetching what {} names", file.display()));
+            let set = load::locked_plugins(&gate, file, &args.fetching.options());
+            drop(progress);
+            return transfer::install(context, &gate, &set?, args.replace);
+        }
+        (None, None) => return Err(Failure::usage("no plugin is named")),
+    };
+    let fetched = args.fetching.fetch(&gate, source)?;
+    if !matches!(source, Source::Path(_)) {
+        fetching::tell(context, &fetched)?;
+    }
     let progress = Progress::start(format!("compiling {}", fetched.shown));
     let installed = load::install_plugin(&gate, &fetched);
     drop(progress);

@@ -2,12 +2,15 @@
 
 mod api;
 pub(super) mod asks;
+mod export;
 mod fetching;
 mod grant;
 mod grants;
+mod import;
 mod install;
 mod keygen;
 mod list;
+mod lock;
 mod logs;
 mod new;
 mod release;
@@ -16,6 +19,7 @@ mod revoke;
 mod rollback;
 mod show;
 mod sign;
+mod transfer;
 mod upgrade;
 mod verify;
 
@@ -36,6 +40,9 @@ pub(super) enum Verb {
     Logs(logs::Args),
     Remove(remove::Args),
     Verify(verify::Args),
+    Lock(lock::Args),
+    Export(export::Args),
+    Import(import::Args),
     New(new::Args),
     Keygen(keygen::Args),
     Sign(sign::Args),
@@ -55,6 +62,9 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Logs(args) => logs::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
+        Verb::Lock(args) => lock::run(context, &args),
+        Verb::Export(args) => export::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::New(args) => new::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Sign(args) => sign::run(context, &args),

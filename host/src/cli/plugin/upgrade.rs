@@ -70,7 +70,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         staged.switch()
     });
     load::tidy_plugins(gate.layout());
-    let upgraded = upgraded?;
+    upgraded?;
     for finding in &findings {
         match finding.severity {
             Severity::Warning => warn(&finding.message, context.format()),
@@ -79,8 +79,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         }
     }
     let policy = policy::load(&context.layout().policy())?;
-    grants::remind(context, &upgraded, &policy)?;
-    let row = PluginRow::of(context.layout(), &upgraded, &policy);
+    grants::remind(context, &new, &policy)?;
+    let row = PluginRow::of(context.layout(), &new, &policy);
     context.changed(
         "plugin",
         id,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Context, Failure, Result};
 use crate::gate::identity::plugin_uid;
-use crate::sys::confine::{self, Life};
+use crate::sys::confine::{self, Life, Room};
 use crate::sys::process;
 
 /// After the request to end: nothing it holds needs more time, for whoever wants its volume closed well says so before.
@@ -21,7 +21,8 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
     let saying = || format!("cannot start a sandbox for volume {volume}");
     let uid = plugin_uid(gate.layout(), gate.policy(), plugin)?;
     let (here, there) = UnixStream::pair().context(saying)?;
-    let mut child = confine::spawn(&process::sandbox_executable(), there, uid, Life::OfItsOwn).context(saying)?;
+    let mut child =
+        confine::spawn(&process::sandbox_executable(), Room::Sandbox, there, uid, Life::OfItsOwn).context(saying)?;
     match process::identify(child.id()) {
         Some(process) => Ok(Done { outcome: Outcome::Process { process }, descriptors: vec![OwnedFd::from(here)] }),
         None => {
