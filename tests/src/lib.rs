@@ -9,6 +9,7 @@
 //!   Tgt      a real iSCSI target
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Ganesha  a real NFS server in a namespace of its own
+//!   Nginx    a real HTTP server
 //!   Meddler  a relay before either that changes what they answer: a bad server
 //!   pools    fief's pools on those two
 //!   Pair     two hosts that are peers, the networks and servers around them
@@ -32,6 +33,7 @@ pub mod host;
 pub mod invariants;
 pub mod meddler;
 pub mod namespace;
+pub mod nginx;
 pub mod pair;
 pub mod pools;
 pub mod random;
@@ -51,6 +53,7 @@ pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
+pub use nginx::Nginx;
 pub use pair::Pair;
 pub use relay::Relay;
 pub use served::Served;
