@@ -166,3 +166,77 @@ fn a_domain_boots_from_an_image_and_keeps_what_it_wrote() {
     host.fief(&["volume", "delete", "images/node2", "--yes"]);
     catalogue.end();
 }
+
+#[test]
+fn an_encrypted_volume_is_nothing_but_noise_in_the_pool_beneath() {
+    let host = Host::new();
+    host.installs("crypt");
+    let directory = format!("images={}:rw", host.root().join("images").display());
+    let words = ["plugin", "grant", "crypt", "--all-asked", "--directory", &directory];
+    host.fief(&[&words[..], &["--secret", "disks", "--secret", "other", "--serve", "crypt"]].concat());
+    for (name, secret) in [("disks", "0123456789abcdef".repeat(3)), ("other", "another one".repeat(3))] {
+        let mut set = host.command(&["secret", "set", name]);
+        command::run_given(&mut set, secret.as_bytes(), PATIENCE).expect_code(0);
+    }
+    let before = host.census();
+    host.fief(&["pool", "create", "safe", "--kind", "crypt", "--set", "directory=images", "--set", "key=disks"]);
+    host.fief(&["volume", "create", "safe/disk", "--size", "8MiB", "--format", "raw"]);
+    host.fief(&["volume", "create", "safe/node1", "--size", "1MiB", "--format", "raw"]);
+    host.fief(&["volume", "resize", "safe/disk", "16MiB"]);
+    let served = Served::start(&host, "safe/disk", &[]);
+    served.tool("qemu-io", &["-f", "raw", "-c", "write -P 0x5a 1M 1M", "-c", "flush", "URI"]);
+    kill(served.process);
+    served.ends(7);
+    let raw = fs::read(host.root().join("images/disk.crypt")).unwrap();
+    assert!(
+        raw.len() == (16 << 20) + 4096 && !raw.windows(8).any(|bytes| bytes == [0x5a; 8]),
+        "it lies there as it is"
+    );
+
+    let again = Served::start(&host, "safe/disk", &[]);
+    let fio = "--name=verify --ioengine=nbd --uri=URI --rw=randwrite --bsrange=512-96k --iodepth=16 --size=12M --io_size=4M \
+               --offset=4M --verify=crc32c --do_verify=1 --verify_fatal=1 --randseed=7 --fsync=32 --verify_state_save=0 \
+               --output-format=terse";
+    again.tool("fio", &fio.split_whitespace().collect::<Vec<_>>());
+    let check = ["-c", "read -P 0 0 1M", "-c", "read -P 0x5a 1M 1M", "-c", "discard 1M 1M", "-c", "read -P 0 1M 1M"];
+    let said = again.tool("qemu-io", &[&["-f", "raw"], &check[..], &["URI"]].concat());
+    assert!(!said.stdout.contains("failed"), "{}", said.stdout);
+    again.end();
+
+    // The pool beneath has it as a raw volume; another key opens nothing.
+    let listed = host.fief(&["volume", "list", "default", "-o", "json"]).stdout;
+    assert!(listed.contains("default/disk.crypt"), "{listed}");
+    host.fief(&["pool", "create", "wrong", "--kind", "crypt", "--set", "directory=images", "--set", "key=other"]);
+    let socket = host.root().join("socket");
+    let refused = host.fief_ends(&["volume", "serve", "wrong/disk", "--socket", &socket.to_string_lossy()], 5);
+    assert!(refused.stderr.contains("another secret"), "{}", refused.stderr);
+
+    let served = Served::start(&host, "safe/node1", &[]);
+    let image = served.file("witness");
+    fief_tests::witness::write(&image);
+    served.tool("nbdcopy", &["--flush", &image.to_string_lossy(), "URI"]);
+    served.end();
+    let encrypted = host.root().join("images/node1.crypt");
+    let mut witness = Witness::booting(&host, "node1", "safe/node1", &encrypted, 4096);
+    host.fief(&["start", "node1"]);
+    witness.is_heard(4);
+    let serves = host.sandbox("node1", 0).unwrap();
+    kill(serves);
+    eventually("another sandbox", PATIENCE, || host.sandbox("node1", 0).filter(|pid| *pid != serves));
+    witness.is_heard(4);
+    host.fief(&["stop", "node1"]);
+    host.fief(&["start", "node1"]);
+    witness.is_heard(4);
+    host.fief(&["stop", "node1"]);
+    // Its disk is not looked at: nobody but the plugin can read it.
+    let way = [host.namespace().name()];
+    fief_tests::witness::check(witness.look(), &way, None).unwrap();
+    host.fief(&["delete", "node1", "--yes"]);
+    for volume in ["safe/disk", "safe/node1"] {
+        host.fief(&["volume", "delete", volume, "--yes"]);
+    }
+    for pool in ["safe", "wrong"] {
+        host.fief(&["pool", "delete", pool, "--yes"]);
+    }
+    host.settles_to(&before);
+}

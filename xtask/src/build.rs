@@ -17,6 +17,8 @@ pub(crate) const PLUGINS: &[&str] = &[
     "migration-live",
     "migration-static",
     "catalogue-http",
+    "store-s3",
+    "crypt",
 ];
 
 /// `cargo build` of the host; gives its binary.

@@ -153,10 +153,6 @@ impl Folder {
         }
     }
 
-    pub(crate) fn forget(&self, image: &str) -> Result<()> {
-        gone(fs::remove_file(self.pin_path(image)?)).map_err(failed(format!("cannot forget image {image}")))
-    }
-
     /// So that a new name lasts. WASI may not open a directory as a file: then the file system's own time has to do.
     fn sync(&self) {
         if let Err(error) = File::open(&self.path).and_then(|folder| folder.sync_all()) {

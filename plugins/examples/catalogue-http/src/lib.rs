@@ -125,9 +125,7 @@ impl StorageBackend for Catalogue {
         if index(pool)?.iter().any(|entry| entry.image.name == name) {
             return Err(Error::unsupported(format!("image {name} is the server's, and is deleted there")));
         }
-        // One that is gone there need not be known any more.
-        must_stand_alone(&folder, name)?;
-        folder.forget(name)
+        Ok(())
     }
 
     fn resize(pool: &HttpPool, name: &str, size: u64) -> Result<Volume> {
@@ -162,7 +160,12 @@ impl StorageBackend for Catalogue {
         }
         let base = if overlay { Some(folder.overlay(name)?.base) } else { None };
         // Now, where the operator sees what is wrong, and not when the guest reads.
-        now(known::right(&Once(SERVER), &pool.settings, base.as_ref().map_or(name, |base| &base.name), base.as_ref()))?;
+        now(known::right(
+            &Once::new(SERVER),
+            &pool.settings,
+            base.as_ref().map_or(name, |base| &base.name),
+            base.as_ref(),
+        ))?;
         Ok(Attachment::Served)
     }
 }
@@ -182,7 +185,7 @@ impl Clones for Catalogue {
         if entries.iter().any(|entry| entry.image.name == target) || folder.has(target)? {
             return Err(Error::already_exists(format!("volume {target} is there already")));
         }
-        let base = now(known::right(&Once(SERVER), &pool.settings, source, None))?;
+        let base = now(known::right(&Once::new(SERVER), &pool.settings, source, None))?;
         folder.create(target, &base.image)?;
         Ok(facts::of_overlay(target, &folder.overlay(target)?))
     }
@@ -210,23 +213,10 @@ impl Renames for Catalogue {
 }
 
 fn index(pool: &HttpPool) -> Result<Vec<Entry>> {
-    now(index::fetch(&Once(SERVER), &pool.settings))
+    now(index::fetch(&Once::new(SERVER), &pool.settings))
 }
 
 /// The image of that name in the index, or `not-found`.
 fn listed(pool: &HttpPool, name: &str) -> Result<Entry> {
-    now(index::find(&Once(SERVER), &pool.settings, name))
-}
-
-/// # Errors
-/// `in-use`, naming a volume that stands on the image.
-fn must_stand_alone(folder: &Folder, image: &str) -> Result<()> {
-    for name in folder.overlays()? {
-        // What cannot be read may stand on it.
-        if folder.overlay(&name).is_ok_and(|overlay| overlay.base.name != image) {
-            continue;
-        }
-        return Err(Error::in_use(name.clone(), format!("volume {name} stands on image {image}")));
-    }
-    Ok(())
+    now(index::find(&Once::new(SERVER), &pool.settings, name))
 }

@@ -1,7 +1,9 @@
 //! One request over one stream, and its answer.
 
+use std::cell::RefCell;
+
 use fief_sdk::connections::Connection;
-use fief_sdk::{Error, Result};
+use fief_sdk::{Error, ErrorCode, Result};
 use futures_util::FutureExt;
 
 use crate::answer::{Answer, Body, Chunks, head};
@@ -49,17 +51,42 @@ pub trait Ask {
     async fn ask(&self, request: &Request, most: usize) -> Result<Answer>;
 }
 
-/// For control calls: each request goes over a stream of its own, to what this grant stands for.
+/// For control calls: one request after the other over one stream, to what the grant stands for.
 ///
 /// Its errors: `unreachable`, `timeout`: another try may help. `corrupt`: the server speaks no HTTP, or says too much. `denied`:
 /// not granted.
-#[derive(Debug, Clone, Copy)]
-pub struct Once(pub &'static str);
+pub struct Once {
+    grant: &'static str,
+    kept: RefCell<Option<Plain>>,
+}
+
+impl Once {
+    /// Connects when it is first asked.
+    pub fn new(grant: &'static str) -> Self {
+        Once { grant, kept: RefCell::default() }
+    }
+}
 
 impl Ask for Once {
     async fn ask(&self, request: &Request, most: usize) -> Result<Answer> {
-        let stream = Plain(Connection::open(self.0)?);
-        exchange(&stream, request, most).await.map(|(answer, _)| answer)
+        let kept = self.kept.take();
+        let was_kept = kept.is_some();
+        let stream = match kept {
+            Some(kept) => kept,
+            None => Plain(Connection::open(self.grant)?),
+        };
+        match exchange(&stream, request, most).await {
+            Ok((answer, stays)) => {
+                self.kept.replace(stays.then_some(stream));
+                Ok(answer)
+            }
+            // A server ends streams when it likes.
+            Err(error) if was_kept && error.code == ErrorCode::Unreachable => {
+                let stream = Plain(Connection::open(self.grant)?);
+                exchange(&stream, request, most).await.map(|(answer, _)| answer)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
