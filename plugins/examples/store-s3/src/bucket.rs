@@ -178,6 +178,8 @@ impl<A: Ask> Bucket<A> {
             all.folders.extend(page.folders);
             all.next = page.next;
             if all.next.is_none() {
+                // Some servers say a folder on each page that has something of it.
+                all.folders.dedup();
                 return Ok(all);
             }
         }

@@ -106,10 +106,12 @@ impl Chunks {
     /// Answered once the server has it.
     pub(crate) async fn change(self: &Rc<Self>, number: u64, change: Change) -> Result<()> {
         let (done, answered) = oneshot::channel();
-        let mut busy = self.busy.borrow_mut();
-        let idle = !busy.contains_key(&number);
-        busy.entry(number).or_default().push(Waiting { change, done });
-        drop(busy);
+        let idle = {
+            let mut busy = self.busy.borrow_mut();
+            let idle = !busy.contains_key(&number);
+            busy.entry(number).or_default().push(Waiting { change, done });
+            idle
+        };
         if idle {
             // Beside this call, which is answered with its own change.
             fief_sdk::spawn(self.clone().work(number));
