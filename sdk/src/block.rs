@@ -17,7 +17,7 @@
 //! asked again. So keep nothing that is not in the storage by the time that `flush` has answered.
 //!
 //! **A server that is away is waited for.** Calls wait, they do not fail: tell `degraded` through
-//! [`next_event`](BlockDevice::next_event), connect again with growing pauses, send again what was not answered and is
+//! [`next_event`](BlockDevice::next_event) ([`Events`] keeps what is to be told), connect again with growing pauses, send again what was not answered and is
 //! safe to send twice, then tell `restored`. What becomes of a guest that waits too long is the operator's choice
 //! (`on-storage-error`) and the host's work. An error is for what waiting does not cure.
 //!
@@ -39,6 +39,7 @@
 //! bytes. The code of an error becomes what the guest sees: `exhausted` no space, `denied` not permitted,
 //! `invalid` invalid, everything else an I/O error.
 
+mod events;
 #[cfg(target_family = "wasm")]
 mod queue;
 
@@ -51,6 +52,7 @@ use crate::settings::Settings;
 use crate::storage::{Access, Pool};
 
 pub use block::exports::fief::storage::block::{Event, Geometry};
+pub use events::Events;
 pub use host::fief::storage::volumes::{Extent, Holder};
 
 /// A volume that is open. [The module](self) says when each function is called and what an error means.

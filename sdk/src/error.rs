@@ -36,7 +36,7 @@ impl Error {
         unreachable => Unreachable, Retry::AfterMs(1_000);
         /// It did not answer in time. Exit code 9.
         timeout => Timeout, Retry::AfterMs(1_000);
-        /// This plugin, or this kind of volume, cannot do that. Exit code 1.
+        /// This plugin, or this kind of volume, cannot do that. Exit code 2.
         unsupported => Unsupported, Retry::Never;
         /// What is stored is damaged, or is not what its name says. Exit code 1.
         corrupt => Corrupt, Retry::AfterFix;

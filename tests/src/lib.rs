@@ -10,6 +10,8 @@
 //!   Witness  a guest that counts in memory, on disk and on the console, and what must never be
 //!   Registry a real registry of OCI artefacts; Web, a server of files by https; Authority, who vouches for both
 //!   Ganesha  a real NFS server in a namespace of its own
+//!   Nginx    a real HTTP server
+//!   ObjectStore  a real server of S3
 //!   Meddler  a relay before either that changes what they answer: a bad server
 //!   pools    fief's pools on those two
 //!   Pair     two hosts that are peers, the networks and servers around them
@@ -33,6 +35,8 @@ pub mod host;
 pub mod invariants;
 pub mod meddler;
 pub mod namespace;
+pub mod nginx;
+pub mod object_store;
 pub mod pair;
 pub mod pools;
 pub mod random;
@@ -53,6 +57,8 @@ pub use guest::Guest;
 pub use host::{Host, fief_with_faults};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
+pub use nginx::Nginx;
+pub use object_store::ObjectStore;
 pub use pair::Pair;
 pub use registry::{Authority, Registry, Web};
 pub use relay::Relay;

@@ -68,6 +68,8 @@ pub struct Witness {
     /// The hosts that it was on, by their namespaces; the last is where it is.
     way: Vec<String>,
     image: PathBuf,
+    /// Where in that file the disk begins, in bytes.
+    begins: u64,
     temper: Temper,
     heard: Arc<Mutex<Heard>>,
     /// As it was at the last look.
@@ -94,6 +96,14 @@ impl Witness {
         Witness::define(host, name, volume, image, temper, options)
     }
 
+    /// Makes the domain NAME on a volume that has a witness already, whose first byte lies there in this file.
+    #[track_caller]
+    pub fn booting(host: &Host, name: &str, volume: &str, image: &Path, begins: u64) -> Witness {
+        let mut witness = Witness::define(host, name, volume, image, Temper::StandsStill, &[]);
+        witness.begins = begins;
+        witness
+    }
+
     #[track_caller]
     fn define(host: &Host, name: &str, volume: &str, image: &Path, temper: Temper, options: &[&str]) -> Witness {
         let fixed = ["create", name, "--memory", "32MiB", "--accelerator", "tcg", "--disk", volume];
@@ -103,6 +113,7 @@ impl Witness {
             name: name.to_owned(),
             way: vec![host.namespace().name().to_owned()],
             image: image.to_owned(),
+            begins: 0,
             temper,
             heard: Arc::new(Mutex::new(heard)),
             history: Vec::new(),
@@ -137,7 +148,13 @@ impl Witness {
 
     /// Its disk is another file now: a raw image.
     pub fn lies_at(&mut self, image: &Path) {
+        self.lies_within(image, 0);
+    }
+
+    /// What it writes lies in this file, its first byte there.
+    pub fn lies_within(&mut self, image: &Path, begins: u64) {
         image.clone_into(&mut self.image);
+        self.begins = begins;
     }
 
     /// Hears what was said since; gives all that was heard so far.
@@ -159,7 +176,7 @@ impl Witness {
     pub fn on_disk(&self) -> OnDisk {
         let mut sector = [0; 12];
         let file = File::open(&self.image).expect("the witness's disk");
-        file.read_exact_at(&mut sector, 512).expect("its second sector");
+        file.read_exact_at(&mut sector, self.begins + 512).expect("its second sector");
         let word = |at: usize| u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]]);
         let known = &sector[..4] == b"fwit";
         OnDisk { run: if known { word(4) } else { 0 }, counter: if known { word(8) } else { 0 } }

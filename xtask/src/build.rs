@@ -6,7 +6,7 @@ use crate::command::{Result, command, run};
 use crate::place;
 use crate::setup;
 
-/// The plugins of the tree.
+/// The plugins of the tree, the examples among them.
 pub(crate) const PLUGINS: &[&str] = &[
     "storage-file",
     "storage-iscsi",
@@ -16,6 +16,9 @@ pub(crate) const PLUGINS: &[&str] = &[
     "network-user",
     "migration-live",
     "migration-static",
+    "catalogue-http",
+    "store-s3",
+    "crypt",
 ];
 
 /// `cargo build` of the host; gives its binary.

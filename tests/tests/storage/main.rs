@@ -8,6 +8,7 @@
 //!   fences.rs       another host takes a volume by force
 //!   growing.rs      volumes that grow under a guest
 //!   moving.rs       a running guest's disk moves between plugins and native clients, with all that is on it
+//!   objects.rs      an example: volumes as objects of the real s3s-fs, which is killed, as is the sandbox
 //!   trouble.rs      guests on storage that gets into trouble: export gone, unit offline, read-only, frozen …
 //! ```
 #![allow(clippy::unwrap_used)]
@@ -20,4 +21,5 @@ mod growing;
 mod iscsi_trouble;
 mod moving;
 mod nfs_trouble;
+mod objects;
 mod trouble;

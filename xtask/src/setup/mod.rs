@@ -42,6 +42,20 @@ pub(crate) fn all(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
+/// A server of S3, below `target/tools`: some minutes, once.
+pub(crate) fn object_store() -> Result<()> {
+    const PACKAGE: &str = "s3s-fs@0.14.1";
+    let tools = crate::place::target().join("tools");
+    if tools.join("bin/s3s-fs").exists() {
+        return Ok(());
+    }
+    println!("setup: cargo install {PACKAGE} (some minutes, once)");
+    let mut install = command("cargo", ["install", "--quiet", "--locked", "--features", "binary", PACKAGE]);
+    install.arg("--root").arg(&tools).arg("--target-dir").arg(tools.join("build"));
+    run(&mut install)?;
+    crate::command::remove_tree(&tools.join("build"))
+}
+
 /// The target that plugins are compiled for.
 pub(crate) fn wasm_target() -> Result<()> {
     const TARGET: &str = "wasm32-wasip2";

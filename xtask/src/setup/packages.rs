@@ -40,6 +40,8 @@ const TEST: &[&str] = &[
     "rpcbind",
     // Clients of NFS that are not ours.
     "libnfs-utils",
+    // A server of HTTP that gives parts of files.
+    "nginx-light",
     // Targets of iSCSI disks.
     "tgt",
     // Clients of NBD, and the server that ours is held against.
