@@ -19,15 +19,15 @@ pub(super) fn json(lock: &Lock) -> Value {
 /// Installs the set, and says of each plugin what became of it.
 pub(super) fn install(context: &Context, gate: &Gate, set: &Set, replace: bool) -> Result<()> {
     let replace = if replace { Replace::Yes } else { Replace::No };
-    let progress = Progress::start(format!("compiling {} plugins", set.new().count()));
+    let progress = Progress::start(format!("compiling {} plugins", set.arriving().count()));
     let installed = load::install_plugins(gate, set, replace);
     drop(progress);
     installed?;
     let policy = policy::load(&context.layout().policy())?;
-    for new in set.new() {
+    for new in set.arriving() {
         grants::remind(context, new, &policy)?;
     }
-    let ids: Vec<_> = set.new().map(|new| &new.manifest.id).chain(set.there()).cloned().collect();
+    let ids: Vec<_> = set.arriving().map(|new| &new.manifest.id).chain(set.there()).cloned().collect();
     each::each(context, "plugin", &ids, |id| {
         Ok(if set.there().contains(id) { "is there already" } else { "installed" })
     })

@@ -33,7 +33,7 @@ pub struct Set {
 }
 
 impl Set {
-    pub fn new(&self) -> impl Iterator<Item = &Installed> {
+    pub fn arriving(&self) -> impl Iterator<Item = &Installed> {
         self.new.iter().map(|(new, _)| new)
     }
 
