@@ -5,8 +5,17 @@ use crate::setup::{self, Purpose};
 use crate::{build, guest, place};
 
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
-pub(crate) const TESTS: &[&str] =
-    &["bad_servers::", "cuts::", "debian::", "fences::", "growing::", "iscsi_trouble::", "moving::", "nfs_trouble::"];
+pub(crate) const TESTS: &[&str] = &[
+    "bad_servers::",
+    "conformance::",
+    "cuts::",
+    "debian::",
+    "fences::",
+    "growing::",
+    "iscsi_trouble::",
+    "moving::",
+    "nfs_trouble::",
+];
 
 /// All of them, or those that have `filter` in their names.
 ///

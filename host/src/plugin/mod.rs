@@ -23,8 +23,10 @@ pub mod settings;
 mod shape;
 pub mod signature;
 pub mod text;
+pub mod trouble;
 pub mod world;
 
+pub use cache::lend as lend_compiled;
 pub use manifest::Manifest;
 pub use package::{Installed, installed};
 pub use patience::Patience;

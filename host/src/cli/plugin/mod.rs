@@ -12,6 +12,7 @@ mod remove;
 mod revoke;
 mod show;
 mod sign;
+mod test;
 mod verify;
 
 use super::Context;
@@ -27,6 +28,7 @@ pub(super) enum Verb {
     Revoke(revoke::Args),
     Remove(remove::Args),
     Verify(verify::Args),
+    Test(test::Args),
     New(new::Args),
     Keygen(keygen::Args),
     Sign(sign::Args),
@@ -42,6 +44,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Revoke(args) => revoke::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
+        Verb::Test(args) => test::run(context, &args),
         Verb::New(args) => new::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Sign(args) => sign::run(context, &args),
