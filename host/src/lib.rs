@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   cli                                       words in, tables and exit codes out
+//!    ├▸ conformance                           whether a plugin does what its interface says
 //!    └▸ domain                                the life of a domain, its supervisor
 //!        ├▸ peer                              other hosts: trust, and what goes between them
 //!        └▸ plugin hypervisor network storage what a domain is made of
@@ -18,6 +19,7 @@
 //! ```
 
 pub mod cli;
+pub mod conformance;
 pub mod domain;
 
 pub mod hypervisor;

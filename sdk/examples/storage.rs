@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use fief_sdk::storage::{Access, Attachment, FileNode, Format, PoolInfo, StorageBackend, Volume, VolumeSpec};
-use fief_sdk::{Directory, DirectoryAccess, Error, ErrorCode, Interface, Permission, Result, images};
+use fief_sdk::{Directory, DirectoryAccess, Error, ErrorCode, Interface, Permission, Result, directory, images};
 
 fief_sdk::plugin! {
     storage: Mine;
@@ -68,11 +68,12 @@ impl StorageBackend for Mine {
     fn all(pool: &Pool) -> Result<Vec<Volume>> {
         let doing = "cannot list the volumes";
         let mut all = Vec::new();
-        for entry in fs::read_dir(pool.settings.directory.path()).map_err(failed(doing))? {
-            let name = entry.map_err(failed(doing))?.file_name();
-            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".raw")) {
+        for name in directory::names(&pool.settings.directory.path()).map_err(failed(doing))? {
+            if let Some(name) = name.strip_suffix(".raw") {
                 match Self::find(pool, name) {
                     Ok(volume) => all.push(volume),
+                    // Deleted since it was listed.
+                    Err(error) if error.code == ErrorCode::NotFound => {}
                     // One that cannot be read does not hide the others.
                     Err(error) => fief_sdk::warn!("left out of the list", volume = name, cause = error.message),
                 }

@@ -156,7 +156,7 @@
 //! | the steps of a move ([`migration`]) | migration | `Permission::interface(Interface::Session, …)` |
 //! | [`connections`] | storage | `Permission::connect("server", "{server}:{port}", …)` |
 //! | [`secrets`] | storage | `Permission::secret("{password}", …)`: a secret that a setting names |
-//! | `std::fs` below [`Directory::path`], and [`files`](mod@files) | all, and storage | `Permission::directory(…)` |
+//! | `std::fs` below [`Directory::path`] (lists: [`directory::names`]), and [`files`](mod@files) | all, and storage | `Permission::directory(…)` |
 //! | [`log`](mod@log) as [`info!`] and its like, [`timer`] | all, and [`block`] | none |
 //!
 //! A migration plugin has its steps and the log, and nothing else: no clock, no random numbers (`HashMap` draws some; use
@@ -170,6 +170,7 @@ pub mod address;
 pub mod bindings;
 pub mod block;
 pub mod connections;
+pub mod directory;
 pub mod error;
 pub mod files;
 pub mod image_name;

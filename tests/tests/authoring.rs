@@ -45,6 +45,14 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
     new(&["acme-c", "--kind", "storage", "--lang", "c"]).expect_code(2);
 
     // As the projects' own READMEs have it.
+    let definition = host.root().join("pool.toml");
+    std::fs::write(&definition, "name = \"trial\"\nkind = \"acme-disks\"\n[settings]\ndirectory = \"volumes\"\n")
+        .unwrap();
+    let file = target().join("authoring/wasm32-wasip2/release/acme_disks.wasm");
+    let (file, definition) = (file.to_string_lossy(), definition.to_string_lossy());
+    let said = host.fief(&["plugin", "test", &file, "--settings", &definition, "-o", "json"]).json();
+    let passed = said["items"].as_array().unwrap().iter().filter(|item| item["result"] == "ok").count();
+    assert!(passed >= 15, "{said}");
     let volumes = host.root().join("volumes");
     std::fs::create_dir(&volumes).unwrap();
     let directory = format!("volumes={}:rw", volumes.display());

@@ -7,6 +7,7 @@ use crate::{build, guest, place};
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
 pub(crate) const TESTS: &[&str] = &[
     "bad_servers::",
+    "conformance::",
     "cuts::",
     "debian::",
     "fences::",

@@ -74,6 +74,7 @@ pub struct Gate {
     pins: Pins,
     repeats: Repeats,
     kept: Arc<BTreeMap<PluginId, Digest>>,
+    forgives: bool,
 }
 
 impl Gate {
@@ -87,6 +88,7 @@ impl Gate {
             pins: Pins::default(),
             repeats: Repeats::default(),
             kept: Arc::default(),
+            forgives: false,
         }
     }
     /// The same, for whoever keeps to these bytes of plugins, whatever is installed under their ids: a domain that runs, or a
@@ -95,6 +97,15 @@ impl Gate {
     pub fn keeping(mut self, kept: BTreeMap<PluginId, Digest>) -> Self {
         self.kept = Arc::new(kept);
         self
+    }
+    /// The same, for whoever tries what a plugin does wrong: nothing is held against it.
+    #[must_use]
+    pub fn forgiving(mut self) -> Self {
+        self.forgives = true;
+        self
+    }
+    pub fn forgives(&self) -> bool {
+        self.forgives
     }
     /// The bytes of a plugin that are kept to, if any are.
     pub fn kept(&self, plugin: &PluginId) -> Option<Digest> {

@@ -48,6 +48,20 @@ fn path(layout: &Layout, digest: Digest) -> PathBuf {
     layout.cache().join(format!("{}-{engine}.cwasm", digest.hex()))
 }
 
+/// Gives another root of ours the compiled form, where this one has it: to compile takes a second or more.
+///
+/// # Errors
+/// As for whoever loads it.
+pub fn lend(from: &Layout, to: &Layout, digest: Digest) -> Result<()> {
+    let source = path(from, digest);
+    let Ok(file) = File::open(&source) else { return Ok(()) };
+    let mut file = trusted(from, &source, file)?;
+    pending::folder(&to.cache())?;
+    let mut lent = Pending::begin(&path(to, digest))?;
+    std::io::copy(&mut file, &mut lent.file).context(|| format!("cannot lend {}", source.display()))?;
+    lent.commit(MODE)
+}
+
 /// Removes what is compiled of a digest that no plugin has any more.
 pub(super) fn forget(layout: &Layout, digest: Digest) -> Result<()> {
     let path = path(layout, digest);

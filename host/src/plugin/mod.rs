@@ -26,9 +26,11 @@ pub mod signature;
 pub mod source;
 pub mod strikes;
 pub mod text;
+pub mod trouble;
 pub mod upgrade;
 pub mod world;
 
+pub use cache::lend as lend_compiled;
 pub use manifest::Manifest;
 pub use package::{Installed, chosen, installed};
 pub use patience::Patience;

@@ -21,6 +21,7 @@ use crate::plugin::met::Met;
 use crate::plugin::process::Process;
 use crate::plugin::reach::Asker;
 use crate::plugin::reply::Next;
+use crate::plugin::trouble::Trouble;
 use crate::plugin::{Effective, Installed, Patience, ask, effective, failure, loading, log, package, reply, shape};
 use crate::sandbox::protocol::{
     Ability, Ask, Call, CallError, ErrorCode, FromSandbox, PluginError, Reply, Return, Settings, ToSandbox,
@@ -66,6 +67,12 @@ pub struct Session {
     process: Option<Process>,
     /// The last call failed because a server did not answer.
     silence: bool,
+    /// What the host fails at, on purpose.
+    trouble: Option<Trouble>,
+    /// It came in the last call.
+    troubled: bool,
+    /// What the plugin's own error of the last call was.
+    refused: Option<ErrorCode>,
 }
 
 impl Session {
@@ -98,6 +105,9 @@ impl Session {
             abilities: Vec::new(),
             process: None,
             silence: false,
+            trouble: None,
+            troubled: false,
+            refused: None,
         };
         session.process = Some(session.ready()?);
         Ok(session)
@@ -122,6 +132,21 @@ impl Session {
         self.silence
     }
 
+    /// What the host fails at in each call from now on, for a plugin that is being tried out.
+    pub fn fail(&mut self, trouble: Option<Trouble>) {
+        self.trouble = trouble;
+    }
+
+    /// Whether that came in the last call.
+    pub const fn was_troubled(&self) -> bool {
+        self.troubled
+    }
+
+    /// The plugin's own error, where it ended the last call.
+    pub const fn refused(&self) -> Option<&ErrorCode> {
+        self.refused.as_ref()
+    }
+
     /// Calls a function of the plugin on a fresh instance. Each ask of the plugin goes through the gate as that
     /// plugin, against `ledger`; the caller seals, keeps or undoes it.
     ///
@@ -132,7 +157,7 @@ impl Session {
     pub fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return> {
         let saying = format!("the plugin {} failed at {}", self.installed.manifest.id, shape::name(&call));
         let wanted = shape::of(&call);
-        self.silence = false;
+        (self.silence, self.troubled, self.refused) = (false, false, None);
         let mut process = self.ready().map_err(|failure| failure.while_doing(saying.clone()))?;
         let settings = match &call {
             Call::Storage { settings, .. } | Call::Network { settings, .. } | Call::Migration { settings, .. } => {
@@ -150,8 +175,12 @@ impl Session {
             connections: 0,
             connecting: Duration::ZERO,
             met: Met::default(),
+            troubled: false,
         };
-        match turn.take(&mut process, call) {
+        let taken = turn.take(&mut process, call);
+        let (met, troubled) = (turn.met, turn.troubled);
+        self.troubled = troubled;
+        match taken {
             Ok(Ok(given)) if shape::of_return(&given) == wanted => {
                 self.process = Some(process);
                 Ok(given)
@@ -159,7 +188,9 @@ impl Session {
             // From here on nothing is believed of this process: it ends with `process`.
             Ok(Ok(_)) => Err(Failure::new(Kind::PluginFault, "its answer does not fit the call").while_doing(saying)),
             Ok(Err(error)) => {
-                let met = turn.met;
+                if let CallError::Plugin(PluginError { code, .. }) = &error {
+                    self.refused = Some(code.clone());
+                }
                 self.silence = met.silence(&error);
                 if matches!(error, CallError::Plugin(_) | CallError::Missing(_)) {
                     self.process = Some(process);
@@ -197,6 +228,8 @@ struct Turn<'a> {
     /// What connecting took so far, whether or not it worked.
     connecting: Duration,
     met: Met,
+    /// The host failed on purpose.
+    troubled: bool,
 }
 
 impl Turn<'_> {
@@ -245,6 +278,11 @@ impl Turn<'_> {
         if ask::interface(&ask).is_some_and(|interface| !session.effective.interfaces.contains(&interface)) {
             return Err(failure::refusal(ErrorCode::Denied, "the host interface is not granted"));
         }
+        let trouble = session.trouble.as_ref().filter(|trouble| trouble.comes(self.asks));
+        self.troubled |= trouble.is_some();
+        if let Some(told) = trouble.and_then(|trouble| trouble.answer(&ask)) {
+            return Err(told);
+        }
         let connects = matches!(ask, Ask::Connect { .. });
         if connects {
             self.may_connect()?;
@@ -263,6 +301,9 @@ impl Turn<'_> {
             self.met.refused(refused);
         })?;
         let done = self.perform(operation);
+        if let (Some(_), Ok((_, descriptors))) = (trouble, &done) {
+            Trouble::spoil(descriptors);
+        }
         if connects {
             self.connecting += begun.elapsed();
             if done.is_ok() {

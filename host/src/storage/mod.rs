@@ -9,7 +9,7 @@
 //!   transport.rs which way a guest goes, where the pool leaves that open
 //!   native.rs    servers that the hypervisor's own clients speak with     secret.rs   secrets, as pools name them
 //!   look.rs      what pools are like now, all asked side by side
-//!   away.rs      storage that did not answer a moment ago
+//!   away.rs      storage that did not answer a moment ago           trial.rs   single calls of a plugin that is tried out
 //!   answer.rs    what of a plugin's answer is believed (pure)            recover.rs   after a change that was killed
 //!   compare.rs   a pool, as two versions of its plugin see it
 //! ```
@@ -31,6 +31,7 @@ mod secret;
 mod serve;
 mod snapshot;
 mod transport;
+mod trial;
 mod volume;
 
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ pub use pool::Pool;
 pub use secret::pools_naming;
 pub use serve::Service;
 pub use transport::{Client, Said, Transport};
+pub use trial::Refusal;
 
 /// What the hypervisor opens for one disk.
 #[derive(Debug)]

@@ -71,6 +71,11 @@ name_type!(/** A domain (virtual machine). */ DomainName, NAME_MAX, &['-', '_', 
 name_type!(/** A pool of volumes. */ PoolName, NAME_MAX, &['-', '_', '.']);
 name_type!(/** A network. */ NetworkName, NAME_MAX, &['-', '_', '.']);
 name_type!(/** A volume within its pool. */ VolumeName, VOLUME_NAME_MAX, &['-', '_', '.', '+']);
+impl VolumeName {
+    /// Longest, in bytes.
+    pub const MOST: usize = VOLUME_NAME_MAX;
+}
+
 name_type!(/** A snapshot within its volume. */ SnapshotName, NAME_MAX, &['-', '_', '.', ':']);
 name_type!(/** A plugin, as its manifest names it. */ PluginId, NAME_MAX, &['-', '_']);
 name_type!(/** Another host that this one trusts, as it is called here. */ PeerName, NAME_MAX, &['-', '_', '.']);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fief_sdk::storage::Format;
-use fief_sdk::{Directory, Error, Result, image_name as name};
+use fief_sdk::{Directory, Error, Result, directory, image_name as name};
 
 /// One volume as its file shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,8 @@ impl Folder {
     /// Every volume, by name. Of two files that would be one volume (`a` and `a.qcow2`) neither is listed.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut all = Vec::new();
-        for file in std::fs::read_dir(&self.path).map_err(|error| self.unreadable(&error))? {
-            let file = file.map_err(|error| self.unreadable(&error))?;
-            if let Some(name) = file.file_name().to_str() {
-                all.extend(self.entry(name)?);
-            }
+        for name in directory::names(&self.path).map_err(|error| self.unreadable(&error))? {
+            all.extend(self.entry(&name)?);
         }
         all.sort_by(|a, b| a.volume.cmp(&b.volume));
         let twice: Vec<String> =

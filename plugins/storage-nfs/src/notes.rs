@@ -5,6 +5,7 @@ use fief_sdk::Result;
 use crate::export::Export;
 use crate::fence::LEFT_OVER;
 use crate::name;
+use crate::status::Status;
 use crate::trouble::Answer;
 use crate::wire::Wire;
 
@@ -20,8 +21,12 @@ impl<W: Wire> Export<W> {
     }
 
     async fn write_note(&self, volume: &str, note: u64) -> Answer<()> {
-        let new = self.files.create(&self.folder, &name::note(volume, note)).await?;
-        self.files.close(new).await?;
+        match self.files.create(&self.folder, &name::note(volume, note)).await {
+            Ok(new) => self.files.close(new).await?,
+            // Left by a call that was cut off, and said again.
+            Err(trouble) if trouble.is(Status::EXIST) => {}
+            Err(trouble) => return Err(trouble),
+        }
         // Those of hosts that died meanwhile, by the server's own clock.
         let listed = self.files.list(&self.folder).await?;
         let notes = || listed.iter().filter_map(|file| Some((file, name::note_of(volume, &file.name)?)));

@@ -8,6 +8,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "conformance",
             "domain",
             "peer",
             "plugin",
@@ -63,6 +64,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fault",
         ],
     ),
+    // Beside domains: a plugin is tried out without one.
+    ("conformance", &["plugin", "storage", "gate", "sys", "sandbox", "config", "types", "error", "layout"]),
     ("plugin", &["gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("hypervisor", &["storage", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("migration", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),

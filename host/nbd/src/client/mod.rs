@@ -137,6 +137,20 @@ impl Client {
         Ok(())
     }
 
+    /// Whether [`trim`](Client::trim) does anything.
+    pub fn can_trim(&self) -> bool {
+        self.has(transmission::TRIM)
+    }
+
+    /// Nobody needs what is stored in a stretch any more; what is read there from now on is anybody's guess. Nothing happens
+    /// where the server knows no such thing.
+    pub async fn trim(&self, offset: u64, length: u32) -> Result<(), Error> {
+        if !self.can_trim() {
+            return Ok(());
+        }
+        self.done(command::TRIM, 0, offset, length, Vec::new()).await
+    }
+
     /// Answered when every write that was answered before is on stable storage.
     pub async fn flush(&self) -> Result<(), Error> {
         if !self.has(transmission::FLUSH) {

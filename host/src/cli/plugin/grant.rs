@@ -26,24 +26,8 @@ pub(crate) struct Args {
     /// All that it asks for and that takes no choice: interfaces, and connections to where pools say
     #[arg(long)]
     all_asked: bool,
-    /// A host interface: images, bridges, session
-    #[arg(long = "interface", value_name = "NAME", value_parser = grants::host_interface)]
-    interfaces: Vec<HostInterface>,
-    /// A directory of the host, by the name that pools call it; read-only without :rw
-    #[arg(long = "directory", value_name = "NAME=PATH[:rw]", value_parser = grants::directory)]
-    directories: Vec<Directory>,
-    /// A connection, to where the plugin asks or to fewer; and ,allow=loopback|link-local|this-host ,reserved-port ,timeout=10s
-    #[arg(long = "connection", value_name = "NAME[=HOST:PORT]", value_parser = grants::connection)]
-    connections: Vec<Connection>,
-    /// A secret, by the name of fief secret set
-    #[arg(long = "secret", value_name = "NAME")]
-    secrets: Vec<GrantName>,
-    /// Links that it may make and use; * stands for any run of characters
-    #[arg(long = "bridge", value_name = "PATTERN")]
-    bridges: Vec<String>,
-    /// A strategy may let a guest go on where not all of it is yet
-    #[arg(long)]
-    postcopy: bool,
+    #[command(flatten)]
+    options: Options,
     /// A kind of pool or network that it serves from now on
     #[arg(long = "serve", value_name = "KIND", value_parser = edit::kind)]
     serve: Vec<String>,
@@ -56,6 +40,29 @@ pub(crate) struct Args {
     /// Load whatever is installed under this id
     #[arg(long)]
     unpin: bool,
+}
+
+/// What is granted by name.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// A host interface: images, bridges, session
+    #[arg(long = "interface", value_name = "NAME", value_parser = grants::host_interface)]
+    pub(super) interfaces: Vec<HostInterface>,
+    /// A directory of the host, by the name that pools call it; read-only without :rw
+    #[arg(long = "directory", value_name = "NAME=PATH[:rw]", value_parser = grants::directory)]
+    pub(super) directories: Vec<Directory>,
+    /// A connection, to where the plugin asks or to fewer; and ,allow=loopback|link-local|this-host ,reserved-port ,timeout=10s
+    #[arg(long = "connection", value_name = "NAME[=HOST:PORT]", value_parser = grants::connection)]
+    pub(super) connections: Vec<Connection>,
+    /// A secret, by the name of fief secret set
+    #[arg(long = "secret", value_name = "NAME")]
+    pub(super) secrets: Vec<GrantName>,
+    /// Links that it may make and use; * stands for any run of characters
+    #[arg(long = "bridge", value_name = "PATTERN")]
+    pub(super) bridges: Vec<String>,
+    /// A strategy may let a guest go on where not all of it is yet
+    #[arg(long)]
+    postcopy: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -73,6 +80,37 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 /// `Usage` where the plugin does not ask for it; `Conflict` where another one serves that kind.
 fn edits(args: &Args, installed: &Installed, policy: &Policy) -> Result<Vec<Edit>> {
     let manifest = &installed.manifest;
+    let mut edits = named(&args.options, manifest, policy)?;
+    if args.all_asked {
+        edits.extend(all_asked(manifest, policy, &args.options.bridges, &args.options.connections));
+    }
+    if args.pin {
+        edits.push(Edit::Pin { digest: installed.digest });
+    }
+    if args.pin_signer {
+        let signer = installed.signer.ok_or_else(|| {
+            Failure::usage(format!("nobody has signed the plugin {}", manifest.id))
+                .hint("--pin holds on to its bytes; fief plugin sign signs one")
+        })?;
+        edits.push(Edit::PinSigner { signer });
+    }
+    if args.unpin {
+        edits.extend([Edit::Unpin, Edit::UnpinSigner]);
+    }
+    for kind in &args.serve {
+        edits.push(serve(manifest, kind, policy)?);
+    }
+    if edits.is_empty() {
+        let hint = remedy(&manifest.id, &asks(manifest, policy.plugins.get(&manifest.id)));
+        return Err(Failure::usage(format!("say what to grant {}", manifest.id))
+            .hint(hint.unwrap_or_else(|| "it is granted all that it asks for".to_owned())));
+    }
+    Ok(edits)
+}
+
+/// # Errors
+/// `Usage` where the plugin does not ask for it.
+pub(super) fn named(args: &Options, manifest: &Manifest, policy: &Policy) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
     for wanted in &args.interfaces {
         must_ask(manifest, &format!("the interface {}", interface(*wanted)), asks_for(manifest, *wanted))?;
@@ -106,30 +144,6 @@ fn edits(args: &Args, installed: &Installed, policy: &Policy) -> Result<Vec<Edit
     if args.postcopy {
         must_ask(manifest, "the interface session", asks_for(manifest, HostInterface::Session))?;
         edits.push(Edit::GrantPostcopy);
-    }
-    if args.all_asked {
-        edits.extend(all_asked(manifest, policy, &args.bridges, &args.connections));
-    }
-    if args.pin {
-        edits.push(Edit::Pin { digest: installed.digest });
-    }
-    if args.pin_signer {
-        let signer = installed.signer.ok_or_else(|| {
-            Failure::usage(format!("nobody has signed the plugin {}", manifest.id))
-                .hint("--pin holds on to its bytes; fief plugin sign signs one")
-        })?;
-        edits.push(Edit::PinSigner { signer });
-    }
-    if args.unpin {
-        edits.extend([Edit::Unpin, Edit::UnpinSigner]);
-    }
-    for kind in &args.serve {
-        edits.push(serve(manifest, kind, policy)?);
-    }
-    if edits.is_empty() {
-        let hint = remedy(&manifest.id, &asks(manifest, policy.plugins.get(&manifest.id)));
-        return Err(Failure::usage(format!("say what to grant {}", manifest.id))
-            .hint(hint.unwrap_or_else(|| "it is granted all that it asks for".to_owned())));
     }
     Ok(edits)
 }

@@ -19,6 +19,7 @@ mod revoke;
 mod rollback;
 mod show;
 mod sign;
+mod test;
 mod transfer;
 mod upgrade;
 mod verify;
@@ -40,6 +41,7 @@ pub(super) enum Verb {
     Logs(logs::Args),
     Remove(remove::Args),
     Verify(verify::Args),
+    Test(test::Args),
     Lock(lock::Args),
     Export(export::Args),
     Import(import::Args),
@@ -62,6 +64,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Logs(args) => logs::run(context, &args),
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
+        Verb::Test(args) => test::run(context, &args),
         Verb::Lock(args) => lock::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
         Verb::Import(args) => import::run(context, &args),

@@ -71,6 +71,20 @@ impl Kind {
         }
     }
 
+    /// How it is held against its interface; there is a kit for storage.
+    fn test(self, id: &PluginId, file: &str) -> String {
+        match self {
+            Kind::Storage => format!(
+                "Whether it does what the interface says is found out in its sandbox, with volumes in a folder that goes again:\n\n\
+                 ```sh\n\
+                 printf 'name = \"trial\"\\nkind = \"{id}\"\\n[settings]\\ndirectory = \"volumes\"\\n' > pool.toml\n\
+                 fief plugin test target/wasm32-wasip2/release/{file}.wasm --settings pool.toml\n\
+                 ```\n\n"
+            ),
+            Kind::Network | Kind::Migration => String::new(),
+        }
+    }
+
     fn trial(self, id: &PluginId) -> String {
         match self {
             Kind::Storage => format!(
@@ -171,6 +185,7 @@ fn alone(text: &str) -> Result<String> {
 
 fn readme(name: &PluginId, kind: Kind) -> String {
     let (file, grant, trial) = (name.as_str().replace('-', "_"), kind.grant(name), kind.trial(name));
+    let test = kind.test(name, &file);
     format!(
         "# {name}\n\nA plugin of the kind {} for fief.\n\n\
          ```sh\n\
@@ -180,7 +195,7 @@ fn readme(name: &PluginId, kind: Kind) -> String {
          fief plugin show target/wasm32-wasip2/release/{file}.wasm\n\
          fief plugin install target/wasm32-wasip2/release/{file}.wasm\n\
          ```\n\n\
-         Before it may do anything, you have to say so (the lines are in `policy.toml` then):\n\n\
+         {test}Before it may do anything, you have to say so (the lines are in `policy.toml` then):\n\n\
          ```sh\n{grant}\n{trial}\n```\n\n\
          The manual is `cargo doc -p fief-sdk --open`. The SDK lies in `{FOLDER}/`; do not change it, a newer fief brings a newer one.\n",
         kind.name()

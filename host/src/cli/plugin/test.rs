@@ -1,0 +1,321 @@
+//! `fief plugin test`
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::fetching::FetchArgs;
+use super::grant;
+use crate::cli::output::progress::{Detail, Details, Progress};
+use crate::cli::output::text::printable;
+use crate::cli::output::{Cell, Column, Format, Row};
+use crate::cli::{Context, load, settings};
+use crate::config::policy::edit::{Edit, Served};
+use crate::config::policy::{HostInterface, Policy};
+use crate::config::pool::{self, PoolDefinition};
+use crate::conformance::{self, Case, Ground, Options, Outcome, Report, Verdict, junit};
+use crate::error::{Context as _, Failure, Kind, Result};
+use crate::gate::Meter;
+use crate::plugin::Installed;
+use crate::plugin::manifest::{Permission, SettingKind};
+use crate::plugin::source::{Fetched, Source};
+use crate::sys::{durable, interrupt};
+use crate::types::{Access, GrantName, VolumeName};
+
+/// How alike two words are (Jaro-Winkler, 0 to 1) before one is offered for the other.
+const ALIKE: f64 = 0.7;
+
+/// Try out a storage plugin: whether it does what the interface says, found out in its sandbox
+///
+///     fief plugin test my_disks.wasm --settings pool.toml
+///     fief plugin test my_disks.wasm --settings pool.toml --only block-model --seed 7
+///     fief plugin test my_san.wasm --settings pool.toml --connection portal,allow=this-host --volume lun3
+///     fief plugin test --list
+///
+/// Nothing of this host is used: the plugin is installed below a folder that is gone afterwards, where it is granted what
+/// it asks for as far as that takes no choice, and what the options say. A directory that the settings name and no option
+/// grants is an empty one below that folder. pool.toml is a definition as fief pool create -f takes it. Where the
+/// settings lead to a server, volumes are made there (their names begin with fieftest), and deleted again.
+///
+/// Ends with exit code 6 where a case failed.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// The plugin: .wasm, a directory that holds one or a project that was built to one, https://… or oci://…
+    #[arg(value_name = "FILE|DIRECTORY|ADDRESS", required_unless_present = "list")]
+    source: Option<Source>,
+    /// The definition of a pool, with the settings that the plugin gets ('-' is standard input)
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    settings: Option<PathBuf>,
+    #[command(flatten)]
+    options: grant::Options,
+    #[command(flatten)]
+    fetching: FetchArgs,
+    /// A volume that is there and whose content may be lost, for storage whose volumes are made elsewhere
+    #[arg(long, value_name = "NAME")]
+    volume: Option<VolumeName>,
+    /// Try this case alone; may be repeated
+    #[arg(long, value_name = "CASE")]
+    only: Vec<String>,
+    /// List the cases, and try none
+    #[arg(long)]
+    list: bool,
+    /// Write the report to this file too, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// What random cases do follows from this number; another one each time where it is left out
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let cases = chosen(&args.only)?;
+    if args.list {
+        return context.list(&cases);
+    }
+    let (Some(source), Some(definition)) = (&args.source, &args.settings) else {
+        return Err(Failure::usage("a plugin and the definition of a pool are needed").hint("fief plugin test --help"));
+    };
+    let (bytes, from) = settings::read(definition)?;
+    let definition = pool::parse(&bytes, &from)?;
+    let fetched = args.fetching.fetch(&context.gate()?, source)?;
+    conformance::is_for(&load::inspect_plugin(&fetched)?)?;
+    if let Some(volume) = &args.volume {
+        context.confirm(&format!("write over the volume {volume} of the storage that {from} leads to"))?;
+    }
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => random()?,
+    };
+    // What cannot be written is told before the work, not after.
+    if let Some(path) = &args.junit {
+        durable::write(path, b"")?;
+    }
+    let (report, id) = tried(context, args, &fetched, definition, &cases, seed)?;
+    if let Some(path) = &args.junit {
+        durable::write(path, junit::render(&id, &report).as_bytes())?;
+    }
+    context.list(&report.verdicts.iter().map(|verdict| Line { verdict, seed }).collect::<Vec<_>>())?;
+    tell_failures(context, &report)?;
+    verdict(context, &id, &report, seed)
+}
+
+fn tried(
+    context: &Context,
+    args: &Args,
+    fetched: &Fetched,
+    definition: PoolDefinition,
+    cases: &[&'static Case],
+    seed: u64,
+) -> Result<(Report, String)> {
+    interrupt::watch();
+    let details = Details::default();
+    let what = format!("testing {}", fetched.shown);
+    let progress = Progress::detailed(what, &Meter::default(), &details, context.format());
+    let tell = |words: &str| details.tell(Detail { words: words.to_owned(), known: json!({ "case": words }) });
+    tell("compiling");
+    let policy = context.policy()?;
+    let mut id = String::new();
+    let ground = Ground::make(fetched, &policy.host, context.layout(), |installed, policy, own| {
+        id = installed.manifest.id.to_string();
+        edits(args, &definition, installed, policy, own)
+    })?;
+    let options = Options { seed, volume: args.volume.clone() };
+    let report = conformance::run(&ground, definition, options, cases, |case| tell(case.id))?;
+    drop(progress);
+    Ok((report, id))
+}
+
+/// The policy of this run.
+fn edits(
+    args: &Args,
+    definition: &PoolDefinition,
+    installed: &Installed,
+    policy: &Policy,
+    own: &Path,
+) -> Result<Vec<Edit>> {
+    let manifest = &installed.manifest;
+    let mut edits = grant::named(&args.options, manifest, policy)?;
+    edits.extend(grant::all_asked(manifest, policy, &args.options.bridges, &args.options.connections));
+    let asked = manifest.permissions.iter().filter_map(|permission| match permission {
+        Permission::Directory { access, .. } => Some(*access),
+        Permission::Interface { .. } | Permission::Connect { .. } | Permission::Secret { .. } => None,
+    });
+    let access = match asked.collect::<Vec<_>>() {
+        all if all.contains(&Access::ReadWrite) => Some(Access::ReadWrite),
+        all if all.is_empty() => None,
+        _ => Some(Access::ReadOnly),
+    };
+    // Images are written by the host, on what the plugin may only read.
+    let images = manifest.asks_for(HostInterface::Images);
+    if let Some(access) = access {
+        let access = if images { Access::ReadWrite } else { access };
+        for name in directories(definition, installed)? {
+            if !args.options.directories.iter().any(|granted| granted.name == name) {
+                edits.push(Edit::GrantDirectory { path: own.join(&name), name, access });
+            }
+        }
+    }
+    edits.push(Edit::Serve { table: Served::Pools, kind: definition.kind.clone() });
+    Ok(edits)
+}
+
+/// The names by which the pool's settings call directories.
+fn directories(definition: &PoolDefinition, installed: &Installed) -> Result<BTreeSet<GrantName>> {
+    let mut names = BTreeSet::new();
+    for setting in installed.manifest.settings.iter().filter(|setting| setting.kind == SettingKind::Directory) {
+        let value = definition.settings.get(&setting.key).or(setting.default.as_ref());
+        if let Some(value) = value {
+            let name = value.parse().map_err(|why| {
+                Failure::usage(format!("setting {:?}: {value:?} is no name of a directory: {why}", setting.key))
+            })?;
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+/// # Errors
+/// `Usage` for a case that there is not.
+fn chosen(only: &[String]) -> Result<Vec<&'static Case>> {
+    let near = |word: &str| {
+        let all = conformance::cases().map(|case| (case.id, strsim::jaro_winkler(case.id, word)));
+        let best = all.filter(|(_, likeness)| *likeness >= ALIKE).max_by(|a, b| a.1.total_cmp(&b.1));
+        best.map_or_else(|| "fief plugin test --list".to_owned(), |(id, _)| format!("did you mean {id}?"))
+    };
+    if let Some(word) = only.iter().find(|word| !conformance::cases().any(|case| case.id == **word)) {
+        return Err(Failure::usage(format!("there is no case {word:?}")).hint(near(word)));
+    }
+    Ok(conformance::cases().filter(|case| only.is_empty() || only.iter().any(|word| case.id == *word)).collect())
+}
+
+fn random() -> Result<u64> {
+    let name = durable::random_name().context(|| "there are no random numbers".to_owned())?;
+    // Short enough to be typed again.
+    Ok(u64::from_str_radix(&name.chars().take(8).collect::<String>(), 16).unwrap_or(1))
+}
+
+/// Each failure with all that is known of it, for people.
+fn tell_failures(context: &Context, report: &Report) -> Result<()> {
+    if !matches!(context.format(), Format::Table | Format::Wide) {
+        return Ok(());
+    }
+    for Verdict { case, outcome, took: _ } in &report.verdicts {
+        let Outcome::Failed(fault) = outcome else { continue };
+        let mut text = format!("\n{} failed: {}\n", case.id, case.what);
+        for (what, words) in [
+            ("called", fault.called.as_str()),
+            ("expected", fault.expected.as_str()),
+            ("got", fault.got.as_str()),
+            ("the interface says", case.rule),
+            ("why it matters", case.why),
+        ] {
+            text.push_str(&format!("  {what}: {}\n", printable(words)));
+        }
+        context.print(&text)?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `Findings` where a case failed.
+fn verdict(context: &Context, id: &str, report: &Report, seed: u64) -> Result<()> {
+    let count = |which: fn(&Outcome) -> bool| report.verdicts.iter().filter(|one| which(&one.outcome)).count();
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
+    let passed = report.verdicts.len() - failed - skipped;
+    if !report.left.is_empty() {
+        let message = format!("these volumes could not be deleted again: {}", report.left.join(", "));
+        crate::cli::output::failure::warn(&message, context.format());
+    }
+    if failed > 0 {
+        return Err(Failure::new(Kind::Findings, format!("{id}: {failed} of {} cases failed", report.verdicts.len()))
+            .hint(format!("--only CASE tries one again, with --seed {seed} in the same way")));
+    }
+    context.say(&format!("{id}: {passed} cases passed, {skipped} were skipped"))
+}
+
+/// A verdict, as it is listed.
+struct Line<'a> {
+    verdict: &'a Verdict,
+    seed: u64,
+}
+
+impl Line<'_> {
+    const fn result(&self) -> &'static str {
+        match self.verdict.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Failed(_) => "FAILED",
+            Outcome::Skipped(_) => "skipped",
+        }
+    }
+}
+
+impl Row for Line<'_> {
+    const KIND: &'static str = "case-result";
+    const COLUMNS: &'static [Column] =
+        &[Column::left("CASE"), Column::left("RESULT"), Column::right("TIME").wide(), Column::left("ABOUT")];
+    fn name(&self) -> String {
+        self.verdict.case.id.to_owned()
+    }
+    fn cells(&self) -> Vec<Cell> {
+        let Verdict { case, outcome, took } = self.verdict;
+        let about = match outcome {
+            Outcome::Ok => case.what.to_owned(),
+            Outcome::Failed(fault) => format!("expected {}, got {}", fault.expected, fault.got),
+            Outcome::Skipped(why) => why.clone(),
+        };
+        vec![case.id.into(), self.result().into(), format!("{}ms", took.as_millis()).into(), about.into()]
+    }
+    fn json(&self) -> Value {
+        let Verdict { case, outcome, took } = self.verdict;
+        let mut item = json!({
+            "case": case.id,
+            "what": case.what,
+            "rule": case.rule,
+            "result": self.result().to_lowercase(),
+            "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "seed": self.seed,
+        });
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::Skipped(why) => item["reason"] = why.as_str().into(),
+            Outcome::Failed(fault) => {
+                item["called"] = fault.called.as_str().into();
+                item["expected"] = fault.expected.as_str().into();
+                item["got"] = fault.got.as_str().into();
+                item["why"] = case.why.into();
+            }
+        }
+        item
+    }
+}
+
+impl Row for &'static Case {
+    const KIND: &'static str = "case";
+    const COLUMNS: &'static [Column] = &[Column::left("CASE"), Column::left("WHAT"), Column::left("RULE").wide()];
+    fn name(&self) -> String {
+        self.id.to_owned()
+    }
+    fn cells(&self) -> Vec<Cell> {
+        vec![self.id.into(), self.what.into(), self.rule.into()]
+    }
+    fn json(&self) -> Value {
+        json!({ "case": self.id, "what": self.what, "rule": self.rule, "why": self.why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_chosen_by_name_and_a_slip_is_told() {
+        assert_eq!(chosen(&[]).unwrap().len(), conformance::cases().count());
+        let some = chosen(&["delete-absent".to_owned(), "create-twice".to_owned()]).unwrap();
+        assert_eq!(some.iter().map(|case| case.id).collect::<Vec<_>>(), ["create-twice", "delete-absent"]);
+        let failure = chosen(&["create-twise".to_owned()]).unwrap_err();
+        assert_eq!((failure.kind, failure.hint.as_deref()), (Kind::Usage, Some("did you mean create-twice?")));
+    }
+}

@@ -1,0 +1,29 @@
+//! The cases, by family.
+
+mod attach;
+mod block;
+mod clones;
+mod fences;
+mod host;
+mod names;
+mod notes;
+mod pool;
+mod renames;
+mod snapshots;
+mod volumes;
+
+use super::Case;
+
+pub(super) const ALL: &[&[Case]] = &[
+    pool::CASES,
+    volumes::CASES,
+    names::CASES,
+    attach::CASES,
+    renames::CASES,
+    clones::CASES,
+    snapshots::CASES,
+    fences::CASES,
+    notes::CASES,
+    block::CASES,
+    host::CASES,
+];

@@ -1,0 +1,181 @@
+//! Whether a storage plugin does what the interface says, found out from outside: through the real gate, in its real sandbox.
+//!
+//! ```text
+//!   ground.rs   a root for this run alone: policy, the plugin installed
+//!   bench.rs    its pool, and the calls that cases make      disk.rs   the bytes of a volume
+//!   cases/      one file for each family                     model.rs  what a disk may hold (pure)
+//!   expect.rs   an answer held against what was expected     words.rs  both, for people
+//!   junit.rs    the report that build servers read
+//! ```
+//! A case makes its own volumes and deletes them. It knows nothing of the plugin but its exports.
+
+mod bench;
+mod cases;
+mod disk;
+mod expect;
+mod ground;
+pub mod junit;
+mod model;
+mod random;
+mod words;
+
+use std::time::{Duration, Instant};
+
+use crate::config::pool::PoolDefinition;
+use crate::error::{Failure, Kind, Result};
+use crate::sandbox::protocol::Ability;
+use crate::sys::interrupt;
+
+pub use bench::Options;
+pub use expect::{Fault, Stop};
+pub use ground::{Ground, is_for};
+
+/// So many calls of a plugin that does not end are waited for.
+const HUNG: u32 = 6;
+
+/// One thing that is tried out.
+#[derive(Debug)]
+pub struct Case {
+    /// Stays the same from version to version.
+    pub id: &'static str,
+    /// What is tried, in a few words.
+    pub what: &'static str,
+    /// The sentence of the interface or the SDK's manual that says so.
+    pub rule: &'static str,
+    /// What an operator loses where it is not so.
+    pub why: &'static str,
+    needs: Option<Ability>,
+    run: fn(&mut bench::Bench) -> expect::Result<()>,
+}
+
+/// How a case went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Ok,
+    Failed(Fault),
+    /// Why it says nothing of this plugin.
+    Skipped(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    pub case: &'static Case,
+    pub outcome: Outcome,
+    pub took: Duration,
+}
+
+/// All verdicts, and volumes that could not be deleted again.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub verdicts: Vec<Verdict>,
+    pub left: Vec<String>,
+}
+
+/// All cases, in the order in which they run.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    cases::ALL.iter().flat_map(|family| family.iter())
+}
+
+/// Runs those cases; `begins` hears of each.
+///
+/// # Errors
+/// Where the pool cannot be made, or this host lacks something: then nothing is known of the plugin.
+pub fn run(
+    ground: &Ground,
+    definition: PoolDefinition,
+    options: Options,
+    chosen: &[&'static Case],
+    mut begins: impl FnMut(&'static Case),
+) -> Result<Report> {
+    let mut bench = bench::Bench::new(ground.gate(), ground.folder(), definition, options)?;
+    let mut report = Report { verdicts: Vec::new(), left: Vec::new() };
+    for &case in chosen {
+        interrupt::check().map_err(|error| Failure::other("not all cases were tried").because(error))?;
+        begins(case);
+        let begun = Instant::now();
+        let missing = case.needs.filter(|ability| !bench.has(*ability));
+        let ended = match missing {
+            _ if bench.hung >= HUNG => Err(Stop::Skip("it did not answer in time, again and again".to_owned())),
+            Some(ability) => Err(Stop::Skip(format!("the plugin has no {}", interface(ability)))),
+            None => (case.run)(&mut bench),
+        };
+        let left = if bench.hung >= HUNG { Vec::new() } else { bench.tidy() };
+        let outcome = match ended {
+            Ok(()) => match left.first() {
+                Some(name) => Outcome::Failed(Fault {
+                    called: format!("delete {name}"),
+                    expected: "that what the case made can be deleted again".to_owned(),
+                    got: "an error".to_owned(),
+                }),
+                None => Outcome::Ok,
+            },
+            Err(Stop::Skip(why)) => Outcome::Skipped(why),
+            Err(Stop::Fail(fault)) => Outcome::Failed(fault),
+            // A fault of the plugin's where nobody expected one.
+            Err(Stop::Broken(failure)) if failure.kind == Kind::PluginFault => Outcome::Failed(Fault {
+                called: failure.message.clone(),
+                expected: "an answer".to_owned(),
+                got: failure.causes.join(": "),
+            }),
+            Err(Stop::Broken(failure)) => return Err(broken(case, failure)),
+        };
+        report.left.extend(left);
+        report.verdicts.push(Verdict { case, outcome, took: begun.elapsed() });
+    }
+    Ok(report)
+}
+
+fn broken(case: &Case, failure: Failure) -> Failure {
+    failure.while_doing(format!("this host could not carry out the case {}", case.id))
+}
+
+/// As the interface is called in storage.wit.
+const fn interface(ability: Ability) -> &'static str {
+    match ability {
+        Ability::Snapshots => "snapshots",
+        Ability::Clones => "clones",
+        Ability::Renames => "renames",
+        Ability::Fences => "fences",
+        Ability::Notes => "notes",
+        Ability::Block => "block",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Without marks of comments and line ends.
+    fn plain(text: &str) -> String {
+        let lines = text.lines().map(|line| line.trim().trim_start_matches(['/', '!']).trim());
+        lines.collect::<Vec<_>>().join(" ").replace("[`", "`").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_case_rests_on_a_sentence_that_authors_can_read() {
+        let texts = [
+            include_str!("../../../wit/storage/storage.wit"),
+            include_str!("../../../wit/README.md"),
+            include_str!("../../../sdk/src/lib.rs"),
+            include_str!("../../../sdk/src/block.rs"),
+            include_str!("../../../sdk/src/storage.rs"),
+        ]
+        .map(plain);
+        for case in cases() {
+            assert!(texts.iter().any(|text| text.contains(&plain(case.rule))), "{}: {}", case.id, case.rule);
+            assert!(!case.why.is_empty() && !case.what.is_empty(), "{}", case.id);
+        }
+    }
+
+    #[test]
+    fn each_case_has_a_name_of_its_own_and_a_line_in_the_manual() {
+        let manual = include_str!("../../../docs/conformance.md");
+        let mut seen = BTreeSet::new();
+        for case in cases() {
+            assert!(seen.insert(case.id), "{} is there twice", case.id);
+            assert!(manual.contains(&format!("| `{}` |", case.id)), "{} is not in docs/conformance.md", case.id);
+        }
+    }
+}

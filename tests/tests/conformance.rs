@@ -1,0 +1,215 @@
+//! `fief plugin test`: the project's own plugins pass, and each mistake that a plugin may make is caught by the case that is
+//! there for it.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use fief_tests::{Said, command, host};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(180);
+/// What random cases do here.
+const SEED: &str = "7";
+
+/// A mistake of `tests/hostile/examples/planted.rs`, and the case that is there for it.
+const MISTAKES: &[(&str, &str)] = &[
+    ("available-invented", "info-sane"),
+    ("identity-changes", "identity-stable"),
+    ("list-forgets", "list-agrees"),
+    ("list-races", "list-during-change"),
+    ("create-small", "create-honest"),
+    ("create-once", "create-twice"),
+    ("create-empties", "create-twice"),
+    ("create-any-size", "create-other-size"),
+    ("find-invents", "find-absent"),
+    ("find-confuses", "find-absent"),
+    ("delete-lies", "delete-twice"),
+    ("delete-once", "delete-absent"),
+    ("resize-lies", "resize-grow"),
+    ("shrink-lies", "resize-shrink"),
+    ("names-cut", "names-longest"),
+    ("names-alike", "names-strange"),
+    ("names-of-files", "names-strange"),
+    ("attach-once", "attach-twice"),
+    ("attach-strays", "attach-twice"),
+    ("attach-invents", "attach-absent"),
+    ("detach-fails", "detach-twice"),
+    ("spins", "detach-absent"),
+    ("rename-copies", "rename-moves"),
+    ("rename-once", "rename-twice"),
+    ("rename-replaces", "rename-onto"),
+    ("rename-invents", "rename-absent"),
+    ("clone-empty", "clone-full"),
+    ("clone-replaces", "clone-onto"),
+    ("linked-breaks", "clone-linked-source-stays"),
+    ("revert-lies", "snapshot-revert"),
+    ("revert-lies", "snapshot-absent"),
+    ("snapshots-forgotten", "snapshot-list"),
+    ("snapshot-replaces", "snapshot-twice"),
+    ("snapshot-delete-once", "snapshot-delete-twice"),
+    ("fence-kept", "fence-take"),
+    ("fence-once", "fence-newer"),
+    ("fence-old", "fence-older"),
+    ("fence-forgets", "fence-older"),
+    ("fence-shared", "fence-other"),
+    ("fence-anyones", "fence-release-other"),
+    ("fence-unbroken", "fence-forced"),
+    ("notes-replaced", "notes-kept"),
+    ("notes-removed-once", "notes-kept"),
+    ("notes-in-bytes", "notes-apart"),
+    ("geometry-small", "block-geometry"),
+    ("seams", "block-bounds"),
+    ("flush-lies", "block-flush"),
+    ("durable-lies", "block-flush"),
+    ("flush-lies", "block-model"),
+    ("durable-lies", "block-model"),
+    ("writes-lost", "block-model"),
+    ("zeroes-lie", "block-model"),
+    ("discard-strays", "block-model"),
+    ("opens-old", "block-old-holder"),
+    ("errors-swallowed", "host-errors"),
+    ("errors-trap", "host-errors"),
+    ("errors-stay", "host-errors"),
+    ("errors-trap", "host-denies"),
+    ("timeouts-trap", "timeouts"),
+];
+
+/// What is built of the tree.
+fn plugin(file: &str) -> PathBuf {
+    let file = host::target().join(format!("wasm32-wasip2/release/{file}.wasm"));
+    assert!(file.exists(), "{} is not built; `cargo xtask test` builds it", file.display());
+    file
+}
+
+/// A plugin, and a root where it is installed: so it is compiled once.
+struct Trial {
+    folder: TempDir,
+    plugin: PathBuf,
+}
+
+impl Trial {
+    fn new(file: &str) -> Trial {
+        // In memory: what is flushed there is flushed at once.
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        let trial = Trial { folder, plugin: plugin(file) };
+        let install = ["plugin", "install", &trial.plugin.display().to_string()];
+        command::run(&mut trial.fief(&install), PATIENCE).expect_code(0);
+        trial
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn fief(&self, words: &[&str]) -> Command {
+        let mut fief = Command::new(host::fief());
+        fief.args(words).env_remove("FIEF_LOG");
+        fief.env("FIEF_ROOT", self.path("root")).env("TMPDIR", self.path("tmp"));
+        fief
+    }
+
+    /// Runs the kit with a pool of those settings. Whatever was made for it is gone afterwards.
+    #[track_caller]
+    fn tests(&self, settings: &str, words: &[&str]) -> Said {
+        let text = format!("name = \"trial\"\nkind = \"trial\"\n[settings]\n{settings}\n");
+        let (definition, plugin) = (self.path("pool.toml"), self.plugin.display().to_string());
+        fs::write(&definition, text).unwrap();
+        let before = ["plugin", "test", &plugin, "--settings", &definition.display().to_string(), "--seed", SEED];
+        let said = command::run(&mut self.fief(&[&before, words].concat()), PATIENCE);
+        let left: Vec<_> = fs::read_dir(self.path("tmp")).unwrap().flatten().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "{left:?} was left");
+        said
+    }
+
+    /// All cases, of which none may fail; gives those that were skipped.
+    #[track_caller]
+    fn passes(&self, settings: &str) -> Vec<String> {
+        let said = self.tests(settings, &["-o", "json"]).expect_code(0);
+        assert!(with_result(&said, "ok").len() > 15, "{}", said.stdout);
+        with_result(&said, "skipped")
+    }
+}
+
+/// The cases with that result.
+fn with_result(said: &Said, result: &str) -> Vec<String> {
+    let report = said.json();
+    let items = report["items"].as_array().unwrap().iter().filter(|item| item["result"] == result);
+    items.map(|item| item["case"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_plugin_of_files_passes_lent_and_called() {
+    let trial = Trial::new("storage_file");
+    for settings in ["", "transport = \"served\"", "transport = \"served\"\nlend = false"] {
+        let skipped = trial.passes(&format!("directory = \"images\"\n{settings}"));
+        for case in ["create-twice", "block-model", "rename-twice", "host-errors"] {
+            assert!(!skipped.iter().any(|one| one == case), "{settings}: {skipped:?}");
+        }
+    }
+}
+
+#[test]
+fn a_plugin_that_can_all_of_it_passes_all_of_it() {
+    let trial = Trial::new("examples/planted");
+    for settings in ["", "served = true"] {
+        assert_eq!(trial.passes(settings), ["connections-cut"]);
+    }
+}
+
+#[test]
+fn each_mistake_is_caught_by_its_case() {
+    let trial = Trial::new("examples/planted");
+    let mut missed = Vec::new();
+    for (mistake, case) in MISTAKES {
+        let said = trial.tests(&format!("mistake = \"{mistake}\""), &["-o", "json", "--only", case]);
+        if said.code != Some(6) || with_result(&said, "failed") != [*case] {
+            missed.push(format!("{mistake}, {case}: {}{}", said.stdout, said.stderr));
+        }
+    }
+    assert!(missed.is_empty(), "{} were missed:\n{}", missed.len(), missed.join("\n"));
+}
+
+#[test]
+fn a_failure_is_told_in_each_form() {
+    let trial = Trial::new("examples/planted");
+    let report = trial.path("report.xml");
+    let words = ["--only", "delete-twice", "--only", "create-twice", "--junit", &report.display().to_string()];
+    let said = trial.tests("mistake = \"delete-lies\"", &words).expect_code(6);
+    for part in [
+        "create-twice  ok",
+        "delete-twice  FAILED",
+        "expected: the error not-found",
+        "An absent volume is already deleted.",
+    ] {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+    assert!(said.stderr.contains("1 of 2 cases failed"), "{}", said.stderr);
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(xml.contains("tests=\"2\" failures=\"1\"") && xml.contains("<failure type=\"delete-twice\""), "{xml}");
+}
+
+#[test]
+fn what_cannot_be_tried_is_told_before_anything_is_made() {
+    let trial = Trial::new("storage_file");
+    let ends = |words: &[&str], code: i32, part: &str| {
+        let said = command::run(&mut trial.fief(&[&["plugin", "test"], words].concat()), PATIENCE).expect_code(code);
+        assert!(said.stderr.contains(part), "{words:?}: {}", said.stderr);
+    };
+    let (pool, file) = (trial.path("pool.toml").display().to_string(), trial.plugin.display().to_string());
+    fs::write(&pool, "name = \"trial\"\nkind = \"trial\"\n[settings]\ndirectory = \"images\"\n").unwrap();
+    let network = plugin("network_user").display().to_string();
+    ends(&[&network, "--settings", &pool], 2, "is a network plugin");
+    ends(&[&file], 2, "--settings");
+    ends(&[&file, "--settings", "/nowhere.toml"], 3, "there is no file");
+    ends(&[&file, "--settings", &pool, "--only", "create-twise"], 2, "did you mean create-twice?");
+    ends(&[&file, "--settings", &pool, "--secret", "s"], 2, "does not ask for");
+    ends(&[&file, "--settings", &pool, "--volume", "a"], 13, "--yes");
+    fs::write(&pool, "name = \"trial\"\nkind = \"trial\"\n[settings]\ndirctory = \"images\"\n").unwrap();
+    ends(&[&file, "--settings", &pool], 2, "did you mean \"directory\"?");
+    let all = command::run(&mut trial.fief(&["plugin", "test", "--list", "-o", "name"]), PATIENCE).expect_code(0);
+    assert!(all.stdout.lines().any(|line| line == "block-model"), "{}", all.stdout);
+}
