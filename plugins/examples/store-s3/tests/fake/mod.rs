@@ -151,11 +151,8 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<Asked> {
     let (method, target) = (words.next()?.to_owned(), words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut fields = BTreeMap::new();
-    loop {
-        match line()?.split_once(": ") {
-            Some((name, value)) => fields.insert(name.to_ascii_lowercase(), value.to_owned()),
-            None => break,
-        };
+    while let Some((name, value)) = line()?.split_once(": ") {
+        fields.insert(name.to_ascii_lowercase(), value.to_owned());
     }
     assert!(fields["authorization"].starts_with("AWS4-HMAC-SHA256 Credential=me/"), "unsigned");
     let length = fields.get("content-length").map_or(0, |length| length.parse().unwrap());
