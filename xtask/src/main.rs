@@ -1,7 +1,7 @@
 //! `cargo xtask`: what is done with the tree around the compiler. No dependencies, so that it is there in a second.
 //!
 //! ```text
-//!   main ─▸ demo  test  crash  storage  moving  fuzz  bench  ci   what a person asks for
+//!   main ─▸ demo  test  plugins  crash  storage  moving  fuzz  bench  ci   what a person asks for
 //!            └▸ setup  build  guest                    what those need: packages, binaries, something to boot
 //!                └▸ command  place                     running programs; where things lie
 //!   check                                              the tree's own rules
@@ -21,6 +21,7 @@ mod guest;
 mod handover;
 mod moving;
 mod place;
+mod plugins;
 mod setup;
 mod storage;
 mod test;
@@ -45,6 +46,8 @@ cargo xtask COMMAND
                                 domains move between two hosts, by each strategy over each kind of storage, while wires
                                 are cut and processes killed at each fault point; --all samples nothing, NAME picks cases
   handover                      look through every order of what can happen while a domain moves between two hosts
+  plugins [FILTER]              plugins that misbehave, plugins that strangers write, where they come from, and what tries them
+                                out
   storage [FILTER]              a whole Debian boots from, and verifies what it writes to, NFS and iSCSI by either way,
                                 while what serves it is killed; slow failures of storage
   fuzz [NAME] [--seconds N] [--input FILE]
@@ -56,7 +59,7 @@ cargo xtask COMMAND
                                 docs/PERFORMANCE-VOLUMES.md (block) and docs/PERFORMANCE-MOVING.md (moving); the other
                                 parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then crash, then handover, then storage, then fuzz for a short while
+  ci                            check, then test, then plugins, then crash, then handover, then storage, then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -102,6 +105,8 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
         ["moving", rest @ ..] => moving::run(&moving::Scope::parse(rest)?)?,
         ["handover"] => handover::run()?,
+        ["plugins"] => plugins::run(None)?,
+        ["plugins", filter] if !filter.starts_with('-') => plugins::run(Some(filter))?,
         ["storage"] => storage::run(None)?,
         ["storage", filter] if !filter.starts_with('-') => storage::run(Some(filter))?,
         ["fuzz", rest @ ..] => fuzz::run(&fuzz::Scope::parse(rest)?)?,
@@ -117,6 +122,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["ci"] => {
             check::run(check::Deny::Yes)?;
             test::run(&test::Selection::parse(&[])?)?;
+            plugins::run(None)?;
             crash::run(&crash::Scope::parse(&[])?)?;
             handover::run()?;
             storage::run(None)?;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::command::{Doing, Result, is_root, line};
 use crate::setup::{self, Purpose};
-use crate::{build, crash, moving, place, storage};
+use crate::{build, crash, moving, place, plugins, storage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -66,7 +66,8 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
         follow(fast.args(selection.filter.iter()), &mut tally)?;
     }
     if selection.which != Which::Fast {
-        let mut slow = build::cargo_test(&["--test", "*"]);
+        let mut slow = build::cargo_test(&[]);
+        slow.args(plugins::others()?.iter().flat_map(|name| ["--test", name]));
         slow.args(selection.filter.iter()).args(["--", "--test-threads=1"]);
         follow(
             slow.args(crash::TESTS.iter().chain(storage::TESTS).chain(moving::TESTS).flat_map(|name| ["--skip", name])),
