@@ -86,7 +86,7 @@ enum Verb {
     #[command(subcommand)]
     Network(network::Verb),
     #[command(subcommand)]
-    Plugin(plugin::Verb),
+    Plugin(Box<plugin::Verb>),
     #[command(subcommand)]
     Policy(policy::Verb),
     #[command(subcommand)]
@@ -154,7 +154,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Pool(verb) => pool::run(&context, verb),
         Verb::Volume(verb) => volume::run(&context, verb),
         Verb::Network(verb) => network::run(&context, verb),
-        Verb::Plugin(verb) => plugin::run(&context, verb),
+        Verb::Plugin(verb) => plugin::run(&context, *verb),
         Verb::Policy(verb) => policy::run(&context, verb),
         Verb::Secret(verb) => secret::run(&context, verb),
         Verb::Peer(verb) => peer::run(&context, verb),

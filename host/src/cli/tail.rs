@@ -25,16 +25,18 @@ pub(super) fn print(
     tail.print(&PathBuf::from(older))?;
     tail.open = None;
     tail.print(path)?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         // Asked first, so that what was said before the end is printed after it.
         let ends = over()?;
         tail.print(path)?;
         if ends {
-            break;
+            return Ok(());
         }
         std::thread::sleep(INTERVAL);
     }
-    Ok(())
 }
 
 /// Prints a file as it grows, and its successor once it is turned.
