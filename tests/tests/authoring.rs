@@ -1,9 +1,11 @@
 //! The way of an author: a project is begun, passes its own tests, is built, signed, installed and used.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use fief_tests::command::Said;
 use fief_tests::host::target;
 use fief_tests::{Host, command};
 
@@ -21,6 +23,33 @@ fn cargo(folder: &Path, words: &[&str]) {
     command::run(&mut cargo, PATIENCE).expect_code(0);
 }
 
+/// A command in a project, which builds where the others build.
+fn in_project(host: &Host, folder: &Path, words: &[&str]) -> Said {
+    let mut fief = host.command(words);
+    fief.current_dir(folder).env("CARGO_TARGET_DIR", target().join("authoring"));
+    command::run(&mut fief, PATIENCE)
+}
+
+/// A mistake in the code is found, once it is there; one in the words too.
+fn dev(host: &Host, folder: &Path, definition: &str) {
+    let words = ["plugin", "dev", "--once", "--settings", definition, "--only", "delete-absent"];
+    in_project(host, folder, &words).expect_code(0);
+    let code = folder.join("src/lib.rs");
+    let good = std::fs::read_to_string(&code).unwrap();
+    let place = good.find("fn delete(").unwrap();
+    let body = place + good[place..].find('{').unwrap() + 1;
+    let change = |with: &str| std::fs::write(&code, format!("{}{with}{}", &good[..body], &good[body..])).unwrap();
+    change("\n        fief_sdk::warn!(\"odd {name}\");\n        panic!(\"mine\");");
+    let said = in_project(host, folder, &words).expect_code(6);
+    assert!(said.stdout.contains("delete-absent  FAILED"), "{}", said.stdout);
+    assert!(said.stderr.contains("acme-disks said:") && said.stderr.contains("odd fieftest"), "{}", said.stderr);
+    change("\n        nonsense");
+    let said = in_project(host, folder, &words).expect_code(1);
+    assert!(said.stderr.contains("does not build") && said.stderr.contains("nonsense"), "{}", said.stderr);
+    std::fs::write(&code, good).unwrap();
+    in_project(host, folder, &["plugin", "build", "src"]).expect_code(2);
+}
+
 #[test]
 fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
     let host = Host::new();
@@ -35,8 +64,9 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
         new(&[name, "--kind", kind]).expect_code(4);
         let folder = work.join(name);
         cargo(&folder, &["test", "--quiet"]);
-        cargo(&folder, &["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
         let file = target().join("authoring/wasm32-wasip2/release").join(name.replace('-', "_") + ".wasm");
+        let said = in_project(&host, &folder, &["plugin", "build"]).expect_code(0).stdout;
+        assert!(said.contains(&format!("{name} 0.1.0 built: {}", file.display())), "{said}");
         let shown = host.fief(&["plugin", "show", &file.to_string_lossy(), "-o", "json"]).json();
         assert_eq!((&shown["item"]["id"], &shown["item"]["kind"]), (&name.into(), &kind.into()));
         host.fief(&["plugin", "install", &file.to_string_lossy()]);
@@ -53,6 +83,7 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
     let said = host.fief(&["plugin", "test", &file, "--settings", &definition, "-o", "json"]).json();
     let passed = said["items"].as_array().unwrap().iter().filter(|item| item["result"] == "ok").count();
     assert!(passed >= 15, "{said}");
+    dev(&host, &work.join("acme-disks"), &definition);
     let volumes = host.root().join("volumes");
     std::fs::create_dir(&volumes).unwrap();
     let directory = format!("volumes={}:rw", volumes.display());

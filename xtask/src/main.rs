@@ -54,9 +54,9 @@ cargo xtask COMMAND
                                 look for inputs that a parser does not bear, in each target of tests/fuzz or in one; or
                                 run one input
   check [--no-deny]             format, lints, licences and sources of dependencies, direction of imports, length of files
-  bench [life|copies|moving|block|block-file|block-nfs|block-iscsi [--quick]]
+  bench [life|copies|moving|plugins|block|block-file|block-nfs|block-iscsi [--quick]]
                                 measure against QEMU by hand, libvirt, nbdkit and QEMU's drivers; writes docs/PERFORMANCE.md,
-                                docs/PERFORMANCE-VOLUMES.md (block) and docs/PERFORMANCE-MOVING.md (moving); the other
+                                docs/PERFORMANCE-VOLUMES.md (block), -MOVING.md (moving) and -PLUGINS.md (plugins); the other
                                 parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
   ci                            check, then test, then plugins, then crash, then handover, then storage, then fuzz for a short while

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use fief::config::policy::Limits;
 use fief::error::Kind;
-use fief::plugin::{Session, package};
+use fief::plugin::package::Replace;
+use fief::plugin::{Session, package, upgrade};
 use fief::sandbox::protocol::Return;
 
 use fixture::{Host, MANIFEST, cases, component, find, module, small};
@@ -166,7 +167,7 @@ fn no_process_is_left_when_a_session_is_dropped() {
 }
 
 #[test]
-fn installing_again_changes_nothing_and_other_bytes_replace() {
+fn installing_again_changes_nothing_and_other_bytes_come_only_in_its_place() {
     let host = Host::new(small());
     let layout = host.gate.layout();
     let id = "puppet".parse().unwrap();
@@ -176,16 +177,32 @@ fn installing_again_changes_nothing_and_other_bytes_replace() {
     assert_eq!(package::install(&host.gate, &host.put(&component(&module(MANIFEST, "")))).unwrap(), first);
     assert_eq!(std::fs::metadata(&record).unwrap().modified().unwrap(), written);
 
-    let second = package::install(&host.gate, &host.put(&component(&module(MANIFEST, "unreachable")))).unwrap();
+    let other = host.put(&component(&module(MANIFEST, "unreachable")));
+    assert_eq!(package::install(&host.gate, &other).unwrap_err().kind, Kind::Conflict);
+    let second = package::inspect(&other).unwrap();
+    package::install_all(&host.gate, &[(second.clone(), &other.bytes)], Replace::Yes).unwrap();
     assert_ne!(second.digest, first.digest);
     assert_eq!(package::all(layout).unwrap(), std::slice::from_ref(&second));
-    assert!(!layout.store(first.digest).exists());
-    assert_eq!(std::fs::read_dir(layout.cache()).unwrap().count(), 1);
+    // The one before is kept, and comes back; one more takes its place.
+    let compiled = || std::fs::read_dir(layout.cache()).unwrap().count();
+    package::tidy(layout, &[]).unwrap();
+    assert!(layout.store(first.digest).exists() && compiled() == 2);
+    assert_eq!(upgrade::roll_back(&host.gate, &id).unwrap(), first);
+    assert_eq!(upgrade::previous(&host.gate, &id).unwrap(), (first.clone(), second.clone()));
+    let third = host.put(&component(&module(MANIFEST, "nop")));
+    let third = (package::inspect(&third).unwrap(), third.bytes);
+    package::install_all(&host.gate, &[(third.0, &third.1)], Replace::Yes).unwrap();
+    // What a domain keeps to stays as long as it does.
+    package::tidy(layout, &[second.digest]).unwrap();
+    assert!(layout.store(first.digest).exists() && layout.store(second.digest).exists() && compiled() == 3);
+    package::tidy(layout, &[]).unwrap();
+    assert!(layout.store(first.digest).exists() && !layout.store(second.digest).exists() && compiled() == 2);
 
     package::remove(layout, &id, || Ok(())).unwrap();
     package::remove(layout, &id, || Ok(())).unwrap();
+    package::tidy(layout, &[]).unwrap();
     assert_eq!(package::installed(layout, &id).unwrap_err().kind, Kind::NotFound);
-    assert_eq!(std::fs::read_dir(layout.cache()).unwrap().count(), 0);
+    assert_eq!(compiled(), 0);
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Fief {
         &self.root
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = command(&place::fief("release").to_string_lossy(), words);
         command.env("FIEF_ROOT", &self.root);
         command

@@ -62,6 +62,11 @@ impl Figure {
         Figure { figure: time(ours), aim: time(aim), reached: ours <= aim, ..Figure::unmatched(work, time(ours)) }
     }
 
+    /// One that has neither a peer nor an aim.
+    pub(super) fn seen(work: &str, ours: Duration) -> Self {
+        Figure { figure: time(ours), reached: true, ..Figure::unmatched(work, time(ours)) }
+    }
+
     pub(super) fn memory(work: &str, kib: u64, aim: u64) -> Self {
         let mib = |kib: u64| format!("{:.1} MiB", kib as f64 / 1024.0);
         Figure { figure: mib(kib), aim: mib(aim), reached: kib <= aim, ..Figure::unmatched(work, mib(kib)) }
@@ -74,7 +79,11 @@ impl Figure {
 
     pub(super) fn row(&self) -> String {
         let Figure { work, beside, ours, theirs, figure, aim, reached } = self;
-        let word = if *reached { "reached" } else { "**not reached**" };
+        let word = match (aim.as_str(), *reached) {
+            ("–", _) => "–",
+            (_, true) => "reached",
+            (_, false) => "**not reached**",
+        };
         format!("| {work} | {beside} | {ours} | {theirs} | {figure} | {aim} | {word} |\n")
     }
 }

@@ -10,6 +10,7 @@ mod figure;
 mod hand;
 mod libvirt;
 mod moving;
+mod plugins;
 mod report;
 
 use std::fs;
@@ -41,6 +42,8 @@ pub(crate) enum Part {
     Block(block::Volumes),
     /// Domains that move to another host; written to docs/PERFORMANCE-MOVING.md.
     Moving,
+    /// Writing plugins and having many; written to docs/PERFORMANCE-PLUGINS.md.
+    Plugins,
 }
 
 pub(crate) use block::Pace;
@@ -56,8 +59,9 @@ impl Part {
             "block-nfs" => Ok(Part::Block(block::Volumes::Nfs)),
             "block-iscsi" => Ok(Part::Block(block::Volumes::Iscsi)),
             "moving" => Ok(Part::Moving),
+            "plugins" => Ok(Part::Plugins),
             other => Err(format!(
-                "{other:?} is no part of the bench; life, copies, moving, block, block-file, block-nfs and block-iscsi are"
+                "{other:?} is no part of the bench; life, copies, moving, plugins, block, block-file, block-nfs and block-iscsi are"
             )
             .into()),
         }
@@ -73,6 +77,7 @@ impl Part {
             Part::Block(block::Volumes::Nfs) => "block-nfs",
             Part::Block(block::Volumes::Iscsi) => "block-iscsi",
             Part::Moving => "moving",
+            Part::Plugins => "plugins",
         }
     }
 }
@@ -134,6 +139,7 @@ pub(crate) fn inside(part: Part, pace: Pace) -> Result<()> {
             report::write("PERFORMANCE.md", &report::life(&figures)?)?;
             report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?)
         }
+        Part::Plugins => report::write("PERFORMANCE-PLUGINS.md", &report::plugins(&figures)?),
         Part::Block(block::Volumes::All) => report::write("PERFORMANCE-VOLUMES.md", &report::volumes(&volumes)?),
         Part::Life
         | Part::Copies
@@ -157,6 +163,7 @@ fn parts(part: Part, pace: Pace, fief: &Fief, root: &Path) -> Result<(Vec<Figure
     match part {
         Part::All => volumes = block::measure(fief, root, block::Volumes::All, pace)?,
         Part::Block(which) => volumes = block::measure(fief, root, which, pace)?,
+        Part::Plugins => figures = plugins::measure(fief, root)?,
         Part::Life | Part::Copies | Part::Moving => {}
     }
     Ok((figures, volumes))

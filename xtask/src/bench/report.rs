@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::figure::Figure;
-use super::{ROUNDS, block, copies, moving};
+use super::{ROUNDS, block, copies, moving, plugins};
 use crate::command::{Doing, Result, capture, command};
 use crate::place;
 
@@ -53,6 +53,22 @@ pub(super) fn volumes(measured: &block::Measured) -> Result<String> {
         date = today()?,
         machine = machine()?,
         volumes = of_volumes(measured),
+    ))
+}
+
+/// `docs/PERFORMANCE-PLUGINS.md`.
+pub(super) fn plugins(figures: &[Figure]) -> Result<String> {
+    Ok(format!(
+        "# Performance of plugins, for those who write them and those who have many\n\n\
+         Written by `cargo xtask bench plugins` on {date}. Do not edit it: run that command. What a call into a plugin costs is on\n\
+         [the page of all else](PERFORMANCE.md).\n\n\
+         The first line is one run, from an empty directory; the others are medians of {rounds}.\n\n\
+         {machine}\n\
+         {figures}",
+        date = today()?,
+        rounds = plugins::ROUNDS,
+        machine = machine()?,
+        figures = table(figures),
     ))
 }
 

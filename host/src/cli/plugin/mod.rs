@@ -2,6 +2,8 @@
 
 mod api;
 pub(super) mod asks;
+mod build;
+mod dev;
 mod export;
 mod fetching;
 mod grant;
@@ -46,6 +48,8 @@ pub(super) enum Verb {
     Export(export::Args),
     Import(import::Args),
     New(new::Args),
+    Build(build::Args),
+    Dev(Box<dev::Args>),
     Keygen(keygen::Args),
     Sign(sign::Args),
     Api(api::Args),
@@ -69,6 +73,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Export(args) => export::run(context, &args),
         Verb::Import(args) => import::run(context, &args),
         Verb::New(args) => new::run(context, &args),
+        Verb::Build(args) => build::run(context, &args),
+        Verb::Dev(args) => dev::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Sign(args) => sign::run(context, &args),
         Verb::Api(args) => api::run(context, &args),

@@ -72,13 +72,14 @@ impl Kind {
     }
 
     /// How it is held against its interface; there is a kit for storage.
-    fn test(self, id: &PluginId, file: &str) -> String {
+    fn test(self, id: &PluginId) -> String {
         match self {
             Kind::Storage => format!(
                 "Whether it does what the interface says is found out in its sandbox, with volumes in a folder that goes again:\n\n\
                  ```sh\n\
                  printf 'name = \"trial\"\\nkind = \"{id}\"\\n[settings]\\ndirectory = \"volumes\"\\n' > pool.toml\n\
-                 fief plugin test target/wasm32-wasip2/release/{file}.wasm --settings pool.toml\n\
+                 fief plugin test . --settings pool.toml\n\
+                 fief plugin dev . --settings pool.toml             # builds and tries it whenever a file changes\n\
                  ```\n\n"
             ),
             Kind::Network | Kind::Migration => String::new(),
@@ -185,15 +186,15 @@ fn alone(text: &str) -> Result<String> {
 
 fn readme(name: &PluginId, kind: Kind) -> String {
     let (file, grant, trial) = (name.as_str().replace('-', "_"), kind.grant(name), kind.trial(name));
-    let test = kind.test(name, &file);
+    let test = kind.test(name);
     format!(
         "# {name}\n\nA plugin of the kind {} for fief.\n\n\
          ```sh\n\
          cargo test                                        # the code, natively\n\
          rustup target add wasm32-wasip2                   # once\n\
-         cargo build --release --target wasm32-wasip2      # the plugin\n\
-         fief plugin show target/wasm32-wasip2/release/{file}.wasm\n\
-         fief plugin install target/wasm32-wasip2/release/{file}.wasm\n\
+         fief plugin build                                 # the plugin: target/wasm32-wasip2/release/{file}.wasm\n\
+         fief plugin show ./                               # what it wants, as those see it who install it\n\
+         fief plugin install .\n\
          ```\n\n\
          {test}Before it may do anything, you have to say so (the lines are in `policy.toml` then):\n\n\
          ```sh\n{grant}\n{trial}\n```\n\n\

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::fetching::FetchArgs;
 use super::grant;
+use crate::cli::output::failure::note;
 use crate::cli::output::progress::{Detail, Details, Progress};
 use crate::cli::output::text::printable;
 use crate::cli::output::{Cell, Column, Format, Row};
@@ -17,9 +18,9 @@ use crate::config::pool::{self, PoolDefinition};
 use crate::conformance::{self, Case, Ground, Options, Outcome, Report, Verdict, junit};
 use crate::error::{Context as _, Failure, Kind, Result};
 use crate::gate::Meter;
-use crate::plugin::Installed;
 use crate::plugin::manifest::{Permission, SettingKind};
 use crate::plugin::source::{Fetched, Source};
+use crate::plugin::{Installed, log};
 use crate::sys::{durable, interrupt};
 use crate::types::{Access, GrantName, VolumeName};
 
@@ -49,18 +50,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     settings: Option<PathBuf>,
     #[command(flatten)]
-    options: grant::Options,
+    trial: Trial,
     #[command(flatten)]
     fetching: FetchArgs,
+    /// List the cases, and try none
+    #[arg(long)]
+    list: bool,
+}
+
+/// How a plugin is tried.
+#[derive(Debug, clap::Args)]
+pub(super) struct Trial {
+    #[command(flatten)]
+    options: grant::Options,
     /// A volume that is there and whose content may be lost, for storage whose volumes are made elsewhere
     #[arg(long, value_name = "NAME")]
     volume: Option<VolumeName>,
     /// Try this case alone; may be repeated
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
-    /// List the cases, and try none
-    #[arg(long)]
-    list: bool,
     /// Write the report to this file too, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -69,18 +77,35 @@ pub(crate) struct Args {
     seed: Option<u64>,
 }
 
+/// What of the plugin's own words is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    Hidden,
+    Shown,
+}
+
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let cases = chosen(&args.only)?;
     if args.list {
-        return context.list(&cases);
+        return context.list(&chosen(&args.trial.only)?);
     }
     let (Some(source), Some(definition)) = (&args.source, &args.settings) else {
         return Err(Failure::usage("a plugin and the definition of a pool are needed").hint("fief plugin test --help"));
     };
+    // A mistake in it is told before anything is fetched.
+    chosen(&args.trial.only)?;
+    let fetched = args.fetching.fetch(&context.gate()?, source)?;
+    trial(context, &args.trial, definition, &fetched, Log::Hidden)
+}
+
+/// Tries a plugin with a pool of that definition, and says how it went.
+///
+/// # Errors
+/// `Findings` where a case failed.
+pub(super) fn trial(context: &Context, args: &Trial, definition: &Path, fetched: &Fetched, log: Log) -> Result<()> {
+    let cases = chosen(&args.only)?;
     let (bytes, from) = settings::read(definition)?;
     let definition = pool::parse(&bytes, &from)?;
-    let fetched = args.fetching.fetch(&context.gate()?, source)?;
-    conformance::is_for(&load::inspect_plugin(&fetched)?)?;
+    conformance::is_for(&load::inspect_plugin(fetched)?)?;
     if let Some(volume) = &args.volume {
         context.confirm(&format!("write over the volume {volume} of the storage that {from} leads to"))?;
     }
@@ -92,23 +117,33 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if let Some(path) = &args.junit {
         durable::write(path, b"")?;
     }
-    let (report, id) = tried(context, args, &fetched, definition, &cases, seed)?;
+    let Tried { report, id, said } = tried(context, args, fetched, definition, &cases, seed)?;
     if let Some(path) = &args.junit {
         durable::write(path, junit::render(&id, &report).as_bytes())?;
     }
     context.list(&report.verdicts.iter().map(|verdict| Line { verdict, seed }).collect::<Vec<_>>())?;
     tell_failures(context, &report)?;
+    if log == Log::Shown && !said.is_empty() {
+        note(&format!("{id} said:\n{said}"));
+    }
     verdict(context, &id, &report, seed)
+}
+
+struct Tried {
+    report: Report,
+    id: String,
+    /// What the plugin logged.
+    said: String,
 }
 
 fn tried(
     context: &Context,
-    args: &Args,
+    args: &Trial,
     fetched: &Fetched,
     definition: PoolDefinition,
     cases: &[&'static Case],
     seed: u64,
-) -> Result<(Report, String)> {
+) -> Result<Tried> {
     interrupt::watch();
     let details = Details::default();
     let what = format!("testing {}", fetched.shown);
@@ -116,20 +151,21 @@ fn tried(
     let tell = |words: &str| details.tell(Detail { words: words.to_owned(), known: json!({ "case": words }) });
     tell("compiling");
     let policy = context.policy()?;
-    let mut id = String::new();
+    let id = load::inspect_plugin(fetched)?.manifest.id;
     let ground = Ground::make(fetched, &policy.host, context.layout(), |installed, policy, own| {
-        id = installed.manifest.id.to_string();
         edits(args, &definition, installed, policy, own)
     })?;
     let options = Options { seed, volume: args.volume.clone() };
     let report = conformance::run(&ground, definition, options, cases, |case| tell(case.id))?;
     drop(progress);
-    Ok((report, id))
+    // One that says nothing has no log.
+    let said = std::fs::read_to_string(log::path(ground.gate().layout(), &id)).unwrap_or_default();
+    Ok(Tried { report, id: id.to_string(), said })
 }
 
 /// The policy of this run.
 fn edits(
-    args: &Args,
+    args: &Trial,
     definition: &PoolDefinition,
     installed: &Installed,
     policy: &Policy,
