@@ -82,6 +82,10 @@ impl Policy {
     pub fn pinned(&self, id: &PluginId) -> Option<Digest> {
         self.plugins.get(id).and_then(|grants| grants.digest)
     }
+    /// Whose signature alone lets bytes run under that id, where policy says so.
+    pub fn pinned_signer(&self, id: &PluginId) -> Option<Signer> {
+        self.plugins.get(id).and_then(|grants| grants.signer)
+    }
     /// The lines that choose this plugin, so that it needs a table: `[pools] file`.
     pub fn naming(&self, id: &PluginId) -> Vec<String> {
         let kinds = |table: &str, served: &BTreeMap<String, PluginId>| {

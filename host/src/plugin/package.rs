@@ -244,8 +244,7 @@ pub fn admitted(gate: &Gate, plugin: &Installed) -> Result<()> {
         .trust
         .admit(id, plugin.signer)
         .map_err(|(why, hint)| Failure::denied(format!("policy does not trust the plugin {id}: {why}")).hint(hint))?;
-    let signer = gate.policy().plugins.get(id).and_then(|grants| grants.signer);
-    if let Some(pin) = signer.filter(|pin| Some(*pin) != plugin.signer) {
+    if let Some(pin) = gate.policy().pinned_signer(id).filter(|pin| Some(*pin) != plugin.signer) {
         let mut failure = Failure::denied(format!("policy wants another's signature of the plugin {id}"));
         failure.causes.push(match plugin.signer {
             Some(signer) => format!("it is to be signed by {pin}, and {signer} has"),

@@ -140,8 +140,7 @@ fn differences(old: &Installed, new: &Installed, policy: &Policy) -> Vec<Finding
     if policy.pinned(&new.manifest.id).is_some_and(|pin| pin != new.digest) {
         ask(PINNED, "policy pins other bytes under its id".to_owned());
     }
-    if policy.plugins.get(&new.manifest.id).is_some_and(|grants| grants.signer.is_some() && grants.signer != new.signer)
-    {
+    if policy.pinned_signer(&new.manifest.id).is_some_and(|pin| Some(pin) != new.signer) {
         ask(PINNED, "policy wants another's signature of what has its id".to_owned());
     }
     let mut note = |message: String| all.push(found(Severity::Note, "changed", id, message));
@@ -191,7 +190,7 @@ fn consented(old: &Installed, new: &Installed, policy: &Policy) -> Vec<Edit> {
     if policy.pinned(id).is_some() {
         edits.push(Edit::Pin { digest: new.digest });
     }
-    if policy.plugins.get(id).is_some_and(|grants| grants.signer.is_some() && grants.signer != new.signer) {
+    if policy.pinned_signer(id).is_some_and(|pin| Some(pin) != new.signer) {
         edits.push(new.signer.map_or(Edit::UnpinSigner, |signer| Edit::PinSigner { signer }));
     }
     edits
