@@ -43,9 +43,15 @@ impl Loop<'_> {
         if request == Request::Pause {
             self.storage_is_left_to(true);
         }
-        if let Err(answer) = self.admitted(&request) {
-            asker.respond(answer);
-            return Ok(None);
+        match self.admitted(&request) {
+            Ok(()) => {}
+            // What a pause or a resumption that took too long will yet come to is not known: the guest is told again, after it.
+            Err(Response::Ok { answer: Answer::Already, .. })
+                if matches!(request, Request::Pause | Request::Resume) && connected.monitor.owes() => {}
+            Err(answer) => {
+                asker.respond(answer);
+                return Ok(None);
+            }
         }
         match request {
             Request::Status | Request::Console => {

@@ -35,7 +35,23 @@ pub(super) struct Connection {
 struct State {
     last_id: u64,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    /// The last command whose caller lost patience, and the last that was answered; 0 where there is none.
+    given_up: u64,
+    answered: u64,
     ended: Option<Fault>,
+}
+
+impl State {
+    fn forget_the_impatient(&mut self) {
+        let given_up = &mut self.given_up;
+        self.waiting.retain(|id, sender| {
+            let waits = !sender.is_closed();
+            if !waits {
+                *given_up = (*given_up).max(*id);
+            }
+            waits
+        });
+    }
 }
 
 impl Drop for Connection {
@@ -68,6 +84,13 @@ impl Connection {
         lock(&self.state).ended.is_some()
     }
 
+    /// Whether a command is still to be done whose caller has lost patience. QEMU answers in the order of the commands.
+    pub(super) fn owes(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.forget_the_impatient();
+        state.given_up > state.answered
+    }
+
     /// Gives a command, with a descriptor beside it, and awaits the answer. The caller keeps the time.
     pub(super) async fn execute(
         &self,
@@ -83,8 +106,7 @@ impl Connection {
             }
             state.last_id += 1;
             let id = state.last_id;
-            // Those whose callers have lost patience.
-            state.waiting.retain(|_, sender| !sender.is_closed());
+            state.forget_the_impatient();
             state.waiting.insert(id, sender);
             id
         };
@@ -129,6 +151,7 @@ async fn listen(stream: Arc<UnixStream>, mut lines: Lines, state: Arc<Mutex<Stat
                 if id > state.last_id {
                     break Fault::Unasked;
                 }
+                state.answered = state.answered.max(id);
                 // None waits where the answer came after its deadline.
                 if let Some(sender) = state.waiting.remove(&id) {
                     let _ = sender.send(answer.map_err(Fault::Refused));

@@ -89,6 +89,11 @@ impl Monitor {
         Ok((monitor, events))
     }
 
+    /// Whether QEMU may still do something that it was told in vain: a command that took longer than its caller waited.
+    pub fn owes(&self) -> bool {
+        self.connection.owes()
+    }
+
     /// `query-status`.
     pub async fn status(&self) -> Result<RunState> {
         Ok(self.execute(&command::QueryStatus {}, None).await?.status)

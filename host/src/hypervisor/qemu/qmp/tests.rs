@@ -79,6 +79,31 @@ async fn events_before_the_answer_are_told_and_unknown_ones_passed_over() {
 }
 
 #[tokio::test]
+async fn what_was_told_in_vain_is_owed_until_it_is_answered() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (slow, waits) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let (reader, mut writer) = theirs.into_split();
+        let mut commands = BufReader::new(reader).lines();
+        writer.write_all(format!("{GREETING}\r\n").as_bytes()).await.unwrap();
+        commands.next_line().await.unwrap();
+        writer.write_all(b"{\"return\": {}, \"id\": 1}\r\n").await.unwrap();
+        waits.await.unwrap();
+        for id in 2..=3 {
+            commands.next_line().await.unwrap();
+            writer.write_all(format!("{{\"return\": {{}}, \"id\": {id}}}\r\n").as_bytes()).await.unwrap();
+        }
+    });
+    let (monitor, _events) = Monitor::over(ours).await.unwrap();
+    assert!(!monitor.owes());
+    tokio::time::timeout(Duration::from_millis(20), monitor.pause()).await.unwrap_err();
+    assert!(monitor.owes());
+    slow.send(()).unwrap();
+    monitor.resume().await.unwrap();
+    assert!(!monitor.owes());
+}
+
+#[tokio::test]
 async fn the_refusal_is_in_qemus_own_words() {
     let (monitor, _events) =
         after_handshake(&["{\"error\":{\"class\":\"GenericError\",\"desc\":\"no \\u001b[2Jway\"},\"id\":{id}}\n"])
