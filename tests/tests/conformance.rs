@@ -77,6 +77,37 @@ const MISTAKES: &[(&str, &str)] = &[
     ("timeouts-trap", "timeouts"),
 ];
 
+/// Of a pool, or a network.
+const NAMED: &str = "name = \"trial\"\nkind = \"trial\"\n";
+
+/// Mistakes of `planted_network.rs`.
+const MISTAKES_OF_NETWORKS: &[(&str, &str)] = &[
+    ("check-invents", "network-up"),
+    ("up-adds", "network-up-again"),
+    ("bridge-varies", "network-down-up"),
+    ("plug-strays", "network-plug"),
+    ("plug-confuses", "network-plug"),
+    ("plug-varies", "network-plug-same"),
+    ("check-changes", "network-check-looks"),
+    ("errors-passed-over", "network-host-errors"),
+    ("errors-trap", "network-host-errors"),
+    ("errors-trap", "network-host-denies"),
+];
+
+/// Mistakes of `planted_strategy.rs`.
+const MISTAKES_OF_STRATEGIES: &[(&str, &str)] = &[
+    ("check-counts-on-volumes", "move-check-odd"),
+    ("check-mute", "move-check-odd"),
+    ("check-blocks-all", "move-moves"),
+    ("out-of-order", "move-moves"),
+    ("gives-up", "move-moves"),
+    ("outcome-invented", "move-outcome"),
+    ("errors-trap", "move-step-fails"),
+    ("errors-are-success", "move-step-fails"),
+    ("errors-passed-over", "move-step-fails"),
+    ("waits-for-ever", "move-unending"),
+];
+
 /// What is built of the tree.
 fn plugin(file: &str) -> PathBuf {
     let file = host::target().join(format!("wasm32-wasip2/release/{file}.wasm"));
@@ -115,7 +146,12 @@ impl Trial {
     /// Runs the kit with a pool of those settings. Whatever was made for it is gone afterwards.
     #[track_caller]
     fn tests(&self, settings: &str, words: &[&str]) -> Said {
-        let text = format!("name = \"trial\"\nkind = \"trial\"\n[settings]\n{settings}\n");
+        self.tests_with(&format!("{NAMED}[settings]\n{settings}\n"), words)
+    }
+
+    /// With a definition of any kind.
+    #[track_caller]
+    fn tests_with(&self, text: &str, words: &[&str]) -> Said {
         let (definition, plugin) = (self.path("pool.toml"), self.plugin.display().to_string());
         fs::write(&definition, text).unwrap();
         let before = ["plugin", "test", &plugin, "--settings", &definition.display().to_string(), "--seed", SEED];
@@ -185,6 +221,42 @@ fn missed(first: usize) -> Vec<String> {
     missed
 }
 
+/// Each of them fails the case that is there for it, and no other is asked for.
+#[track_caller]
+fn are_caught(file: &str, before: &str, mistakes: &[(&str, &str)]) {
+    let trial = Trial::new(file);
+    let said = trial.tests_with(&format!("{before}[settings]\n"), &["-o", "json"]).expect_code(0);
+    assert!(with_result(&said, "skipped").is_empty(), "{}", said.stdout);
+    for (mistake, case) in mistakes {
+        let text = format!("{before}[settings]\nmistake = \"{mistake}\"\n");
+        let said = trial.tests_with(&text, &["-o", "json", "--only", case]);
+        assert!(said.code == Some(6) && with_result(&said, "failed") == [*case], "{mistake}, {case}: {said:?}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_network_is_caught_and_the_plugins_of_networks_pass() {
+    are_caught("examples/planted_network", NAMED, MISTAKES_OF_NETWORKS);
+    for (file, settings) in [
+        ("network_user", ""),
+        ("network_host_only", "address = \"10.99.7.1/24\""),
+        ("network_bridge", "uplink = \"fieftest0\""),
+    ] {
+        let text = format!("{NAMED}[settings]\n{settings}\n");
+        let said = Trial::new(file).tests_with(&text, &["-o", "json"]).expect_code(0);
+        assert!(with_result(&said, "ok").len() > 4, "{file}: {}", said.stdout);
+    }
+}
+
+#[test]
+fn each_mistake_of_a_strategy_is_caught_and_the_strategies_pass() {
+    are_caught("examples/planted_strategy", "", MISTAKES_OF_STRATEGIES);
+    for file in ["migration_live", "migration_static"] {
+        let said = Trial::new(file).tests_with("", &["-o", "json"]).expect_code(0);
+        assert!(with_result(&said, "ok").len() > 3, "{file}: {}", said.stdout);
+    }
+}
+
 #[test]
 fn a_failure_is_told_in_each_form() {
     let trial = Trial::new("examples/planted");
@@ -214,7 +286,8 @@ fn what_cannot_be_tried_is_told_before_anything_is_made() {
     let (pool, file) = (trial.path("pool.toml").display().to_string(), trial.plugin.display().to_string());
     fs::write(&pool, "name = \"trial\"\nkind = \"trial\"\n[settings]\ndirectory = \"images\"\n").unwrap();
     let network = plugin("network_user").display().to_string();
-    ends(&[&network, "--settings", &pool], 2, "is a network plugin");
+    ends(&[&network], 2, "the definition of a network");
+    ends(&[&network, "--settings", &pool, "--only", "create-twice"], 2, "is a case for storage plugins");
     ends(&[&file], 2, "--settings");
     ends(&[&file, "--settings", "/nowhere.toml"], 3, "there is no file");
     ends(&[&file, "--settings", &pool, "--only", "create-twise"], 2, "did you mean create-twice?");

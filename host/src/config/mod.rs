@@ -6,6 +6,7 @@ pub mod network;
 pub mod policy;
 pub mod pool;
 pub mod reader;
+pub mod strategy;
 
 #[cfg(test)]
 mod bad_input;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::bench::WALL;
 use crate::config::policy::edit::{self, Edit};
 use crate::config::policy::{self, HostSettings, Policy};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Result};
 use crate::gate::{Gate, Mode, secret};
 use crate::layout::Layout;
 use crate::plugin::source::Fetched;
 use crate::plugin::{Installed, lend_compiled, package};
 use crate::sys::durable;
+use crate::types::PluginId;
 
 /// User ids of the run's plugin lie this far above those that this host gives to domains and plugins: nothing that is
 /// installed here shares a user with it.
@@ -22,6 +23,7 @@ const ASIDE: u32 = 1 << 18;
 pub struct Ground {
     folder: PathBuf,
     gate: Gate,
+    plugin: PluginId,
 }
 
 impl Ground {
@@ -59,11 +61,15 @@ impl Ground {
         policy.plugins.entry(installed.manifest.id.clone()).or_default().limits.wall = WALL;
         let gate = Gate::new(layout, Arc::new(policy), Mode::Perform).forgiving();
         package::install(&gate, fetched)?;
-        Ok(Ground { folder: folder.keep(), gate })
+        Ok(Ground { folder: folder.keep(), gate, plugin: installed.manifest.id })
     }
 
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    pub(super) const fn plugin(&self) -> &PluginId {
+        &self.plugin
     }
 
     /// For sockets.
@@ -116,22 +122,4 @@ fn settings(host: &HostSettings) -> String {
     let text = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
     let uid_base = host.uid_base.saturating_add(ASIDE);
     format!("[host]\nqemu-img = {}\nuid-base = {uid_base}\n", text(&host.qemu_img))
-}
-
-/// That this kit can try out a plugin.
-///
-/// # Errors
-/// `Usage` where it is of another kind than storage.
-pub fn is_for(installed: &Installed) -> Result<()> {
-    use crate::sandbox::protocol::PluginKind;
-    match installed.manifest.kind {
-        PluginKind::Storage => Ok(()),
-        PluginKind::Network | PluginKind::Migration => {
-            let (id, kind) = (&installed.manifest.id, installed.manifest.kind.name());
-            Err(Failure::usage(format!(
-                "{id} is a {kind} plugin, and there are cases for storage plugins alone so far"
-            ))
-            .hint("its own tests, `cargo test`, are what tries it out"))
-        }
-    }
 }

@@ -1,9 +1,10 @@
-//! Whether a storage plugin does what the interface says, found out from outside: through the real gate, in its real sandbox.
+//! Whether a plugin does what the interface says, found out from outside: through the real gate, in its real sandbox.
 //!
 //! ```text
 //!   ground.rs   a root for this run alone: policy, the plugin installed
 //!   bench.rs    its pool, and the calls that cases make      disk.rs   the bytes of a volume
-//!   cases/      one file for each family                     model.rs  what a disk may hold (pure)
+//!   moves.rs    moves of domains that are made up            model.rs  what a disk may hold (pure)
+//!   networks.rs a network, apart from this host's          cases/    one file for each family
 //!   expect.rs   an answer held against what was expected     words.rs  both, for people
 //!   junit.rs    the report that build servers read
 //! ```
@@ -16,19 +17,24 @@ mod expect;
 mod ground;
 pub mod junit;
 mod model;
+mod moves;
+mod networks;
 mod random;
 mod words;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::config::network::NetworkDefinition;
 use crate::config::pool::PoolDefinition;
 use crate::error::{Failure, Kind, Result};
-use crate::sandbox::protocol::Ability;
+use crate::sandbox::protocol::{Ability, PluginKind};
 use crate::sys::interrupt;
 
 pub use bench::Options;
 pub use expect::{Fault, Stop};
-pub use ground::{Ground, is_for};
+pub use ground::Ground;
+pub use networks::CABLE;
 
 /// So many calls of a plugin that does not end are waited for.
 const HUNG: u32 = 6;
@@ -45,7 +51,89 @@ pub struct Case {
     /// What an operator loses where it is not so.
     pub why: &'static str,
     needs: Option<Ability>,
-    run: fn(&mut bench::Bench) -> expect::Result<()>,
+    run: Run,
+}
+
+/// By the kind of plugin that a case is for.
+#[derive(Debug, Clone, Copy)]
+enum Run {
+    Storage(fn(&mut bench::Bench) -> expect::Result<()>),
+    Network(fn(&mut networks::Bench) -> expect::Result<()>),
+    Migration(fn(&mut moves::Bench) -> expect::Result<()>),
+}
+
+impl Case {
+    pub const fn kind(&self) -> PluginKind {
+        match self.run {
+            Run::Storage(_) => PluginKind::Storage,
+            Run::Network(_) => PluginKind::Network,
+            Run::Migration(_) => PluginKind::Migration,
+        }
+    }
+}
+
+/// What a plugin is tried with.
+#[derive(Debug, Clone)]
+pub enum With {
+    Pool(PoolDefinition),
+    Network(NetworkDefinition),
+    /// The settings of each move.
+    Moves(BTreeMap<String, String>),
+}
+
+/// What cases are run on.
+enum Bench {
+    Storage(Box<bench::Bench>),
+    Network(Box<networks::Bench>),
+    Migration(moves::Bench),
+}
+
+impl Bench {
+    fn new(ground: &Ground, with: With, options: Options) -> Result<Bench> {
+        Ok(match with {
+            With::Pool(definition) => {
+                Bench::Storage(Box::new(bench::Bench::new(ground.gate(), ground.folder(), definition, options)?))
+            }
+            With::Network(definition) => Bench::Network(Box::new(networks::Bench::new(ground.gate(), definition)?)),
+            With::Moves(settings) => Bench::Migration(moves::Bench::new(ground.gate(), ground.plugin(), &settings)?),
+        })
+    }
+
+    /// # Errors
+    /// As the case says.
+    fn run(&mut self, case: &Case) -> expect::Result<()> {
+        if self.is_hung() {
+            return expect::skip("it did not answer in time, again and again");
+        }
+        match (self, case.run) {
+            (Bench::Storage(bench), Run::Storage(run)) => match case.needs.filter(|ability| !bench.has(*ability)) {
+                Some(ability) => expect::skip(format!("the plugin has no {}", interface(ability))),
+                None => run(bench),
+            },
+            (Bench::Network(bench), Run::Network(run)) => run(bench),
+            (Bench::Migration(bench), Run::Migration(run)) => run(bench),
+            (Bench::Storage(_) | Bench::Network(_) | Bench::Migration(_), _) => {
+                expect::skip(format!("it is for plugins of the kind {}", case.kind().name()))
+            }
+        }
+    }
+
+    const fn is_hung(&self) -> bool {
+        match self {
+            Bench::Storage(bench) => bench.hung >= HUNG,
+            Bench::Network(bench) => bench.hung >= HUNG,
+            Bench::Migration(bench) => bench.hung >= HUNG,
+        }
+    }
+
+    /// Puts away what the case made; gives what could not be.
+    fn tidy(&mut self) -> Vec<String> {
+        match self {
+            Bench::Storage(bench) if bench.hung < HUNG => bench.tidy(),
+            Bench::Network(bench) => bench.tidy(),
+            Bench::Storage(_) | Bench::Migration(_) => Vec::new(),
+        }
+    }
 }
 
 /// How a case went.
@@ -79,27 +167,22 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
 /// Runs those cases; `begins` hears of each.
 ///
 /// # Errors
-/// Where the pool cannot be made, or this host lacks something: then nothing is known of the plugin.
+/// Where the pool cannot be made, or a setting is none, or this host lacks something: then nothing is known of the plugin.
 pub fn run(
     ground: &Ground,
-    definition: PoolDefinition,
+    with: With,
     options: Options,
     chosen: &[&'static Case],
     mut begins: impl FnMut(&'static Case),
 ) -> Result<Report> {
-    let mut bench = bench::Bench::new(ground.gate(), ground.folder(), definition, options)?;
+    let mut bench = Bench::new(ground, with, options)?;
     let mut report = Report { verdicts: Vec::new(), left: Vec::new() };
     for &case in chosen {
         interrupt::check().map_err(|error| Failure::other("not all cases were tried").because(error))?;
         begins(case);
         let begun = Instant::now();
-        let missing = case.needs.filter(|ability| !bench.has(*ability));
-        let ended = match missing {
-            _ if bench.hung >= HUNG => Err(Stop::Skip("it did not answer in time, again and again".to_owned())),
-            Some(ability) => Err(Stop::Skip(format!("the plugin has no {}", interface(ability)))),
-            None => (case.run)(&mut bench),
-        };
-        let left = if bench.hung >= HUNG { Vec::new() } else { bench.tidy() };
+        let ended = bench.run(case);
+        let left = bench.tidy();
         let outcome = match ended {
             Ok(()) => match left.first() {
                 Some(name) => Outcome::Failed(Fault {
@@ -158,9 +241,13 @@ mod tests {
         let texts = [
             include_str!("../../../wit/storage/storage.wit"),
             include_str!("../../../wit/README.md"),
+            include_str!("../../../wit/migration/migration.wit"),
+            include_str!("../../../wit/network/network.wit"),
             include_str!("../../../sdk/src/lib.rs"),
             include_str!("../../../sdk/src/block.rs"),
             include_str!("../../../sdk/src/storage.rs"),
+            include_str!("../../../sdk/src/migration.rs"),
+            include_str!("../../../sdk/src/network.rs"),
         ]
         .map(plain);
         for case in cases() {

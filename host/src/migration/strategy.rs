@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::bounds::{Bounds, Verdict, Watch};
 use super::phases::{Phases, Refused, Terms};
 use super::plan::Facts;
-use super::steps::{Answer, Ask, Asking, Limits, Strategy};
+use super::steps::{Answer, Ask, Asking, Limits, Outcome, Strategy};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger};
 use crate::plugin::{Session, Steps, Subject, chosen, settings, strikes};
@@ -28,6 +28,9 @@ use crate::types::{DomainName, PluginId};
 
 /// Longest note of a strategy's that people are shown, in characters.
 const NOTE_MAX: usize = 120;
+
+/// Refused steps that are remembered.
+const REFUSED_KEPT: usize = 16;
 
 /// A plugin that is to move one domain. Its sandbox lives no longer than the thread that opened it.
 #[derive(Debug)]
@@ -62,18 +65,25 @@ impl PluginStrategy {
         }
         let settings = settings::resolve(&manifest, given)?;
         let postcopy = gate.policy().plugins.get(plugin).is_some_and(|grants| grants.postcopy);
-        let domain = facts.domain.name.clone();
+        let told = told::facts(facts, bandwidth, postcopy);
+        PluginStrategy::of(gate, plugin, facts.domain.name.clone(), settings, told, Terms::of(facts, postcopy))
+    }
+
+    /// Of facts that are made up: for whoever tries a strategy out.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn of(
+        gate: &Gate,
+        plugin: &PluginId,
+        domain: DomainName,
+        settings: Settings,
+        facts: MoveFacts,
+        terms: Terms,
+    ) -> Result<PluginStrategy> {
         strikes::may_call(gate, plugin, &Subject::Domain(domain.clone()))?;
         let session = Session::start(gate, plugin)?;
-        let terms = Terms::of(facts, postcopy);
-        Ok(PluginStrategy {
-            gate: gate.clone(),
-            session,
-            domain,
-            facts: told::facts(facts, bandwidth, postcopy),
-            settings,
-            terms,
-        })
+        Ok(PluginStrategy { gate: gate.clone(), session, domain, facts, settings, terms })
     }
 
     /// What the plugin says stands in the way of it.
@@ -98,6 +108,27 @@ impl PluginStrategy {
         strikes::heard(&self.gate, plugin, &Subject::Domain(self.domain.clone()), answer);
     }
 
+    /// One run, with what the plugin itself says of it and which steps were refused. Nothing is judged.
+    pub fn tried(&mut self, within: Duration, ask: &mut Asking<'_>) -> (Result<Outcome>, Vec<Refused>) {
+        let (said, asked) = self.drive(within, ask);
+        (said, asked.refused)
+    }
+
+    fn drive<'a, 'b>(&mut self, within: Duration, ask: &'a mut Asking<'b>) -> (Result<Outcome>, Asked<'a, 'b>) {
+        let mut asked = Asked {
+            ask,
+            phases: Phases::new(self.terms),
+            watch: Watch::new(Bounds::of(self.bytes(), within), Instant::now()),
+            bandwidth: self.facts.bandwidth,
+            under_way: None,
+            failed: None,
+            refused: Vec::new(),
+        };
+        let subject = Subject::Domain(self.domain.clone());
+        let said = self.session.run_move(&subject, self.facts.clone(), self.settings.clone(), &mut asked);
+        (said, asked)
+    }
+
     fn bytes(&self) -> u64 {
         let volumes = self.facts.volumes.iter().map(|volume| volume.allocated);
         volumes.fold(self.facts.memory, u64::saturating_add)
@@ -106,18 +137,8 @@ impl PluginStrategy {
 
 impl Strategy for PluginStrategy {
     fn run(&mut self, within: Duration, ask: &mut Asking<'_>) -> Result<()> {
-        let bounds = Bounds::of(self.bytes(), within);
-        let mut asked = Asked {
-            ask,
-            phases: Phases::new(self.terms),
-            watch: Watch::new(bounds, Instant::now()),
-            bandwidth: self.facts.bandwidth,
-            under_way: None,
-            failed: None,
-        };
-        let subject = Subject::Domain(self.domain.clone());
-        let ended = self.session.run_move(&subject, self.facts.clone(), self.settings.clone(), &mut asked);
-        let judged = asked.judge(ended, &self.session.installed().manifest.id);
+        let (said, asked) = self.drive(within, ask);
+        let judged = asked.judge(said.map(drop), &self.session.installed().manifest.id);
         self.heard(&judged);
         judged
     }
@@ -134,6 +155,8 @@ struct Asked<'a, 'b> {
     under_way: Option<Limits>,
     /// The step that gave the move up.
     failed: Option<Failure>,
+    /// Steps that reached nobody: the first of them.
+    refused: Vec<Refused>,
 }
 
 impl Asked<'_, '_> {
@@ -220,6 +243,9 @@ impl Steps for Asked<'_, '_> {
             Verdict::End(why) => return Err(ended(why)),
         }
         if let Err(refused) = self.phases.admit(&ask) {
+            if self.refused.len() < REFUSED_KEPT {
+                self.refused.push(refused);
+            }
             return Ok(Err(refusal(refused)));
         }
         if self.changes_nothing(&ask) {

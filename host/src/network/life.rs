@@ -85,7 +85,7 @@ fn up_locked(network: &mut Network, name: &NetworkName) -> Result<Option<Armed>>
     })
 }
 
-fn ask_up(network: &mut Network, ledger: &mut Ledger) -> Result<()> {
+pub(super) fn ask_up(network: &mut Network, ledger: &mut Ledger) -> Result<()> {
     match network.ask(ledger, NetworkCall::Up)? {
         Return::Nothing => Ok(()),
         _ => Err(network.odd_answer("up")),

@@ -19,6 +19,7 @@ mod recover;
 mod refilter;
 mod store;
 mod trial;
+mod tries;
 mod view;
 pub mod watch;
 
@@ -31,6 +32,7 @@ use crate::gate::recover::Mended;
 use crate::gate::rollback::{Armed, RolledBack};
 use crate::gate::served::Reserved;
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
+use crate::plugin::trouble::Trouble;
 use crate::plugin::{self, Installed, Session, Subject, settings, strikes};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
@@ -86,11 +88,21 @@ pub struct Lease {
 /// What is asked of a sandbox here; tests stand in for it.
 trait Caller {
     fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return>;
+    fn fail(&mut self, _: Option<Trouble>) {}
+    fn was_troubled(&self) -> bool {
+        false
+    }
 }
 
 impl Caller for Session {
     fn call(&mut self, ledger: &mut Ledger, subject: &Subject, call: Call) -> Result<Return> {
         Session::call(self, ledger, subject, call)
+    }
+    fn fail(&mut self, trouble: Option<Trouble>) {
+        Session::fail(self, trouble);
+    }
+    fn was_troubled(&self) -> bool {
+        Session::was_troubled(self)
     }
 }
 
@@ -108,6 +120,8 @@ pub struct Network {
     definition: NetworkDefinition,
     plugin: PluginId,
     asked: Option<Asked>,
+    /// What the host fails at on purpose.
+    trouble: Option<Trouble>,
 }
 
 impl Network {
@@ -149,7 +163,7 @@ impl Network {
             ))
         })?;
         let store = Store::new(gate.layout(), &definition.name);
-        Ok(Network { gate: gate.clone(), store, definition, plugin, asked: None })
+        Ok(Network { gate: gate.clone(), store, definition, plugin, asked: None, trouble: None })
     }
 
     /// The plugin that policy has for the network; none where there is no such network, or nobody serves its kind.
@@ -195,6 +209,7 @@ impl Network {
                 self.asked.insert(Asked { caller, settings })
             }
         };
+        asked.caller.fail(self.trouble.clone());
         let network = self.definition.name.to_string();
         let call = Call::Network { network, bridge, settings: asked.settings.clone(), function };
         asked.caller.call(ledger, subject, call)

@@ -2,6 +2,7 @@
 //! lives below here, each with its reason.
 
 pub mod allocator;
+pub mod apart;
 pub mod beneath;
 pub mod component;
 pub mod confine;

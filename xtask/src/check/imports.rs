@@ -65,7 +65,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // Beside domains: a plugin is tried out without one.
-    ("conformance", &["plugin", "storage", "gate", "sys", "sandbox", "config", "types", "error", "layout"]),
+    (
+        "conformance",
+        &["plugin", "storage", "network", "migration", "gate", "sys", "sandbox", "config", "types", "error", "layout"],
+    ),
     ("plugin", &["gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("hypervisor", &["storage", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),
     ("migration", &["plugin", "gate", "sys", "sandbox", "config", "types", "error", "layout", "fault"]),

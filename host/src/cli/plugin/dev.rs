@@ -27,9 +27,9 @@ pub(crate) struct Args {
     /// The project: a directory with a Cargo.toml, as fief plugin new makes it
     #[arg(value_name = "DIRECTORY", default_value = ".")]
     directory: PathBuf,
-    /// The definition of a pool, with the settings that the plugin gets
+    /// The definition of a pool or network, with the settings that the plugin gets
     #[arg(long, value_name = "FILE")]
-    settings: PathBuf,
+    settings: Option<PathBuf>,
     #[command(flatten)]
     trial: test::Trial,
     /// Once, and end as fief plugin test does
@@ -39,9 +39,10 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     loop {
-        let seen = newest(&args.directory, &args.settings);
-        let tried = build::built(context, &args.directory)
-            .and_then(|fetched| test::trial(context, &args.trial, &args.settings, &fetched, test::Log::Shown));
+        let seen = newest(&args.directory, args.settings.as_deref());
+        let tried = build::built(context, &args.directory).and_then(|fetched| {
+            test::trial(context, &args.trial, args.settings.as_deref(), &fetched, test::Log::Shown)
+        });
         if args.once {
             return tried;
         }
@@ -50,7 +51,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             report(&failure, context.format());
         }
         note(&format!("waiting for a change below {}; ^C ends it", args.directory.display()));
-        while newest(&args.directory, &args.settings) == seen {
+        while newest(&args.directory, args.settings.as_deref()) == seen {
             if interrupt::check().is_err() {
                 return Ok(());
             }
@@ -60,9 +61,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 }
 
 /// Of a project's files, how many there are and when the last of them changed; what is built does not count.
-fn newest(directory: &Path, settings: &Path) -> (usize, Option<SystemTime>) {
+fn newest(directory: &Path, settings: Option<&Path>) -> (usize, Option<SystemTime>) {
     let changed = |path: &Path| std::fs::metadata(path).and_then(|facts| facts.modified()).ok();
-    let (mut count, mut newest) = (0, changed(settings));
+    let (mut count, mut newest) = (0, settings.and_then(changed));
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -89,19 +90,20 @@ mod tests {
     #[test]
     fn a_file_that_changes_or_comes_is_seen_and_what_is_built_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, settings) = (folder.path(), folder.path().join("pool.toml"));
+        let settings = folder.path().join("pool.toml");
+        let (path, settings) = (folder.path(), Some(settings.as_path()));
         std::fs::create_dir_all(path.join("src")).unwrap();
         std::fs::create_dir_all(path.join("target/release")).unwrap();
         std::fs::write(path.join("src/lib.rs"), "a").unwrap();
-        let at_first = newest(path, &settings);
+        let at_first = newest(path, settings);
         std::fs::write(path.join("target/release/x.wasm"), "a").unwrap();
         std::fs::write(path.join(".swp"), "a").unwrap();
-        assert_eq!(newest(path, &settings), at_first);
+        assert_eq!(newest(path, settings), at_first);
         let later = SystemTime::now() + Duration::from_secs(5);
         std::fs::File::options().write(true).open(path.join("src/lib.rs")).unwrap().set_modified(later).unwrap();
-        let changed = newest(path, &settings);
+        let changed = newest(path, settings);
         assert_ne!(changed, at_first);
         std::fs::write(path.join("src/more.rs"), "b").unwrap();
-        assert_ne!(newest(path, &settings), changed);
+        assert_ne!(newest(path, settings), changed);
     }
 }

@@ -23,6 +23,7 @@ mod show;
 mod sign;
 mod test;
 mod transfer;
+mod tried_with;
 mod upgrade;
 mod verify;
 

@@ -1,43 +1,45 @@
 //! `fief plugin test`
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::fetching::FetchArgs;
-use super::grant;
+use super::{grant, tried_with};
 use crate::cli::output::failure::note;
 use crate::cli::output::progress::{Detail, Details, Progress};
 use crate::cli::output::text::printable;
 use crate::cli::output::{Cell, Column, Format, Row};
-use crate::cli::{Context, load, settings};
-use crate::config::policy::edit::{Edit, Served};
-use crate::config::policy::{HostInterface, Policy};
-use crate::config::pool::{self, PoolDefinition};
-use crate::conformance::{self, Case, Ground, Options, Outcome, Report, Verdict, junit};
+use crate::cli::{Context, load};
+use crate::conformance::{self, Case, Ground, Options, Outcome, Report, Verdict, With, junit};
 use crate::error::{Context as _, Failure, Kind, Result};
 use crate::gate::Meter;
-use crate::plugin::manifest::{Permission, SettingKind};
+use crate::plugin::log;
 use crate::plugin::source::{Fetched, Source};
-use crate::plugin::{Installed, log};
-use crate::sys::{durable, interrupt};
-use crate::types::{Access, GrantName, VolumeName};
+use crate::sandbox::protocol::PluginKind;
+use crate::sys::{apart, durable, interrupt};
+use crate::types::VolumeName;
 
 /// How alike two words are (Jaro-Winkler, 0 to 1) before one is offered for the other.
 const ALIKE: f64 = 0.7;
 
-/// Try out a storage plugin: whether it does what the interface says, found out in its sandbox
+/// Try out a plugin: whether it does what the interface says, found out in its sandbox
 ///
 ///     fief plugin test my_disks.wasm --settings pool.toml
 ///     fief plugin test my_disks.wasm --settings pool.toml --only block-model --seed 7
 ///     fief plugin test my_san.wasm --settings pool.toml --connection portal,allow=this-host --volume lun3
+///     fief plugin test my_lan.wasm --settings network.toml
+///     fief plugin test my_moves.wasm
 ///     fief plugin test --list
 ///
 /// Nothing of this host is used: the plugin is installed below a folder that is gone afterwards, where it is granted what
 /// it asks for as far as that takes no choice, and what the options say. A directory that the settings name and no option
 /// grants is an empty one below that folder. pool.toml is a definition as fief pool create -f takes it. Where the
 /// settings lead to a server, volumes are made there (their names begin with fieftest), and deleted again.
+///
+/// A network plugin is tried on a network that nobody else is on, with a cable fieftest0 to fieftest1 in it; network.toml is
+/// a definition as fief network create -f takes it. A strategy moves domains that are made up; what it is given of settings is
+/// the [settings] of that file.
 ///
 /// Ends with exit code 6 where a case failed.
 #[derive(Debug, clap::Args)]
@@ -46,8 +48,8 @@ pub(crate) struct Args {
     /// The plugin: .wasm, a directory that holds one or a project that was built to one, https://… or oci://…
     #[arg(value_name = "FILE|DIRECTORY|ADDRESS", required_unless_present = "list")]
     source: Option<Source>,
-    /// The definition of a pool, with the settings that the plugin gets ('-' is standard input)
-    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    /// The definition of a pool or network, with the settings that the plugin gets ('-' is standard input)
+    #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     #[command(flatten)]
     trial: Trial,
@@ -86,27 +88,36 @@ pub(super) enum Log {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.list {
-        return context.list(&chosen(&args.trial.only)?);
+        return context.list(&chosen(&args.trial.only, None)?);
     }
-    let (Some(source), Some(definition)) = (&args.source, &args.settings) else {
-        return Err(Failure::usage("a plugin and the definition of a pool are needed").hint("fief plugin test --help"));
+    let Some(source) = &args.source else {
+        return Err(Failure::usage("a plugin is needed").hint("fief plugin test --help"));
     };
     // A mistake in it is told before anything is fetched.
-    chosen(&args.trial.only)?;
+    chosen(&args.trial.only, None)?;
     let fetched = args.fetching.fetch(&context.gate()?, source)?;
-    trial(context, &args.trial, definition, &fetched, Log::Hidden)
+    trial(context, &args.trial, args.settings.as_deref(), &fetched, Log::Hidden)
 }
 
-/// Tries a plugin with a pool of that definition, and says how it went.
+/// Tries a plugin with what that file defines, and says how it went.
 ///
 /// # Errors
 /// `Findings` where a case failed.
-pub(super) fn trial(context: &Context, args: &Trial, definition: &Path, fetched: &Fetched, log: Log) -> Result<()> {
-    let cases = chosen(&args.only)?;
-    let (bytes, from) = settings::read(definition)?;
-    let definition = pool::parse(&bytes, &from)?;
-    conformance::is_for(&load::inspect_plugin(fetched)?)?;
+pub(super) fn trial(
+    context: &Context,
+    args: &Trial,
+    definition: Option<&Path>,
+    fetched: &Fetched,
+    log: Log,
+) -> Result<()> {
+    let kind = load::inspect_plugin(fetched)?.manifest.kind;
+    let cases = chosen(&args.only, Some(kind))?;
+    let with = tried_with::read(kind, definition)?;
     if let Some(volume) = &args.volume {
+        if kind != PluginKind::Storage {
+            return Err(Failure::usage(format!("--volume means nothing to a {} plugin", kind.name())));
+        }
+        let from = definition.map(|path| path.display().to_string()).unwrap_or_default();
         context.confirm(&format!("write over the volume {volume} of the storage that {from} leads to"))?;
     }
     let seed = match args.seed {
@@ -117,7 +128,7 @@ pub(super) fn trial(context: &Context, args: &Trial, definition: &Path, fetched:
     if let Some(path) = &args.junit {
         durable::write(path, b"")?;
     }
-    let Tried { report, id, said } = tried(context, args, fetched, definition, &cases, seed)?;
+    let Tried { report, id, said } = tried(context, args, fetched, with, &cases, seed)?;
     if let Some(path) = &args.junit {
         durable::write(path, junit::render(&id, &report).as_bytes())?;
     }
@@ -140,7 +151,7 @@ fn tried(
     context: &Context,
     args: &Trial,
     fetched: &Fetched,
-    definition: PoolDefinition,
+    with: With,
     cases: &[&'static Case],
     seed: u64,
 ) -> Result<Tried> {
@@ -153,68 +164,23 @@ fn tried(
     let policy = context.policy()?;
     let id = load::inspect_plugin(fetched)?.manifest.id;
     let ground = Ground::make(fetched, &policy.host, context.layout(), |installed, policy, own| {
-        edits(args, &definition, installed, policy, own)
+        tried_with::edits(&args.options, &with, installed, policy, own)
     })?;
     let options = Options { seed, volume: args.volume.clone() };
-    let report = conformance::run(&ground, definition, options, cases, |case| tell(case.id))?;
+    let run = || conformance::run(&ground, with.clone(), options, cases, |case| tell(case.id));
+    let report = match &with {
+        With::Network(_) => apart::on_no_network(conformance::CABLE, run)?,
+        With::Pool(_) | With::Moves(_) => run()?,
+    };
     drop(progress);
     // One that says nothing has no log.
     let said = std::fs::read_to_string(log::path(ground.gate().layout(), &id)).unwrap_or_default();
     Ok(Tried { report, id: id.to_string(), said })
 }
 
-/// The policy of this run.
-fn edits(
-    args: &Trial,
-    definition: &PoolDefinition,
-    installed: &Installed,
-    policy: &Policy,
-    own: &Path,
-) -> Result<Vec<Edit>> {
-    let manifest = &installed.manifest;
-    let mut edits = grant::named(&args.options, manifest, policy)?;
-    edits.extend(grant::all_asked(manifest, policy, &args.options.bridges, &args.options.connections));
-    let asked = manifest.permissions.iter().filter_map(|permission| match permission {
-        Permission::Directory { access, .. } => Some(*access),
-        Permission::Interface { .. } | Permission::Connect { .. } | Permission::Secret { .. } => None,
-    });
-    let access = match asked.collect::<Vec<_>>() {
-        all if all.contains(&Access::ReadWrite) => Some(Access::ReadWrite),
-        all if all.is_empty() => None,
-        _ => Some(Access::ReadOnly),
-    };
-    // Images are written by the host, on what the plugin may only read.
-    let images = manifest.asks_for(HostInterface::Images);
-    if let Some(access) = access {
-        let access = if images { Access::ReadWrite } else { access };
-        for name in directories(definition, installed)? {
-            if !args.options.directories.iter().any(|granted| granted.name == name) {
-                edits.push(Edit::GrantDirectory { path: own.join(&name), name, access });
-            }
-        }
-    }
-    edits.push(Edit::Serve { table: Served::Pools, kind: definition.kind.clone() });
-    Ok(edits)
-}
-
-/// The names by which the pool's settings call directories.
-fn directories(definition: &PoolDefinition, installed: &Installed) -> Result<BTreeSet<GrantName>> {
-    let mut names = BTreeSet::new();
-    for setting in installed.manifest.settings.iter().filter(|setting| setting.kind == SettingKind::Directory) {
-        let value = definition.settings.get(&setting.key).or(setting.default.as_ref());
-        if let Some(value) = value {
-            let name = value.parse().map_err(|why| {
-                Failure::usage(format!("setting {:?}: {value:?} is no name of a directory: {why}", setting.key))
-            })?;
-            names.insert(name);
-        }
-    }
-    Ok(names)
-}
-
 /// # Errors
-/// `Usage` for a case that there is not.
-fn chosen(only: &[String]) -> Result<Vec<&'static Case>> {
+/// `Usage` for a case that there is not, or that is for plugins of another kind.
+fn chosen(only: &[String], kind: Option<PluginKind>) -> Result<Vec<&'static Case>> {
     let near = |word: &str| {
         let all = conformance::cases().map(|case| (case.id, strsim::jaro_winkler(case.id, word)));
         let best = all.filter(|(_, likeness)| *likeness >= ALIKE).max_by(|a, b| a.1.total_cmp(&b.1));
@@ -223,7 +189,15 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Case>> {
     if let Some(word) = only.iter().find(|word| !conformance::cases().any(|case| case.id == **word)) {
         return Err(Failure::usage(format!("there is no case {word:?}")).hint(near(word)));
     }
-    Ok(conformance::cases().filter(|case| only.is_empty() || only.iter().any(|word| case.id == *word)).collect())
+    let chosen = conformance::cases().filter(|case| only.is_empty() || only.iter().any(|word| case.id == *word));
+    let Some(kind) = kind else { return Ok(chosen.collect()) };
+    let chosen: Vec<&Case> = chosen.collect();
+    if let Some(other) = chosen.iter().find(|case| case.kind() != kind && !only.is_empty()) {
+        let message =
+            format!("{} is a case for {} plugins, and this is a {} plugin", other.id, other.kind().name(), kind.name());
+        return Err(Failure::usage(message).hint("fief plugin test --list"));
+    }
+    Ok(chosen.into_iter().filter(|case| case.kind() == kind).collect())
 }
 
 fn random() -> Result<u64> {
@@ -330,15 +304,16 @@ impl Row for Line<'_> {
 
 impl Row for &'static Case {
     const KIND: &'static str = "case";
-    const COLUMNS: &'static [Column] = &[Column::left("CASE"), Column::left("WHAT"), Column::left("RULE").wide()];
+    const COLUMNS: &'static [Column] =
+        &[Column::left("CASE"), Column::left("KIND"), Column::left("WHAT"), Column::left("RULE").wide()];
     fn name(&self) -> String {
         self.id.to_owned()
     }
     fn cells(&self) -> Vec<Cell> {
-        vec![self.id.into(), self.what.into(), self.rule.into()]
+        vec![self.id.into(), self.kind().name().into(), self.what.into(), self.rule.into()]
     }
     fn json(&self) -> Value {
-        json!({ "case": self.id, "what": self.what, "rule": self.rule, "why": self.why })
+        json!({ "case": self.id, "kind": self.kind().name(), "what": self.what, "rule": self.rule, "why": self.why })
     }
 }
 
@@ -348,10 +323,14 @@ mod tests {
 
     #[test]
     fn cases_are_chosen_by_name_and_a_slip_is_told() {
-        assert_eq!(chosen(&[]).unwrap().len(), conformance::cases().count());
-        let some = chosen(&["delete-absent".to_owned(), "create-twice".to_owned()]).unwrap();
+        assert_eq!(chosen(&[], None).unwrap().len(), conformance::cases().count());
+        let some = chosen(&["delete-absent".to_owned(), "create-twice".to_owned()], None).unwrap();
         assert_eq!(some.iter().map(|case| case.id).collect::<Vec<_>>(), ["create-twice", "delete-absent"]);
-        let failure = chosen(&["create-twise".to_owned()]).unwrap_err();
+        let moves = chosen(&[], Some(PluginKind::Migration)).unwrap();
+        assert!(!moves.is_empty() && moves.iter().all(|case| case.kind() == PluginKind::Migration));
+        let failure = chosen(&["create-twice".to_owned()], Some(PluginKind::Migration)).unwrap_err();
+        assert!(failure.message.contains("is a case for storage plugins"), "{failure}");
+        let failure = chosen(&["create-twise".to_owned()], None).unwrap_err();
         assert_eq!((failure.kind, failure.hint.as_deref()), (Kind::Usage, Some("did you mean create-twice?")));
     }
 }

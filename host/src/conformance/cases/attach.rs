@@ -1,8 +1,8 @@
 //! Ways to volumes, and that they are let go.
 
-use crate::conformance::Case;
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::expect::{Asked, Result, fail};
+use crate::conformance::{Case, Run};
 use crate::error::{Failure, Kind};
 use crate::sandbox::protocol::{AttachAccess, StorageCall};
 
@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "How a domain reaches a volume. The host checks each against policy before it acts.",
         why: "a domain would start once and never again, or not at all",
         needs: None,
-        run: attach_twice,
+        run: Run::Storage(attach_twice),
     },
     Case {
         id: "attach-absent",
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "One volume; `not-found` where there is none of that name.",
         why: "a domain would start with a disk that is another's, or none",
         needs: None,
-        run: attach_absent,
+        run: Run::Storage(attach_absent),
     },
     Case {
         id: "attach-handover",
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "What a volume is attached for. `handover`: by two hosts, one after the other.",
         why: "a move would begin that cannot end",
         needs: None,
-        run: attach_handover,
+        run: Run::Storage(attach_handover),
     },
     Case {
         id: "detach-twice",
@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Any call may come again, after a crash of the host for one: asking for what already is succeeds.",
         why: "a domain that stopped would be told to have failed",
         needs: None,
-        run: detach_twice,
+        run: Run::Storage(detach_twice),
     },
     Case {
         id: "detach-absent",
@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Any call may come again, after a crash of the host for one: asking for what already is succeeds.",
         why: "what a crash left attached could never be let go",
         needs: None,
-        run: detach_absent,
+        run: Run::Storage(detach_absent),
     },
     Case {
         id: "bytes-kept",
@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "No state survives from one call to the next: what must last is in the storage itself, or asked of the host.",
         why: "guests would lose what they wrote",
         needs: None,
-        run: bytes_kept,
+        run: Run::Storage(bytes_kept),
     },
 ];
 

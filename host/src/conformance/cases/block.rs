@@ -1,10 +1,10 @@
 //! Volumes that the plugin serves itself.
 
-use crate::conformance::Case;
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::disk::{Disk, Request};
 use crate::conformance::expect::{Result, Stop, fail, skip};
 use crate::conformance::model::{Model, SECTOR, Wrong, stamped};
+use crate::conformance::{Case, Run};
 use crate::sandbox::protocol::{Ability, AttachAccess, FenceKind, StorageCall};
 
 /// Rounds of the random case, each with requests that are under way together, and how many of them end in a crash.
@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Offsets and lengths of all calls are multiples of `block-size` (a power of two, 1 to 65536).",
         why: "a guest would see another disk than the one that was made",
         needs: Some(Ability::Block),
-        run: geometry,
+        run: Run::Storage(geometry),
     },
     Case {
         id: "block-bounds",
@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`maximum-io` bounds one read or write; the host splits longer ones.",
         why: "a guest's file system would be broken at the seams of its requests",
         needs: Some(Ability::Block),
-        run: bounds,
+        run: Run::Storage(bounds),
     },
     Case {
         id: "block-read-only",
@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`holder` is none where nothing is written.",
         why: "a disk that several guests read would change under them",
         needs: Some(Ability::Block),
-        run: read_only,
+        run: Run::Storage(read_only),
     },
     Case {
         id: "block-flush",
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Answered when every write that was answered before is on stable storage.",
         why: "a database would lose what it has confirmed",
         needs: Some(Ability::Block),
-        run: flush,
+        run: Run::Storage(flush),
     },
     Case {
         id: "block-model",
@@ -54,7 +54,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "So keep nothing that is not in the storage by the time that `flush` has answered.",
         why: "guests would read what they did not write, once in a while and never again",
         needs: Some(Ability::Block),
-        run: model,
+        run: Run::Storage(model),
     },
     Case {
         id: "block-old-holder",
@@ -62,7 +62,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Check here that it is the right one, and that `holder` is not older than one that was seen (`wrong-state`)",
         why: "two hosts would write to one disk at the same time, which destroys it",
         needs: Some(Ability::Block),
-        run: old_holder,
+        run: Run::Storage(old_holder),
     },
 ];
 

@@ -1,8 +1,8 @@
 //! New volumes from old ones.
 
-use crate::conformance::Case;
 use crate::conformance::bench::Bench;
 use crate::conformance::expect::{Asked, Result, fail, skip};
+use crate::conformance::{Case, Run};
 use crate::gate::operation::ImageFormat;
 use crate::sandbox::protocol::{Ability, AttachAccess, CloneStyle, StorageCall};
 
@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`full`: stands alone.",
         why: "two guests would write to one disk",
         needs: Some(Ability::Clones),
-        run: full,
+        run: Run::Storage(full),
     },
     Case {
         id: "clone-linked-source-stays",
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`linked`: shares blocks with its source, which must stay as it is.",
         why: "every machine that was made from a template would break with it",
         needs: Some(Ability::Clones),
-        run: linked,
+        run: Run::Storage(linked),
     },
     Case {
         id: "clone-onto",
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Same name, other size: `already-exists`.",
         why: "a disk would be lost for a slip of the hand",
         needs: Some(Ability::Clones),
-        run: onto,
+        run: Run::Storage(onto),
     },
     Case {
         id: "clone-absent",
@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "One volume; `not-found` where there is none of that name.",
         why: "a machine would start from an empty disk",
         needs: Some(Ability::Clones),
-        run: absent,
+        run: Run::Storage(absent),
     },
 ];
 

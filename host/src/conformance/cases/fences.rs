@@ -1,9 +1,9 @@
 //! Who may write to a volume.
 
-use crate::conformance::Case;
 use crate::conformance::bench::Bench;
 use crate::conformance::expect::{Asked, Result, fail, skip};
 use crate::conformance::words;
+use crate::conformance::{Case, Run};
 use crate::sandbox::protocol::{Ability, Fence, FenceKind, Holder, StorageCall};
 
 const WHY: &str = "two hosts would write to one disk at the same time, which destroys it";
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`in-use` names the other holder; `wrong-state` where a newer generation was seen.",
         why: WHY,
         needs: Some(Ability::Fences),
-        run: take_and_release,
+        run: Run::Storage(take_and_release),
     },
     Case {
         id: "fence-newer",
@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Takes it, or moves it on to a newer generation of the same host and domain.",
         why: "a domain could not start again on its own host",
         needs: Some(Ability::Fences),
-        run: newer,
+        run: Run::Storage(newer),
     },
     Case {
         id: "fence-older",
@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`generation` grows with each attachment: once a newer one has been seen, an older one is refused for ever.",
         why: WHY,
         needs: Some(Ability::Fences),
-        run: older,
+        run: Run::Storage(older),
     },
     Case {
         id: "fence-other",
@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`in-use` names the other holder; `wrong-state` where a newer generation was seen.",
         why: WHY,
         needs: Some(Ability::Fences),
-        run: other,
+        run: Run::Storage(other),
     },
     Case {
         id: "fence-release-other",
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Lets go. Nothing happens where another, or nobody, holds it.",
         why: WHY,
         needs: Some(Ability::Fences),
-        run: release_other,
+        run: Run::Storage(release_other),
     },
     Case {
         id: "fence-forced",
@@ -55,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "With `force` the operator has said that the other holder's host is off: its hold is broken",
         why: "the domains of a host that died could never start elsewhere",
         needs: Some(Ability::Fences),
-        run: forced,
+        run: Run::Storage(forced),
     },
 ];
 

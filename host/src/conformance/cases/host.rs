@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::conformance::Case;
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::expect::{Result, Stop, fail, skip};
+use crate::conformance::{Case, Run};
 use crate::gate::operation::ImageFormat;
 use crate::plugin::trouble::{How, Trouble};
 use crate::sandbox::protocol::{Ability, AttachAccess, CloneStyle, ErrorCode, Return, StorageCall};
@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
         rule: FIRST,
         why: "a full disk or a lost connection would be told as success, or leave what can never be put right",
         needs: None,
-        run: errors,
+        run: Run::Storage(errors),
     },
     Case {
         id: "host-denies",
@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
         rule: ERRORS,
         why: "an operator who grants too little would be told of a fault instead of a grant",
         needs: None,
-        run: denies,
+        run: Run::Storage(denies),
     },
     Case {
         id: "timeouts",
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "A call has 2 s of processor time, 30 s from start to end",
         why: "commands would hang for as long as storage does",
         needs: None,
-        run: timeouts,
+        run: Run::Storage(timeouts),
     },
     Case {
         id: "connections-cut",
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`unreachable` and `timeout` can be tried again.",
         why: "a server that restarts would be told as damage, or take the plugin with it",
         needs: None,
-        run: cut,
+        run: Run::Storage(cut),
     },
 ];
 

@@ -5,7 +5,9 @@ mod block;
 mod clones;
 mod fences;
 mod host;
+mod moves;
 mod names;
+mod networks;
 mod notes;
 mod pool;
 mod renames;
@@ -26,4 +28,6 @@ pub(super) const ALL: &[&[Case]] = &[
     notes::CASES,
     block::CASES,
     host::CASES,
+    networks::CASES,
+    moves::CASES,
 ];

@@ -1,8 +1,8 @@
 //! The longest and the strangest names that the host lets through.
 
-use crate::conformance::Case;
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::expect::{Result, fail};
+use crate::conformance::{Case, Run};
 use crate::sandbox::protocol::StorageCall;
 use crate::types::VolumeName;
 
@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "One volume; `not-found` where there is none of that name.",
         why: "two volumes whose names differ at the end would be one, and the second guest would write to the first one's disk",
         needs: None,
-        run: longest,
+        run: Run::Storage(longest),
     },
     Case {
         id: "names-strange",
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "One volume; `not-found` where there is none of that name.",
         why: "a volume would hide another, or be deleted with it",
         needs: None,
-        run: strange,
+        run: Run::Storage(strange),
     },
 ];
 

@@ -1,8 +1,8 @@
 //! Notes kept with a volume.
 
-use crate::conformance::Case;
 use crate::conformance::bench::Bench;
 use crate::conformance::expect::{Result, fail};
+use crate::conformance::{Case, Run};
 use crate::sandbox::protocol::{Ability, AttachAccess, Fence, StorageCall};
 
 pub(super) const CASES: &[Case] = &[
@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Beside those that are there; what is left over from long ago may go.",
         why: "two hosts would not find out that they reach the same volume, or believe it of two different ones",
         needs: Some(Ability::Notes),
-        run: kept,
+        run: Run::Storage(kept),
     },
     Case {
         id: "notes-apart",
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Neither the volume's bytes nor its fence change, and whoever uses the volume meanwhile notices nothing.",
         why: "a guest that runs would see its disk change before it moves",
         needs: Some(Ability::Notes),
-        run: apart,
+        run: Run::Storage(apart),
     },
 ];
 

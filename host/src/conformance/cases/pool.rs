@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::conformance::Case;
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::expect::{Result, fail};
+use crate::conformance::{Case, Run};
 use crate::error::Failure;
 use crate::sandbox::protocol::{StorageCall, VolumeFacts};
 use crate::storage::Pool;
@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`identity` is equal on two hosts exactly when they reach the same storage. Sizes in bytes.",
         why: "a guest that moves would find another disk, and room that is not there would be given away",
         needs: None,
-        run: info_sane,
+        run: Run::Storage(info_sane),
     },
     Case {
         id: "identity-stable",
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`identity` is equal on two hosts exactly when they reach the same storage.",
         why: "fief takes a pool whose identity changed for other storage, and starts no domain on it",
         needs: None,
-        run: identity_stable,
+        run: Run::Storage(identity_stable),
     },
     Case {
         id: "list-agrees",
@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Every volume of the pool.",
         why: "a volume that is not listed is forgotten, and one that is listed twice is deleted by mistake",
         needs: None,
-        run: list_agrees,
+        run: Run::Storage(list_agrees),
     },
     Case {
         id: "list-during-change",
@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Calls of one pool that change something come one after another; others may come at the same time, in other instances.",
         why: "whoever looks at a busy pool would see an error, or volumes gone that are there",
         needs: None,
-        run: list_during_change,
+        run: Run::Storage(list_during_change),
     },
 ];
 

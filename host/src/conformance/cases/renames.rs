@@ -1,8 +1,8 @@
 //! Other names for volumes.
 
-use crate::conformance::Case;
 use crate::conformance::bench::Bench;
 use crate::conformance::expect::{Asked, Result, fail};
+use crate::conformance::{Case, Run};
 use crate::sandbox::protocol::{Ability, StorageCall};
 
 const ONCE: &str = "From now on the volume is called `to`, with its fence and all else that is kept with it";
@@ -14,7 +14,7 @@ pub(super) const CASES: &[Case] = &[
         rule: ONCE,
         why: "a domain whose disk was renamed would start without it",
         needs: Some(Ability::Renames),
-        run: moves,
+        run: Run::Storage(moves),
     },
     Case {
         id: "rename-twice",
@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Said again after it was cut off, it goes on from there: where there is `to` and no `name`, that is the volume.",
         why: "a rename that was cut off could never be ended",
         needs: Some(Ability::Renames),
-        run: twice,
+        run: Run::Storage(twice),
     },
     Case {
         id: "rename-onto",
@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "What has that name already is never replaced: `already-exists`.",
         why: "a disk would be lost for a slip of the hand",
         needs: Some(Ability::Renames),
-        run: onto,
+        run: Run::Storage(onto),
     },
     Case {
         id: "rename-absent",
@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "where there is `to` and no `name`, that is the volume.",
         why: "fief would write a volume into domains that nobody has",
         needs: Some(Ability::Renames),
-        run: absent,
+        run: Run::Storage(absent),
     },
 ];
 

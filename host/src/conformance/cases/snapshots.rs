@@ -1,8 +1,8 @@
 //! Point-in-time copies kept with a volume.
 
-use crate::conformance::Case;
 use crate::conformance::bench::Bench;
 use crate::conformance::expect::{Asked, Result, fail, skip};
+use crate::conformance::{Case, Run};
 use crate::gate::operation::ImageFormat;
 use crate::sandbox::protocol::{Ability, StorageCall};
 
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
         rule: POINT,
         why: "the way back from a failed upgrade would not lead there",
         needs: Some(Ability::Snapshots),
-        run: revert,
+        run: Run::Storage(revert),
     },
     Case {
         id: "snapshot-list",
@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
         rule: POINT,
         why: "an operator would believe in a way back that is not there",
         needs: Some(Ability::Snapshots),
-        run: list,
+        run: Run::Storage(list),
     },
     Case {
         id: "snapshot-twice",
@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Any call may come again, after a crash of the host for one: asking for what already is succeeds.",
         why: "the state that was to be kept would be lost",
         needs: Some(Ability::Snapshots),
-        run: twice,
+        run: Run::Storage(twice),
     },
     Case {
         id: "snapshot-delete-twice",
@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "An absent snapshot is already removed.",
         why: "a deletion that was cut off could never be ended",
         needs: Some(Ability::Snapshots),
-        run: delete_twice,
+        run: Run::Storage(delete_twice),
     },
     Case {
         id: "snapshot-absent",
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "One volume; `not-found` where there is none of that name.",
         why: "an operator would believe to be back where he is not",
         needs: Some(Ability::Snapshots),
-        run: absent,
+        run: Run::Storage(absent),
     },
 ];
 

@@ -1,8 +1,8 @@
 //! Volumes that are made, grow and go: each verb twice, and what is not there.
 
-use crate::conformance::Case;
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::expect::{Asked, Result, fail};
+use crate::conformance::{Case, Run};
 use crate::sandbox::protocol::StorageCall;
 
 pub(super) const CASES: &[Case] = &[
@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "At least the size that was asked for.",
         why: "a guest would meet the end of its disk before the size that it was sold",
         needs: None,
-        run: create_honest,
+        run: Run::Storage(create_honest),
     },
     Case {
         id: "create-twice",
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Same name and size again: the same volume.",
         why: "a command that was cut off and is said again would fail for ever, or empty the disk",
         needs: None,
-        run: create_twice,
+        run: Run::Storage(create_twice),
     },
     Case {
         id: "create-other-size",
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "Same name, other size: `already-exists`.",
         why: "somebody else's disk would be taken for a new one, or written over",
         needs: None,
-        run: create_other_size,
+        run: Run::Storage(create_other_size),
     },
     Case {
         id: "find-absent",
@@ -36,7 +36,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`not-found` where there is none of that name.",
         why: "fief tells what is gone from what cannot be read by that word",
         needs: None,
-        run: find_absent,
+        run: Run::Storage(find_absent),
     },
     Case {
         id: "delete-twice",
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "An absent volume is already deleted.",
         why: "a deletion that was cut off could never be ended, and what was deleted would still be there",
         needs: None,
-        run: delete_twice,
+        run: Run::Storage(delete_twice),
     },
     Case {
         id: "delete-absent",
@@ -52,7 +52,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "An absent volume is already deleted.",
         why: "fief takes back what it began by deleting it, whether or not it came about",
         needs: None,
-        run: delete_absent,
+        run: Run::Storage(delete_absent),
     },
     Case {
         id: "resize-grow",
@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`size` in bytes; a backend that cannot shrink says `invalid`.",
         why: "a guest would not get what it was promised, or lose what it had",
         needs: None,
-        run: resize_grow,
+        run: Run::Storage(resize_grow),
     },
     Case {
         id: "resize-shrink",
@@ -68,7 +68,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "`size` in bytes; a backend that cannot shrink says `invalid`.",
         why: "an operator who mistypes a size would lose the end of a disk, with success reported",
         needs: None,
-        run: resize_shrink,
+        run: Run::Storage(resize_shrink),
     },
     Case {
         id: "resize-absent",
@@ -76,7 +76,7 @@ pub(super) const CASES: &[Case] = &[
         rule: "One volume; `not-found` where there is none of that name.",
         why: "an operator who mistypes a name would believe that a disk has grown",
         needs: None,
-        run: resize_absent,
+        run: Run::Storage(resize_absent),
     },
 ];
 

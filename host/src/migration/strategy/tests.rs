@@ -2,7 +2,7 @@
 //! answers.
 
 use super::super::message::Power;
-use super::super::steps::{Outcome, Sample};
+use super::super::steps::Sample;
 use super::*;
 
 const LIMITS: RawLimits =
@@ -43,6 +43,7 @@ fn walk(
         bandwidth: Some(10 << 20),
         under_way: None,
         failed: None,
+        refused: Vec::new(),
     };
     let answers = steps.iter().map(|step| asked.step(step.clone()).unwrap().map_err(|error| error.code)).collect();
     let came = asked.judge(ended, &"it".parse().unwrap());

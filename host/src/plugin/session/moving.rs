@@ -9,7 +9,7 @@ use crate::error::{Failure, Kind, Result};
 
 use crate::plugin::{Subject, failure, log, shape};
 use crate::sandbox::protocol::{
-    Ask, Call, CallError, ErrorCode, FromSandbox, Limit, MigrationCall, MoveFacts, PluginError, Reply, Return,
+    Ask, Call, CallError, ErrorCode, FromSandbox, Limit, MigrationCall, MoveFacts, Outcome, PluginError, Reply, Return,
     Settings, Step, StepReply, ToSandbox,
 };
 
@@ -27,7 +27,8 @@ pub trait Steps {
 }
 
 impl Session {
-    /// Lets the plugin move a domain. Its sandbox waits while a step is carried out, and its own deadlines stand still.
+    /// Lets the plugin move a domain, and gives what it says came of it. Its sandbox waits while a step is carried out, and its
+    /// own deadlines stand still.
     ///
     /// # Errors
     /// As [`Session::call`]; that of [`Steps::step`] where it ended the plugin.
@@ -37,7 +38,7 @@ impl Session {
         facts: MoveFacts,
         settings: Settings,
         steps: &mut dyn Steps,
-    ) -> Result<()> {
+    ) -> Result<Outcome> {
         let call = Call::Migration { facts: Box::new(facts), settings, function: MigrationCall::Run };
         let saying = format!("the plugin {} failed at {}", self.installed.manifest.id, shape::name(&call));
         // Whatever comes of it, the process has done what it was started for: it ends here.
@@ -51,7 +52,7 @@ impl Session {
             let frame = process.receive(deadline).map_err(|failure| silent(failure).while_doing(saying.clone()))?;
             steps.spent(begun.elapsed());
             match frame {
-                FromSandbox::Return(Ok(Return::Outcome(_))) => return Ok(()),
+                FromSandbox::Return(Ok(Return::Outcome(outcome))) => return Ok(outcome),
                 FromSandbox::Return(Ok(_)) => {
                     return Err(Failure::new(Kind::PluginFault, "its answer does not fit the call").while_doing(saying));
                 }
