@@ -20,6 +20,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         return Err("these tests make network namespaces and run servers, which needs root".into());
     }
     setup::all(Purpose::Test)?;
+    setup::components_of_python()?;
     build::plugins()?;
     build::hostile()?;
     build::for_tests()?;

@@ -56,6 +56,19 @@ pub(crate) fn object_store() -> Result<()> {
     crate::command::remove_tree(&tools.join("build"))
 }
 
+/// What makes components of Python, below `target/tools/python`: an environment of its own.
+pub(crate) fn components_of_python() -> Result<()> {
+    const PACKAGE: &str = "componentize-py==0.25.0";
+    let tools = crate::place::target().join("tools/python");
+    if tools.join("bin/componentize-py").exists() {
+        return Ok(());
+    }
+    println!("setup: pip install {PACKAGE}");
+    run(command("python3", ["-m", "venv", "--clear"]).arg(&tools))?;
+    let pip = tools.join("bin/pip").to_string_lossy().into_owned();
+    run(&mut command(&pip, ["install", "--quiet", "--disable-pip-version-check", PACKAGE]))
+}
+
 /// The target that plugins are compiled for.
 pub(crate) fn wasm_target() -> Result<()> {
     const TARGET: &str = "wasm32-wasip2";
