@@ -1,8 +1,9 @@
 /* Texts, settings, errors and the log: what plugins in C need beside the bindings (plugin.h, made from wit/). Natively, in an
    author's tests, the same names are there, over the C library of the machine.
 
-   Texts of the interfaces have a length and no zero at their end. What is made here lives until the instance ends: that of a
-   control call lives for that one call, so nothing is freed. */
+   Texts of the interfaces have a length and no zero at their end. What an export gives is freed once the host has it; nothing else
+   is. That of a control call lives for that one call, so a plugin need not care; one that serves volumes frees what it is given
+   and does not give on. */
 #ifndef FIEF_H
 #define FIEF_H
 #include <stdbool.h>

@@ -4,7 +4,10 @@
 #include <string.h>
 
 /* Memory: blocks of powers of two, a list of free ones for each size, the rest from the end of memory. An instance that
-   answers one call ends before it would free anything; one that serves a volume lives for days. */
+   answers one call ends soon after; one that serves a volume lives for days.
+
+   The bindings free what an export gave, once the host has it. Texts that the compiler put into the program are among that, and
+   the same text twice: what is no block, or free already, is left alone. */
 typedef struct block {
     size_t class;
     struct block *next;
@@ -14,6 +17,7 @@ typedef struct block {
 #define SMALLEST 5
 #define LARGEST 30
 #define PAGE 65536
+#define FREE 0x80000000
 
 extern unsigned char __heap_base;
 static block *unused[LARGEST + 1];
@@ -49,6 +53,7 @@ void *malloc(size_t size) {
     block *found = unused[class];
     if (found) {
         unused[class] = found->next;
+        found->class = class;
     } else if (!(found = fresh(class))) {
         return NULL;
     }
@@ -56,10 +61,16 @@ void *malloc(size_t size) {
 }
 
 void free(void *old) {
-    if (old) {
-        block *head = (block *)((unsigned char *)old - HEAD);
-        head->next = unused[head->class];
-        unused[head->class] = head;
+    uintptr_t at = (uintptr_t)old;
+    if (at < (uintptr_t)&__heap_base + HEAD || at >= top || at % HEAD) {
+        return;
+    }
+    block *head = (block *)(at - HEAD);
+    size_t class = head->class;
+    if (class <= LARGEST) {
+        head->class = class | FREE;
+        head->next = unused[class];
+        unused[class] = head;
     }
 }
 
