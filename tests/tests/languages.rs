@@ -151,10 +151,14 @@ fn passes_the_kit(project: &Project<'_>) {
     assert!(passed >= 20, "{said}");
 }
 
+/// Some minutes of compilation where `cargo xtask plugins --all` asks for it; else the one that is quickest to build.
 #[test]
-#[ignore = "minutes of compilation: cargo xtask plugins --all"]
-fn plugins_of_each_kind_in_each_language_build_and_those_of_storage_pass_the_kit() {
+fn plugins_of_other_kinds_are_built_too_and_those_of_storage_pass_the_kit() {
     let host = Host::new();
+    if std::env::var_os("FIEF_LANGUAGES_ALL").is_none() {
+        Project::new(&host, &JAVASCRIPT, "network").builds_and_passes_its_tests();
+        return;
+    }
     for language in [&PYTHON, &JAVASCRIPT] {
         for kind in ["storage", "network", "migration"] {
             let project = Project::new(&host, language, kind);

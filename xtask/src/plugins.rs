@@ -28,7 +28,7 @@ pub(crate) fn run(filter: Option<&str>, at_length: bool) -> Result<()> {
     test.args(SUITES.iter().flat_map(|name| ["--test", name]));
     test.args(filter).args(["--", "--test-threads=1"]);
     if at_length {
-        test.arg("--include-ignored");
+        test.env("FIEF_LANGUAGES_ALL", "1");
     }
     run_command(test.env("FIEF", place::fief("debug")))
 }
