@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Of the workspace: what a project gets.
-const PARTS: &[&str] = &["sdk/src", "sdk/examples", "sdk/Cargo.toml", "wit", "rustfmt.toml"];
+const PARTS: &[&str] =
+    &["sdk/src", "sdk/examples", "sdk/Cargo.toml", "sdk/c", "sdk/javascript", "sdk/python", "wit", "rustfmt.toml"];
 
 fn main() -> io::Result<()> {
     let own = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

@@ -72,7 +72,7 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
         host.fief(&["plugin", "install", &file.to_string_lossy()]);
     }
     new(&["../outside", "--kind", "storage"]).expect_code(2);
-    new(&["acme-c", "--kind", "storage", "--lang", "c"]).expect_code(2);
+    new(&["acme-c", "--kind", "storage", "--lang", "cobol"]).expect_code(2);
 
     // As the projects' own READMEs have it.
     let definition = host.root().join("pool.toml");
@@ -101,4 +101,95 @@ fn a_project_of_each_kind_passes_its_tests_is_installed_and_used() {
     host.fief(&["delete", "node1", "--yes"]);
     host.fief(&["volume", "delete", "mine/disk1", "--yes"]);
     assert!(!volumes.join("disk1.raw").exists());
+}
+
+/// What a project in C says to `make test`, with the command that is tried here.
+fn make(folder: &Path) -> Said {
+    let mut make = Command::new("make");
+    make.args(["--silent", "test"]).arg(format!("FIEF={}", fief_tests::host::fief().display())).current_dir(folder);
+    command::run(&mut make, PATIENCE)
+}
+
+#[test]
+fn a_project_in_c_of_each_kind_passes_its_tests_is_installed_and_used() {
+    let host = Host::new();
+    let work = host.root().join("work");
+    std::fs::create_dir(&work).unwrap();
+    for (name, kind) in [("c-disks", "storage"), ("c-cards", "network"), ("c-moves", "migration")] {
+        let mut new = host.command(&["plugin", "new", name, "--kind", kind, "--lang", "c"]);
+        command::run(new.current_dir(&work), PATIENCE).expect_code(0);
+        let folder = work.join(name);
+        let said = host.fief_ends(&["plugin", "install", &folder.to_string_lossy()], 2).stderr;
+        assert!(said.contains("fief plugin build"), "{said}");
+        let said = in_project(&host, &folder, &["plugin", "build"]).expect_code(0).stdout;
+        assert!(said.contains(&format!("{name} 0.1.0 built: ")) && said.contains("build/"), "{said}");
+        // Warnings of the compiler's would be told here, too.
+        assert_eq!(make(&folder).expect_code(0).stdout.trim(), "all tests passed");
+        let shown = host.fief(&["plugin", "show", &folder.to_string_lossy(), "-o", "json"]).json();
+        assert_eq!((&shown["item"]["id"], &shown["item"]["kind"]), (&name.into(), &kind.into()));
+        host.fief(&["plugin", "install", &folder.to_string_lossy()]);
+    }
+
+    // The same pool as that of the project in Rust.
+    let folder = work.join("c-disks");
+    let (project, definition) = (folder.to_string_lossy(), folder.join("pool.toml"));
+    std::fs::write(&definition, "name = \"trial\"\nkind = \"c-disks\"\n[settings]\ndirectory = \"volumes\"\n").unwrap();
+    let said =
+        host.fief(&["plugin", "test", &project, "--settings", &definition.to_string_lossy(), "-o", "json"]).json();
+    let passed = said["items"].as_array().unwrap().iter().filter(|item| item["result"] == "ok").count();
+    assert!(passed >= 15, "{said}");
+    let volumes = host.root().join("volumes");
+    std::fs::create_dir(&volumes).unwrap();
+    let directory = format!("volumes={}:rw", volumes.display());
+    host.fief(&["plugin", "grant", "c-disks", "--all-asked", "--directory", &directory, "--serve", "c-disks"]);
+    host.fief(&["plugin", "grant", "c-cards", "--serve", "c-cards"]);
+    host.fief(&["plugin", "grant", "c-moves", "--all-asked"]);
+    host.fief(&["pool", "create", "mine", "--kind", "c-disks", "--set", "directory=volumes"]);
+    host.fief(&["volume", "create", "mine/disk1", "--size", "1MiB", "--format", "raw"]);
+    host.fief_ends(&["volume", "create", "mine/disk1", "--size", "2MiB", "--format", "raw"], 4);
+    assert_eq!(std::fs::metadata(volumes.join("disk1.raw")).unwrap().len(), 1 << 20);
+    assert!(host.fief(&["volume", "list", "mine"]).stdout.contains("disk1"));
+    host.fief(&["network", "create", "mine", "--kind", "c-cards"]);
+    host.fief(&["create", "node1", "--memory", "32MiB", "--disk", "mine/disk1", "--network", "mine"]);
+    host.fief(&["start", "node1"]);
+    host.fief(&["stop", "node1"]);
+    host.fief(&["delete", "node1", "--yes"]);
+    host.fief(&["volume", "delete", "mine/disk1", "--yes"]);
+    assert!(!volumes.join("disk1.raw").exists());
+    mistakes_in_c(&host, &folder, &definition);
+}
+
+/// What is amiss in a project is told by what it is, and a trap by name.
+fn mistakes_in_c(host: &Host, folder: &Path, definition: &Path) {
+    let place = |file: &str| folder.join(file);
+    let spoiled = |file: &str, from: &str, to: &str, words: &[&str], code: i32| {
+        let good = std::fs::read_to_string(place(file)).unwrap();
+        assert!(good.contains(from), "{file} has no {from}");
+        std::fs::write(place(file), good.replacen(from, to, 1)).unwrap();
+        let said = in_project(host, folder, words).expect_code(code);
+        std::fs::write(place(file), good).unwrap();
+        said
+    };
+    let build = ["plugin", "build"];
+    for (file, from, to, code, told) in [
+        ("src/plugin.c", "return true;", "retrun true;", 1, "src/plugin.c:"),
+        (
+            "src/plugin.c",
+            "backend_resize(",
+            "backend_grow(",
+            1,
+            "undefined symbol: exports_fief_storage_backend_resize",
+        ),
+        ("fief-plugin.toml", "kind = \"storage\"", "kind = \"boat\"", 2, "fief-plugin.toml:"),
+        ("fief-plugin.toml", "interface = \"images\"", "interface = \"bridges\"", 2, "does not ask for"),
+        ("wit/plugin.wit", "fief:storage/backend", "fief:storage/nothing", 2, "nothing"),
+    ] {
+        let said = spoiled(file, from, to, &build, code);
+        assert!(said.stderr.contains(told), "{told}: {}", said.stderr);
+    }
+    let definition = definition.to_string_lossy();
+    let dev = ["plugin", "dev", "--once", "--settings", &definition, "--only", "delete-absent"];
+    in_project(host, folder, &dev).expect_code(0);
+    let said = spoiled("src/plugin.c", "/* One that is absent is deleted. */", "__builtin_trap();", &dev, 6);
+    assert!(said.stdout.contains("delete-absent  FAILED"), "{}", said.stdout);
 }

@@ -46,8 +46,8 @@ cargo xtask COMMAND
                                 domains move between two hosts, by each strategy over each kind of storage, while wires
                                 are cut and processes killed at each fault point; --all samples nothing, NAME picks cases
   handover                      look through every order of what can happen while a domain moves between two hosts
-  plugins [FILTER]              plugins that misbehave, plugins that strangers write, where they come from, and what tries them
-                                out
+  plugins [--all | FILTER]      plugins that misbehave, plugins that strangers write, in each language, where they come from, and
+                                what tries them out; --all: some minutes more, of compiling whole languages
   storage [FILTER]              a whole Debian boots from, and verifies what it writes to, NFS and iSCSI by either way,
                                 while what serves it is killed; slow failures of storage
   fuzz [NAME] [--seconds N] [--input FILE]
@@ -105,8 +105,9 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["crash", rest @ ..] => crash::run(&crash::Scope::parse(rest)?)?,
         ["moving", rest @ ..] => moving::run(&moving::Scope::parse(rest)?)?,
         ["handover"] => handover::run()?,
-        ["plugins"] => plugins::run(None)?,
-        ["plugins", filter] if !filter.starts_with('-') => plugins::run(Some(filter))?,
+        ["plugins"] => plugins::run(None, false)?,
+        ["plugins", "--all"] => plugins::run(None, true)?,
+        ["plugins", filter] if !filter.starts_with('-') => plugins::run(Some(filter), true)?,
         ["storage"] => storage::run(None)?,
         ["storage", filter] if !filter.starts_with('-') => storage::run(Some(filter))?,
         ["fuzz", rest @ ..] => fuzz::run(&fuzz::Scope::parse(rest)?)?,
@@ -122,7 +123,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         ["ci"] => {
             check::run(check::Deny::Yes)?;
             test::run(&test::Selection::parse(&[])?)?;
-            plugins::run(None)?;
+            plugins::run(None, false)?;
             crash::run(&crash::Scope::parse(&[])?)?;
             handover::run()?;
             storage::run(None)?;

@@ -9,23 +9,28 @@ use crate::setup::{self, Purpose};
 use crate::{build, place};
 
 /// Files of `tests/tests`.
-pub(crate) const SUITES: &[&str] = &["authoring", "conformance", "examples", "hostile", "sources"];
+pub(crate) const SUITES: &[&str] = &["authoring", "conformance", "examples", "hostile", "languages", "sources"];
 
-/// All of them, or those tests that have `filter` in their names.
+/// All of them, or those tests that have `filter` in their names; `at_length`: those too that take minutes of compilation.
 ///
 /// # Errors
 /// Where one fails, or something that they need cannot be had.
-pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+pub(crate) fn run(filter: Option<&str>, at_length: bool) -> Result<()> {
     if !is_root() {
         return Err("these tests make network namespaces and run servers, which needs root".into());
     }
     setup::all(Purpose::Test)?;
+    setup::other_languages()?;
     build::plugins()?;
     build::hostile()?;
     build::for_tests()?;
     let mut test = build::cargo_test(&[]);
     test.args(SUITES.iter().flat_map(|name| ["--test", name]));
-    run_command(test.args(filter).args(["--", "--test-threads=1"]).env("FIEF", place::fief("debug")))
+    test.args(filter).args(["--", "--test-threads=1"]);
+    if at_length {
+        test.env("FIEF_LANGUAGES_ALL", "1");
+    }
+    run_command(test.env("FIEF", place::fief("debug")))
 }
 
 /// All other test targets of the workspace.

@@ -71,6 +71,15 @@ fn too_long(source: &str) -> Failure {
         .hint("a definition is a short text; is this another file, a disk image say?")
 }
 
+/// The text of bytes that are TOML, for what is read by its types alone.
+///
+/// # Errors
+/// `Usage` with the place of what is no TOML, or where it nests too deep.
+pub fn toml_text<'t>(what: &'static str, source: &str, bytes: &'t [u8]) -> Result<&'t str> {
+    Document::parse(what, source, bytes)?;
+    Ok(std::str::from_utf8(bytes).unwrap_or_default())
+}
+
 /// A text that is TOML, and the mistakes found in it so far.
 #[derive(Debug)]
 pub(super) struct Document<'t> {

@@ -139,7 +139,9 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// # Errors
+    /// With what is wrong, for people.
+    pub fn check(&self) -> Result<(), String> {
         if self.schema != 1 {
             return Err(format!("its schema is {}, this host reads 1", self.schema));
         }

@@ -16,6 +16,7 @@ mod patience;
 mod pending;
 pub mod permission;
 pub mod process;
+pub mod project;
 mod reach;
 mod reply;
 pub mod serving;

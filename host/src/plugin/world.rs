@@ -32,6 +32,7 @@ const STORAGE: World = World {
         "fief:storage/volumes@0.1.0",
         "fief:storage/connections@0.1.0",
         "fief:storage/secrets@0.1.0",
+        "fief:storage/directories@0.1.0",
         "fief:storage/files@0.1.0",
         "fief:storage/payloads@0.1.0",
         "fief:storage/requests@0.1.0",

@@ -31,6 +31,25 @@ pub fn open_file(directory: impl AsFd, path: impl AsRef<Path>, write: bool) -> i
     Ok(File::from(file))
 }
 
+/// The names in the folder at `path`, but for `.`, `..` and those that are no UTF-8; none where there are more than `most`.
+/// Nothing that is named is looked at: others may make and delete there meanwhile.
+pub fn names(directory: impl AsFd, path: impl AsRef<Path>, most: usize) -> io::Result<Option<Vec<String>>> {
+    let folder = open(directory, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(folder)? {
+        if let Ok(name) = entry?.file_name().to_str()
+            && name != "."
+            && name != ".."
+        {
+            if names.len() == most {
+                return Ok(None);
+            }
+            names.push(name.to_owned());
+        }
+    }
+    Ok(Some(names))
+}
+
 /// Opens the folder that holds `path`, and gives the last component beside it.
 pub fn parent<'a>(directory: BorrowedFd<'_>, path: &'a RelativePath) -> io::Result<(OwnedFd, &'a str)> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -103,6 +122,24 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(outer.path().join("granted/socket")).unwrap();
         for path in ["pipe", "socket", "sub"] {
             assert!(open_file(&directory, path, false).is_err(), "{path} was opened");
+        }
+    }
+
+    #[test]
+    fn a_folder_tells_its_names_and_nothing_outside_does() {
+        let (outer, directory) = tree();
+        let granted = outer.path().join("granted");
+        std::os::unix::fs::symlink("sub", granted.join("inner")).unwrap();
+        let mut all = names(&directory, ".", 2).unwrap().unwrap();
+        all.sort();
+        assert_eq!(all, ["inner", "sub"]);
+        // Again, from the beginning.
+        assert_eq!(names(&directory, ".", 2).unwrap().unwrap().len(), 2);
+        assert_eq!(names(&directory, ".", 1).unwrap(), None);
+        assert_eq!(names(&directory, "sub", 2).unwrap().unwrap(), ["file"]);
+        for path in ["..", "inner", "sub/..", "sub/file", "none"] {
+            let result = names(&directory, path, 9);
+            assert!(result.is_err() || path == "sub/..", "{path} was listed: {result:?}");
         }
     }
 

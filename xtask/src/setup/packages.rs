@@ -53,6 +53,12 @@ const TEST: &[&str] = &[
     "docker-registry",
     // A server of plugins by https.
     "python3",
+    // Plugins in C, and their native tests.
+    "clang",
+    "lld",
+    "make",
+    // The environment that plugins in Python are built in.
+    "python3-venv",
 ];
 /// The peers that are measured against.
 const BENCH: &[&str] = &["libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "rsync"];

@@ -7,6 +7,7 @@ use super::{build, test};
 use crate::cli::Context;
 use crate::cli::output::failure::{note, report};
 use crate::error::Result;
+use crate::plugin::project;
 use crate::sys::interrupt;
 
 /// How often files are looked at.
@@ -24,7 +25,7 @@ const FILES_MAX: usize = 10_000;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The project: a directory with a Cargo.toml, as fief plugin new makes it
+    /// The project: a directory with a Cargo.toml or a fief-plugin.toml, as fief plugin new makes it
     #[arg(value_name = "DIRECTORY", default_value = ".")]
     directory: PathBuf,
     /// The definition of a pool or network, with the settings that the plugin gets
@@ -66,9 +67,12 @@ fn newest(directory: &Path, settings: Option<&Path>) -> (usize, Option<SystemTim
     let (mut count, mut newest) = (0, settings.and_then(changed));
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let hidden = name.to_string_lossy().starts_with('.') || name == "target";
+            let built = name == "target"
+                || name == "node_modules"
+                || name == project::BUILT && folder.join(project::FILE).exists();
+            let hidden = name.to_string_lossy().starts_with('.') || built;
             // A link that leads round in circles is no folder here.
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && !hidden => folders.push(entry.path()),

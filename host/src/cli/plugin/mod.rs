@@ -15,6 +15,7 @@ mod list;
 mod lock;
 mod logs;
 mod new;
+mod pack;
 mod release;
 mod remove;
 mod revoke;
@@ -50,6 +51,7 @@ pub(super) enum Verb {
     Import(import::Args),
     New(new::Args),
     Build(build::Args),
+    Pack(pack::Args),
     Dev(Box<dev::Args>),
     Keygen(keygen::Args),
     Sign(sign::Args),
@@ -75,6 +77,7 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Import(args) => import::run(context, &args),
         Verb::New(args) => new::run(context, &args),
         Verb::Build(args) => build::run(context, &args),
+        Verb::Pack(args) => pack::run(context, &args),
         Verb::Dev(args) => dev::run(context, &args),
         Verb::Keygen(args) => keygen::run(context, &args),
         Verb::Sign(args) => sign::run(context, &args),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Fetched, SourceRecord};
 use crate::error::{Context, Failure, Result};
 use crate::plugin::component::PLUGIN_MAX;
+use crate::plugin::project;
 
 /// Where `cargo build --release --target wasm32-wasip2` puts components.
 const BUILT: &str = "target/wasm32-wasip2/release";
@@ -43,14 +44,21 @@ pub(super) fn read(path: &Path) -> Result<Fetched> {
 /// The one component that a project was built to, or that lies in a folder.
 fn component_in(directory: &Path) -> Result<PathBuf> {
     let shown = directory.display();
-    let project = directory.join("Cargo.toml").exists();
-    let folder = if project { directory.join(BUILT) } else { directory.to_owned() };
+    let other = directory.join(project::FILE).exists();
+    let project = other || directory.join("Cargo.toml").exists();
+    let folder = match (other, project) {
+        (true, _) => directory.join(project::BUILT),
+        (false, true) => directory.join(BUILT),
+        (false, false) => directory.to_owned(),
+    };
     let found = match components(&folder) {
         Err(error) if project && error.kind() == ErrorKind::NotFound => Vec::new(),
         other => other.context(|| format!("cannot read the folder {}", folder.display()))?,
     };
     match &found[..] {
         [one] => Ok(one.clone()),
+        [] if other => Err(Failure::usage(format!("the project {shown} has not been built to a plugin"))
+            .hint(format!("fief plugin build {shown}"))),
         [] if project => Err(Failure::usage(format!("the project {shown} has not been built to a plugin"))
             .hint("in it: cargo build --release --target wasm32-wasip2; of a workspace, name the .wasm file itself")),
         [] => Err(Failure::usage(format!("the directory {shown} holds no plugin"))
@@ -105,6 +113,13 @@ mod tests {
         std::fs::create_dir_all(at(BUILT)).unwrap();
         std::fs::write(at(BUILT).join("c.wasm"), b"c").unwrap();
         assert_eq!(read(folder.path()).unwrap().bytes, b"c");
+        // So is one in another language.
+        std::fs::write(at(project::FILE), b"").unwrap();
+        let unbuilt = read(folder.path()).unwrap_err();
+        assert!(unbuilt.hint.is_some_and(|hint| hint.contains("fief plugin build")));
+        std::fs::create_dir_all(at(project::BUILT).join("parts.wasm")).unwrap();
+        std::fs::write(at(project::BUILT).join("d.wasm"), b"d").unwrap();
+        assert_eq!(read(folder.path()).unwrap().bytes, b"d");
         assert_eq!(read(&at("none.wasm")).unwrap_err().kind, Kind::NotFound);
     }
 

@@ -1,7 +1,8 @@
-//! `fief:storage/files`: positioned reads and writes beneath granted directories, done here: Landlock and the openat2
-//! flags hold them there, and no other process is asked.
+//! `fief:storage/files` and `directories`: positioned reads and writes, and lists of names, beneath granted directories, done here:
+//! Landlock and the openat2 flags hold them there, and no other process is asked.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
@@ -13,6 +14,7 @@ use super::Payload;
 use crate::sandbox::lent::{Refused, Way};
 use crate::sandbox::room::{self, Room};
 use crate::sandbox::serve::Readers;
+use crate::sandbox::version::v0_1::fief::storage::directories;
 use crate::sandbox::version::v0_1::fief::storage::files::{Host, HostFile, HostFileWithStore};
 use crate::sandbox::version::v0_1::fief::storage::volumes::Extent;
 use crate::sandbox::version::v0_1::fief::types::types::{Error, ErrorCode, Retry};
@@ -23,6 +25,8 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 /// Most bytes of one read: a buffer of that size is made for it.
 const READ_MAX: usize = 4 << 20;
+/// Most names of one folder: with the longest of names it is what may cross at all.
+const NAMES_MAX: usize = 65536;
 /// Most stretches that one look at a file gives.
 const EXTENTS_MAX: usize = 256;
 
@@ -54,26 +58,51 @@ impl Room {
         Ok(&self.table.get(file)?.file)
     }
 
+    fn directory(&self, name: &str) -> Result<&(OwnedFd, Access), Error> {
+        let denied = || error(ErrorCode::Denied, format!("the directory {name} is not granted"));
+        self.directories.get(name).ok_or_else(denied)
+    }
+
+    fn names_beneath(&self, directory: &str, path: &str) -> Result<Vec<String>, Error> {
+        let (folder, _) = self.directory(directory)?;
+        let beneath_it = if path.is_empty() { None } else { Some(relative(path)?) };
+        let path = beneath_it.as_ref().map_or(".", RelativePath::as_str);
+        let names = beneath::names(folder, path, NAMES_MAX);
+        names
+            .map_err(of_system)?
+            .ok_or_else(|| error(ErrorCode::Exhausted, format!("there are more than {NAMES_MAX} names")))
+    }
+
     fn open_beneath(&self, directory: &str, path: &str, writable: bool) -> Result<File, Error> {
-        let Some((folder, access)) = self.directories.get(directory) else {
-            return Err(error(ErrorCode::Denied, format!("the directory {directory} is not granted")));
-        };
+        let (folder, access) = self.directory(directory)?;
         match access {
             Access::ReadOnly if writable => {
                 return Err(error(ErrorCode::Denied, format!("the directory {directory} is granted for reading only")));
             }
             Access::ReadOnly | Access::ReadWrite => {}
         }
-        let path: RelativePath =
-            path.parse().map_err(|cause| error(ErrorCode::Invalid, format!("{path:?} is no path: {cause}")))?;
-        beneath::open_file(folder, path.as_str(), writable).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::InvalidInput => error(ErrorCode::Invalid, cause.to_string()),
-            _ => failed(Errno::from_io_error(&cause).unwrap_or(Errno::IO)),
-        })
+        beneath::open_file(folder, relative(path)?.as_str(), writable).map_err(of_system)
+    }
+}
+
+fn relative(path: &str) -> Result<RelativePath, Error> {
+    path.parse().map_err(|cause| error(ErrorCode::Invalid, format!("{path:?} is no path: {cause}")))
+}
+
+fn of_system(cause: std::io::Error) -> Error {
+    match cause.kind() {
+        std::io::ErrorKind::InvalidInput => error(ErrorCode::Invalid, cause.to_string()),
+        _ => failed(Errno::from_io_error(&cause).unwrap_or(Errno::IO)),
     }
 }
 
 impl Host for Room {}
+
+impl directories::Host for Room {
+    fn names(&mut self, directory: String, path: String) -> Answer<Vec<String>> {
+        Ok(self.names_beneath(&directory, &path))
+    }
+}
 
 impl HostFile for Room {
     fn open(&mut self, directory: String, path: String, writable: bool) -> Answer<Resource<Open>> {

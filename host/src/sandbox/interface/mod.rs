@@ -40,6 +40,7 @@ pub(super) fn link(linker: &mut Linker<Room>, granted: &[HostInterface]) -> wasm
     // Each stream, secret and directory is granted by a name of its own.
     storage::connections::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     storage::secrets::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
+    storage::directories::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     storage::files::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;
     files::link_write(linker)?;
     storage::payloads::add_to_linker::<_, HasSelf<_>>(linker, |room| room)?;

@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
             import fief:storage/images@0.1.0;
             import fief:storage/connections@0.1.0;
             import fief:storage/secrets@0.1.0;
+            import fief:storage/directories@0.1.0;
             import fief:storage/files@0.1.0;
             import fief:storage/payloads@0.1.0;
             import fief:storage/requests@0.1.0;

@@ -1,44 +1,17 @@
-//! `fief plugin build`
+//! Rust: cargo knows how, and the SDK has written the manifest.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::fetching;
-use super::list::PluginRow;
-use crate::cli::output::{Row, Shown};
-use crate::cli::{Context, load};
 use crate::error::{Failure, Result};
-use crate::plugin::source::{FetchOptions, Fetched, Source};
 
-/// Build a plugin's project, and see that what comes of it is a plugin for this host
-///
-/// What is built is where cargo puts it; fief plugin test, install and upgrade take the directory.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The project: a directory with a Cargo.toml, as fief plugin new makes it
-    #[arg(value_name = "DIRECTORY", default_value = ".")]
-    directory: PathBuf,
-}
-
-pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let fetched = built(context, &args.directory)?;
-    let installed = load::inspect_plugin(&fetched)?;
-    let policy = context.policy()?;
-    let row = PluginRow::of(context.layout(), &installed, &policy);
-    let text = format!("{} {} built: {}\n", installed.manifest.id, installed.manifest.version, fetched.record.from);
-    context.show(&Shown { kind: "plugin", name: row.name(), json: row.json(), text })
-}
-
-/// Builds the project, and takes what came of it. What the compiler says goes to standard error.
-///
-/// # Errors
-/// `Usage` where it is no project, or what it builds is no one plugin; `Other` where it does not build.
-pub(super) fn built(context: &Context, directory: &Path) -> Result<Fetched> {
+/// Gives the component that comes of a project.
+pub(super) fn build(directory: &Path) -> Result<PathBuf> {
     let shown = directory.display();
     if !directory.join("Cargo.toml").is_file() {
-        return Err(Failure::usage(format!("{shown} holds no project: it has no Cargo.toml"))
+        return Err(Failure::usage(format!("{shown} holds no project: it has no Cargo.toml and no fief-plugin.toml"))
             .hint("fief plugin new NAME --kind storage begins one"));
     }
     let mut cargo = Command::new("cargo");
@@ -51,19 +24,16 @@ pub(super) fn built(context: &Context, directory: &Path) -> Result<Fetched> {
         return Err(Failure::other(format!("{shown} does not build"))
             .hint("see what the compiler says above; where it misses core or std: rustup target add wasm32-wasip2"));
     }
-    let file = match &components(&built.stdout)[..] {
-        [one] => one.clone(),
-        [] => {
-            return Err(Failure::usage(format!("{shown} builds no component"))
-                .hint("a plugin's Cargo.toml has [lib] and crate-type = [\"cdylib\"]"));
-        }
+    match &components(&built.stdout)[..] {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::usage(format!("{shown} builds no component"))
+            .hint("a plugin's Cargo.toml has [lib] and crate-type = [\"cdylib\"]")),
         several => {
             let causes = several.iter().map(|path| path.display().to_string()).collect();
-            return Err(Failure { causes, ..Failure::usage(format!("{shown} builds several components")) }
-                .hint("name the directory of one of them"));
+            Err(Failure { causes, ..Failure::usage(format!("{shown} builds several components")) }
+                .hint("name the directory of one of them"))
         }
-    };
-    fetching::fetch(&context.gate()?, &Source::Path(file), &FetchOptions::default())
+    }
 }
 
 /// What of the messages of cargo (JSON, a line each) is a component that was made. Pure.
