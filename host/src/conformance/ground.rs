@@ -66,8 +66,8 @@ impl Ground {
         &self.gate
     }
 
-    /// For sockets.
-    pub(super) fn folder(&self) -> &Path {
+    /// For sockets, and for what a replay makes.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 }

@@ -17,6 +17,8 @@ mod pending;
 pub mod permission;
 pub mod process;
 mod reach;
+pub mod recording;
+pub mod replay;
 mod reply;
 pub mod serving;
 pub mod session;

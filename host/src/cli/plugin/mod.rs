@@ -15,8 +15,10 @@ mod list;
 mod lock;
 mod logs;
 mod new;
+mod record;
 mod release;
 mod remove;
+mod replay;
 mod revoke;
 mod rollback;
 mod show;
@@ -44,6 +46,8 @@ pub(super) enum Verb {
     Remove(remove::Args),
     Verify(verify::Args),
     Test(Box<test::Args>),
+    Record(record::Args),
+    Replay(Box<replay::Args>),
     Lock(lock::Args),
     Export(export::Args),
     Import(import::Args),
@@ -69,6 +73,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::Test(args) => test::run(context, &args),
+        Verb::Record(args) => record::run(context, &args),
+        Verb::Replay(args) => replay::run(context, &args),
         Verb::Lock(args) => lock::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
         Verb::Import(args) => import::run(context, &args),
