@@ -165,6 +165,7 @@ fn what_is_no_whole_recording_is_refused_before_anything_of_it_runs() {
     refused(&damaged, "call 1 is not what was written");
     let newer = String::from_utf8_lossy(lines[0]).replace("\"fief-recording\":1", "\"fief-recording\":9");
     refused(newer.as_bytes(), "form 9");
+    host.fief_ends(&["plugin", "replay", &file(&host, "absent")], 3);
 }
 
 /// A recording with its calls changed, and its checks made anew, as a stranger would.

@@ -1,7 +1,7 @@
 //! `fief plugin replay`
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{BufReader, ErrorKind, Seek};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -45,7 +45,12 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let shown = args.file.display().to_string();
-    let mut file = File::open(&args.file).context(|| format!("cannot open {shown}"))?;
+    let mut file = match File::open(&args.file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Failure::not_found(format!("there is no file {shown}")));
+        }
+        other => other.context(|| format!("cannot open {shown}"))?,
+    };
     // All of it is looked at before anything of it runs.
     let mut reader = Reader::begin(BufReader::new(&file), &shown)?;
     let header = reader.header().clone();

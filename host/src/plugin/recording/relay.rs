@@ -133,7 +133,7 @@ impl Way {
 
 fn pass(plugin: &OwnedFd, server: &OwnedFd, recording: &Recording, over: &AtomicBool) -> Result<(), Errno> {
     let (mut out, mut back) = (Way::new(), Way::new());
-    while !(out.told && back.told) && !over.load(Ordering::Acquire) {
+    while !(over.load(Ordering::Acquire) || out.told && back.told) {
         let wanted = |reads: bool, writes: bool| {
             let read = if reads { PollFlags::IN } else { PollFlags::empty() };
             read | if writes { PollFlags::OUT } else { PollFlags::empty() }

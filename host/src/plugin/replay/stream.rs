@@ -54,8 +54,11 @@ impl Playing {
     }
 }
 
-/// All that the plugin sent then, and each thing that the server said, with how much the plugin had sent before.
-fn parts(tape: &Tape) -> (Vec<u8>, Vec<(usize, Option<&[u8]>)>) {
+/// How much the plugin had sent before, and what the server said then; none: it ended the stream.
+type Saying<'a> = (usize, Option<&'a [u8]>);
+
+/// All that the plugin sent then, and what the server said.
+fn parts(tape: &Tape) -> (Vec<u8>, Vec<Saying<'_>>) {
     let (mut sent, mut said) = (Vec::new(), Vec::new());
     for piece in &tape.pieces {
         match piece {
