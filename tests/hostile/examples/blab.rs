@@ -75,7 +75,6 @@ fn tell(pool: &Told) -> Result<String> {
         answer.extend(more);
     }
     fief_sdk::info!("the server is told", forms = forms);
-    println!("the server was told {forms}");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
