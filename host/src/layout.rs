@@ -7,6 +7,7 @@
 //!                         running.toml served/ served-N.jsonl control.sock qmp.sock serial.sock vnc.sock   (while it runs)
 //!                .unfinished/     what a command has begun and not ended (domain/unfinished.rs)
 //!        pools/NAME/      pool.toml ledger.jsonl lock identity leases/ holds/
+//!                         recording.jsonl recording-full.jsonl recording.lock   (while it is recorded: plugin/recording)
 //!                         away             written when its storage did not answer; counts for seconds (storage/away.rs)
 //!        networks/NAME/   network.toml record.json ledger.jsonl lock dhcp/ reserved.json
 //!        plugins/ID/      plugin.json      what is installed under that id

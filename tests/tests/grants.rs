@@ -208,3 +208,40 @@ fn a_plugin_that_is_needed_is_not_removed() {
     host.fief(&["plugin", "remove", "storage-file", "--force"]);
     host.fief(&["pool", "delete", "default"]);
 }
+
+#[test]
+fn a_limit_holds_from_the_next_call_on_and_one_that_is_none_changes_nothing() {
+    let host = host(Some("[plugins.storage-file]\n# Small.\nlimits.handles = 500\n"));
+    host.installs("storage-file");
+    let images = format!("images={}:rw", host.root().join("images").display());
+    let words = ["plugin", "grant", "storage-file", "--all-asked", "--directory", &images, "--serve", "file"];
+    host.fief(&words);
+    host.fief(&["pool", "create", "default", "--kind", "file", "--set", "directory=images"]);
+    let before = policy(&host);
+    for (limit, words) in [
+        ("memory=1PiB", "is not from"),
+        ("memory=5", "no unit"),
+        ("patience=5s", "there are memory"),
+        ("wall=1s", "do not fit in 1s"),
+        ("handles=0", "policy.toml:"),
+    ] {
+        let said = host.fief_ends(&["plugin", "grant", "storage-file", "--limit", limit], 2);
+        assert!(said.stderr.contains(words), "{limit}: {}", said.stderr);
+        assert_eq!(policy(&host), before, "{limit}");
+    }
+    // The least that policy takes is not enough for anything.
+    let limits = ["--limit", "memory=1MiB", "--limit", "host-call-bytes=8MiB"];
+    let said = host.fief(&[&["plugin", "grant", "storage-file"], &limits[..]].concat());
+    assert!(said.stderr.contains("memory = \"1MiB\""), "{}", said.stderr);
+    assert!(policy(&host).contains("# Small.\nlimits.handles = 500\n"), "{}", policy(&host));
+    let said = host.fief_ends(&["volume", "list", "default"], 7);
+    assert!(said.stderr.contains("limits.memory"), "{}", said.stderr);
+    let said = host.fief(&["plugin", "grant", "storage-file", "--limit", "memory=1MiB"]);
+    assert!(said.stdout.contains("already granted"), "{}", said.stdout);
+    for limit in ["memory", "host-call-bytes", "memory"] {
+        host.fief(&["plugin", "revoke", "storage-file", "--limit", limit]);
+    }
+    assert_eq!(policy(&host), before);
+    host.fief(&["volume", "list", "default"]);
+    host.fief_ends(&["plugin", "revoke", "storage-file", "--limit", "patience"], 2);
+}

@@ -5,7 +5,7 @@ use crate::setup::{self, Purpose};
 use crate::{build, place};
 
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
-pub(crate) const TESTS: &[&str] = &["points::every_", "points::what_hangs_", "calls::any_call_"];
+pub(crate) const TESTS: &[&str] = &["points::every_", "points::what_hangs_", "calls::any_call_", "plugins::every_"];
 
 /// How much is tried.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::load;
 use super::output::stdout::Reader;
 use super::output::{self, Format, Row, Shown, stdout, text};
 use super::root;
@@ -97,7 +98,8 @@ impl Context {
     /// it is told, and the verb goes on: it may be what mends it.
     pub(super) fn settle(&self) {
         if self.mode == Mode::Perform {
-            for failure in unfinished::settle_all(&self.layout, || self.gate()) {
+            let plugins = load::settle_plugins(&self.layout);
+            for failure in plugins.into_iter().chain(unfinished::settle_all(&self.layout, || self.gate())) {
                 output::failure::warn(&failure.to_string(), self.format);
             }
         }

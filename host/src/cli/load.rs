@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::config::lock::Lock;
+use crate::config::policy::edit::Edit;
 use crate::domain;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::plugin::bundle::{self, Set};
@@ -90,8 +91,18 @@ pub(super) fn previous_plugin(gate: &Gate, id: &PluginId) -> Result<(Installed, 
 }
 
 /// Brings the previous version back.
-pub(super) fn roll_back_plugin(gate: &Gate, id: &PluginId) -> Result<Installed> {
-    upgrade::roll_back(gate, id)
+pub(super) fn roll_back_plugin(
+    gate: &Gate,
+    id: &PluginId,
+    edits: &[Edit],
+    agree: impl FnOnce() -> Result<()>,
+) -> Result<Installed> {
+    upgrade::roll_back(gate, id, edits, agree)
+}
+
+/// Finishes, or takes back, what commands that were killed have begun.
+pub(super) fn settle_plugins(layout: &Layout) -> Vec<Failure> {
+    upgrade::settle(layout)
 }
 
 /// Sweeps what nobody has any more. What stays for now is swept another time.

@@ -42,6 +42,7 @@
 //! runs fief may be able to write the file.
 
 pub mod edit;
+mod limit;
 mod parse;
 mod pattern;
 mod relocation;
@@ -58,6 +59,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{Access, ByteSize, Digest, EndpointPattern, GrantName, PluginId, Signer};
 
+pub use limit::{LimitName, LimitValue, SetLimit};
 pub use parse::{load, parse, read};
 pub use relocation::{Accept, Encryption, Relocation};
 pub use select::Selection;

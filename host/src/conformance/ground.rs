@@ -72,8 +72,8 @@ impl Ground {
         &self.plugin
     }
 
-    /// For sockets.
-    pub(super) fn folder(&self) -> &Path {
+    /// For sockets, and for what a replay makes.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::config::policy::edit::{self, Edit};
 use crate::config::policy::{Policy, parse, read};
 use crate::error::{Context, Failure, Result};
+use crate::fault;
 use crate::layout::Layout;
-use crate::sys::durable;
+use crate::sys::durable::{self, Written};
 use crate::types::PluginId;
 
 /// For another command that changes policy: it writes a file.
@@ -47,7 +48,12 @@ pub(super) fn edit(layout: &Layout, id: &PluginId, edits: &[Edit]) -> Result<boo
     if before == after {
         return Ok(false);
     }
-    durable::rewrite(&path, &after).map(|()| true)
+    let point = |written| match written {
+        Written::Aside => fault::point("policy.aside"),
+        Written::Named => fault::point("policy.named"),
+        Written::Synced => fault::point("policy.synced"),
+    };
+    durable::rewrite_in_steps(&path, &after, point).map(|()| true)
 }
 
 /// The text, and what it would be.

@@ -73,6 +73,7 @@ pub(super) fn load(
             directories: directories.iter().map(|(preopen, _)| preopen.clone()).collect(),
             limits: limits.clone(),
             silence_ms: patience.silence_ms(),
+            clock_ms: None,
         };
         let descriptors: Vec<_> =
             std::iter::once(code.as_fd()).chain(directories.iter().map(|(_, fd)| fd.as_fd())).collect();

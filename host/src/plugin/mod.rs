@@ -18,6 +18,8 @@ pub mod permission;
 pub mod process;
 pub mod project;
 mod reach;
+pub mod recording;
+pub mod replay;
 mod reply;
 pub mod serving;
 pub mod session;

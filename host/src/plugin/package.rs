@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::policy::edit::Edit;
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
@@ -26,6 +27,17 @@ pub(super) struct Record {
     /// What an upgrade took the place of, and `rollback` brings back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Installed>,
+    /// What is about to take its place, where policy changes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+}
+
+/// A version that comes with changes of policy: both or none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Next {
+    pub installed: Installed,
+    pub edits: Vec<Edit>,
 }
 
 /// A plugin as it is installed under its id.
@@ -145,8 +157,14 @@ pub fn remove(layout: &Layout, id: &PluginId, may: impl FnOnce() -> Result<()>) 
 
 /// One installation or removal at a time: what one stores, another must not sweep.
 pub(super) fn lock(layout: &Layout) -> Result<durable::Lock> {
+    lock_within(layout, LOCK_WAIT)
+}
+
+/// # Errors
+/// `Conflict` where another has it, and there is no time to wait.
+pub(super) fn lock_within(layout: &Layout, wait: Duration) -> Result<durable::Lock> {
     pending::folder(&layout.plugins())?;
-    durable::lock(&layout.plugins().join(".lock"), LOCK_WAIT)
+    durable::lock(&layout.plugins().join(".lock"), wait)
 }
 
 /// # Errors
@@ -286,7 +304,8 @@ pub fn tidy(layout: &Layout, kept: &[Digest]) -> Result<()> {
     let mut named: Vec<Digest> = kept.to_vec();
     for id in names(layout)? {
         let record = record(layout, &id)?;
-        named.extend([record.installed.digest].into_iter().chain(record.previous.map(|previous| previous.digest)));
+        let others = record.previous.into_iter().chain(record.next.map(|next| next.installed));
+        named.extend([record.installed.digest].into_iter().chain(others.map(|other| other.digest)));
     }
     for name in durable::names(&folder)? {
         let digest = name.strip_suffix(".wasm").and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());

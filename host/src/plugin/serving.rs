@@ -167,6 +167,7 @@ fn started(
         directories: directories.iter().map(|(preopen, _)| preopen.clone()).collect(),
         limits: grants.limits.clone(),
         silence_ms: Patience::Work.silence_ms(),
+        clock_ms: None,
     };
     let begun = |ledger: &mut Ledger, again: bool| -> Result<(ProcessId, Wire)> {
         let code = cache::open(gate.layout(), installed.digest, uid, again)?;

@@ -20,6 +20,7 @@ use crate::gate::{Actor, Gate, Ledger, Operation, judge};
 use crate::plugin::met::Met;
 use crate::plugin::process::Process;
 use crate::plugin::reach::Asker;
+use crate::plugin::recording::Recorder;
 use crate::plugin::reply::Next;
 use crate::plugin::trouble::Trouble;
 use crate::plugin::{Effective, Installed, Patience, ask, effective, failure, loading, log, package, reply, shape};
@@ -165,6 +166,8 @@ impl Session {
             }
         };
         let purpose = self.patience.purpose(shape::purpose(&call));
+        let has = (&self.effective, &self.limits, self.patience.silence_ms());
+        let recorder = Recorder::of(&self.gate, subject, &self.installed, has, &call);
         let mut turn = Turn {
             session: self,
             ledger,
@@ -176,8 +179,12 @@ impl Session {
             connecting: Duration::ZERO,
             met: Met::default(),
             troubled: false,
+            recorder,
         };
         let taken = turn.take(&mut process, call);
+        if let Some(recorder) = turn.recorder.take() {
+            recorder.end(&taken);
+        }
         let (met, troubled) = (turn.met, turn.troubled);
         self.troubled = troubled;
         match taken {
@@ -230,6 +237,7 @@ struct Turn<'a> {
     met: Met,
     /// The host failed on purpose.
     troubled: bool,
+    recorder: Option<Recorder>,
 }
 
 impl Turn<'_> {
@@ -248,16 +256,25 @@ impl Turn<'_> {
             left = left.saturating_sub(begun.elapsed());
             match frame {
                 FromSandbox::Return(result) => return Ok(result),
-                FromSandbox::Log { level, message, fields } => log.line(level, &message, &fields)?,
+                FromSandbox::Log { level, message, fields } => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.said(&message, &fields);
+                    }
+                    log.line(level, &message, &fields)?;
+                }
                 FromSandbox::Ask(ask) => {
                     self.asks += 1;
                     if self.asks > ASKS_MAX {
                         return Err(Failure::new(Kind::PluginFault, format!("it asked more than {ASKS_MAX} times")));
                     }
-                    let (answer, descriptors) = match self.answer(ask) {
+                    let asked = self.recorder.as_ref().map(|_| ask.clone());
+                    let (answer, mut descriptors) = match self.answer(ask) {
                         Ok((reply, descriptors)) => (Ok(reply), descriptors),
                         Err(error) => (Err(error), Vec::new()),
                     };
+                    if let (Some(recorder), Some(ask)) = (&mut self.recorder, asked) {
+                        recorder.asked(ask, &answer, &mut descriptors);
+                    }
                     let beside: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
                     process.send(&ToSandbox::Answer(answer), &beside)?;
                 }

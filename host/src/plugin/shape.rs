@@ -72,6 +72,13 @@ pub(super) fn of_return(given: &Return) -> Shape {
     }
 }
 
+pub(super) const fn is_of_storage(call: &Call) -> bool {
+    match call {
+        Call::Storage { .. } => true,
+        Call::Network { .. } | Call::Migration { .. } => false,
+    }
+}
+
 /// Whether a call only asks, or changes something where the volumes are.
 pub(super) fn purpose(call: &Call) -> Purpose {
     match call {

@@ -172,7 +172,7 @@ mod tests {
             signer: None,
             source: None,
         };
-        write(gate.layout(), &Record { installed, previous: None }).unwrap();
+        write(gate.layout(), &Record { installed, previous: None, next: None }).unwrap();
         id
     }
 

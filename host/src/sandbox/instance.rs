@@ -27,6 +27,7 @@ pub(super) struct Plugin {
     pub(super) directories: Directories,
     pub(super) limits: Limits,
     pub(super) silence: Duration,
+    pub(super) clock: Option<Duration>,
     pub(super) ticker: Ticker,
     pub(super) looking: Arc<Looking>,
     pub(super) runtime: tokio::runtime::Runtime,
@@ -145,7 +146,7 @@ impl Plugin {
     fn run(&self, wire: &Arc<Wire>, call: Call) -> Result<Return, CallError> {
         let log = Log::new(wire.clone(), self.limits.log_lines_per_second);
         let host = Caller::new(wire.clone());
-        let (wasi, streams) = interface::wasi(&self.preopens, &log);
+        let (wasi, streams) = interface::wasi(&self.preopens, &log, self.clock);
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.handles as usize);
         let room = Room {

@@ -37,6 +37,8 @@ pub(super) struct Request {
     pub(super) limits: Limits,
     /// How long a plain `read` of a stream waits.
     pub(super) silence: Duration,
+    /// What the clock on the wall shows when a call begins, since 1970; none: the time that it is.
+    pub(super) clock: Option<Duration>,
 }
 
 /// The plugin, and the socket on which its volume is to be served.
@@ -98,9 +100,21 @@ pub(super) fn load(
     let directories = std::mem::take(&mut request.directories).into_iter().zip(handed);
     let directories = directories.map(|(preopen, descriptor)| (preopen.name, (descriptor, preopen.access))).collect();
     let directories = Arc::new(directories);
-    let Request { limits, silence, .. } = request;
-    let plugin =
-        Plugin { engine, pre, exports, preopens, directories, limits, silence, ticker, looking, runtime, readers };
+    let Request { limits, silence, clock, .. } = request;
+    let plugin = Plugin {
+        engine,
+        pre,
+        exports,
+        preopens,
+        directories,
+        limits,
+        silence,
+        clock,
+        ticker,
+        looking,
+        runtime,
+        readers,
+    };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok((plugin, listener))
 }

@@ -69,9 +69,10 @@ fn live(wire: &Arc<Wire>) -> Result<(), String> {
     };
     match first {
         ToSandbox::Compile { limits } => compile::compile(wire, &limits, descriptors),
-        ToSandbox::Load { plugin: _, kind, serves, interfaces, directories, limits, silence_ms } => {
+        ToSandbox::Load { plugin: _, kind, serves, interfaces, directories, limits, silence_ms, clock_ms } => {
             let silence = Duration::from_millis(silence_ms.into());
-            let request = load::Request { kind, serves, interfaces, directories, limits, silence };
+            let clock = clock_ms.map(Duration::from_millis);
+            let request = load::Request { kind, serves, interfaces, directories, limits, silence, clock };
             match load::load(wire, request, descriptors)? {
                 (plugin, None) => plugin.answer_calls(wire).map_err(gone),
                 (plugin, Some(listener)) => match wire.receive::<ToSandbox>().map_err(gone)? {

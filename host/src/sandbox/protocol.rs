@@ -53,6 +53,9 @@ pub enum ToSandbox {
         limits: Limits,
         /// How long a plain `read` of a stream waits, in milliseconds.
         silence_ms: u32,
+        /// What the plugin's clock on the wall shows when a call begins, in milliseconds since 1970-01-01T00:00:00Z; none:
+        /// the time that it is.
+        clock_ms: Option<u64>,
     },
     /// Compile the component (descriptor 0) and write the result to descriptor 1, then end.
     Compile {

@@ -28,6 +28,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// The same for a file that may be somebody's own: one that is there keeps its mode, its owner and its group.
 pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    rewrite_in_steps(path, bytes, |_| Ok(()))
+}
+
+/// As [`rewrite`]; `passed` is called after each step.
+pub fn rewrite_in_steps(path: &Path, bytes: &[u8], passed: impl Fn(Written) -> Result<()>) -> Result<()> {
     let saying = || format!("cannot write {}", path.display());
     let like = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -39,7 +44,7 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<()> {
         fchown(file, Some(like.uid()), Some(like.gid()))?;
         file.set_permissions(like.permissions())
     };
-    replace(path, bytes, looks, |_| Ok(())).map_err(Unwritten::into_failure)
+    replace(path, bytes, looks, passed).map_err(Unwritten::into_failure)
 }
 
 /// The same for a file of whoever writes it, with that mode.

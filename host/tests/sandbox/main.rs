@@ -187,7 +187,7 @@ fn installing_again_changes_nothing_and_other_bytes_come_only_in_its_place() {
     let compiled = || std::fs::read_dir(layout.cache()).unwrap().count();
     package::tidy(layout, &[]).unwrap();
     assert!(layout.store(first.digest).exists() && compiled() == 2);
-    assert_eq!(upgrade::roll_back(&host.gate, &id).unwrap(), first);
+    assert_eq!(upgrade::roll_back(&host.gate, &id, &[], || Ok(())).unwrap(), first);
     assert_eq!(upgrade::previous(&host.gate, &id).unwrap(), (first.clone(), second.clone()));
     let third = host.put(&component(&module(MANIFEST, "nop")));
     let third = (package::inspect(&third).unwrap(), third.bytes);

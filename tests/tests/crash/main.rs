@@ -6,6 +6,7 @@
 //!   points.rs    every name in host/src/fault.rs × kill, fail; a few × hang
 //!   calls.rs     the Nth fsync, rename, open or write fails, or is the last thing the process does (strace)
 //!   verbs.rs     what each verb needs before, and what it is to come to
+//!   plugins.rs   changes of plugins and of policy, killed and failed at each of their points
 //!   bench.rs     the host, and what has to be true of it after each case
 //! ```
 //!
@@ -14,5 +15,6 @@
 
 mod bench;
 mod calls;
+mod plugins;
 mod points;
 mod verbs;

@@ -6,7 +6,7 @@ use super::list::PluginRow;
 use crate::cli::Context;
 use crate::cli::output::Row;
 use crate::config::policy::edit::{self, Edit, Served};
-use crate::config::policy::{self, HostInterface, PluginGrants, Policy};
+use crate::config::policy::{self, HostInterface, PluginGrants, Policy, SetLimit};
 use crate::error::{Failure, Result};
 use crate::plugin::manifest::{Permission, SecretAsk};
 use crate::plugin::{self, Installed, Manifest};
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     all_asked: bool,
     #[command(flatten)]
     options: Options,
+    /// What a call may spend: memory, cpu, wall, handles, table-elements, host-call-bytes, log-lines-per-second; and
+    /// busy-poll-microseconds of what serves a volume
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<SetLimit>,
     /// A kind of pool or network that it serves from now on
     #[arg(long = "serve", value_name = "KIND", value_parser = edit::kind)]
     serve: Vec<String>,
@@ -84,6 +88,7 @@ fn edits(args: &Args, installed: &Installed, policy: &Policy) -> Result<Vec<Edit
     if args.all_asked {
         edits.extend(all_asked(manifest, policy, &args.options.bridges, &args.options.connections));
     }
+    edits.extend(args.limits.iter().map(|set| Edit::SetLimit { limit: set.name, value: set.value }));
     if args.pin {
         edits.push(Edit::Pin { digest: installed.digest });
     }

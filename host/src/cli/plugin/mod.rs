@@ -16,8 +16,10 @@ mod lock;
 mod logs;
 mod new;
 mod pack;
+mod record;
 mod release;
 mod remove;
+mod replay;
 mod revoke;
 mod rollback;
 mod show;
@@ -46,6 +48,8 @@ pub(super) enum Verb {
     Remove(remove::Args),
     Verify(verify::Args),
     Test(Box<test::Args>),
+    Record(record::Args),
+    Replay(Box<replay::Args>),
     Lock(lock::Args),
     Export(export::Args),
     Import(import::Args),
@@ -72,6 +76,8 @@ pub(super) fn run(context: &Context, verb: Verb) -> Result<()> {
         Verb::Remove(args) => remove::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::Test(args) => test::run(context, &args),
+        Verb::Record(args) => record::run(context, &args),
+        Verb::Replay(args) => replay::run(context, &args),
         Verb::Lock(args) => lock::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
         Verb::Import(args) => import::run(context, &args),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::grants;
 use crate::cli::Context;
 use crate::config::policy::edit::{self, Edit, Served};
-use crate::config::policy::{self, HostInterface};
+use crate::config::policy::{self, HostInterface, LimitName};
 use crate::error::{Failure, Result};
 use crate::plugin::package;
 use crate::types::{GrantName, PluginId};
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// To let a guest go on where not all of it is yet
     #[arg(long)]
     postcopy: bool,
+    /// A limit, which is then what it is where nobody says
+    #[arg(long = "limit", value_name = "NAME")]
+    limits: Vec<LimitName>,
     /// Whatever is installed under this id is loaded then
     #[arg(long)]
     pin: bool,
@@ -83,6 +86,7 @@ fn edits(args: &Args) -> Vec<Edit> {
     if args.postcopy {
         edits.push(Edit::RevokePostcopy);
     }
+    edits.extend(args.limits.iter().map(|limit| Edit::UnsetLimit { limit: *limit }));
     if args.pin {
         edits.extend([Edit::Unpin, Edit::UnpinSigner]);
     }

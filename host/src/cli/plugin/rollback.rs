@@ -33,17 +33,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let then = Gate::new(gate.layout().clone(), Arc::new(file::wanted(gate.layout(), id, &pin(&to))?), gate.mode());
     load::admit_plugin(&then, &to)?;
     let progress = Progress::start(format!("loading {id} {}", to.manifest.version));
-    // The pin first: until the other bytes are in place, nothing runs that was not agreed to.
-    grants::apply(context, &gate, id, pin(&to))?;
-    let back = load::roll_back_plugin(&then, id);
-    drop(progress);
-    let back = match back {
-        Ok(back) => back,
-        Err(failure) => {
-            grants::apply(context, &gate, id, pin(&from))?;
-            return Err(failure);
-        }
-    };
+    let pins = pin(&to);
+    let back = load::roll_back_plugin(&then, id, &pins, || {
+        drop(progress);
+        grants::apply(context, &gate, id, pins.clone()).map(drop)
+    })?;
     let policy = policy::load(&context.layout().policy())?;
     grants::remind(context, &back, &policy)?;
     let row = PluginRow::of(context.layout(), &back, &policy);

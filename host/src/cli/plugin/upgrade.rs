@@ -66,8 +66,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         findings.extend(compared(&gate, &old, &new, then)?);
         drop(progress);
         refuse(context, &new, &findings, args.accept)?;
-        grants::apply(context, &gate, id, edits)?;
-        staged.switch()
+        staged.switch_with(&edits, || grants::apply(context, &gate, id, edits.clone()).map(drop))
     });
     load::tidy_plugins(gate.layout());
     upgraded?;

@@ -17,12 +17,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::parse::parse_or_nothing;
-use super::{ConnectionGrant, DirectoryGrant, HostInterface, NearAddress, PluginGrants, Policy};
+use super::{
+    ConnectionGrant, DirectoryGrant, HostInterface, LimitName, LimitValue, Limits, NearAddress, PluginGrants, Policy,
+};
 use crate::config::reader::Choice;
 use crate::config::text::KindWord;
 use crate::error::{Failure, Result};
 use crate::types::{Access, Digest, EndpointPattern, GrantName, Invalid, PluginId, Signer, Span};
-use place::Place;
+use place::{Place, Step};
 use text::Text;
 
 pub use lines::changed;
@@ -74,6 +76,14 @@ pub enum Edit {
     },
     GrantPostcopy,
     RevokePostcopy,
+    SetLimit {
+        limit: LimitName,
+        value: LimitValue,
+    },
+    /// What it is where nothing is written.
+    UnsetLimit {
+        limit: LimitName,
+    },
     Pin {
         digest: Digest,
     },
@@ -202,6 +212,8 @@ impl Edit {
             Edit::RevokeBridges { pattern } => grants.bridges.retain(|one| one != pattern),
             Edit::GrantPostcopy => grants.postcopy = true,
             Edit::RevokePostcopy => grants.postcopy = false,
+            Edit::SetLimit { limit, value } => limit.set(&mut grants.limits, *value),
+            Edit::UnsetLimit { limit } => limit.set(&mut grants.limits, limit.of(&Limits::default())),
             Edit::Pin { digest } => grants.digest = Some(*digest),
             Edit::Unpin => grants.digest = None,
             Edit::PinSigner { signer } => grants.signer = Some(*signer),
@@ -227,6 +239,7 @@ impl Edit {
             | Edit::GrantSecret { .. }
             | Edit::GrantBridges { .. }
             | Edit::GrantPostcopy
+            | Edit::SetLimit { .. }
             | Edit::Pin { .. }
             | Edit::PinSigner { .. }
             | Edit::Serve { .. } => true,
@@ -236,6 +249,7 @@ impl Edit {
             | Edit::RevokeSecret { .. }
             | Edit::RevokeBridges { .. }
             | Edit::RevokePostcopy
+            | Edit::UnsetLimit { .. }
             | Edit::Unpin
             | Edit::UnpinSigner
             | Edit::Unserve { .. }
@@ -277,6 +291,8 @@ impl Edit {
             Edit::RevokeBridges { pattern } => text.take_word(&table, "bridges", pattern),
             Edit::GrantPostcopy => text.set(&table, "postcopy", "true"),
             Edit::RevokePostcopy => text.take(&table, "postcopy"),
+            Edit::SetLimit { limit, value } => text.set_below(&table, "limits", limit.as_str(), &value.written()),
+            Edit::UnsetLimit { limit } => text.take(&table.below(Step::Key("limits".to_owned())), limit.as_str()),
             Edit::Pin { digest } => text.set(&table, "digest", &quoted(&digest.to_string())),
             Edit::Unpin => text.take(&table, "digest"),
             Edit::PinSigner { signer } => text.set(&table, "signer", &quoted(&signer.to_string())),

@@ -59,8 +59,9 @@ impl Preopens {
     }
 }
 
-/// What one call sees of WASI, and the two streams to finish when it ends.
-pub(in crate::sandbox) fn wasi(preopens: &Preopens, log: &Log) -> (WasiCtx, [Lines; 2]) {
+/// What one call sees of WASI, and the two streams to finish when it ends. `clock`: what its clock on the wall shows now,
+/// where that is not the time that it is.
+pub(in crate::sandbox) fn wasi(preopens: &Preopens, log: &Log, clock: Option<Duration>) -> (WasiCtx, [Lines; 2]) {
     let output = Lines::new(log.clone(), LogLevel::Info);
     let error = Lines::new(log.clone(), LogLevel::Warn);
     let mut wasi = WasiCtxBuilder::new()
@@ -68,7 +69,7 @@ pub(in crate::sandbox) fn wasi(preopens: &Preopens, log: &Log) -> (WasiCtx, [Lin
         .stdout(output.clone())
         .stderr(error.clone())
         .max_random_size(RANDOM_MAX)
-        .wall_clock(Coarse::begin())
+        .wall_clock(Wall { shows: clock, since: Instant::now() })
         .monotonic_clock(Coarse::begin())
         .build();
     wasi.filesystem().clone_from(&preopens.0);
@@ -101,12 +102,21 @@ fn coarse(time: Duration) -> Duration {
     Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
-impl HostWallClock for Coarse {
+struct Wall {
+    /// When it began, where that is not the time that it was.
+    shows: Option<Duration>,
+    since: Instant,
+}
+
+impl HostWallClock for Wall {
     fn resolution(&self) -> Duration {
         CLOCK_STEP
     }
     fn now(&self) -> Duration {
-        coarse(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        coarse(match self.shows {
+            Some(begun) => begun.saturating_add(self.since.elapsed()),
+            None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        })
     }
 }
 

@@ -106,7 +106,7 @@ impl Plugin {
         serve: Serve,
         outbox: &Outbox,
     ) -> Trap<Result<(), CallError>> {
-        let (wasi, _streams) = interface::wasi(&self.preopens, log);
+        let (wasi, _streams) = interface::wasi(&self.preopens, log, self.clock);
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.limits.handles as usize);
         let host = Host::Serving(desk.clone());

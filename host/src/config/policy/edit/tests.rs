@@ -35,6 +35,11 @@ fn bridges(pattern: &str) -> Edit {
     Edit::GrantBridges { pattern: pattern.to_owned() }
 }
 
+fn limit(text: &str) -> Edit {
+    let crate::config::policy::SetLimit { name, value } = text.parse().unwrap();
+    Edit::SetLimit { limit: name, value }
+}
+
 fn serve(kind: &str) -> Edit {
     Edit::Serve { table: Served::Pools, kind: kind.to_owned() }
 }
@@ -48,6 +53,8 @@ fn all() -> Vec<Edit> {
         secret("key"),
         bridges("fief-*"),
         Edit::GrantPostcopy,
+        limit("memory=128MiB"),
+        limit("handles=77"),
         Edit::Pin { digest: Digest::of(b"abc") },
         Edit::PinSigner { signer: Signer::from_bytes([0xab; 32]) },
         serve("file"),
@@ -61,6 +68,8 @@ fn none() -> Vec<Edit> {
         Edit::Unserve { table: Served::Pools, kind: "file".to_owned() },
         Edit::UnpinSigner,
         Edit::Unpin,
+        Edit::UnsetLimit { limit: LimitName::Handles },
+        Edit::UnsetLimit { limit: LimitName::Memory },
         Edit::RevokePostcopy,
         Edit::RevokeBridges { pattern: "fief-*".to_owned() },
         Edit::RevokeSecret { name: name("key") },
@@ -80,6 +89,7 @@ fn a_policy_that_says_nothing_gets_a_table_with_all_that_was_granted() {
     secrets = ["key"]
     bridges = ["fief-*"]
     postcopy = true
+    limits = { memory = "128MiB", handles = 77 }
     digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     signer = "ed25519:abababababababababababababababababababababababababababababababab"
 
@@ -306,4 +316,21 @@ proptest! {
         let at_once = edit(way.as_bytes(), "policy.toml", &id(), &edits).unwrap();
         prop_assert_eq!(String::from_utf8_lossy(&at_once), String::from_utf8_lossy(&text));
     }
+}
+
+#[test]
+fn a_limit_that_policy_does_not_take_is_refused_with_its_place() {
+    for (text, words) in [
+        ("memory=1TiB", "1TiB is not from"),
+        ("cpu=2h", "2h is not from"),
+        ("handles=0", "handles"),
+        ("wall=1s", "do not fit in 1s of wall time"),
+    ] {
+        let failure = edit(b"[plugins.x]\n", "policy.toml", &id(), &[limit(text)]).unwrap_err();
+        assert_eq!(failure.kind, Kind::Usage, "{text}");
+        assert!(format!("{failure} {:?}", failure.causes).contains(words), "{text}: {failure}");
+    }
+    // The two that hang together go together.
+    let both = edited("[plugins.x]\n", &[limit("wall=1s"), limit("cpu=500ms")]);
+    assert!(both.contains("limits = { wall = \"1s\", cpu = \"500ms\" }"), "{both}");
 }

@@ -116,6 +116,15 @@ impl Text {
         Ok(())
     }
 
+    /// `key = value` in the table `name` of a table that is there; made in braces where it is absent.
+    pub(super) fn set_below(&mut self, place: &Place, name: &str, key: &str, value: &str) -> Result<()> {
+        let below = place.below(Step::Key(name.to_owned()));
+        match find(&self.read()?, &below).is_some() {
+            true => self.set(&below, key, value),
+            false => self.set(place, name, &format!("{{ {key} = {value} }}")),
+        }
+    }
+
     /// Takes `key` and what it has away; one that is absent already is.
     pub(super) fn take(&mut self, place: &Place, key: &str) -> Result<()> {
         let document = self.read()?;
