@@ -15,7 +15,7 @@ use super::still;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
-use crate::domain::relocation::{Fences, words};
+use crate::domain::relocation::{Fences, SILENCE, words};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -186,7 +186,7 @@ impl Job {
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
-        self.last = monitor.switch_over().await?;
+        self.last = monitor.switch_over(SILENCE).await?;
         fault::point("hand.switched")?;
         Ok((attempt, fences))
     }

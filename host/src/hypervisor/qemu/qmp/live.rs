@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::Monitor;
 use super::command::{self, Capability, Migration, MigrationStatus};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::sandbox::protocol::Sample;
 use crate::types::MoveLimits as Limits;
 
@@ -116,22 +116,38 @@ impl Monitor {
     }
 
     /// `migrate-continue`: the last of it goes over. Waits until it has.
-    pub async fn switch_over(&self) -> Result<Sample> {
+    ///
+    /// # Errors
+    /// `TimedOut` where nothing more goes over for as long as `silence`: the guest stands still meanwhile.
+    pub async fn switch_over(&self, silence: Duration) -> Result<Sample> {
         self.execute(&command::MigrateContinue { state: "pre-switchover" }, None).await?;
-        self.all_over().await
+        self.until_over(Some(silence)).await
     }
 
-    /// Until the guest is all over there, or has come whole from there.
+    /// Until the guest has come whole from there.
     pub async fn all_over(&self) -> Result<Sample> {
+        self.until_over(None).await
+    }
+
+    async fn until_over(&self, silence: Option<Duration>) -> Result<Sample> {
+        let (mut went, mut since) = (0, Instant::now());
         loop {
-            match self.live().await? {
+            let now = match self.live().await? {
                 Live::Completed(sample) => return Ok(sample),
                 Live::Failed(why) => return Err(failed(why)),
-                Live::Active(_) | Live::Ready(_) => {
-                    // Whichever comes first: an event may have been heard by another.
-                    let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
-                }
+                Live::Active(sample) | Live::Ready(sample) => sample.transferred,
+            };
+            if now != went {
+                (went, since) = (now, Instant::now());
             }
+            if let Some(silence) = silence.filter(|silence| since.elapsed() > *silence) {
+                let message = format!("nothing more of the guest went over in {} s", silence.as_secs());
+                return Err(
+                    Failure::new(Kind::TimedOut, message).hint("see to the way between the hosts, and move it again")
+                );
+            }
+            // Whichever comes first: an event may have been heard by another.
+            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
         }
     }
 
