@@ -16,7 +16,7 @@
 //!        handovers/UUID.json               who owns a domain that moved or is moving (migration/journal.rs)
 //!        peers/NAME/      peer.json seen.json moves      a host that this one trusts (gate/peers.rs, peer/seen.rs)
 //!              .invitation-ID              one that is open
-//!        host/            id next-id probe.json drivers.json processors.json uids.json serve.lock
+//!        host/            id next-id probe.json drivers.json hypervisor.json processors.json uids.json serve.lock
 //!                         peer-identity    who this host is to others, with its key (peer/identity.rs)
 //!        secrets/NAME     the bytes, mode 0600 in a directory of mode 0700 (gate/secret.rs)
 //! ```

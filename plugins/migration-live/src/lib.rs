@@ -27,7 +27,7 @@ fief_sdk::plugin! {
 fief_sdk::settings! {
     /// Of a move.
     pub struct Settings {
-        /// Milliseconds that the guest may stand still for the last round.
+        /// Milliseconds that the guest may stand still for the last round; less is tried first.
         downtime: u32 = "300",
         /// Milliseconds that it may stand still at most, where it writes faster than can be sent.
         most_downtime: u32 = "2000",

@@ -12,6 +12,12 @@ const LEAST_MS: u64 = 60_000;
 /// A round that leaves more than this share of what the one before it left has brought nothing.
 const BROUGHT_NOTHING: (u64, u64) = (9, 10);
 
+/// A pause of this part of the one that may be is tried first: a guest that writes little has next to nothing left after a
+/// round or two, and would stand still for what those would have taken.
+const FIRST_TRY: u32 = 10;
+/// From this round on the whole of it may be: a guest that writes more is not to be gone through for ever.
+const TRIED_UNTIL: u32 = 5;
+
 /// What happens to a guest that has not converged in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtTimeOut {
@@ -45,6 +51,7 @@ pub(crate) enum Next {
 
 pub(crate) struct Pace {
     pub(crate) limits: Limits,
+    downtime_ms: u32,
     most_downtime_ms: u32,
     /// Since the memory began to go over.
     time_out_ms: u64,
@@ -60,8 +67,10 @@ impl Pace {
         let Settings { downtime, most_downtime, bandwidth, channels, auto_converge, compress, .. } = *settings;
         let bandwidth = bandwidth.map(|size| size.0);
         let scaled = memory.div_ceil(GIB).saturating_mul(u64::from(settings.seconds_per_gib)).saturating_mul(1_000);
+        let downtime_ms = downtime.div_ceil(FIRST_TRY);
         Pace {
-            limits: Limits { bandwidth, downtime_ms: downtime, auto_converge, channels, compress },
+            limits: Limits { bandwidth, downtime_ms, auto_converge, channels, compress },
+            downtime_ms: downtime,
             most_downtime_ms: most_downtime.max(downtime),
             time_out_ms: scaled.saturating_add(LEAST_MS),
             at_time_out: settings.at_time_out,
@@ -84,8 +93,17 @@ impl Pace {
         // A round is over: memory was gone through once more.
         let brought_nothing = self.round > 0 && sample.remaining / BROUGHT_NOTHING.0 >= self.left / BROUGHT_NOTHING.1;
         (self.round, self.left) = (sample.round, sample.remaining);
-        if brought_nothing && self.limits.downtime_ms < self.most_downtime_ms {
-            self.limits.downtime_ms = self.limits.downtime_ms.saturating_mul(2).min(self.most_downtime_ms);
+        let now = self.limits.downtime_ms;
+        self.limits.downtime_ms = match brought_nothing {
+            true if now < self.downtime_ms => {
+                let wanted = u32::try_from(sample.expected_downtime_ms).unwrap_or(u32::MAX);
+                now.saturating_mul(2).max(wanted).min(self.downtime_ms)
+            }
+            true => now.saturating_mul(2).min(self.most_downtime_ms),
+            false if self.round >= TRIED_UNTIL => now.max(self.downtime_ms),
+            false => now,
+        };
+        if self.limits.downtime_ms != now {
             return Next::Adjust;
         }
         Next::Wait

@@ -42,7 +42,7 @@ fn a_guest_that_converges_goes_over_with_the_limits_that_were_set() {
     let set = settings(&[("downtime", "150"), ("bandwidth", "100MiB"), ("channels", "4"), ("compress", "true")]);
     Live::run(&fake, &set).unwrap();
     let limits =
-        Limits { bandwidth: Some(100 << 20), downtime_ms: 150, auto_converge: true, channels: 4, compress: true };
+        Limits { bandwidth: Some(100 << 20), downtime_ms: 15, auto_converge: true, channels: 4, compress: true };
     let next = || Step::NextSample;
     let wanted = [Step::Reserve, Step::Precopy(limits), next(), next(), next(), next(), Step::SwitchOver];
     assert_eq!(fake.steps(), wanted);
@@ -51,16 +51,26 @@ fn a_guest_that_converges_goes_over_with_the_limits_that_were_set() {
 
 #[test]
 fn a_guest_that_comes_no_closer_is_given_a_longer_pause_step_by_step() {
+    // 3 s are expected of it: what may be at once, and then more.
     let rounds = (1..9).map(|round| sample(round, 300));
     let fake = FakeMigration::running(MEMORY).with_samples(rounds);
     Live::run(&fake, &settings(&[])).unwrap();
-    assert_eq!(downtimes(&fake), [300, 600, 1200, 2000]);
-    // Within a round, and while each brings something, the pause stays what it is.
+    assert_eq!(downtimes(&fake), [30, 300, 600, 1200, 2000]);
+    // 50 ms are, so they are tried before what may be.
+    let rounds = (1..9).map(|round| sample(round, 5));
+    let fake = FakeMigration::running(MEMORY).with_samples(rounds);
+    Live::run(&fake, &settings(&[])).unwrap();
+    assert_eq!(downtimes(&fake), [30, 60, 120, 240, 300, 600, 1200, 2000]);
+    // Within a round, and while each brings something, the pause stays what it is, until it was tried for long.
     let same = (1..9).map(|round| sample(1, 300 - round));
+    let closer = (2..5).map(|round| sample(round, 900 / u64::from(round * round)));
+    let fake = FakeMigration::running(MEMORY).with_samples(same.clone().chain(closer));
+    Live::run(&fake, &settings(&[])).unwrap();
+    assert_eq!(downtimes(&fake), [30]);
     let closer = (2..9).map(|round| sample(round, 900 / u64::from(round * round)));
     let fake = FakeMigration::running(MEMORY).with_samples(same.chain(closer));
     Live::run(&fake, &settings(&[])).unwrap();
-    assert_eq!(downtimes(&fake), [300]);
+    assert_eq!(downtimes(&fake), [30, 300]);
 }
 
 #[test]

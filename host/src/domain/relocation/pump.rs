@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::SERVICE;
 use super::words::Purpose;
-use crate::error::{Context, Failure, Result};
+use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
-use crate::peer::Session;
+use crate::peer::{Session, Stream};
 use crate::types::PeerName;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -19,50 +19,78 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const THERE: usize = 256 << 10;
 const BACK: usize = 16 << 10;
 
-/// Connects a hypervisor to its peer's. Gives once both are connected what hears of the end, with the bytes that went there.
-pub async fn connect(
-    gate: &Gate,
-    peer: &PeerName,
+/// The way to a peer, made before there is anything to send.
+#[derive(Debug)]
+pub struct Pump {
+    load: oneshot::Sender<Load>,
+}
+
+#[derive(Debug)]
+struct Load {
     purpose: Purpose,
     here: UnixStream,
-) -> Result<oneshot::Receiver<Result<u64>>> {
-    let (ready, connected) = oneshot::channel();
-    let (end, ended) = oneshot::channel();
-    let (gate, peer) = (gate.clone(), peer.clone());
-    let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let result = runtime.context(|| "cannot move memory".to_owned()).and_then(|runtime| {
-            let result = runtime.block_on(all(&gate, &peer, purpose, here, ready));
-            runtime.shutdown_background();
-            result
-        });
-        // Whoever waited may be gone.
-        let _ = end.send(result);
-    };
-    std::thread::Builder::new().name("pump".into()).spawn(work).context(|| "cannot move memory".to_owned())?;
-    match connected.await {
-        Ok(()) => Ok(ended),
-        Err(_) => match ended.await {
-            Ok(Err(failure)) => Err(failure),
-            Ok(Ok(_)) | Err(_) => Err(Failure::other("what moves memory ended at once")),
-        },
+    ready: oneshot::Sender<Result<()>>,
+    end: oneshot::Sender<Result<u64>>,
+}
+
+impl Pump {
+    /// Begins to connect; that it does not work is told where there is something to send. Dropped, it ends.
+    pub fn begin(gate: &Gate, peer: &PeerName) -> Result<Pump> {
+        let (load, loaded) = oneshot::channel();
+        let (gate, peer) = (gate.clone(), peer.clone());
+        let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                runtime.block_on(carry(&gate, &peer, loaded));
+                runtime.shutdown_background();
+            }
+            Err(error) => tracing::error!(%error, "memory cannot be moved"),
+        };
+        std::thread::Builder::new().name("pump".into()).spawn(work).context(saying)?;
+        Ok(Pump { load })
+    }
+
+    /// Connects a hypervisor to its peer's. Gives once both are connected what hears of the end, with the bytes that went there.
+    pub async fn connect(self, purpose: Purpose, here: UnixStream) -> Result<oneshot::Receiver<Result<u64>>> {
+        let (ready, connected) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let over = || Failure::other("what moves memory ended at once");
+        self.load.send(Load { purpose, here, ready, end }).map_err(|_| over())?;
+        connected.await.unwrap_or_else(|_| Err(over()))?;
+        Ok(ended)
     }
 }
 
-async fn all(
-    gate: &Gate,
-    peer: &PeerName,
-    purpose: Purpose,
-    here: UnixStream,
-    ready: oneshot::Sender<()>,
-) -> Result<u64> {
-    let session = Session::connect(gate, peer, CONNECT_WITHIN).await?;
-    let mut there = session.open_stream(SERVICE, &purpose, CONNECT_WITHIN).await?;
-    let saying = || "memory cannot be moved".to_owned();
-    here.set_nonblocking(true).context(saying)?;
-    let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
-    let _ = ready.send(());
+fn saying() -> String {
+    "memory cannot be moved".to_owned()
+}
+
+async fn carry(gate: &Gate, peer: &PeerName, loaded: oneshot::Receiver<Load>) {
+    let session = Session::connect(gate, peer, CONNECT_WITHIN).await;
+    let Ok(Load { purpose, here, ready, end }) = loaded.await else { return };
+    let streams = async {
+        // A way that broke while nothing was to be sent is made anew.
+        let (session, there) = match session {
+            Ok(session) => match session.open_stream(SERVICE, &purpose, CONNECT_WITHIN).await {
+                Err(failure) if failure.kind == Kind::Unreachable => anew(gate, peer, &purpose).await?,
+                there => (session, there?),
+            },
+            Err(_) => anew(gate, peer, &purpose).await?,
+        };
+        here.set_nonblocking(true).context(saying)?;
+        Ok((session, tokio::net::UnixStream::from_std(here).context(saying)?, there))
+    };
+    // Whoever waited may be gone, here and below.
+    let (_session, mut here, mut there) = match streams.await {
+        Ok(streams) => streams,
+        Err(failure) => return drop(ready.send(Err(failure))),
+    };
+    let _ = ready.send(Ok(()));
     let copied = copy_bidirectional_with_sizes(&mut here, &mut there, THERE, BACK).await;
-    let (sent, _) = copied.context(|| format!("the way to the peer {peer} broke"))?;
-    Ok(sent)
+    let _ = end.send(copied.map(|(sent, _)| sent).context(|| format!("the way to the peer {peer} broke")));
+}
+
+async fn anew(gate: &Gate, peer: &PeerName, purpose: &Purpose) -> Result<(Session, Stream)> {
+    let session = Session::connect(gate, peer, CONNECT_WITHIN).await?;
+    let there = session.open_stream(SERVICE, purpose, CONNECT_WITHIN).await?;
+    Ok((session, there))
 }

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 pub use desk::Desk;
 use subject::Own;
@@ -106,29 +107,43 @@ impl Plan {
     /// `NotFound` where there is no such domain or peer, `Conflict` where the domain's state allows no move now, and those
     /// of the peer's being away.
     pub async fn make(gate: &Gate, wish: Wish) -> Result<Plan> {
-        let own = Own::look(gate, &wish.domain)?;
-        let session = Session::connect(gate, &wish.peer, CONNECT).await?;
-        Plan::with(gate, wish, own, &session).await
-    }
-
-    async fn with(gate: &Gate, wish: Wish, mut own: Own, session: &Session) -> Result<Plan> {
+        let own = Own::known(gate, &wish.domain)?;
         let mut subject = own.subject();
         subject.plugins.extend(wish.strategy.iter().cloned());
-        let ask = Ask::Survey(Box::new(subject.clone()));
-        let told: Told = session.request(SERVICE, &ask, WAIT).await?;
-        let told = told.checked(&subject, &wish.peer)?;
-        let source = host::facts(gate, &subject)?;
+        // Both hosts look at the same time.
+        let there = async {
+            let session = Session::connect(gate, &wish.peer, CONNECT).await?;
+            let told: Told = session.request(SERVICE, &Ask::Survey(Box::new(subject.clone())), WAIT).await?;
+            told.checked(&subject, &wish.peer).map(|told| (session, told))
+        };
+        let (here, there) = tokio::join!(look(gate, own, &subject), there);
+        let (mut own, source) = here?;
+        let (session, told) = there?;
         for disk in &mut own.facts.disks {
             let here = own.identities.get(&disk.volume.pool);
             told.place(disk, here.map(|(identity, reachable)| (identity.as_str(), *reachable)));
         }
-        prove::prove(gate, session, &mut own.facts.disks, own.facts.power != Power::Off).await?;
+        let in_use = own.facts.power != Power::Off;
+        // Taken away beside what follows, and before this ends.
+        let _leftovers = prove::prove(gate, &session, &mut own.facts.disks, in_use).await?;
         put_together(gate, wish, own, &subject, source, told)
     }
 
     pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Blocker)
     }
+}
+
+/// What this host knows of the domain and of itself, found out beside all else.
+async fn look(gate: &Gate, mut own: Own, subject: &Subject) -> Result<(Own, plan::HostFacts)> {
+    let (done, outcome) = oneshot::channel();
+    let (gate, subject) = (gate.clone(), subject.clone());
+    std::thread::spawn(move || {
+        let looked = own.look(&gate).and_then(|()| Ok((own, host::facts(&gate, &subject)?)));
+        // Whoever waited may be gone.
+        let _ = done.send(looked);
+    });
+    outcome.await.unwrap_or_else(|_| Err(Failure::other("a step of the plan panicked")))
 }
 
 fn put_together(

@@ -1,6 +1,7 @@
 //! Whether storage that says the same of itself at both hosts is the same: this host leaves a note with each volume, a number
 //! that nobody guesses, and the other one is asked what it finds there. It is not told the number.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::SERVICE;
@@ -15,11 +16,11 @@ use crate::types::{Note, VolumeRef};
 /// For the peer to look at the volumes.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Leaves and reads notes, and takes them away again. What is not proven stays as it is claimed.
+/// Leaves and reads notes, and begins to take them away again. What is not proven stays as it is claimed.
 ///
 /// # Errors
 /// Where the peer does not answer. That storage does not take a note is no error: it is in the log.
-pub(super) async fn prove(gate: &Gate, session: &Session, disks: &mut [DiskFacts], in_use: bool) -> Result<()> {
+pub(super) async fn prove(gate: &Gate, session: &Session, disks: &mut [DiskFacts], in_use: bool) -> Result<Leftovers> {
     let claimed = disks.iter().filter(|disk| disk.sameness == Sameness::Claimed).map(|disk| disk.volume.clone());
     let left: Vec<(VolumeRef, Note)> = claimed
         .filter_map(|volume| {
@@ -36,15 +37,35 @@ pub(super) async fn prove(gate: &Gate, session: &Session, disks: &mut [DiskFacts
         })
         .collect();
     if left.is_empty() {
-        return Ok(());
+        return Ok(Leftovers(None));
     }
     let ask = Ask::Notes(left.iter().map(|(volume, _)| volume.clone()).collect());
     let answer = session.request::<Vec<NotesThere>>(SERVICE, &ask, WAIT).await;
-    for (volume, note) in &left {
-        remove(gate, volume, *note);
-    }
+    let leftovers = Leftovers::of(gate, left.clone());
     mark(disks, &left, &answer?);
-    Ok(())
+    Ok(leftovers)
+}
+
+/// Notes that are being taken away. Dropped, it waits until they are.
+pub(super) struct Leftovers(Option<JoinHandle<()>>);
+
+impl Leftovers {
+    fn of(gate: &Gate, left: Vec<(VolumeRef, Note)>) -> Leftovers {
+        let gate = gate.clone();
+        Leftovers(Some(std::thread::spawn(move || {
+            for (volume, note) in &left {
+                remove(&gate, volume, *note);
+            }
+        })))
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        if self.0.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("notes may be left: taking them away panicked");
+        }
+    }
 }
 
 /// Proven is a volume whose very note was read there.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::host;
 use super::places::{Found, Places};
-use crate::config::domain::{Accelerator, DiskDevice, DomainDefinition, Firmware};
+use crate::config::domain::{Disk, DiskDevice, DomainDefinition, Firmware};
 use crate::domain::{Record, State, client, snapshot, store};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
@@ -24,7 +24,8 @@ const NEWEST: &str = "q35";
 pub(super) struct Own {
     /// What depends on the target is not known yet.
     pub facts: DomainFacts,
-    wanted: Accelerator,
+    definition: DomainDefinition,
+    accelerator: ChosenAccelerator,
     /// Of the pools that answer, and whether other hosts may reach them.
     pub identities: BTreeMap<PoolName, (String, bool)>,
     pub disks_by: Vec<(VolumeRef, PluginId)>,
@@ -37,7 +38,9 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn look(gate: &Gate, name: &DomainName) -> Result<Own> {
+    /// What its files and its supervisor tell: all that the target has to know of it. Pools and snapshots are yet to be asked
+    /// for ([`Own::look`]).
+    pub(super) fn known(gate: &Gate, name: &DomainName) -> Result<Own> {
         let layout = gate.layout();
         if !layout.domain(name).exists() {
             return Err(store::no_such(layout, name));
@@ -56,39 +59,20 @@ impl Own {
             Some(run) if power != Power::Off => run.accelerator,
             Some(_) | None => probe::choose(gate, definition.accelerator)?.0,
         };
-        let mut places = Places::default();
-        let (mut identities, mut disks) = (BTreeMap::new(), Vec::new());
-        for disk in &definition.disks {
-            let mut facts = unplaced(&disk.volume, disk.device);
-            if let Found::Pool(info, found) = places.find(gate, &disk.volume) {
-                identities.insert(disk.volume.pool.clone(), (info.identity, info.reachable_from_peers));
-                if let Some(found) = found {
-                    facts.size = ByteSize::from_bytes(found.size);
-                    facts.format = found.format;
-                    facts.allocated = ByteSize::from_bytes(found.allocated.unwrap_or(found.size));
-                }
-            }
-            disks.push(facts);
-        }
-        let answers = disks.iter().all(|disk| identities.contains_key(&disk.volume.pool));
-        let (cpu_model, cpu_features) = shown(gate, &definition, accelerator)?;
-        let actual = client::memory(layout, name).filter(|_| power != Power::Off).unwrap_or(definition.memory);
-        let disks_by = |disk: &DiskFacts| Some((disk.volume.clone(), host::serving(gate, &disk.volume.pool)?));
-        let disks_by = disks.iter().filter_map(disks_by).collect();
+        let disks_by = |disk: &Disk| Some((disk.volume.clone(), host::serving(gate, &disk.volume.pool)?));
         let network = |network: &NetworkName| {
             let kind = Network::open(gate, network).ok()?.definition().kind.clone();
             Some((network.clone(), gate.policy().networks.get(&kind)?.clone()))
         };
-        let cards_by = definition.cards.iter().filter_map(|card| network(&card.network)).collect();
         let facts = DomainFacts {
             name: name.clone(),
             uuid: definition.uuid,
             power,
             memory: definition.max_memory,
             machine,
-            cpu_model,
-            cpu_features,
-            disks,
+            cpu_model: String::new(),
+            cpu_features: BTreeSet::new(),
+            disks: definition.disks.iter().map(|disk| unplaced(&disk.volume, disk.device)).collect(),
             cards: definition
                 .cards
                 .iter()
@@ -98,14 +82,45 @@ impl Own {
             host_files: files(&definition),
             host_devices: Vec::new(),
             saved: record.saved.as_deref().filter(|file| power == Power::Off && file.exists()).map(shown_path),
-            // Whoever does not answer is told of already.
-            snapshots: if answers { snapshot::list(gate, name).map(names).unwrap_or_default() } else { Vec::new() },
+            snapshots: Vec::new(),
             plugins: Vec::new(),
         };
-        let accelerated = (power != Power::Off).then_some(accelerator == ChosenAccelerator::Kvm);
-        let memory_now = actual.bytes();
-        let wanted = definition.accelerator;
-        Ok(Own { facts, wanted, identities, disks_by, cards_by, hypervisor_version: version, accelerated, memory_now })
+        Ok(Own {
+            facts,
+            accelerator,
+            identities: BTreeMap::new(),
+            disks_by: definition.disks.iter().filter_map(disks_by).collect(),
+            cards_by: definition.cards.iter().filter_map(|card| network(&card.network)).collect(),
+            hypervisor_version: version,
+            accelerated: (power != Power::Off).then_some(accelerator == ChosenAccelerator::Kvm),
+            memory_now: definition.memory.bytes(),
+            definition,
+        })
+    }
+
+    /// Asks its pools and its hypervisor for the rest.
+    pub(super) fn look(&mut self, gate: &Gate) -> Result<()> {
+        let name = &self.facts.name;
+        let mut places = Places::default();
+        for facts in &mut self.facts.disks {
+            if let Found::Pool(info, found) = places.find(gate, &facts.volume) {
+                self.identities.insert(facts.volume.pool.clone(), (info.identity, info.reachable_from_peers));
+                if let Some(found) = found {
+                    facts.size = ByteSize::from_bytes(found.size);
+                    facts.format = found.format;
+                    facts.allocated = ByteSize::from_bytes(found.allocated.unwrap_or(found.size));
+                }
+            }
+        }
+        (self.facts.cpu_model, self.facts.cpu_features) = shown(gate, &self.definition, self.accelerator)?;
+        // Whoever does not answer is told of already.
+        if self.facts.disks.iter().all(|disk| self.identities.contains_key(&disk.volume.pool)) {
+            self.facts.snapshots = snapshot::list(gate, name).map(names).unwrap_or_default();
+        }
+        if let Some(actual) = client::memory(gate.layout(), name).filter(|_| self.facts.power != Power::Off) {
+            self.memory_now = actual.bytes();
+        }
+        Ok(())
     }
 
     /// What the target has to know of it.
@@ -116,7 +131,7 @@ impl Own {
             domain: name.clone(),
             uuid: *uuid,
             power: *power,
-            accelerator: self.wanted,
+            accelerator: self.definition.accelerator,
             macs: cards.iter().map(|card| card.mac).collect(),
             networks: cards.iter().map(|card| card.network.clone()).collect(),
             volumes: disks.iter().map(|disk| disk.volume.clone()).collect(),

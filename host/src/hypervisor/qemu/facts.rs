@@ -1,5 +1,9 @@
-//! What the QEMU of this host is: its version, and the machine types that it has.
+//! What the QEMU of this host is: its version, and the machine types that it has. It is asked once per boot, as long as it is
+//! the same.
 
+use serde::{Deserialize, Serialize};
+
+use super::probe::{Key, key, record};
 use crate::error::{Failure, Result};
 use crate::gate::operation::HypervisorCommand;
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
@@ -8,15 +12,42 @@ use crate::types::ByteSize;
 /// QEMU answers such questions in 30 ms; on a loaded machine it may take seconds. In milliseconds.
 const LIMIT: u32 = 20_000;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Facts {
     /// As `7.2.22`.
     pub version: String,
     pub machines: Vec<String>,
 }
 
-/// Asks the QEMU that policy names.
+/// What was found, as `host/hypervisor.json` keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Found {
+    key: Key,
+    facts: Facts,
+}
+
+/// Of the QEMU that policy names.
 pub fn facts(gate: &Gate) -> Result<Facts> {
+    let key = key(&gate.policy().host.qemu);
+    let path = gate.layout().host().join("hypervisor.json");
+    let known: Option<Found> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if let Some(known) = known.filter(|known| key.as_ref() == Some(&known.key)) {
+        return Ok(known.facts);
+    }
+    let facts = read(gate)?;
+    if let Some(key) = key {
+        let found = Found { key, facts: facts.clone() };
+        // The record only saves time.
+        if let Err(failure) = record(&path, &found) {
+            tracing::warn!("what QEMU is here is not kept: {failure}");
+        }
+    }
+    Ok(facts)
+}
+
+fn read(gate: &Gate) -> Result<Facts> {
     let version = version(&asked(gate, &["-version"])?)
         .ok_or_else(|| Failure::other("QEMU does not tell its version as it always has"))?;
     Ok(Facts { version, machines: machines(&asked(gate, &["-machine", "help"])?) })
@@ -61,9 +92,12 @@ mod tests {
     fn qemu_tells_its_version_and_its_machines() {
         let root = tempfile::tempdir().unwrap();
         let layout = crate::layout::Layout::new(root.path());
-        let facts = facts(&Gate::new(layout, std::sync::Arc::default(), crate::gate::Mode::Perform)).unwrap();
+        let gate = Gate::new(layout, std::sync::Arc::default(), crate::gate::Mode::Perform);
+        let facts = facts(&gate).unwrap();
         assert_eq!(facts.version.split('.').count(), 3, "{}", facts.version);
         let series = facts.version.rsplit_once('.').unwrap().0;
         assert!(facts.machines.contains(&format!("pc-q35-{series}")), "{:?}", facts.machines);
+        assert!(root.path().join("host/hypervisor.json").exists());
+        assert_eq!(super::facts(&gate).unwrap(), facts);
     }
 }

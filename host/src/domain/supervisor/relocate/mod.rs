@@ -1,5 +1,6 @@
 //! A domain's supervisor while the domain moves (domain/relocation has the picture).
 
+mod ahead;
 pub(super) mod ceding;
 mod life;
 mod posting;

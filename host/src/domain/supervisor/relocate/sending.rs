@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::super::control::Asker;
 use super::super::job::JobEnd;
 use super::Shared;
+use super::ahead::Ahead;
 use super::ceding::{Carried, Handing};
 use super::posting::Post;
 use super::source::Source;
@@ -80,6 +81,14 @@ async fn worked(pending: &mut Option<Pending>) -> Result<Answer> {
     }
 }
 
+/// Until the hypervisor tells of memory that goes over.
+async fn moves(monitor: Option<&Monitor>) {
+    match monitor {
+        Some(monitor) => monitor.moves().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn round(rounds: &mut Option<Work>) -> Result<Answer> {
     match rounds {
         Some(round) => round.as_mut().await,
@@ -102,6 +111,8 @@ pub(super) struct Job {
     pub(super) stopped: Option<Instant>,
     pub(super) last: Sample,
     pub(super) broke: Option<oneshot::Receiver<Result<u64>>>,
+    /// On their way from the beginning.
+    pub(super) ahead: Option<Ahead>,
     pub(super) fences: Option<Fences>,
     /// Those that go along, where some do.
     pub(super) volumes: Option<Arc<Mutex<Volumes>>>,
@@ -163,6 +174,7 @@ impl Sending {
             stopped: None,
             last: Sample::default(),
             broke: None,
+            ahead: monitor.is_some().then(|| Ahead::begin(&gate, &to, &definition)).transpose()?,
             fences: None,
             volumes: (!volumes.all.is_empty()).then(|| Arc::new(Mutex::new(volumes))),
             copied,
@@ -184,6 +196,7 @@ impl Sending {
                 _ = &mut given_up, if !job.cancelled => job.cancel().await,
                 Some((words, asker)) = heard.recv() => job.relayed(words, asker).await,
                 _ = look.tick(), if samples => job.look().await,
+                () = moves(monitor.as_ref()), if samples => job.look().await,
                 done = worked(&mut job.pending) => {
                     if let Some(Pending::Work { answer, copies, .. }) = job.pending.take() {
                         if let (false, Ok(Answer::Copied(bytes))) = (copies, &done) {

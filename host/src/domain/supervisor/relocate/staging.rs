@@ -30,21 +30,28 @@ impl Taking<'_, '_> {
     pub(super) async fn stage(&mut self, attempt: Attempt) -> Result<()> {
         fault::point("take.staging")?;
         let mut fences = Fences::of(self.life.gate, &self.life.definition)?;
-        // Also so that their plugins are there when it counts.
-        fences.ready(&self.coming)?;
-        self.fences = Some(fences);
+        // Beside all else, and so that their plugins are there when it counts.
+        let coming = self.coming.clone();
+        let fences = in_thread(move || fences.ready(&coming).map(|()| fences));
+        let made = self.make(attempt).await;
+        self.fences = Some(fences.await?);
+        made?;
+        if self.offer.power == Power::Off {
+            return Ok(());
+        }
+        self.memory = Some(control::listen(&self.folder(), MEMORY)?);
+        fault::point("take.staged")
+    }
+
+    async fn make(&mut self, attempt: Attempt) -> Result<()> {
         if let Some(variables) = &self.offer.variables {
             let bytes = variables.bytes().map_err(|malformed| Failure::other(malformed.to_string()))?;
             nvram::put(self.life.gate.layout(), &self.life.name(), &bytes)?;
         }
-        if self.offer.power == Power::Off {
-            return Ok(());
+        match self.offer.power {
+            Power::Running | Power::Paused if self.coming.is_empty() => self.launch(attempt).await,
+            Power::Running | Power::Paused | Power::Off => Ok(()),
         }
-        if self.coming.is_empty() {
-            self.launch(attempt).await?;
-        }
-        self.memory = Some(control::listen(&self.folder(), MEMORY)?);
-        fault::point("take.staged")
     }
 
     /// The source has sent all that it means to.

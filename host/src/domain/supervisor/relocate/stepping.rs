@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use super::super::saving::in_thread;
 use super::DOING;
+use super::ahead::Ahead;
 use super::sending::{Job, Pending};
 use super::still;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
-use crate::domain::relocation::{Fences, pump, words};
+use crate::domain::relocation::{Fences, SILENCE, words};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -49,7 +50,7 @@ impl Job {
                     }
                 }
             }
-            Ask::Precopy(limits) => self.precopy(gate, (to, definition), limits).await.map(|()| Answer::Done),
+            Ask::Precopy(limits) => self.precopy(limits).await.map(|()| Answer::Done),
             Ask::NextSample => {
                 self.pending = Some(Pending::Sample { answer, begun: Instant::now() });
                 return;
@@ -115,28 +116,17 @@ impl Job {
         fault::point("hand.paused")
     }
 
-    async fn precopy(
-        &mut self,
-        gate: &Gate,
-        (to, definition): (&PeerName, &DomainDefinition),
-        limits: Limits,
-    ) -> Result<()> {
+    async fn precopy(&mut self, limits: Limits) -> Result<()> {
         let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
-        // While the guest still runs: its pools' plugins are there when it stands still.
-        let fences = {
-            let (gate, definition) = (gate.clone(), definition.clone());
-            in_thread(move || {
-                let mut fences = Fences::of(&gate, &definition)?;
-                fences.seen().map(|_| fences)
-            })
-        };
-        self.fences = Some(fences.await?);
+        let Ahead { fences, pump } = self.ahead.take().ok_or_else(no_guest)?;
+        let fences = fences.await.unwrap_or_else(|_| Err(Failure::other("a step of the move panicked")));
+        self.fences = Some(fences?);
         monitor.will_send(limits).await?;
         self.source.sends = true;
         let (here, theirs) = UnixStream::pair().context(|| "cannot move memory".to_owned())?;
         let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::Memory };
-        self.broke = Some(pump::connect(gate, to, purpose, here).await?);
+        self.broke = Some(pump.connect(purpose, here).await?);
         monitor.send_to(OwnedFd::from(theirs)).await?;
         self.copy_on(attempt);
         self.progress.phase("memory");
@@ -196,7 +186,7 @@ impl Job {
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
-        self.last = monitor.switch_over().await?;
+        self.last = monitor.switch_over(SILENCE).await?;
         fault::point("hand.switched")?;
         Ok((attempt, fences))
     }
@@ -206,11 +196,17 @@ impl Job {
         let Some((attempt, Stage::Transferring { .. })) = self.attempt() else {
             return Err(Failure::conflict("no target is ready"));
         };
-        let fences = {
-            let (gate, definition) = (gate.clone(), definition.clone());
-            in_thread(move || Fences::of(&gate, &definition))
+        let ahead = match self.ahead.take() {
+            Some(Ahead { fences, .. }) => fences.await.ok().and_then(Result::ok),
+            None => None,
         };
-        let fences = fences.await?;
+        let fences = match ahead {
+            Some(fences) => fences,
+            None => {
+                let (gate, definition) = (gate.clone(), definition.clone());
+                in_thread(move || Fences::of(&gate, &definition)).await?
+            }
+        };
         self.leave(gate, definition, attempt).await?;
         self.progress.phase("handing-over");
         self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });

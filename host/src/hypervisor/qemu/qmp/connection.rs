@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::wire::{Fault, Line, Lines, read};
 use crate::error::{Failure, Result};
@@ -28,6 +28,8 @@ pub(super) struct Connection {
     state: Arc<Mutex<State>>,
     /// One command is written at a time.
     writing: tokio::sync::Mutex<()>,
+    /// Told at each [`Line::Moves`].
+    moves: Arc<Notify>,
     reader: tokio::task::JoinHandle<()>,
 }
 
@@ -68,15 +70,18 @@ impl Connection {
         let greeting = async {
             match read(&line(&stream, &mut lines).await?)? {
                 Line::Greeting => Ok(()),
-                Line::Answer { .. } | Line::Event(_) => Err(Fault::NotQmp("it did not begin with a greeting")),
+                Line::Answer { .. } | Line::Event(_) | Line::Moves => {
+                    Err(Fault::NotQmp("it did not begin with a greeting"))
+                }
             }
         };
         greeting
             .await
             .map_err(|fault: Fault| Failure::other("the hypervisor's monitor gave no greeting").because(fault))?;
         let state = Arc::new(Mutex::new(State::default()));
-        let reader = tokio::spawn(listen(stream.clone(), lines, state.clone(), events));
-        Ok(Arc::new(Connection { stream, state, writing: tokio::sync::Mutex::new(()), reader }))
+        let moves = Arc::new(Notify::new());
+        let reader = tokio::spawn(listen(stream.clone(), lines, state.clone(), events, moves.clone()));
+        Ok(Arc::new(Connection { stream, state, writing: tokio::sync::Mutex::new(()), moves, reader }))
     }
 
     /// Whether the connection has ended, for whatever reason.
@@ -89,6 +94,11 @@ impl Connection {
         let mut state = lock(&self.state);
         state.forget_the_impatient();
         state.given_up > state.answered
+    }
+
+    /// Until a guest's move is in another state than when this was awaited last. Heard by one at a time.
+    pub(super) async fn moves(&self) {
+        self.moves.notified().await;
     }
 
     /// Gives a command, with a descriptor beside it, and awaits the answer. The caller keeps the time.
@@ -142,7 +152,13 @@ impl Connection {
 }
 
 /// Reads until the connection ends; then tells everyone who waits.
-async fn listen(stream: Arc<UnixStream>, mut lines: Lines, state: Arc<Mutex<State>>, events: mpsc::Sender<Event>) {
+async fn listen(
+    stream: Arc<UnixStream>,
+    mut lines: Lines,
+    state: Arc<Mutex<State>>,
+    events: mpsc::Sender<Event>,
+    moves: Arc<Notify>,
+) {
     let fault = loop {
         let line = line(&stream, &mut lines).await.and_then(|line| read(&line));
         match line {
@@ -163,6 +179,7 @@ async fn listen(stream: Arc<UnixStream>, mut lines: Lines, state: Arc<Mutex<Stat
                 }
             }
             Ok(Line::Event(None)) => {}
+            Ok(Line::Moves) => moves.notify_one(),
             Ok(Line::Greeting) => break Fault::NotQmp("it greeted twice"),
             Err(fault) => break fault,
         }

@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use super::Monitor;
 use super::command::{self, Capability, Migration, MigrationStatus};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::sandbox::protocol::Sample;
 use crate::types::MoveLimits as Limits;
 
-/// Between two looks at a guest that is nearly over.
+/// Between two looks at a guest that is nearly over, where QEMU tells of nothing meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long QEMU may take to give up. Its guest runs meanwhile.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(20);
@@ -51,6 +51,7 @@ impl Monitor {
             ("pause-before-switchover", true),
             ("return-path", true),
             ("late-block-activate", true),
+            ("events", true),
             ("auto-converge", limits.auto_converge),
         ])
         .await?;
@@ -59,12 +60,12 @@ impl Monitor {
 
     /// `migrate-set-capabilities` of whoever receives.
     pub async fn will_receive(&self) -> Result<()> {
-        self.capabilities(&[("return-path", true), ("late-block-activate", true)]).await
+        self.capabilities(&[("return-path", true), ("late-block-activate", true), ("events", true)]).await
     }
 
     /// A guest that was moved, or whose move came to nothing, may be saved, which is another kind of move.
     pub async fn will_not_send(&self) -> Result<()> {
-        let off = ["pause-before-switchover", "return-path", "late-block-activate", "auto-converge"];
+        let off = ["pause-before-switchover", "return-path", "late-block-activate", "events", "auto-converge"];
         self.capabilities(&off.map(|name| (name, false))).await
     }
 
@@ -115,20 +116,45 @@ impl Monitor {
     }
 
     /// `migrate-continue`: the last of it goes over. Waits until it has.
-    pub async fn switch_over(&self) -> Result<Sample> {
+    ///
+    /// # Errors
+    /// `TimedOut` where nothing more goes over for as long as `silence`: the guest stands still meanwhile.
+    pub async fn switch_over(&self, silence: Duration) -> Result<Sample> {
         self.execute(&command::MigrateContinue { state: "pre-switchover" }, None).await?;
-        self.all_over().await
+        self.until_over(Some(silence)).await
     }
 
-    /// Until the guest is all over there, or has come whole from there.
+    /// Until the guest has come whole from there.
     pub async fn all_over(&self) -> Result<Sample> {
+        self.until_over(None).await
+    }
+
+    async fn until_over(&self, silence: Option<Duration>) -> Result<Sample> {
+        let (mut went, mut since) = (0, Instant::now());
         loop {
-            match self.live().await? {
+            let now = match self.live().await? {
                 Live::Completed(sample) => return Ok(sample),
                 Live::Failed(why) => return Err(failed(why)),
-                Live::Active(_) | Live::Ready(_) => tokio::time::sleep(LOOK_EVERY).await,
+                Live::Active(sample) | Live::Ready(sample) => sample.transferred,
+            };
+            if now != went {
+                (went, since) = (now, Instant::now());
             }
+            if let Some(silence) = silence.filter(|silence| since.elapsed() > *silence) {
+                let message = format!("nothing more of the guest went over in {} s", silence.as_secs());
+                return Err(
+                    Failure::new(Kind::TimedOut, message).hint("see to the way between the hosts, and move it again")
+                );
+            }
+            // Whichever comes first: an event may have been heard by another.
+            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
         }
+    }
+
+    /// Until QEMU tells that a guest's move is in another state, or goes through memory once more (`MIGRATION`,
+    /// `MIGRATION_PASS`). What happened since this was awaited last counts. Told to one who waits.
+    pub async fn moves(&self) {
+        self.connection.moves().await;
     }
 
     /// `migrate_cancel`, and waits until the guest is whole here again. One that is over, or was not begun, is left as it is.

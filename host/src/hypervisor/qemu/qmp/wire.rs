@@ -40,6 +40,8 @@ pub(super) enum Line {
     },
     /// None: an event that means nothing to a supervisor, or one of a later QEMU.
     Event(Option<Event>),
+    /// A guest's move is in another state than before, or goes through memory once more.
+    Moves,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +108,7 @@ pub(super) fn read(line: &[u8]) -> Result<Line, Fault> {
     let id = raw.id.as_ref().and_then(Value::as_u64);
     match (raw.greeting, raw.event, raw.answer, raw.error) {
         (Some(_), None, None, None) => Ok(Line::Greeting),
+        (None, Some(name), None, None) if matches!(name.as_str(), "MIGRATION" | "MIGRATION_PASS") => Ok(Line::Moves),
         (None, Some(name), None, None) => Ok(Line::Event(event(&name, &raw.data))),
         (None, None, Some(answer), None) => Ok(Line::Answer { id: id.ok_or(Fault::Unasked)?, answer: Ok(answer) }),
         (None, None, None, Some(error)) => {
@@ -180,6 +183,17 @@ mod tests {
             (r#"{"event":"SHUTDOWN","data":7}"#, None),
         ] {
             assert_eq!(read(line.as_bytes()).unwrap(), Line::Event(wanted), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_move_that_goes_on_is_told_of_by_itself() {
+        for line in [
+            r#"{"event":"MIGRATION","data":{"status":"pre-switchover"}}"#,
+            r#"{"event":"MIGRATION_PASS","data":{"pass":2}}"#,
+            r#"{"event":"MIGRATION"}"#,
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap(), Line::Moves, "{line}");
         }
     }
 
