@@ -12,11 +12,12 @@ use crate::cli::output::progress::Progress;
 use crate::cli::output::text::printable;
 use crate::cli::output::{Cell, Column, Format, Row};
 use crate::cli::{Context, load};
-use crate::conformance::{self, Ground};
+use crate::conformance::Ground;
 use crate::error::{Context as _, Failure, Kind, Result};
 use crate::plugin::recording::format::{Header, Reader};
 use crate::plugin::replay::{Replay, Replayed, Verdict, words};
 use crate::plugin::source::{Fetched, Source};
+use crate::sandbox::protocol::PluginKind;
 use crate::sys::interrupt;
 
 /// Run a recording of a plugin again: the same calls in its sandbox, the answers out of the file
@@ -86,8 +87,13 @@ fn fetched(context: &Context, args: &Args, header: &Header) -> Result<Fetched> {
         let message = format!("{} is the plugin {}, and {plugin} was recorded", fetched.shown, installed.manifest.id);
         return Err(Failure::usage(message));
     }
-    conformance::is_for(&installed)?;
-    Ok(fetched)
+    match installed.manifest.kind {
+        PluginKind::Storage => Ok(fetched),
+        PluginKind::Network | PluginKind::Migration => {
+            let kind = installed.manifest.kind.name();
+            Err(Failure::usage(format!("{plugin} is a {kind} plugin now, and calls of a pool were recorded")))
+        }
+    }
 }
 
 fn replayed(context: &Context, fetched: &Fetched, mut reader: Reader<BufReader<&File>>) -> Result<Vec<Replayed>> {
