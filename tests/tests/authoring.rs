@@ -193,3 +193,41 @@ fn mistakes_in_c(host: &Host, folder: &Path, definition: &Path) {
     let said = spoiled("src/plugin.c", "/* One that is absent is deleted. */", "__builtin_trap();", &dev, 6);
     assert!(said.stdout.contains("delete-absent  FAILED"), "{}", said.stdout);
 }
+
+/// The blocks of a page, in order: commands as they are, a change of the code as what `patch` is told.
+fn script(page: &str) -> String {
+    let mut script = String::from("set -eux\n");
+    for block in page.split("```").skip(1).step_by(2) {
+        match block.split_once('\n') {
+            Some(("sh", commands)) => script.push_str(commands),
+            Some(("diff", change)) => script.push_str(&format!("patch -p1 <<'END'\n{change}END\n")),
+            other => panic!("a block of another kind: {other:?}"),
+        }
+    }
+    script
+}
+
+#[test]
+fn the_first_afternoon_is_as_the_page_says_to_the_letter() {
+    let host = Host::new();
+    let (work, built) = (host.root().join("work"), target().join("afternoon"));
+    std::fs::create_dir(&work).unwrap();
+    std::fs::create_dir_all(&built).unwrap();
+    let page = include_str!("../../docs/first-plugin.md");
+    // What it stands on is compiled once, and nothing is kept outside of the test's own folder.
+    let script = script(page)
+        .replace("cd attic\n", &format!("cd attic\nln -s {} target\n", built.display()))
+        .replace("/var/lib/attic", &host.root().join("attic").to_string_lossy());
+    let path = format!("{}:{}", fief_tests::host::fief().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(&work).env("PATH", path).env("FIEF_ROOT", host.root());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") || name == "RUSTFLAGS") {
+        shell.env_remove(name);
+    }
+    let said = command::run(&mut shell, PATIENCE).expect_code(0);
+    for part in ["attic 0.1.0 built", "cases passed", "mine/disk1", "running", "attic 0.2.0 built"] {
+        assert!(said.stdout.contains(part), "{part}:\n{}\n{}", said.stdout, said.stderr);
+    }
+    assert!(said.stderr.contains("has 1073741824 bytes at most"), "{}", said.stderr);
+    assert!(host.fief(&["plugin", "list", "-o", "name"]).stdout.lines().all(|line| line != "attic"));
+}

@@ -252,7 +252,7 @@ fn each_mistake_of_a_network_is_caught_and_the_plugins_of_networks_pass() {
 fn each_mistake_of_a_strategy_is_caught_and_the_strategies_pass() {
     are_caught("examples/planted_strategy", "", MISTAKES_OF_STRATEGIES);
     for file in ["migration_live", "migration_static"] {
-        let said = Trial::new(file).tests_with("", &["-o", "json"]).expect_code(0);
+        let said = Trial::new(file).tests_with("[settings]\n", &["-o", "json"]).expect_code(0);
         assert!(with_result(&said, "ok").len() > 3, "{file}: {}", said.stdout);
     }
 }

@@ -11,10 +11,12 @@ use fief_tests::pair::{Pair, Side};
 use fief_tests::{Guest, Host, Nginx, command};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-const KINDS: [&str; 3] = ["storage", "network", "migration"];
+/// The plugins of a version, by name, and their kinds. That in C has what other languages than Rust need.
+const PLUGINS: [(&str, &str); 4] =
+    [("storage", "storage"), ("network", "network"), ("migration", "migration"), ("c", "storage")];
 
-fn frozen(version: &str, kind: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("frozen").join(version).join(format!("{kind}.wasm"));
+fn frozen(version: &str, name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("frozen").join(version).join(format!("{name}.wasm"));
     path.to_string_lossy().into_owned()
 }
 
@@ -32,8 +34,8 @@ fn each_interface_of_each_version_that_this_host_speaks_is_used_by_a_frozen_plug
     let spoken: BTreeSet<&str> = api.lines().collect();
     let mut used = BTreeSet::new();
     for version in versions() {
-        for kind in KINDS {
-            let item = host.fief(&["plugin", "show", &frozen(&version, kind), "-o", "json"]).json()["item"].take();
+        for (name, kind) in PLUGINS {
+            let item = host.fief(&["plugin", "show", &frozen(&version, name), "-o", "json"]).json()["item"].take();
             assert_eq!(item["kind"], kind);
             for side in ["imports", "exports"] {
                 used.extend(item[side].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()));
@@ -93,6 +95,14 @@ fn volumes_and_cards_of_plugins_of_the_first_version_serve_a_guest() {
     let back = host.root().join("back");
     host.fief(&["volume", "export", "served/disk", &back.to_string_lossy()]);
     assert!(fs::read(&back).unwrap() == bytes, "what was written is read");
+
+    // One in C, of the same folder.
+    host.fief(&["plugin", "install", &frozen("0.1.0", "c")]);
+    host.fief(&["plugin", "grant", "frozen-c", "--all-asked", "--directory", &directory, "--serve", "frozen-c"]);
+    host.fief(&["pool", "create", "c", "--kind", "frozen-c", "--set", "directory=frozen"]);
+    host.fief(&["volume", "create", "c/a", "--size", "1MiB"]);
+    assert_eq!(host.fief(&["volume", "list", "c", "-o", "name"]).stdout, "c/a\nc/disk\n");
+    host.fief(&["volume", "delete", "c/a", "--yes"]);
 
     // A guest from its disk, on its network.
     let network = ["network", "create", "lab", "--kind", "frozen", "--set", "address=10.66.0.1/24"];

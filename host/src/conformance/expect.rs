@@ -177,7 +177,7 @@ fn refused(refusal: &Refusal) -> String {
 }
 
 /// What went wrong at the bottom: what stands around it says what was called.
-fn inner(failure: &Failure) -> String {
+pub(super) fn inner(failure: &Failure) -> String {
     failure.causes.last().unwrap_or(&failure.message).clone()
 }
 

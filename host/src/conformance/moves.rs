@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::bench::WALL;
-use super::expect::{Result, fail};
+use super::expect::{Result, fail, inner};
 use crate::error::{Failure, Kind};
 use crate::gate::Gate;
 use crate::migration::message::Power;
@@ -168,11 +168,6 @@ impl Seen {
         };
         format!("{}; after {}", ended, self.steps().join(", "))
     }
-}
-
-/// What went wrong at the bottom.
-pub(super) fn inner(failure: &Failure) -> String {
-    failure.causes.last().unwrap_or(&failure.message).clone()
 }
 
 fn answer(ask: &Ask, script: Script, samples: &mut u32) -> Answer {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::bench::WALL;
-use super::expect::{Result, fail};
+use super::expect::{Result, fail, inner};
 use crate::config::network::NetworkDefinition;
 use crate::error::{Failure, Kind};
 use crate::gate::Gate;
@@ -125,9 +125,4 @@ impl<T> Asked<T> {
             Ok(_) => fail(called, "an error", "success"),
         }
     }
-}
-
-/// What went wrong at the bottom.
-pub(super) fn inner(failure: &Failure) -> String {
-    failure.causes.last().unwrap_or(&failure.message).clone()
 }

@@ -18,6 +18,8 @@ use crate::types::{GrantName, PluginId, PoolName, VolumeName};
 
 /// How alike two words are (Jaro-Winkler, 0 to 1) before one is offered for the other.
 const ALIKE: f64 = 0.7;
+/// In the folder of a pool.
+const DEFINITION: &str = "pool.toml";
 
 /// A pool that is being worked on: its definition, and its plugin's sandbox once it is needed. One sandbox serves
 /// all calls made through one value. Each change takes the pool's lock and is undone as a whole where it fails. What an
@@ -89,7 +91,7 @@ impl Pool {
         let _held = call::hold(gate, name)?;
         let saying = || format!("cannot forget the pool {name}");
         // The definition first: a folder without one is no pool.
-        match std::fs::remove_file(folder.join("pool.toml")) {
+        match std::fs::remove_file(folder.join(DEFINITION)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(saying),
             _ => {}
         }
@@ -192,7 +194,7 @@ impl Pool {
             self.accept_identity(&info.identity)?;
             let text = toml::to_string(&self.definition)
                 .map_err(|error| Failure::other("cannot write the definition as TOML").because(error))?;
-            durable::write(&folder.join("pool.toml"), text.as_bytes())?;
+            durable::write(&folder.join(DEFINITION), text.as_bytes())?;
         }
         Ok(self)
     }
@@ -218,7 +220,7 @@ pub(super) fn names(gate: &Gate) -> Result<Vec<PoolName>> {
 
 /// The definition of that name; none where there is no such pool.
 fn read(gate: &Gate, name: &PoolName) -> Result<Option<PoolDefinition>> {
-    let path = gate.layout().pool(name).join("pool.toml");
+    let path = gate.layout().pool(name).join(DEFINITION);
     let text = match std::fs::read_to_string(&path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         other => other.context(|| format!("cannot read {}", path.display()))?,
@@ -232,7 +234,9 @@ fn read(gate: &Gate, name: &PoolName) -> Result<Option<PoolDefinition>> {
 }
 
 pub(super) fn unknown(gate: &Gate, name: &PoolName) -> Failure {
-    let all = names(gate).unwrap_or_default();
+    let mut all = names(gate).unwrap_or_default();
+    // A folder alone is no pool.
+    all.retain(|name| gate.layout().pool(name).join(DEFINITION).exists());
     let hint = match nearest(all.iter().map(PoolName::as_str), name.as_str()) {
         Some(other) => format!("did you mean {other}?"),
         None => "`fief pool list` shows all pools".into(),

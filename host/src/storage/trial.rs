@@ -46,6 +46,11 @@ impl Pool {
         self.session().is_none_or(crate::plugin::Session::was_troubled)
     }
 
+    /// Whether the plugin answered the last call that it does not do such a thing.
+    pub fn was_unsupported(&self) -> bool {
+        self.session().and_then(crate::plugin::Session::refused) == Some(&ErrorCode::Unsupported)
+    }
+
     /// Ends the plugin's sandbox; the next call starts another.
     pub fn start_over(&mut self) {
         self.backend = None;

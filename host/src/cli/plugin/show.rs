@@ -18,7 +18,7 @@ use crate::types::PluginId;
 /// Print a plugin's manifest, with what it asks for beside what it was granted
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// An installed plugin, or what may become one: a path (it has a `/` or ends in `.wasm`), https://… or oci://…
+    /// An installed plugin, or what may become one: a path (it has a `/`, ends in `.wasm`, or begins with a dot), https://… or oci://…
     #[arg(value_name = "ID|FILE|DIRECTORY|ADDRESS")]
     plugin: Subject,
     #[command(flatten)]
@@ -35,7 +35,7 @@ impl FromStr for Subject {
     type Err = <PluginId as FromStr>::Err;
 
     fn from_str(text: &str) -> std::result::Result<Subject, Self::Err> {
-        match text.contains('/') || text.ends_with(".wasm") {
+        match text.contains('/') || text.ends_with(".wasm") || text.starts_with('.') {
             true => text.parse().map(Subject::Source),
             false => text.parse().map(Subject::Installed),
         }

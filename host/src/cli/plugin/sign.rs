@@ -21,8 +21,8 @@ use crate::sys::durable;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// A plugin (.wasm)
-    #[arg(value_name = "FILE")]
+    /// A plugin (.wasm), or a directory that holds one or a project that was built to one
+    #[arg(value_name = "FILE|DIRECTORY")]
     file: PathBuf,
     /// The key, as fief plugin keygen writes it
     #[arg(long, value_name = "FILE")]
@@ -36,11 +36,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let key = SigningKey::read(&args.key)?;
     let fetched = load::fetch_plugin(&context.gate()?, &Source::Path(args.file.clone()), &FetchOptions::default())?;
     let plugin = load::inspect_plugin(&fetched)?;
+    let file = if args.file.is_dir() { PathBuf::from(fetched.record.from) } else { args.file.clone() };
     let bytes = fetched.bytes;
     let signed = key.sign(&bytes);
-    let to = args.to.as_ref().unwrap_or(&args.file);
+    let to = args.to.as_ref().unwrap_or(&file);
     if context.mode() == Mode::Perform && (signed != bytes || args.to.is_some()) {
-        let like = fs::metadata(&args.file).context(|| format!("cannot look at {}", args.file.display()))?;
+        let like = fs::metadata(&file).context(|| format!("cannot look at {}", file.display()))?;
         durable::write_with_mode(to, &signed, like.permissions())?;
     }
     let signer = key.signer();

@@ -59,7 +59,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         preallocation: if args.preallocate { Preallocation::Full } else { Preallocation::Sparse },
     };
     let progress = args.preallocate.then(|| Progress::start(format!("allocating {}", args.volume)));
-    let facts = pool.create_volume(&spec)?;
+    let facts = match pool.create_volume(&spec) {
+        // Nothing in particular was asked for, and its plugin keeps raw volumes alone.
+        Err(_) if args.format.is_none() && spec.format == ImageFormat::Qcow2 && pool.was_unsupported() => {
+            pool.create_volume(&VolumeSpec { format: ImageFormat::Raw, ..spec })?
+        }
+        made => made?,
+    };
     drop(progress);
     let row = VolumeRow::new(context, &args.volume.pool, facts, false)?;
     context.changed("volume", &args.volume, "created", row.json())

@@ -1,7 +1,7 @@
 //! Strategies: what they find in the way of a move, and how they go about it.
 
-use crate::conformance::expect::{Result, fail, skip};
-use crate::conformance::moves::{Bench, OUTCOME, SITUATIONS, Script, Seen, Situation, facts, inner, odd};
+use crate::conformance::expect::{Result, fail, inner, skip};
+use crate::conformance::moves::{Bench, OUTCOME, SITUATIONS, Script, Seen, Situation, facts, odd};
 use crate::conformance::{Case, Run};
 use crate::error::Kind;
 use crate::migration::steps::Ask;

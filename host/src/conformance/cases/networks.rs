@@ -1,7 +1,7 @@
 //! Networks: what is made for one, where its cards go, and a host that fails meanwhile.
 
-use crate::conformance::expect::{Result, fail, skip};
-use crate::conformance::networks::{Asked, Bench, inner};
+use crate::conformance::expect::{Result, fail, inner, skip};
+use crate::conformance::networks::{Asked, Bench};
 use crate::conformance::{Case, Run};
 use crate::error::{Failure, Kind};
 use crate::gate::operation::LinkFacts;

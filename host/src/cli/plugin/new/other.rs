@@ -121,7 +121,7 @@ fn readme(name: &PluginId, kind: Kind, language: Other) -> String {
          {tools}\
          fief plugin build                                 # the plugin: build/{name}.wasm\n\
          make test                                         # the code, natively, with the fake host in test/\n\
-         fief plugin show ./                               # what it wants, as those see it who install it\n\
+         fief plugin show .                                # what it wants, as those see it who install it\n\
          fief plugin install .\n\
          ```\n\n\
          {test}Before it may do anything, you have to say so (the lines are in `policy.toml` then):\n\n\

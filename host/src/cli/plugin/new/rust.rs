@@ -70,7 +70,7 @@ fn readme(name: &PluginId, kind: Kind) -> String {
          cargo test                                        # the code, natively\n\
          rustup target add wasm32-wasip2                   # once\n\
          fief plugin build                                 # the plugin: target/wasm32-wasip2/release/{file}.wasm\n\
-         fief plugin show ./                               # what it wants, as those see it who install it\n\
+         fief plugin show .                                # what it wants, as those see it who install it\n\
          fief plugin install .\n\
          ```\n\n\
          {test}Before it may do anything, you have to say so (the lines are in `policy.toml` then):\n\n\
