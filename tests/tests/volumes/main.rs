@@ -346,13 +346,21 @@ fn what_is_broken_off_takes_itself_back_and_what_is_killed_goes_with_the_next_co
     let before = host.census();
     let there = || files.names() != names;
     for signal in [Signal::INT, Signal::KILL] {
-        let mut export = host.command(&["volume", "export", "default/a", &files.text("out.qcow2")]);
-        let mut child = export.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("fief");
-        eventually("the file is being written", Duration::from_secs(60), || there().then_some(()));
-        let said = host.fief_ends(&["volume", "resize", "default/a", "1GiB"], CONFLICT);
-        assert!(said.stderr.contains("is being copied"), "{}", said.stderr);
-        kill_process(Pid::from_child(&child), signal).expect("a child of this test");
-        child.wait().expect("a child of this test");
+        let broken_off = || {
+            let mut export = host.command(&["volume", "export", "default/a", &files.text("out.qcow2")]);
+            let mut child = export.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("fief");
+            eventually("the file is being written", Duration::from_secs(60), || there().then_some(()));
+            let said = host.fief_ends(&["volume", "resize", "default/a", "1GiB"], CONFLICT);
+            assert!(said.stderr.contains("is being copied"), "{}", said.stderr);
+            kill_process(Pid::from_child(&child), signal).expect("a child of this test");
+            if !child.wait().expect("a child of this test").success() {
+                return Some(());
+            }
+            // It was done before the signal came.
+            std::fs::remove_file(files.text("out.qcow2")).expect("what was exported");
+            None
+        };
+        eventually("an export that is broken off", Duration::from_secs(120), broken_off);
         assert!(!files.names().contains(&"out.qcow2".to_owned()), "a name is given to what is whole");
         host.fief(&["list"]);
         assert_eq!(files.names(), names);
