@@ -4,7 +4,7 @@
 //!   ground.rs   a root for this run alone: policy, the plugin installed
 //!   bench.rs    its pool, and the calls that cases make      disk.rs   the bytes of a volume
 //!   moves.rs    moves of domains that are made up            model.rs  what a disk may hold (pure)
-//!   networks.rs a network, apart from this host's          cases/    one file for each family
+//!   networks.rs a network, apart from this host's            cases/    one file for each family
 //!   expect.rs   an answer held against what was expected     words.rs  both, for people
 //!   junit.rs    the report that build servers read
 //! ```

@@ -8,8 +8,7 @@ use super::bench::WALL;
 use super::expect::{Result, fail, inner};
 use crate::error::{Failure, Kind};
 use crate::gate::Gate;
-use crate::migration::message::Power;
-use crate::migration::phases::{Refused, Terms};
+use crate::migration::phases::Refused;
 use crate::migration::steps::{Answer, Ask, Outcome, Sample};
 use crate::migration::strategy::PluginStrategy;
 use crate::plugin::{chosen, settings};
@@ -90,18 +89,8 @@ impl Bench {
     fn open(&self, facts: &MoveFacts) -> Result<PluginStrategy> {
         let domain: DomainName =
             "fieftest".parse().map_err(|_| Failure::other("a name that is a domain's is said to be none"))?;
-        let copies = |volume: &MoveVolume| match volume.sameness {
-            MoveSameness::Proven | MoveSameness::Claimed => false,
-            MoveSameness::Other | MoveSameness::Unknown => !volume.disc,
-        };
-        let power = match facts.power {
-            MovePower::Running => Power::Running,
-            MovePower::Paused => Power::Paused,
-            MovePower::Off => Power::Off,
-        };
-        let terms = Terms { power, copies: facts.volumes.iter().any(copies), postcopy: facts.postcopy };
         let (settings, facts) = (self.settings.clone(), facts.clone());
-        Ok(PluginStrategy::of(&self.gate, &self.plugin, domain, settings, facts, terms)?)
+        Ok(PluginStrategy::of(&self.gate, &self.plugin, domain, settings, facts)?)
     }
 
     /// What it finds in the way, by an instance of its own.

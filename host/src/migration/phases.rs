@@ -12,9 +12,9 @@
 //! A step that failed gives the move up: nothing may follow it. One that is refused changes nothing.
 
 use super::message::Power;
-use super::plan::{DiskFacts, Facts, Sameness};
 use super::steps::Ask;
 use crate::error::{Failure, Kind};
+use crate::sandbox::protocol::{MoveFacts, MovePower, MoveSameness, MoveVolume};
 
 /// What a move is about, as far as its steps hang on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,13 +27,18 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// `postcopy`: whether policy lets the strategy do that.
-    pub fn of(facts: &Facts, postcopy: bool) -> Terms {
-        let copies = |disk: &DiskFacts| match disk.sameness {
-            Sameness::Proven | Sameness::Claimed => false,
-            Sameness::Other | Sameness::Unknown => !disk.disc,
+    /// As the strategy is told of it.
+    pub fn of(facts: &MoveFacts) -> Terms {
+        let copies = |volume: &MoveVolume| match volume.sameness {
+            MoveSameness::Proven | MoveSameness::Claimed => false,
+            MoveSameness::Other | MoveSameness::Unknown => !volume.disc,
         };
-        Terms { power: facts.domain.power, copies: facts.domain.disks.iter().any(copies), postcopy }
+        let power = match facts.power {
+            MovePower::Running => Power::Running,
+            MovePower::Paused => Power::Paused,
+            MovePower::Off => Power::Off,
+        };
+        Terms { power, copies: facts.volumes.iter().any(copies), postcopy: facts.postcopy }
     }
 }
 

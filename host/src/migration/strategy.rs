@@ -8,7 +8,7 @@
 
 #[cfg(test)]
 mod tests;
-mod told;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -40,7 +40,6 @@ pub struct PluginStrategy {
     domain: DomainName,
     facts: MoveFacts,
     settings: Settings,
-    terms: Terms,
 }
 
 impl PluginStrategy {
@@ -66,7 +65,7 @@ impl PluginStrategy {
         let settings = settings::resolve(&manifest, given)?;
         let postcopy = gate.policy().plugins.get(plugin).is_some_and(|grants| grants.postcopy);
         let told = told::facts(facts, bandwidth, postcopy);
-        PluginStrategy::of(gate, plugin, facts.domain.name.clone(), settings, told, Terms::of(facts, postcopy))
+        PluginStrategy::of(gate, plugin, facts.domain.name.clone(), settings, told)
     }
 
     /// Of facts that are made up: for whoever tries a strategy out.
@@ -79,11 +78,10 @@ impl PluginStrategy {
         domain: DomainName,
         settings: Settings,
         facts: MoveFacts,
-        terms: Terms,
     ) -> Result<PluginStrategy> {
         strikes::may_call(gate, plugin, &Subject::Domain(domain.clone()))?;
         let session = Session::start(gate, plugin)?;
-        Ok(PluginStrategy { gate: gate.clone(), session, domain, facts, settings, terms })
+        Ok(PluginStrategy { gate: gate.clone(), session, domain, facts, settings })
     }
 
     /// What the plugin says stands in the way of it.
@@ -117,7 +115,7 @@ impl PluginStrategy {
     fn drive<'a, 'b>(&mut self, within: Duration, ask: &'a mut Asking<'b>) -> (Result<Outcome>, Asked<'a, 'b>) {
         let mut asked = Asked {
             ask,
-            phases: Phases::new(self.terms),
+            phases: Phases::new(Terms::of(&self.facts)),
             watch: Watch::new(Bounds::of(self.bytes(), within), Instant::now()),
             bandwidth: self.facts.bandwidth,
             under_way: None,

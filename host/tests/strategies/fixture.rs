@@ -13,7 +13,7 @@ use fief::migration::message::Power;
 use fief::migration::phases::{Phases, Terms};
 use fief::migration::plan::{DiskFacts, DomainFacts, Facts, HostFacts, Manner, Sameness};
 use fief::migration::steps::{Answer, Ask, Outcome, Sample, Strategy};
-use fief::migration::strategy::PluginStrategy;
+use fief::migration::strategy::{PluginStrategy, told};
 use fief::plugin::package;
 use fief::plugin::source::{self, FetchOptions, Fetched, Source};
 use fief::types::ByteSize;
@@ -134,7 +134,7 @@ pub(crate) struct FakeDriver {
 
 impl FakeDriver {
     pub(crate) fn new(facts: &Facts) -> Self {
-        let phases = Phases::new(Terms::of(facts, false));
+        let phases = Phases::new(Terms::of(&told::facts(facts, None, false)));
         FakeDriver { phases, asked: Vec::new(), samples: Vec::new(), never_converges: false, fails: "" }
     }
 

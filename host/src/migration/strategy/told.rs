@@ -10,7 +10,9 @@ use crate::sandbox::protocol::{
     StepReply,
 };
 
-pub(super) fn facts(facts: &Facts, bandwidth: Option<u64>, postcopy: bool) -> MoveFacts {
+/// What a strategy is told of a move. `bandwidth`: what policy lets moves have, in bytes a second; `postcopy`: whether it lets this
+/// strategy ask for that.
+pub fn facts(facts: &Facts, bandwidth: Option<u64>, postcopy: bool) -> MoveFacts {
     let domain = &facts.domain;
     MoveFacts {
         domain: domain.name.to_string(),
