@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::fief::Fief;
 use super::figure::Figure;
+use super::plugins::at_work;
 use super::{median, timed};
 use crate::command::{Doing, Result, quietly};
 use crate::place;
@@ -49,7 +50,7 @@ fn begin(fief: &Fief, root: &Path, id: &str, language: &str) -> Result<String> {
     let path = format!("{}:{}", tools.join("python/bin").display(), std::env::var("PATH").unwrap_or_default());
     let run = |words: &[&str]| {
         let mut command: Command = fief.command(words);
-        quietly(command.current_dir(&work).env("PATH", &path).env_remove("CARGO_TARGET_DIR"))
+        quietly(at_work(command.current_dir(&work).env("PATH", &path)))
     };
     run(&["plugin", "new", id, "--kind", "storage", "--lang", language])?;
     if language == "js" {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use super::fief::Fief;
@@ -66,10 +67,15 @@ fn first_volume(fief: &Fief, root: &Path) -> Result<Duration> {
     println!("a plugin from nothing");
     timed(|| {
         steps.iter().try_for_each(|words| {
-            // A target directory of its own: what it stands on is compiled for this alone.
-            quietly(fief.command(words).current_dir(&work).env_remove("CARGO_TARGET_DIR"))
+            quietly(at_work(fief.command(words).current_dir(&work)))
         })
     })
+}
+
+/// A target directory of its own: what a project stands on is compiled for it alone. A bench has no network, and what it
+/// stands on was fetched for the workspace.
+pub(super) fn at_work(command: &mut Command) -> &mut Command {
+    command.env_remove("CARGO_TARGET_DIR").env("CARGO_NET_OFFLINE", "true")
 }
 
 /// The plugin of files under other ids, each with a kind and pools of its own.
