@@ -75,6 +75,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("errors-stay", "host-errors"),
     ("errors-trap", "host-denies"),
     ("timeouts-trap", "timeouts"),
+    ("errors-trap", "nothing-granted"),
+    ("settings-trap", "settings-odd"),
 ];
 
 /// Of a pool, or a network.
@@ -92,6 +94,9 @@ const MISTAKES_OF_NETWORKS: &[(&str, &str)] = &[
     ("errors-passed-over", "network-host-errors"),
     ("errors-trap", "network-host-errors"),
     ("errors-trap", "network-host-denies"),
+    ("errors-trap", "network-nothing-granted"),
+    ("errors-swallowed", "network-nothing-granted"),
+    ("settings-trap", "network-settings-odd"),
 ];
 
 /// Mistakes of `planted_strategy.rs`.
@@ -106,6 +111,7 @@ const MISTAKES_OF_STRATEGIES: &[(&str, &str)] = &[
     ("errors-are-success", "move-step-fails"),
     ("errors-passed-over", "move-step-fails"),
     ("waits-for-ever", "move-unending"),
+    ("settings-trap", "move-settings-odd"),
 ];
 
 /// What is built of the tree.

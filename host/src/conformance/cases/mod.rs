@@ -1,6 +1,7 @@
 //! The cases, by family.
 
 mod attach;
+mod bare;
 mod block;
 mod clones;
 mod fences;
@@ -28,6 +29,7 @@ pub(super) const ALL: &[&[Case]] = &[
     notes::CASES,
     block::CASES,
     host::CASES,
+    bare::CASES,
     networks::CASES,
     moves::CASES,
 ];
