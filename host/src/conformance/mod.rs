@@ -284,6 +284,7 @@ mod tests {
         let texts = [
             include_str!("../../../wit/storage/storage.wit"),
             include_str!("../../../wit/README.md"),
+            include_str!("../../../wit/types/types.wit"),
             include_str!("../../../wit/migration/migration.wit"),
             include_str!("../../../wit/network/network.wit"),
             include_str!("../../../sdk/src/lib.rs"),

@@ -42,9 +42,9 @@ pub(super) fn odd(kind: SettingKind) -> Vec<String> {
         }
         SettingKind::Integer => &["0", "-1", "9223372036854775807", "-9223372036854775808"],
         SettingKind::Boolean => &["false", "true"],
-        SettingKind::Size => &["0", "1", "9223372036854775807"],
+        SettingKind::Size => &["0B", "1B", "9223372036854775807B"],
         SettingKind::Address => &["0.0.0.0", "255.255.255.255", "127.0.0.1"],
-        SettingKind::Cidr => &["0.0.0.0/0", "255.255.255.255/32", "192.0.2.0/31", "127.0.0.1/8"],
+        SettingKind::Cidr => &["1.2.3.4/1", "192.0.2.1/30", "223.255.255.254/24"],
         SettingKind::Directory | SettingKind::Secret => &["0", "elsewhere"],
     };
     all.iter().map(|value| (*value).to_owned()).collect()
