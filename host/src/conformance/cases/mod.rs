@@ -3,6 +3,7 @@
 mod attach;
 mod bare;
 mod block;
+mod block_faults;
 mod clones;
 mod fences;
 mod host;
@@ -28,6 +29,7 @@ pub(super) const ALL: &[&[Case]] = &[
     fences::CASES,
     notes::CASES,
     block::CASES,
+    block_faults::CASES,
     host::CASES,
     bare::CASES,
     networks::CASES,
