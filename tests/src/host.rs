@@ -62,10 +62,21 @@ impl Host {
     /// Installs a plugin of the tree.
     #[track_caller]
     pub fn installs(&self, plugin: &str) {
+        self.installs_with(plugin, &[]);
+    }
+
+    /// The same of one that does not do what the interface says.
+    #[track_caller]
+    pub fn installs_untried(&self, plugin: &str) {
+        self.installs_with(plugin, &["--untried"]);
+    }
+
+    #[track_caller]
+    fn installs_with(&self, plugin: &str, options: &[&str]) {
         let file = target().join(format!("wasm32-wasip2/release/{}.wasm", plugin.replace('-', "_")));
         assert!(file.exists(), "{} is not built; `cargo xtask test` builds it", file.display());
         compiled::lend(self.root());
-        self.fief(&["plugin", "install", &file.to_string_lossy()]);
+        self.fief(&[&["plugin", "install", &file.to_string_lossy()], options].concat());
         compiled::keep(self.root());
     }
 

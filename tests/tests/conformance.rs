@@ -70,11 +70,21 @@ const MISTAKES: &[(&str, &str)] = &[
     ("zeroes-lie", "block-model"),
     ("discard-strays", "block-model"),
     ("opens-old", "block-old-holder"),
+    ("read-errors-swallowed", "block-read-fails"),
+    ("read-errors-trap", "block-read-fails"),
+    ("write-errors-swallowed", "block-write-fails"),
+    ("write-errors-stray", "block-write-fails"),
+    ("write-errors-trap", "block-write-fails"),
+    ("sync-errors-swallowed", "block-flush-fails"),
+    ("sync-tried-again", "block-flush-fails"),
+    ("sync-errors-forgotten", "block-flush-fails"),
     ("errors-swallowed", "host-errors"),
     ("errors-trap", "host-errors"),
     ("errors-stay", "host-errors"),
     ("errors-trap", "host-denies"),
     ("timeouts-trap", "timeouts"),
+    ("errors-trap", "nothing-granted"),
+    ("settings-trap", "settings-odd"),
 ];
 
 /// Of a pool, or a network.
@@ -92,6 +102,9 @@ const MISTAKES_OF_NETWORKS: &[(&str, &str)] = &[
     ("errors-passed-over", "network-host-errors"),
     ("errors-trap", "network-host-errors"),
     ("errors-trap", "network-host-denies"),
+    ("errors-trap", "network-nothing-granted"),
+    ("errors-swallowed", "network-nothing-granted"),
+    ("settings-trap", "network-settings-odd"),
 ];
 
 /// Mistakes of `planted_strategy.rs`.
@@ -106,6 +119,7 @@ const MISTAKES_OF_STRATEGIES: &[(&str, &str)] = &[
     ("errors-are-success", "move-step-fails"),
     ("errors-passed-over", "move-step-fails"),
     ("waits-for-ever", "move-unending"),
+    ("settings-trap", "move-settings-odd"),
 ];
 
 /// What is built of the tree.

@@ -27,7 +27,7 @@ fn host(directory: &Path) -> Host {
     fs::write(&path, policy + &grant).unwrap();
     let plugin = target().join("wasm32-wasip2/release/examples/shared.wasm");
     assert!(plugin.exists(), "{} is not built; `cargo xtask test` builds it", plugin.display());
-    host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
+    host.fief(&["plugin", "install", "--untried", &plugin.to_string_lossy()]);
     host.fief(&["pool", "create", "shared", "--kind", "shared"]);
     host
 }

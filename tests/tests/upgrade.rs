@@ -13,7 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// storage-file with one text in it changed for another of the same length, in a file of this name.
 fn variant(host: &Host, name: &str, changes: &[(&str, &str)]) -> String {
-    let mut bytes = fs::read(target().join("wasm32-wasip2/release/storage_file.wasm")).unwrap();
+    variant_of(host, "storage_file", name, changes)
+}
+
+fn variant_of(host: &Host, plugin: &str, name: &str, changes: &[(&str, &str)]) -> String {
+    let mut bytes = fs::read(target().join(format!("wasm32-wasip2/release/{plugin}.wasm"))).unwrap();
     for (from, to) in changes {
         assert_eq!(from.len(), to.len());
         let places: Vec<usize> = bytes
@@ -121,6 +125,29 @@ fn one_that_answers_otherwise_is_not_taken_and_leaves_nothing() {
     let refused = host.fief_ends(&["plugin", "upgrade", &setting, "-o", "json"], 6);
     assert_eq!(codes(&refused), ["fails"]);
     host.fief(&["pool", "check", "default"]);
+}
+
+#[test]
+fn networks_are_compared_too() {
+    let host = Host::new();
+    host.host_only("lab", "10.99.4.1/24");
+    host.fief(&["network", "start", "lab"]);
+    host.fief(&["network", "create", "out", "--kind", "user"]);
+    let of = |file: &str, name: &str, changes: &[(&str, &str)]| variant_of(&host, file, name, changes);
+    // The same, under another version; it takes the network that is up as it is.
+    host.fief(&["plugin", "upgrade", &of("network_host_only", "newer.wasm", &[NEWER])]);
+    assert!(host.fief(&["network", "check", "lab"]).stdout.contains("nothing"));
+    // One that has another word for a setting finds the network wrong.
+    let other = of("network_host_only", "other.wasm", &[NEWEST, ("\"key\":\"address\"", "\"key\":\"addresz\"")]);
+    let refused = host.fief_ends(&["plugin", "upgrade", &other, "--accept", "-o", "json"], 6);
+    assert_eq!(codes(&refused), ["fails"]);
+    assert!(refused.stdout.contains("network lab"), "{}", refused.stdout);
+    assert_eq!(shown(&host, "network-host-only")["version"], "0.2.0");
+    host.fief(&["plugin", "upgrade", &of("network_user", "user.wasm", &[NEWER])]);
+    host.fief(&["network", "stop", "lab"]);
+    for name in ["lab", "out"] {
+        host.fief(&["network", "delete", name]);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::lock::Lock;
 use crate::config::policy::edit::Edit;
+use crate::conformance::{self, Brief};
 use crate::domain;
 use crate::error::{Failure, Result};
 use crate::gate::{Gate, Mode};
@@ -12,7 +13,7 @@ use crate::plugin::bundle::{self, Set};
 use crate::plugin::package::Replace;
 use crate::plugin::source::{self, FetchOptions, Fetched, Source};
 use crate::plugin::upgrade::{self, Staged};
-use crate::plugin::{Installed, package};
+use crate::plugin::{self, Installed, package};
 use crate::types::PluginId;
 
 /// The bytes that a source gives.
@@ -20,9 +21,23 @@ pub(super) fn fetch_plugin(gate: &Gate, source: &Source, options: &FetchOptions)
     source::fetch(gate, source, options)
 }
 
-/// Checks, stores and compiles a plugin.
-pub(super) fn install_plugin(gate: &Gate, fetched: &Fetched) -> Result<Installed> {
-    let installed = package::install(gate, fetched);
+/// Whether a plugin may be installed, as far as policy and what is installed say.
+pub(super) fn may_install_plugin(gate: &Gate, new: &Installed) -> Result<()> {
+    package::may_install(gate, new, Replace::No)
+}
+
+/// Tries a plugin out, in a root of its own. That it passed is remembered.
+pub(super) fn try_plugin(gate: &Gate, new: &Installed, fetched: &Fetched) -> Result<Brief> {
+    let brief = conformance::brief(fetched, &gate.policy().host, gate.layout())?;
+    if let Brief::Passed(_) = brief {
+        plugin::note_tried(gate.layout(), new.digest)?;
+    }
+    Ok(brief)
+}
+
+/// Stores and compiles a plugin.
+pub(super) fn install_plugin(gate: &Gate, new: &Installed, bytes: &[u8]) -> Result<()> {
+    let installed = package::install_all(gate, &[(new.clone(), bytes)], Replace::No);
     if gate.mode() == Mode::Perform {
         tidy_plugins(gate.layout());
     }

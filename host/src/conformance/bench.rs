@@ -13,6 +13,7 @@ use crate::gate::{Gate, host_id};
 use crate::plugin::trouble::Trouble;
 use crate::sandbox::protocol::{Ability, AttachAccess, Holder, StorageCall, VolumeFacts};
 use crate::storage::Pool;
+use crate::sys::balk::{self, Balk};
 use crate::types::{PoolName, VolumeName};
 
 /// Of a volume that a case makes, in bytes: small, and of whole extents where storage has such.
@@ -203,6 +204,57 @@ impl Bench {
     /// From now on the host fails like that.
     pub(super) fn fail(&mut self, trouble: Option<Trouble>) -> Result<()> {
         Ok(self.pool.fail(trouble)?)
+    }
+
+    /// Runs `body` with another bench on the same pool, whose sandboxes can be made to fail.
+    ///
+    /// # Errors
+    /// Those of `body`; `Skip` where this host has nothing to do it by.
+    pub(super) fn balking(&mut self, body: impl FnOnce(&mut Bench, &Balk) -> Result<()> + Send) -> Result<()> {
+        let beside = self.beside();
+        let done = balk::balking(|balk| -> Result<_> {
+            let mut bench = beside()?;
+            let done = body(&mut bench, balk);
+            Ok((done, bench.count, bench.made, bench.held, bench.hung))
+        });
+        match done {
+            Ok(came) => {
+                let (done, count, made, held, hung) = came?;
+                (self.count, self.hung) = (count, hung);
+                self.made.extend(made);
+                self.held.extend(held);
+                done
+            }
+            Err(error) => skip(format!("this host has no way to make a process's calls fail: {error}")),
+        }
+    }
+
+    /// Another one on the same pool, for another thread.
+    fn beside(&self) -> impl FnOnce() -> Result<Bench, Failure> + Send + use<> {
+        let (gate, pool, folder) = (self.gate.clone(), self.name_of_pool(), self.folder.clone());
+        let (options, abilities, format) = (self.options.clone(), self.abilities.clone(), self.format.clone());
+        let (max_name, run, count, hung, host) =
+            (self.max_name, self.run.clone(), self.count, self.hung, self.host.clone());
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            Ok(Bench {
+                pool: Pool::open(&gate, &pool)?,
+                gate,
+                folder,
+                random: Random::new(options.seed),
+                options,
+                runtime: Rc::new(runtime.context(|| "cannot speak with what serves volumes".to_owned())?),
+                abilities,
+                format,
+                max_name,
+                run,
+                count,
+                made: Vec::new(),
+                hung,
+                held: Vec::new(),
+                host,
+            })
+        }
     }
 
     /// This run as the holder of a fence, for a domain.

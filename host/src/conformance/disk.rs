@@ -24,6 +24,8 @@ use crate::types::{Access, VolumeName};
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long one request may take.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a sandbox whose plugin was at fault takes to be gone, where it lost its client before.
+const ENDING: Duration = Duration::from_millis(100);
 /// How long a sandbox that was killed may take to be gone.
 const GONE: Duration = Duration::from_secs(10);
 /// How an image is called where it is served as a disk (`gate/perform/image/serve.rs`).
@@ -195,6 +197,17 @@ impl Disk {
     /// Of a volume that its plugin serves.
     pub(super) fn geometry(&self) -> Option<Geometry> {
         self.serving.as_ref().map(|(serving, _)| serving.geometry())
+    }
+
+    /// The process that serves it, where that is a plugin's.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.serving.as_ref().map(|(serving, _)| serving.process().pid)
+    }
+
+    /// Whether that has ended, or is about to.
+    pub(super) fn has_ended(&self) -> Result<bool> {
+        let Some((serving, _)) = &self.serving else { return Ok(false) };
+        Ok(process::ended(serving.process(), ENDING).context(|| "cannot look at a sandbox".to_owned())?)
     }
 
     pub(super) fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {

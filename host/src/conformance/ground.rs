@@ -45,14 +45,15 @@ impl Ground {
         let saying = || format!("cannot make {}", folder.0.display());
         DirBuilder::new().mode(0o700).create(&folder.0).context(saying)?;
         let layout = Layout::new(folder.0.join("root"));
-        for path in [layout.root(), &layout.pools(), &layout.domains(), &folder.0.join("directories")] {
+        let own = directories(&folder.0);
+        for path in [layout.root(), &layout.pools(), &layout.domains(), &own] {
             DirBuilder::new().mode(0o700).create(path).context(saying)?;
         }
         let before = settings(host);
         let path = layout.policy();
         let source = path.display().to_string();
         let empty = policy::parse(before.as_bytes(), &source)?;
-        let edits = edits(&installed, &empty, &folder.0.join("directories"))?;
+        let edits = edits(&installed, &empty, &own)?;
         let text = edit::edit(before.as_bytes(), &source, &installed.manifest.id, &edits)?;
         durable::write(&path, &text)?;
         secrets(keeps, &layout, &edits)?;
@@ -66,6 +67,18 @@ impl Ground {
 
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Where directories lie that are made up.
+    pub(super) fn directories(&self) -> PathBuf {
+        directories(&self.folder)
+    }
+
+    /// Changes the policy of this run, as it is in memory.
+    pub(super) fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        let mut policy = self.gate.policy().clone();
+        change(&mut policy);
+        self.gate = Gate::new(self.gate.layout().clone(), Arc::new(policy), Mode::Perform).forgiving();
     }
 
     pub(super) const fn plugin(&self) -> &PluginId {
@@ -84,6 +97,10 @@ impl Drop for Ground {
             tracing::warn!(path = %self.folder.display(), %error, "cannot remove what was made for a test");
         }
     }
+}
+
+fn directories(folder: &Path) -> PathBuf {
+    folder.join("directories")
 }
 
 /// Goes where it is not kept.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   ground.rs   a root for this run alone: policy, the plugin installed
+//!   brief.rs    a short run ahead of an installation         bare.rs   calls with a host that does nothing
 //!   bench.rs    its pool, and the calls that cases make      disk.rs   the bytes of a volume
 //!   moves.rs    moves of domains that are made up            model.rs  what a disk may hold (pure)
 //!   networks.rs a network, apart from this host's            cases/    one file for each family
@@ -10,7 +11,9 @@
 //! ```
 //! A case makes its own volumes and deletes them. It knows nothing of the plugin but its exports.
 
+mod bare;
 mod bench;
+mod brief;
 mod cases;
 mod disk;
 mod expect;
@@ -20,6 +23,7 @@ mod model;
 mod moves;
 mod networks;
 mod random;
+mod settings;
 mod words;
 
 use std::collections::BTreeMap;
@@ -32,6 +36,7 @@ use crate::sandbox::protocol::{Ability, PluginKind};
 use crate::sys::interrupt;
 
 pub use bench::Options;
+pub use brief::{Brief, brief};
 pub use expect::{Fault, Stop};
 pub use ground::Ground;
 pub use networks::CABLE;
@@ -57,6 +62,8 @@ pub struct Case {
 /// By the kind of plugin that a case is for.
 #[derive(Debug, Clone, Copy)]
 enum Run {
+    /// With nothing but the plugin.
+    Bare(PluginKind, fn(&mut bare::Bench) -> expect::Result<()>),
     Storage(fn(&mut bench::Bench) -> expect::Result<()>),
     Network(fn(&mut networks::Bench) -> expect::Result<()>),
     Migration(fn(&mut moves::Bench) -> expect::Result<()>),
@@ -65,9 +72,18 @@ enum Run {
 impl Case {
     pub const fn kind(&self) -> PluginKind {
         match self.run {
+            Run::Bare(kind, _) => kind,
             Run::Storage(_) => PluginKind::Storage,
             Run::Network(_) => PluginKind::Network,
             Run::Migration(_) => PluginKind::Migration,
+        }
+    }
+
+    /// Whether it takes nothing but the plugin.
+    const fn is_bare(&self) -> bool {
+        match self.run {
+            Run::Bare(..) => true,
+            Run::Storage(_) | Run::Network(_) | Run::Migration(_) => false,
         }
     }
 }
@@ -82,21 +98,34 @@ pub enum With {
 }
 
 /// What cases are run on.
-enum Bench {
+struct Bench {
+    bare: bare::Bench,
+    own: Option<Own>,
+}
+
+/// What the plugin's kind is about.
+enum Own {
     Storage(Box<bench::Bench>),
     Network(Box<networks::Bench>),
     Migration(moves::Bench),
 }
 
 impl Bench {
-    fn new(ground: &Ground, with: With, options: Options) -> Result<Bench> {
-        Ok(match with {
+    /// For cases that take nothing but the plugin.
+    fn bare(ground: &Ground, with: &With) -> Result<Bench> {
+        Ok(Bench { bare: bare::Bench::new(ground, with)?, own: None })
+    }
+
+    /// From now on for all cases of the plugin's kind.
+    fn furnish(&mut self, ground: &Ground, with: With, options: Options) -> Result<()> {
+        self.own = Some(match with {
             With::Pool(definition) => {
-                Bench::Storage(Box::new(bench::Bench::new(ground.gate(), ground.folder(), definition, options)?))
+                Own::Storage(Box::new(bench::Bench::new(ground.gate(), ground.folder(), definition, options)?))
             }
-            With::Network(definition) => Bench::Network(Box::new(networks::Bench::new(ground.gate(), definition)?)),
-            With::Moves(settings) => Bench::Migration(moves::Bench::new(ground.gate(), ground.plugin(), &settings)?),
-        })
+            With::Network(definition) => Own::Network(Box::new(networks::Bench::new(ground.gate(), definition)?)),
+            With::Moves(settings) => Own::Migration(moves::Bench::new(ground.gate(), ground.plugin(), &settings)?),
+        });
+        Ok(())
     }
 
     /// # Errors
@@ -105,84 +134,48 @@ impl Bench {
         if self.is_hung() {
             return expect::skip("it did not answer in time, again and again");
         }
-        match (self, case.run) {
-            (Bench::Storage(bench), Run::Storage(run)) => match case.needs.filter(|ability| !bench.has(*ability)) {
+        match (&mut self.own, case.run) {
+            (_, Run::Bare(_, run)) => run(&mut self.bare),
+            (Some(Own::Storage(bench)), Run::Storage(run)) => match case.needs.filter(|ability| !bench.has(*ability)) {
                 Some(ability) => expect::skip(format!("the plugin has no {}", interface(ability))),
                 None => run(bench),
             },
-            (Bench::Network(bench), Run::Network(run)) => run(bench),
-            (Bench::Migration(bench), Run::Migration(run)) => run(bench),
-            (Bench::Storage(_) | Bench::Network(_) | Bench::Migration(_), _) => {
+            (Some(Own::Network(bench)), Run::Network(run)) => run(bench),
+            (Some(Own::Migration(bench)), Run::Migration(run)) => run(bench),
+            (Some(Own::Storage(_) | Own::Network(_) | Own::Migration(_)) | None, _) => {
                 expect::skip(format!("it is for plugins of the kind {}", case.kind().name()))
             }
         }
     }
 
-    const fn is_hung(&self) -> bool {
-        match self {
-            Bench::Storage(bench) => bench.hung >= HUNG,
-            Bench::Network(bench) => bench.hung >= HUNG,
-            Bench::Migration(bench) => bench.hung >= HUNG,
-        }
+    fn is_hung(&self) -> bool {
+        let own = match &self.own {
+            Some(Own::Storage(bench)) => bench.hung,
+            Some(Own::Network(bench)) => bench.hung,
+            Some(Own::Migration(bench)) => bench.hung,
+            None => 0,
+        };
+        own + self.bare.hung >= HUNG
     }
 
     /// Puts away what the case made; gives what could not be.
     fn tidy(&mut self) -> Vec<String> {
-        match self {
-            Bench::Storage(bench) if bench.hung < HUNG => bench.tidy(),
-            Bench::Network(bench) => bench.tidy(),
-            Bench::Storage(_) | Bench::Migration(_) => Vec::new(),
+        self.bare.start_over();
+        match &mut self.own {
+            Some(Own::Storage(bench)) if bench.hung < HUNG => bench.tidy(),
+            Some(Own::Network(bench)) => bench.tidy(),
+            Some(Own::Storage(_) | Own::Migration(_)) | None => Vec::new(),
         }
     }
-}
 
-/// How a case went.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    Ok,
-    Failed(Fault),
-    /// Why it says nothing of this plugin.
-    Skipped(String),
-}
-
-#[derive(Debug, Clone)]
-pub struct Verdict {
-    pub case: &'static Case,
-    pub outcome: Outcome,
-    pub took: Duration,
-}
-
-/// All verdicts, and volumes that could not be deleted again.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub verdicts: Vec<Verdict>,
-    pub left: Vec<String>,
-}
-
-/// All cases, in the order in which they run.
-pub fn cases() -> impl Iterator<Item = &'static Case> {
-    cases::ALL.iter().flat_map(|family| family.iter())
-}
-
-/// Runs those cases; `begins` hears of each.
-///
-/// # Errors
-/// Where the pool cannot be made, or a setting is none, or this host lacks something: then nothing is known of the plugin.
-pub fn run(
-    ground: &Ground,
-    with: With,
-    options: Options,
-    chosen: &[&'static Case],
-    mut begins: impl FnMut(&'static Case),
-) -> Result<Report> {
-    let mut bench = Bench::new(ground, with, options)?;
-    let mut report = Report { verdicts: Vec::new(), left: Vec::new() };
-    for &case in chosen {
-        interrupt::check().map_err(|error| Failure::other("not all cases were tried").because(error))?;
-        begins(case);
+    /// Runs a case, and puts away what it made.
+    ///
+    /// # Errors
+    /// Where this host could not carry it out.
+    fn tried(&mut self, case: &'static Case, report: &mut Report) -> Result<()> {
         let begun = Instant::now();
-        let ended = bench.run(case);
-        let left = bench.tidy();
+        let ended = self.run(case);
+        let left = self.tidy();
         let outcome = match ended {
             Ok(()) => match left.first() {
                 Some(name) => Outcome::Failed(Fault {
@@ -204,6 +197,56 @@ pub fn run(
         };
         report.left.extend(left);
         report.verdicts.push(Verdict { case, outcome, took: begun.elapsed() });
+        Ok(())
+    }
+}
+
+/// How a case went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Ok,
+    Failed(Fault),
+    /// Why it says nothing of this plugin.
+    Skipped(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    pub case: &'static Case,
+    pub outcome: Outcome,
+    pub took: Duration,
+}
+
+/// All verdicts, and volumes that could not be deleted again.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub verdicts: Vec<Verdict>,
+    pub left: Vec<String>,
+}
+
+/// All cases, in the order in which they run.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    cases::ALL.iter().flat_map(|family| family.iter())
+}
+
+/// Runs those cases; `begins` hears of each.
+///
+/// # Errors
+/// Where the pool cannot be made, or a setting is none, or this host lacks something: then nothing is known of the plugin.
+pub fn run(
+    ground: &Ground,
+    with: With,
+    options: Options,
+    chosen: &[&'static Case],
+    mut begins: impl FnMut(&'static Case),
+) -> Result<Report> {
+    let mut bench = Bench::bare(ground, &with)?;
+    bench.furnish(ground, with, options)?;
+    let mut report = Report::default();
+    for &case in chosen {
+        interrupt::check().map_err(|error| Failure::other("not all cases were tried").because(error))?;
+        begins(case);
+        bench.tried(case, &mut report)?;
     }
     Ok(report)
 }
@@ -241,6 +284,7 @@ mod tests {
         let texts = [
             include_str!("../../../wit/storage/storage.wit"),
             include_str!("../../../wit/README.md"),
+            include_str!("../../../wit/types/types.wit"),
             include_str!("../../../wit/migration/migration.wit"),
             include_str!("../../../wit/network/network.wit"),
             include_str!("../../../sdk/src/lib.rs"),

@@ -11,6 +11,7 @@
 
 mod bridge_name;
 mod check;
+mod compare;
 pub mod guard;
 mod leases;
 mod life;
@@ -37,6 +38,7 @@ use crate::plugin::{self, Installed, Session, Subject, settings, strikes};
 use crate::sandbox::protocol::{Call, Finding, Forward, NetworkCall, PluginKind, Return, Settings};
 use crate::types::{DomainName, InterfaceName, MacAddress, NetworkName, PluginId};
 
+pub use compare::compare;
 pub use refilter::refilter;
 use store::Store;
 pub use view::{BridgeView, bridge_of, bridge_view};

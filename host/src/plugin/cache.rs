@@ -17,6 +17,9 @@ use crate::plugin::process::Process;
 use crate::sandbox::protocol::{ENGINE_SETTINGS, FromSandbox, ToSandbox};
 use crate::types::Digest;
 
+/// Grows with each change of what a plugin is tried with before it is installed (`conformance/brief.rs`): it is part of the
+/// name of a note.
+const TRIAL: u32 = 1;
 /// How long a compilation may take by the clock on the wall; the sandbox bounds its processor time besides.
 const COMPILE_WAIT: Duration = Duration::from_secs(300);
 /// Readable, so that the sandbox's own user can map the descriptor that it is handed; the folder (0700) keeps
@@ -48,6 +51,26 @@ fn path(layout: &Layout, digest: Digest) -> PathBuf {
     layout.cache().join(format!("{}-{engine}.cwasm", digest.hex()))
 }
 
+/// Beside the compiled form: that this version of fief has tried these bytes, and they passed.
+fn note(layout: &Layout, digest: Digest) -> PathBuf {
+    path(layout, digest).with_extension(format!("tried-{TRIAL}"))
+}
+
+/// Whether it was tried already on this host, by this version of fief.
+pub fn was_tried(layout: &Layout, digest: Digest) -> bool {
+    let path = note(layout, digest);
+    File::open(&path).is_ok_and(|file| trusted(layout, &path, file).is_ok())
+}
+
+/// Remembers that it passed.
+///
+/// # Errors
+/// Where that cannot be written.
+pub fn note_tried(layout: &Layout, digest: Digest) -> Result<()> {
+    pending::folder(&layout.cache())?;
+    Pending::begin(&note(layout, digest))?.commit(MODE)
+}
+
 /// Gives another root of ours the compiled form, where this one has it: to compile takes a second or more.
 ///
 /// # Errors
@@ -64,13 +87,15 @@ pub fn lend(from: &Layout, to: &Layout, digest: Digest) -> Result<()> {
 
 /// Removes what is compiled of a digest that no plugin has any more.
 pub(super) fn forget(layout: &Layout, digest: Digest) -> Result<()> {
-    let path = path(layout, digest);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context(|| format!("cannot remove {}", path.display()))
+    for path in [path(layout, digest), note(layout, digest)] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Machine code is loaded from a plain file of ours that nobody else can write, in a folder of the same kind.

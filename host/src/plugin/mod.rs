@@ -4,6 +4,7 @@
 mod ask;
 pub mod bundle;
 mod cache;
+pub mod compared;
 pub mod component;
 mod failure;
 mod hearing;
@@ -33,7 +34,7 @@ pub mod trouble;
 pub mod upgrade;
 pub mod world;
 
-pub use cache::lend as lend_compiled;
+pub use cache::{lend as lend_compiled, note_tried, was_tried};
 pub use manifest::Manifest;
 pub use package::{Installed, chosen, installed};
 pub use patience::Patience;

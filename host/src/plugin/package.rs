@@ -55,6 +55,18 @@ pub struct Installed {
     /// Where it came from; nothing, where it was installed before this was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceRecord>,
+    /// Whether it was tried before it was installed; nothing, where it was installed before this was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+}
+
+/// What came of a plugin's trial ahead of its installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trial {
+    Passed,
+    /// There was none: the operator said so.
+    PassedOver,
 }
 
 /// What a source gave, checked, and not installed (`fief plugin show SOURCE`).
@@ -86,16 +98,25 @@ pub enum Replace {
     Yes,
 }
 
+/// Whether it may be installed, as far as policy and what is installed say.
+///
+/// # Errors
+/// `Denied`; `Conflict` where other bytes are installed under its id, and are not to be replaced.
+pub fn may_install(gate: &Gate, new: &Installed, replace: Replace) -> Result<()> {
+    admitted(gate, new)?;
+    match replace {
+        Replace::No => refuse_other(gate, new),
+        Replace::Yes => Ok(()),
+    }
+}
+
 /// Installs all of them, or none.
 ///
 /// # Errors
 /// As [`install`], of the first that is not to be had.
 pub fn install_all(gate: &Gate, all: &[(Installed, &[u8])], replace: Replace) -> Result<()> {
     for (new, _) in all {
-        admitted(gate, new)?;
-        if replace == Replace::No {
-            refuse_other(gate, new)?;
-        }
+        may_install(gate, new, replace)?;
     }
     match gate.mode() {
         Mode::DryRun => Ok(()),
@@ -130,7 +151,7 @@ pub fn verify(gate: &Gate, id: &PluginId) -> Result<()> {
     let record = installed(layout, id)?;
     let (_, bytes) = cache::stored(layout, record.digest)?;
     let found = checked(&bytes, &layout.store(record.digest).display().to_string())?;
-    if (Installed { source: record.source.clone(), ..found }) != record {
+    if (Installed { source: record.source.clone(), trial: record.trial, ..found }) != record {
         return Err(Failure::denied(format!("the record of the plugin {id} says other than its bytes"))
             .hint("install the plugin again"));
     }
@@ -290,7 +311,7 @@ pub(super) fn checked(bytes: &[u8], shown: &str) -> Result<Installed> {
     world::check(&component, &manifest).map_err(saying)?;
     let signer = signature::signer(bytes).map_err(saying)?;
     let Component { imports, exports, manifest: _ } = component;
-    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports, signer, source: None })
+    Ok(Installed { digest: Digest::of(bytes), manifest, imports, exports, signer, source: None, trial: None })
 }
 
 /// Removes the stored and compiled bytes that no id names, now or for a rollback, and that are not `kept` to: by domains

@@ -171,6 +171,7 @@ mod tests {
             exports: Vec::new(),
             signer: None,
             source: None,
+            trial: None,
         };
         write(gate.layout(), &Record { installed, previous: None, next: None }).unwrap();
         id

@@ -3,22 +3,11 @@
 use std::fmt::Display;
 
 use super::Pool;
-use crate::error::{Failure, Kind, Result};
+use crate::error::Result;
 use crate::gate::Gate;
+use crate::plugin::compared::Compared;
 use crate::sandbox::protocol::VolumeFacts;
 use crate::types::PoolName;
-
-/// How the newer one's answers fit the older one's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Compared {
-    Alike,
-    /// Each in a sentence.
-    Otherwise(Vec<String>),
-    /// The older one has no answer to compare with, and why.
-    Unknown(String),
-    /// The newer one alone has none, and why.
-    Fails(String),
-}
 
 /// Asks both for the pool's facts and for its volumes. `older` and `newer` keep to one version each.
 ///
@@ -30,7 +19,7 @@ pub fn compare(older: &Gate, newer: &Gate, name: &PoolName) -> Result<Compared> 
     let (was, is) = (old.info(), new.info());
     let (was, is) = match (was, is) {
         (Ok(was), Ok(is)) => (was, is),
-        (old, new) => return Ok(without(old, new)),
+        (old, new) => return Ok(Compared::without(old, new)),
     };
     let mut differ = Vec::new();
     let mut differs =
@@ -43,7 +32,7 @@ pub fn compare(older: &Gate, newer: &Gate, name: &PoolName) -> Result<Compared> 
     }
     let (had, has) = match (old.volumes(), new.volumes()) {
         (Ok(had), Ok(has)) => (had, has),
-        (old, new) => return Ok(without(old, new)),
+        (old, new) => return Ok(Compared::without(old, new)),
     };
     for volume in &had {
         let Some(now) = has.iter().find(|now| now.name == volume.name) else {
@@ -56,23 +45,10 @@ pub fn compare(older: &Gate, newer: &Gate, name: &PoolName) -> Result<Compared> 
     }
     let more = has.iter().filter(|now| !had.iter().any(|volume| volume.name == now.name));
     differ.extend(more.map(|now| format!("there is a volume {} that was not", now.name)));
-    Ok(if differ.is_empty() { Compared::Alike } else { Compared::Otherwise(differ) })
+    Ok(Compared::of(differ))
 }
 
 fn told(volume: &VolumeFacts) -> String {
     let backing = volume.backing.as_ref().map(|backing| format!(" on {backing}")).unwrap_or_default();
     format!("{} bytes, {:?}{backing}", volume.size, volume.format).to_lowercase()
-}
-
-/// One of them, or both, did not answer.
-fn without<T>(old: Result<T>, new: Result<T>) -> Compared {
-    match (old, new) {
-        (Err(failure), _) => Compared::Unknown(failure.to_string()),
-        // It may have gone away between the two.
-        (Ok(_), Err(failure @ Failure { kind: Kind::Unreachable | Kind::TimedOut, .. })) => {
-            Compared::Fails(format!("{failure}, where the older one had an answer"))
-        }
-        (Ok(_), Err(failure)) => Compared::Fails(failure.to_string()),
-        (Ok(_), Ok(_)) => Compared::Alike,
-    }
 }

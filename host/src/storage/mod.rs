@@ -40,7 +40,7 @@ use std::os::fd::OwnedFd;
 use crate::gate::operation::{ImageFormat, ImageRef, Preallocation};
 use crate::types::{ByteSize, PluginId, Secret, VolumeName};
 
-pub use compare::{Compared, compare};
+pub use compare::compare;
 pub use import::{Import, detect_foreign, inspect_foreign};
 pub use pool::Pool;
 pub use secret::pools_naming;

@@ -3,6 +3,7 @@
 
 pub mod allocator;
 pub mod apart;
+pub mod balk;
 pub mod beneath;
 pub mod component;
 pub mod confine;

@@ -79,7 +79,11 @@ fn io(error: &std::io::Error) -> Error {
 }
 
 fn names(pool: &Pool) -> Result<Vec<String>> {
-    fief_sdk::directory::names(&pool.settings.directory.path()).map_err(|error| io(&error))
+    let names = fief_sdk::directory::names(&pool.settings.directory.path());
+    match names {
+        Err(error) if errs(pool, "settings-trap") => panic!("{error}"),
+        names => names.map_err(|error| io(&error)),
+    }
 }
 
 fn size_of(pool: &Pool, name: &str) -> Result<Option<u64>> {

@@ -17,6 +17,8 @@ fief_sdk::settings! {
     pub struct Settings {
         /// The mistake; none.
         mistake: String = "",
+        /// A number; none.
+        vlan: String = "7",
     }
 }
 
@@ -41,6 +43,8 @@ impl NetworkMode for Planted {
         let made = bridges::ensure(&BridgeSpec { name: bridge.clone(), stp: false, mtu: None, mac: None });
         if mistake == "errors-trap" {
             made.expect("a bridge");
+        } else if mistake == "errors-swallowed" {
+            return Ok(());
         } else {
             made?;
         }
@@ -57,6 +61,9 @@ impl NetworkMode for Planted {
 
     fn plug(network: &Network<Settings>, nic: &Nic) -> Result<Port> {
         let mistake = network.settings.mistake.as_str();
+        if mistake == "settings-trap" {
+            let _: u32 = network.settings.vlan.parse().expect("a number");
+        }
         Ok(Port::Bridge(BridgePort {
             bridge: if mistake == "plug-strays" { "other0".into() } else { bridge(network) },
             admit_address: nic.address.clone().or((mistake == "plug-confuses").then(|| "10.99.0.300".into())),

@@ -14,6 +14,8 @@ fief_sdk::settings! {
     pub struct Settings {
         /// The mistake; none.
         mistake: String = "",
+        /// How many times; none.
+        times: String = "7",
     }
 }
 
@@ -37,6 +39,9 @@ impl MigrationStrategy for Planted {
 
     fn check(facts: &Facts, settings: &Settings) -> Vec<Finding> {
         match settings.mistake.as_str() {
+            "settings-trap" => {
+                (0..settings.times.parse().expect("a number")).map(|_: u8| finding("no")).take(0).collect()
+            }
             "check-counts-on-volumes" => {
                 let _ = facts.volumes.first().expect("a domain has a volume").size;
                 Vec::new()

@@ -31,7 +31,7 @@ fn host() -> Host {
     fs::write(&path, policy + &grant).unwrap();
     let plugin = target().join("wasm32-wasip2/release/examples/faulty.wasm");
     assert!(plugin.exists(), "{} is not built; `cargo xtask test` builds it", plugin.display());
-    host.fief(&["plugin", "install", &plugin.to_string_lossy()]);
+    host.fief(&["plugin", "install", "--untried", &plugin.to_string_lossy()]);
     host.fief(&["pool", "create", "faulty", "--kind", "faulty"]);
     host
 }

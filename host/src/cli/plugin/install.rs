@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::brief::BriefArgs;
 use super::fetching::{self, FetchArgs};
 use super::list::PluginRow;
 use super::{grant, grants, transfer};
@@ -12,9 +13,10 @@ use crate::config::policy::{self, edit::Edit};
 use crate::error::{Failure, Result};
 use crate::plugin::source::Source;
 
-/// Check a plugin, store it under its digest, and compile it
+/// Check a plugin, try it out, store it under its digest, and compile it
 ///
-/// Installing grants nothing. What the plugin asks for and has not been granted is said, with the command that grants it.
+/// It is tried for some seconds, in its sandbox and with nothing of this host: a call that ends in a fault, or a case of fief
+/// plugin test that it fails, and nothing is installed. Installing grants nothing. What the plugin asks for and has not been granted is said, with the command that grants it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A component with a manifest in it (.wasm), a directory that holds one or a project that was built to one,
@@ -31,6 +33,8 @@ pub(crate) struct Args {
     #[arg(long)]
     accept: bool,
     #[command(flatten)]
+    brief: BriefArgs,
+    #[command(flatten)]
     fetching: FetchArgs,
 }
 
@@ -42,7 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             let progress = Progress::start(format!("fetching what {} names", file.display()));
             let set = load::locked_plugins(&gate, file, &args.fetching.options());
             drop(progress);
-            return transfer::install(context, &gate, &set?, args.replace);
+            return transfer::install(context, &gate, set?, args.replace, args.brief);
         }
         (None, None) => return Err(Failure::usage("no plugin is named")),
     };
@@ -50,10 +54,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if !matches!(source, Source::Path(_)) {
         fetching::tell(context, &fetched)?;
     }
+    let mut installed = load::inspect_plugin(&fetched)?;
+    load::may_install_plugin(&gate, &installed)?;
+    installed.trial = args.brief.tried(&gate, &installed, &fetched)?;
     let progress = Progress::start(format!("compiling {}", fetched.shown));
-    let installed = load::install_plugin(&gate, &fetched);
+    let done = load::install_plugin(&gate, &installed, &fetched.bytes);
     drop(progress);
-    let installed = installed?;
+    done?;
     if args.accept {
         let mut edits = grant::all_asked(&installed.manifest, gate.policy(), &[], &[]);
         edits.push(Edit::Pin { digest: installed.digest });

@@ -8,6 +8,7 @@ use crate::cli::output::{Cell, Column, Row};
 use crate::config::policy::{PluginGrants, Policy};
 use crate::error::Result;
 use crate::layout::Layout;
+use crate::plugin::package::Trial;
 use crate::plugin::strikes::{self, Strikes};
 use crate::plugin::{Installed, package};
 use crate::sandbox::protocol::PluginKind;
@@ -62,10 +63,11 @@ impl<'a> PluginRow<'a> {
     pub(super) fn set_aside(&self) -> impl Iterator<Item = &Strikes> {
         self.strikes.iter().filter(|strikes| strikes.are_out())
     }
-    /// `ok`, or what it is set aside for and why.
+    /// `ok`; else that it was never tried, and what it is set aside for and why.
     fn state(&self) -> String {
-        let each: Vec<String> =
-            self.set_aside().map(|strikes| format!("set aside for {}: {}", strikes.subject, strikes.why)).collect();
+        let aside = self.set_aside().map(|strikes| format!("set aside for {}: {}", strikes.subject, strikes.why));
+        let untried = (self.installed.trial == Some(Trial::PassedOver)).then(|| "untried".to_owned());
+        let each: Vec<String> = untried.into_iter().chain(aside).collect();
         if each.is_empty() { "ok".to_owned() } else { each.join("; ") }
     }
     /// Where it came from, and what a tag led to.
@@ -139,6 +141,7 @@ impl Row for PluginRow<'_> {
             "exports": self.installed.exports,
             "serves": self.serves(),
             "permissions": asks,
+            "trial": self.installed.trial,
             "set-aside": self.set_aside().collect::<Vec<_>>(),
         })
     }
@@ -152,26 +155,30 @@ mod tests {
 
     #[test]
     fn a_plugin_shows_what_it_serves_and_whether_it_got_what_it_asks_for() {
-        let installed = Installed {
+        let mut installed = Installed {
             digest: crate::types::Digest::of(b"abc"),
             manifest: Manifest { summary: "Files\x1b[2J".to_owned(), ..manifest() },
             imports: Vec::new(),
             exports: Vec::new(),
             signer: None,
             source: None,
+            trial: None,
         };
         let id = installed.manifest.id.clone();
         let mut policy = Policy::default();
-        let shown = |policy: &Policy| {
-            let row = PluginRow { installed: &installed, policy, strikes: Vec::new() };
+        let shown_of = |installed: &Installed, policy: &Policy| {
+            let row = PluginRow { installed, policy, strikes: Vec::new() };
             listing(&[row], Format::Table, None).unwrap().lines().nth(1).unwrap().to_owned()
         };
+        let shown = |policy: &Policy| shown_of(&installed, policy);
         assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  -       none     ok     Files\x1b[2J");
         policy.pools.insert("file".to_owned(), id.clone());
         policy.plugins.insert(id.clone(), PluginGrants { secrets: Vec::new(), ..grants() });
         assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    4 of 5   ok     Files\x1b[2J");
         policy.plugins.insert(id, grants());
         assert_eq!(shown(&policy), r"storage-file  0.1.0    storage  file    all      ok     Files\x1b[2J");
+        installed.trial = Some(Trial::PassedOver);
+        assert!(shown_of(&installed, &policy).contains("  all      untried  "));
     }
 
     use crate::plugin::Manifest;

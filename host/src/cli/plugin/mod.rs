@@ -2,6 +2,7 @@
 
 mod api;
 pub(super) mod asks;
+mod brief;
 mod build;
 mod dev;
 mod export;

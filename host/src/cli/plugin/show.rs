@@ -11,6 +11,7 @@ use crate::cli::output::{Row, Shown};
 use crate::cli::{Context, load};
 use crate::error::Result;
 use crate::plugin;
+use crate::plugin::package::Trial;
 use crate::plugin::source::Source;
 use crate::plugin::strikes::Strikes;
 use crate::types::PluginId;
@@ -52,6 +53,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     context.show(&Shown { kind: "plugin", name: row.name(), json: row.json(), text: text(&row) })
 }
 
+/// Ahead of its installation.
+const fn tried(trial: Option<Trial>) -> &'static str {
+    match trial {
+        Some(Trial::Passed) => "yes",
+        Some(Trial::PassedOver) => "no, as the operator said (--untried)",
+        None => "not known",
+    }
+}
+
 fn text(row: &PluginRow<'_>) -> String {
     let manifest = &row.installed.manifest;
     let pinned = match row.grants().and_then(|grants| grants.digest) {
@@ -69,6 +79,7 @@ fn text(row: &PluginRow<'_>) -> String {
         ("digest", format!("{} ({pinned})", row.installed.digest)),
         ("signer", row.signer().unwrap_or_else(|| "nobody".to_owned())),
         ("source", row.source().unwrap_or_else(|| "not known".to_owned())),
+        ("tried", tried(row.installed.trial).to_owned()),
         ("imports", row.installed.imports.join(", ")),
         ("exports", row.installed.exports.join(", ")),
     ];
@@ -140,6 +151,7 @@ mod tests {
             exports: Vec::new(),
             signer: Some("ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse().unwrap()),
             source: Some(SourceRecord { from: "/srv/a\x1b.wasm".to_owned(), manifest: None }),
+            trial: Some(Trial::Passed),
         };
         let grants = PluginGrants { secrets: Vec::new(), ..super::super::asks::tests::grants() };
         let mut policy = Policy::default();
@@ -164,6 +176,7 @@ mod tests {
         digest     sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad (not pinned)
         signer     ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a (not known to policy)
         source     /srv/a\x1b.wasm
+        tried      yes
         imports    fief:storage/images@0.1.0
         exports    -
         set aside  pool bad: at fault 3 times, the last at TIME: it trapped

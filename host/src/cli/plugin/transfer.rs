@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::brief::BriefArgs;
 use super::grants;
 use crate::cli::output::progress::Progress;
 use crate::cli::{Context, each, load};
@@ -16,11 +17,13 @@ pub(super) fn json(lock: &Lock) -> Value {
     json!({ "plugins": lock.plugins })
 }
 
-/// Installs the set, and says of each plugin what became of it.
-pub(super) fn install(context: &Context, gate: &Gate, set: &Set, replace: bool) -> Result<()> {
+/// Tries and installs the set, and says of each plugin what became of it.
+pub(super) fn install(context: &Context, gate: &Gate, mut set: Set, replace: bool, brief: BriefArgs) -> Result<()> {
     let replace = if replace { Replace::Yes } else { Replace::No };
+    set.may_install(gate, replace)?;
+    set.try_each(|new, fetched| brief.tried(gate, new, fetched))?;
     let progress = Progress::start(format!("compiling {} plugins", set.arriving().count()));
-    let installed = load::install_plugins(gate, set, replace);
+    let installed = load::install_plugins(gate, &set, replace);
     drop(progress);
     installed?;
     let policy = policy::load(&context.layout().policy())?;

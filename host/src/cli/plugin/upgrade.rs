@@ -6,6 +6,7 @@ use std::sync::Arc;
 use semver::Version;
 
 use super::asks::{Ask, asks};
+use super::brief::BriefArgs;
 use super::fetching::FetchArgs;
 use super::grants;
 use super::list::PluginRow;
@@ -18,17 +19,19 @@ use crate::config::policy::edit::Edit;
 use crate::config::policy::{self, Policy};
 use crate::error::Result;
 use crate::gate::{Gate, Mode, policy as file};
+use crate::network::{self, Network};
+use crate::plugin::compared::Compared;
 use crate::plugin::manifest::Permission;
 use crate::plugin::source::Source;
 use crate::plugin::{self, Installed, Manifest, printable};
 use crate::sandbox::protocol::{Finding, PluginKind, Severity};
-use crate::storage::{self, Compared, Pool};
+use crate::storage::{self, Pool};
 use crate::types::Access;
 
 /// Put another version of a plugin in the place of the one that is installed
 ///
-/// What changes is shown first: what the new one asks for and the old one did not, who signed it, and how it answers for the pools
-/// that are there, beside the old one. Where that takes the operator's word, nothing is changed without --accept. Domains that run
+/// What changes is shown first: what the new one asks for and the old one did not, who signed it, and how it answers for the
+/// pools and networks that are there, beside the old one. It is tried before, as fief plugin install tries it. Where that takes the operator's word, nothing is changed without --accept. Domains that run
 /// keep the version that they began with; fief plugin rollback brings it back for all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -40,14 +43,16 @@ pub(crate) struct Args {
     #[arg(long)]
     accept: bool,
     #[command(flatten)]
+    brief: BriefArgs,
+    #[command(flatten)]
     fetching: FetchArgs,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = context.gate_for_change()?;
     let fetched = args.fetching.fetch(&gate, &args.source)?;
-    let new = load::inspect_plugin(&fetched)?;
-    let id = &new.manifest.id;
+    let mut new = load::inspect_plugin(&fetched)?;
+    let id = &new.manifest.id.clone();
     let old = plugin::installed(gate.layout(), id)?;
     if old.digest == new.digest {
         let row = PluginRow::of(context.layout(), &old, gate.policy());
@@ -61,6 +66,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if gate.mode() == Mode::DryRun {
         return context.list(&findings);
     }
+    new.trial = args.brief.tried(&gate, &new, &fetched)?;
     let progress = Progress::start(format!("trying {}", fetched.shown));
     let upgraded = load::stage_plugin(&gate, new.clone(), &fetched.bytes).and_then(|staged| {
         findings.extend(compared(&gate, &old, &new, then)?);
@@ -195,31 +201,44 @@ fn consented(old: &Installed, new: &Installed, policy: &Policy) -> Vec<Edit> {
     edits
 }
 
-/// How the new one answers for each pool that the plugin serves, beside the old one. Nothing is changed.
+/// How the new one answers for each pool or network that the plugin serves, beside the old one. Nothing is changed.
 fn compared(gate: &Gate, old: &Installed, new: &Installed, then: Arc<Policy>) -> Result<Vec<Finding>> {
     let id = &new.manifest.id;
-    if new.manifest.kind != PluginKind::Storage {
-        return Ok(Vec::new());
-    }
     let (layout, now) = (gate.layout(), gate.policy());
     let older =
         Gate::new(layout.clone(), Arc::new(now.clone()), Mode::DryRun).keeping([(id.clone(), old.digest)].into());
     let newer = Gate::new(layout.clone(), then, Mode::DryRun).keeping([(id.clone(), new.digest)].into());
     let mut findings = Vec::new();
-    for pool in Pool::all(gate)?.into_iter().filter(|pool| now.pools.get(&pool.kind) == Some(id)) {
-        let object = format!("pool {}", pool.name);
-        match storage::compare(&older, &newer, &pool.name)? {
-            Compared::Alike => {}
-            Compared::Otherwise(how) => findings.extend(
-                how.into_iter().map(|how| found(Severity::Blocker, "answers-otherwise", &object, printable(&how))),
-            ),
-            Compared::Fails(why) => findings.push(found(Severity::Blocker, "fails", &object, printable(&why))),
-            Compared::Unknown(why) => {
-                let message =
-                    format!("{object} was not compared: the version before has no answer: {}", printable(&why));
-                findings.push(found(Severity::Warning, "not-compared", &object, message));
+    match new.manifest.kind {
+        PluginKind::Storage => {
+            for pool in Pool::all(gate)?.into_iter().filter(|pool| now.pools.get(&pool.kind) == Some(id)) {
+                let came = storage::compare(&older, &newer, &pool.name)?;
+                findings.extend(told(&format!("pool {}", pool.name), came));
             }
         }
+        PluginKind::Network => {
+            for network in Network::all(gate)?.into_iter().filter(|one| now.networks.get(&one.kind) == Some(id)) {
+                let came = network::compare(&older, &newer, &network.name)?;
+                findings.extend(told(&format!("network {}", network.name), came));
+            }
+        }
+        // What it does depends on the domain that moves, and a move is not tried for it.
+        PluginKind::Migration => {}
     }
     Ok(findings)
+}
+
+fn told(object: &str, came: Compared) -> Vec<Finding> {
+    match came {
+        Compared::Alike => Vec::new(),
+        Compared::Otherwise(how) => {
+            let each = how.into_iter();
+            each.map(|how| found(Severity::Blocker, "answers-otherwise", object, printable(&how))).collect()
+        }
+        Compared::Fails(why) => vec![found(Severity::Blocker, "fails", object, printable(&why))],
+        Compared::Unknown(why) => {
+            let message = format!("{object} was not compared: the version before has no answer: {}", printable(&why));
+            vec![found(Severity::Warning, "not-compared", object, message)]
+        }
+    }
 }

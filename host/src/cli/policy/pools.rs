@@ -95,6 +95,7 @@ mod tests {
             exports: Vec::new(),
             signer: None,
             source: None,
+            trial: None,
         };
         let host = Host { installed: vec![installed], ..Host::default() };
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

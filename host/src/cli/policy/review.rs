@@ -175,6 +175,7 @@ mod tests {
             exports: Vec::new(),
             signer: None,
             source: None,
+            trial: None,
         }
     }
 

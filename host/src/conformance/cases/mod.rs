@@ -1,7 +1,9 @@
 //! The cases, by family.
 
 mod attach;
+mod bare;
 mod block;
+mod block_faults;
 mod clones;
 mod fences;
 mod host;
@@ -27,7 +29,9 @@ pub(super) const ALL: &[&[Case]] = &[
     fences::CASES,
     notes::CASES,
     block::CASES,
+    block_faults::CASES,
     host::CASES,
+    bare::CASES,
     networks::CASES,
     moves::CASES,
 ];

@@ -16,7 +16,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::plugin::cache;
-use crate::plugin::package::{self, Installed, Replace, installed};
+use crate::plugin::package::{self, Installed, Replace, Trial, installed};
 use crate::plugin::source::{self, FetchOptions, Fetched, Source, SourceRecord};
 use crate::types::PluginId;
 
@@ -39,6 +39,30 @@ impl Set {
 
     pub fn there(&self) -> &[PluginId] {
         &self.there
+    }
+
+    /// Whether all of them may be installed.
+    ///
+    /// # Errors
+    /// As [`package::may_install`].
+    pub fn may_install(&self, gate: &Gate, replace: Replace) -> Result<()> {
+        self.arriving().try_for_each(|new| package::may_install(gate, new, replace))
+    }
+
+    /// Has each of them tried.
+    ///
+    /// # Errors
+    /// That of `tried`, of the first.
+    pub fn try_each(&mut self, tried: impl Fn(&Installed, &Fetched) -> Result<Option<Trial>>) -> Result<()> {
+        for (new, bytes) in &mut self.new {
+            let record = new.source.clone().unwrap_or(SourceRecord { from: String::new(), manifest: None });
+            let shown = format!("the plugin {}", new.manifest.id);
+            let fetched = Fetched { bytes: std::mem::take(bytes), shown, record };
+            let came = tried(new, &fetched);
+            *bytes = fetched.bytes;
+            new.trial = came?;
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -23,6 +23,8 @@ pub struct Device {
     /// What was written and is not in the file yet, by offset in blocks.
     cache: RefCell<BTreeMap<u64, Vec<u8>>>,
     writes: Cell<u32>,
+    /// A sync has failed: what was written before may be lost.
+    lost: Cell<bool>,
 }
 
 impl Device {
@@ -39,7 +41,34 @@ impl Device {
         for (block, bytes) in std::mem::take(&mut *self.cache.borrow_mut()) {
             self.file.write(block * u64::from(BLOCK), &bytes)?;
         }
-        self.file.sync()
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.lost.get() {
+            return Err(Error::io("an earlier sync failed"));
+        }
+        match self.file.sync() {
+            Err(_) if self.errs("sync-errors-swallowed") => Ok(()),
+            Err(_) if self.errs("sync-tried-again") => self.file.sync(),
+            Err(error) => {
+                self.lost.set(!self.errs("sync-errors-forgotten"));
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn put(&self, offset: u64, data: &[u8]) -> Result<()> {
+        match self.file.write(offset, data) {
+            Err(_) if self.errs("write-errors-swallowed") => Ok(()),
+            Err(error) if self.errs("write-errors-trap") => panic!("{}", error.message),
+            Err(error) if self.errs("write-errors-stray") => {
+                self.file.write(0, &[0; BLOCK as usize])?;
+                Err(error)
+            }
+            other => other,
+        }
     }
 
     fn forget(&self, offset: u64, length: u64) {
@@ -60,8 +89,8 @@ impl BlockDevice for Device {
         }
         let read_only = access == Access::ReadOnly || holder.is_none();
         let file = File::open(&pool.settings.directory, &file(pool, volume), !read_only)?;
-        let (cache, writes) = (RefCell::default(), Cell::new(0));
-        Ok(Device { file, size, read_only, mistake, cache, writes })
+        let (cache, writes, lost) = (RefCell::default(), Cell::new(0), Cell::new(false));
+        Ok(Device { file, size, read_only, mistake, cache, writes, lost })
     }
 
     fn geometry(&self) -> Geometry {
@@ -80,7 +109,11 @@ impl BlockDevice for Device {
     }
 
     async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
-        let mut bytes = self.file.read(offset, length)?;
+        let mut bytes = match self.file.read(offset, length) {
+            Err(_) if self.errs("read-errors-swallowed") => vec![0; length as usize],
+            Err(error) if self.errs("read-errors-trap") => panic!("{}", error.message),
+            read => read?,
+        };
         let cache = self.cache.borrow();
         for (number, block) in bytes.chunks_mut(BLOCK as usize).enumerate() {
             if let Some(cached) = cache.get(&(offset / u64::from(BLOCK) + number as u64)) {
@@ -106,8 +139,8 @@ impl BlockDevice for Device {
             return Ok(());
         }
         self.forget(offset, data.len() as u64);
-        self.file.write(offset, &data)?;
-        if durable { self.file.sync() } else { Ok(()) }
+        self.put(offset, &data)?;
+        if durable { self.sync() } else { Ok(()) }
     }
 
     async fn flush(&self) -> Result<()> {
@@ -126,7 +159,7 @@ impl BlockDevice for Device {
         }
         self.forget(offset, length);
         self.file.punch(offset, length)?;
-        if durable { self.file.sync() } else { Ok(()) }
+        if durable { self.sync() } else { Ok(()) }
     }
 
     async fn extents(&self, _: u64, length: u64) -> Result<Vec<Extent>> {
