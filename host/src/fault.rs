@@ -79,6 +79,8 @@ points! {
     "handover.own.synced" "the domain is this host's, its guest does not run"
     "import.filled" "a volume is made and filled, and not yet sealed"
     "import.copied" "the volumes stand, no definition names them"
+    "kept.sent" "the other host has a snapshot of a volume that goes along, it has not what the volume holds now"
+    "kept.taken" "a snapshot that came with a volume is taken, it is not written down"
     "move.recorded" "the record says that a disk of the running guest is on its way, its hypervisor knows nothing of it"
     "move.mirrored" "each write of the guest's goes to the new place too"
     "move.still" "the guest stands still, nothing says that the disk is at the new place"

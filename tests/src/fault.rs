@@ -22,6 +22,12 @@ pub fn points() -> Vec<String> {
     names
 }
 
+/// What a process has in its environment that is to pass a point so: `NAME:HOW`; the file tells when it has.
+pub fn armed(point: &str, reached: &Path) -> [(String, String); 2] {
+    let reached = reached.to_string_lossy().into_owned();
+    [("FIEF_FAULT".to_owned(), point.to_owned()), ("FIEF_FAULT_REACHED".to_owned(), reached)]
+}
+
 /// Whether `FIEF_CRASH_ONLY` is in the name of a case, or nothing is asked for.
 pub fn wanted(name: &str) -> bool {
     std::env::var("FIEF_CRASH_ONLY").map_or(true, |only| name.contains(&only))

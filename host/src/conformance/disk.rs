@@ -66,7 +66,7 @@ impl Bench {
         };
         let mut ledger = Ledger::volatile();
         let listener = self.listen()?;
-        let serve = Operation::ImageServe { image, format, access };
+        let serve = Operation::ImageServe { image, format, access, snapshot: None };
         self.gate.perform(&Actor::Operator, &mut ledger, serve, vec![listener])?;
         self.disk((ledger, None), volume, IMAGE_EXPORT, wanted, None)
     }

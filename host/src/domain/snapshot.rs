@@ -9,6 +9,8 @@
 //! What is begun is written down first (`unfinished.rs`): a creation that was cut off is taken back, the other two are
 //! finished.
 
+mod inside;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,8 @@ use crate::gate::{Actor, Gate, Mode, Operation};
 use crate::sandbox::protocol::AttachAccess;
 use crate::sys::durable::Lock;
 use crate::types::{DomainName, SnapshotName, VolumeRef};
+
+pub(in crate::domain) use inside::of_volume;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,7 +91,11 @@ fn disks(definition: &DomainDefinition) -> Vec<VolumeRef> {
 fn standing(gate: &Gate, pools: &mut Pools, disks: &[VolumeRef]) -> Result<Vec<Standing>> {
     let mut all: BTreeMap<String, Standing> = BTreeMap::new();
     for volume in disks {
-        for facts in pools.of(gate, &volume.pool)?.snapshots(&volume.volume)? {
+        let pool = pools.of(gate, &volume.pool)?;
+        if !pool.has_snapshots()? {
+            continue;
+        }
+        for facts in pool.snapshots(&volume.volume)? {
             let standing = all.entry(facts.name.clone()).or_insert_with(|| Standing {
                 name: facts.name,
                 created: facts.created,

@@ -21,6 +21,7 @@ use crate::domain::volume::rename::{self, Renaming};
 use crate::domain::{Record, clone};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
+use crate::gate::operation::ImageSnapshot;
 use crate::layout::Layout;
 use crate::sys::durable;
 use crate::types::{DomainName, SnapshotName, VolumeRef};
@@ -212,6 +213,14 @@ impl Unfinished {
             | Intent::Snapshot { .. }
             | Intent::Export { .. }
             | Intent::Rename(_) => {}
+        }
+        self.note()
+    }
+
+    /// The snapshots of a volume that comes, as far as they are here.
+    pub(super) fn came(&mut self, now: Vec<ImageSnapshot>) -> Result<()> {
+        if let Intent::Arrive(arrival) = &mut self.intent {
+            arrival.snapshots = now;
         }
         self.note()
     }

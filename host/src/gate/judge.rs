@@ -72,7 +72,8 @@ fn need(operation: &Operation) -> Need<'_> {
         | Operation::ImageCopy { image, .. }
         | Operation::SnapshotCreate { image, .. }
         | Operation::SnapshotDelete { image, .. }
-        | Operation::SnapshotRevert { image, .. } => directory_need(image, Access::ReadWrite),
+        | Operation::SnapshotRevert { image, .. }
+        | Operation::SnapshotDate { image, .. } => directory_need(image, Access::ReadWrite),
         Operation::IdentityInspect { image } | Operation::IdentityReset { image, .. } => {
             Need::Host { what: "reset an identity", about: vec![(&image.plugin, &image.directory)] }
         }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub use crate::types::ProcessId;
 pub use disk::{DiskSource, DiskTarget, FilePart, ForeignImage, ImageFormat, ImageRef, Preallocation};
 pub use effect::Effect;
-pub use outcome::{ImageFacts, LinkFacts, Outcome, SnapshotFacts};
+pub use outcome::{ImageFacts, ImageSnapshot, LinkFacts, Outcome, SnapshotFacts};
 
 use crate::config::policy::Policy;
 use crate::config::policy::edit::Edit;
@@ -171,6 +171,14 @@ pub enum Operation {
     SnapshotList {
         image: ImageRef,
     },
+    /// Has a snapshot say when it was taken: of one that came from another host, when it was there. There is no way back, and
+    /// nothing is lost.
+    SnapshotDate {
+        image: ImageRef,
+        snapshot: SnapshotName,
+        created: u64,
+        nanos: u32,
+    },
     /// Whether the identity in an image can be reset; it may be open in a hypervisor.
     IdentityInspect {
         image: ImageRef,
@@ -196,10 +204,14 @@ pub enum Operation {
     },
     /// Serves an image, with every image that it stands on, as the disk that a guest would see: QEMU's storage daemon speaks NBD
     /// on the listening socket that comes as a descriptor, with an export called `disk`. It dies with the thread that starts it.
+    /// With `snapshot`, as it was then, for reading and whoever writes to it meanwhile: the descriptor is a folder, where
+    /// `qemu-nbd` makes the socket `image.sock` itself.
     ImageServe {
         image: ImageRef,
         format: ImageFormat,
         access: Access,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<SnapshotName>,
     },
     /// Descriptors of an image and of every image that it stands on, for a hypervisor.
     ImageOpen {

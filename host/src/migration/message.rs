@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::handover::{Attempt, Word};
 use super::variables::Variables;
+use crate::gate::operation::ImageSnapshot;
 
 /// The versions that this fief speaks, newest first.
 pub const VERSIONS: &[u16] = &[1];
@@ -23,6 +24,8 @@ const NAME_MAX: usize = 255;
 /// Most volumes that go along, and the longest name of one (`POOL/VOLUME`), in bytes.
 const ALONG_MAX: usize = 64;
 const VOLUME_MAX: usize = 2 * NAME_MAX + 1;
+/// Most snapshots of one of them.
+pub const SNAPSHOTS_MAX: usize = 64;
 /// Most reasons why something is declined, and the longest text in one, in bytes.
 const REASONS_MAX: usize = 200;
 const TEXT_MAX: usize = 2 << 10;
@@ -104,6 +107,9 @@ pub struct Along {
     /// In bytes.
     pub size: u64,
     pub format: Format,
+    /// Those inside of it, in the order in which they come before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<ImageSnapshot>,
 }
 
 /// What a guest's disk is kept in.
@@ -192,6 +198,11 @@ impl Message {
                 at_most("a list of volumes", what.along.len(), ALONG_MAX)?;
                 let longest = what.along.iter().map(|along| along.volume.len()).max();
                 at_most("a volume's name", longest.unwrap_or(0), VOLUME_MAX)?;
+                for Along { snapshots, .. } in &what.along {
+                    at_most("a list of snapshots", snapshots.len(), SNAPSHOTS_MAX)?;
+                    let longest = snapshots.iter().map(|snapshot| snapshot.name.len()).max();
+                    at_most("a snapshot's name", longest.unwrap_or(0), NAME_MAX)?;
+                }
                 what.variables.as_ref().map_or(Ok(()), |variables| variables.bytes().map(drop))
             }
             Message::Declined { reasons, .. } => {

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use disks::{DiskFacts, Sameness};
+pub use disks::{DiskFacts, DiskSnapshot, Sameness};
 pub use networks::{CardFacts, NetworkFacts};
 pub use predict::{Pace, Prediction, predict};
 
@@ -112,6 +112,8 @@ pub struct Manner {
     pub copies_volumes: bool,
     /// Discs that are only here are taken out first (`--eject`).
     pub ejects: bool,
+    /// Snapshots that cannot go along are given up (`--leave-snapshots`).
+    pub leaves_snapshots: bool,
 }
 
 /// All that a plan is made from.

@@ -11,7 +11,7 @@ use super::message::Power;
 use super::plan::{DiskFacts, HostFacts, Sameness};
 use crate::config::domain::{Accelerator, CARDS_MAX, DISKS_MAX};
 use crate::error::{Failure, Kind, Result};
-use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, Note, PluginId, VolumeRef};
+use crate::types::{ByteSize, DomainName, MacAddress, NetworkName, Note, PluginId, PoolName, VolumeRef};
 
 /// Most words of a list that a hypervisor has of itself (machines, models, features): today's have some hundred.
 const WORDS_MAX: usize = 4096;
@@ -34,6 +34,8 @@ pub enum Ask {
     Survey(Box<Subject>),
     /// Which notes there are with these volumes: the source has just left one with each.
     Notes(BTreeSet<VolumeRef>),
+    /// Which of these pools make volumes that can have snapshots.
+    Snapshots(BTreeSet<PoolName>),
 }
 
 /// The notes of a volume, as the target reads them.

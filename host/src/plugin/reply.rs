@@ -1,7 +1,7 @@
 //! From what an operation brought forth to what the plugin is answered. In a dry run nothing was brought forth, and
 //! the answer is what the operation would most likely have given.
 
-use crate::gate::operation::{ImageFacts, LinkFacts, SnapshotFacts};
+use crate::gate::operation::{ImageFacts, ImageSnapshot, LinkFacts, SnapshotFacts};
 use crate::gate::{Operation, Outcome};
 use crate::sandbox::protocol::Reply;
 use crate::types::ByteSize;
@@ -18,6 +18,11 @@ pub(super) enum Next {
     Mismatch,
 }
 
+/// What a plugin is told of a snapshot.
+fn told(ImageSnapshot { name, created, .. }: ImageSnapshot) -> SnapshotFacts {
+    SnapshotFacts { name, created }
+}
+
 /// `Mismatch` where the outcome is not one that the operation has.
 pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
     match outcome {
@@ -25,7 +30,7 @@ pub(super) fn reply(operation: &Operation, outcome: Outcome) -> Next {
             Next::Answer(Reply::Image(facts))
         }
         Outcome::Snapshot { facts, .. } => Next::Answer(Reply::Snapshot(facts)),
-        Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all)),
+        Outcome::Snapshots { all } => Next::Answer(Reply::Snapshots(all.into_iter().map(told).collect())),
         Outcome::Space { capacity, available } => {
             Next::Answer(Reply::Space { capacity: capacity.bytes(), available: available.bytes() })
         }
@@ -70,6 +75,7 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::ImageRename { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
         | Operation::IdentityInspect { .. }
         | Operation::IdentityReset { .. }
         | Operation::BridgeAddress { .. }
@@ -109,7 +115,7 @@ fn unchanged(operation: &Operation) -> Next {
 pub(super) fn read(operation: &Operation, outcome: Outcome) -> Option<Reply> {
     match (operation, outcome) {
         (Operation::SnapshotCreate { snapshot, .. }, Outcome::Snapshots { all }) => {
-            all.into_iter().find(|facts| facts.name == snapshot.as_str()).map(Reply::Snapshot)
+            all.into_iter().find(|facts| facts.name == snapshot.as_str()).map(|found| Reply::Snapshot(told(found)))
         }
         (Operation::BridgeCreate { bridge, .. } | Operation::BridgeJoin { bridge, .. }, Outcome::Links { all }) => {
             all.into_iter().find(|facts| facts.name == bridge.as_str()).map(Reply::Link)
@@ -173,6 +179,7 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::ImageRename { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
         | Operation::IdentityInspect { .. }
         | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }

@@ -3,10 +3,19 @@
 use super::pool::Pool;
 use crate::error::Result;
 use crate::gate::operation::SnapshotFacts;
-use crate::sandbox::protocol::StorageCall;
+use crate::sandbox::protocol::{Ability, StorageCall};
 use crate::types::{SnapshotName, VolumeName};
 
 impl Pool {
+    pub fn has_snapshots(&mut self) -> Result<bool> {
+        self.can(Ability::Snapshots)
+    }
+
+    /// Whether a volume that is made here can have any: inside of the image that it is.
+    pub fn makes_with_snapshots(&mut self) -> Result<bool> {
+        Ok(self.keeps_formats() && self.can(Ability::Snapshots)?)
+    }
+
     /// `note` as for [`Pool::create_new_volume`].
     pub fn create_snapshot(
         &mut self,

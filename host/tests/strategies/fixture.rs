@@ -95,6 +95,8 @@ pub(crate) fn facts(power: Power, sameness: Sameness) -> Facts {
         pool_there: true,
         room_there: Some(ByteSize::from_mib(10_240)),
         exists_there: false,
+        snapshots: Vec::new(),
+        snapshots_there: false,
     };
     Facts {
         domain: DomainFacts {
@@ -116,7 +118,7 @@ pub(crate) fn facts(power: Power, sameness: Sameness) -> Facts {
         },
         source: host("hosta", 1),
         target: host("hostb", 2),
-        manner: Manner { copies_volumes: sameness == Sameness::Other, ejects: false },
+        manner: Manner { copies_volumes: sameness == Sameness::Other, ejects: false, leaves_snapshots: false },
     }
 }
 

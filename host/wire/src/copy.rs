@@ -15,6 +15,7 @@
 //!                                         ◂─   Done     the same digest
 //!   … Data, Zero, End once more for what was written meanwhile …
 //!   Over                                  ─▸
+//!                                         ◂─   Kept     of a snapshot alone, which is taken by then; or as the first answer
 //!
 //!   Offer   length of a file              ─▸
 //!                                         ◂─   Holds    how much of it is there, and its digest
@@ -98,6 +99,8 @@ pub enum FromTarget {
     Failed {
         reason: String,
     },
+    /// It has all of that already, or by now.
+    Kept,
 }
 
 /// What goes over in frames of this kind.
@@ -232,6 +235,7 @@ impl Words for FromTarget {
                 head.put_slice(&reason.as_bytes()[..most.unwrap_or(0)]);
                 7
             }
+            FromTarget::Kept => 8,
         };
         (kind, head, Bytes::new())
     }
@@ -254,6 +258,7 @@ impl Words for FromTarget {
             5 => FromTarget::Done { digest: digest(from)? },
             6 => FromTarget::Holds { length: number(from)?, digest: digest(from)? },
             7 => FromTarget::Failed { reason: text::line(&String::from_utf8_lossy(&from.split_off(0))) },
+            8 => FromTarget::Kept,
             _ => return Err(wrong("a frame of no kind that is known")),
         };
         if body.is_empty() { Ok(words) } else { Err(wrong("a frame that is too long")) }
@@ -368,6 +373,7 @@ mod tests {
         over(FromTarget::Done { digest: [3; 32] }).await;
         over(FromTarget::Holds { length: 9, digest: [1; 32] }).await;
         over(FromTarget::Failed { reason: "no room".into() }).await;
+        over(FromTarget::Kept).await;
     }
 
     #[tokio::test]

@@ -1,12 +1,12 @@
-//! Behaves, and shares: raw files in a directory that several hosts are granted, each with a fence beside it. What the
-//! storage is called is read from a file, so that a test can exchange it.
+//! Behaves, and shares: raw and qcow2 files in a directory that several hosts are granted, each with a fence and notes beside it
+//! and its snapshots inside. What the storage is called is read from a file, so that a test can exchange it.
 
 use std::fs;
 use std::path::PathBuf;
 
 use fief_sdk::storage::{
-    Access, Attachment, Fence, FenceKind, Fences, FileNode, Format, Holder, Pool, PoolInfo, StorageBackend, Volume,
-    VolumeSpec,
+    Access, Attachment, Fence, FenceKind, Fences, FileNode, Holder, Notes, Pool, PoolInfo, Snapshot, Snapshots,
+    StorageBackend, Volume, VolumeSpec,
 };
 use fief_sdk::{Directory, Error, Result, images};
 
@@ -78,7 +78,7 @@ impl StorageBackend for Shared {
         volume(pool, name)
     }
     fn create(pool: &Pool<Settings>, spec: &VolumeSpec) -> Result<Volume> {
-        images::create(pool.settings.directory.name(), &spec.name, Format::Raw, spec.size, spec.preallocation, None)?;
+        images::create(pool.settings.directory.name(), &spec.name, spec.format, spec.size, spec.preallocation, None)?;
         volume(pool, &spec.name)
     }
     fn delete(pool: &Pool<Settings>, name: &str) -> Result<()> {
@@ -90,8 +90,54 @@ impl StorageBackend for Shared {
     }
     fn attach(pool: &Pool<Settings>, name: &str, _: Access) -> Result<Attachment> {
         let directory = pool.settings.directory.name().to_owned();
-        Ok(Attachment::File(FileNode { directory, path: name.to_owned(), format: Format::Raw }))
+        Ok(Attachment::File(FileNode { directory, path: name.to_owned(), format: volume(pool, name)?.format }))
     }
+}
+
+impl Snapshots for Shared {
+    fn create(pool: &Pool<Settings>, volume: &str, name: &str) -> Result<Snapshot> {
+        images::snapshot_create(pool.settings.directory.name(), volume, name).map(snapshot)
+    }
+    fn delete(pool: &Pool<Settings>, volume: &str, name: &str) -> Result<()> {
+        images::snapshot_delete(pool.settings.directory.name(), volume, name)
+    }
+    fn revert(pool: &Pool<Settings>, volume: &str, name: &str) -> Result<()> {
+        images::snapshot_revert(pool.settings.directory.name(), volume, name)
+    }
+    fn all(pool: &Pool<Settings>, volume: &str) -> Result<Vec<Snapshot>> {
+        let all = images::snapshots(pool.settings.directory.name(), volume)?;
+        Ok(all.into_iter().map(snapshot).collect())
+    }
+}
+
+fn snapshot(image: images::ImageSnapshot) -> Snapshot {
+    Snapshot { name: image.name, created: image.created }
+}
+
+/// A note is an empty file beside the volume, with the number in its name.
+impl Notes for Shared {
+    fn leave(pool: &Pool<Settings>, volume: &str, note: u64) -> Result<()> {
+        fs::write(note_file(pool, volume, note), "").map_err(|error| Error::from_io(&error, "leaving a note"))
+    }
+    fn read(pool: &Pool<Settings>, volume: &str) -> Result<Vec<u64>> {
+        let entries = fs::read_dir(format!("/{}", pool.settings.directory.name()))
+            .map_err(|error| Error::from_io(&error, "reading notes"))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let note = |name: String| name.strip_prefix(&format!(".{volume}.note-"))?.parse().ok();
+        Ok(names.filter_map(note).collect())
+    }
+    fn remove(pool: &Pool<Settings>, volume: &str, note: u64) -> Result<()> {
+        match fs::remove_file(note_file(pool, volume, note)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::from_io(&error, "taking a note away"))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn note_file(pool: &Pool<Settings>, volume: &str, note: u64) -> PathBuf {
+    PathBuf::from(format!("/{}/.{volume}.note-{note}", pool.settings.directory.name()))
 }
 
 impl Fences for Shared {
@@ -121,9 +167,9 @@ impl Fences for Shared {
 }
 
 fief_sdk::plugin! {
-    storage: Shared with fences;
+    storage: Shared with snapshots, fences, notes;
     id: "hostile-shared",
-    summary: "raw files that several hosts share, for a test",
+    summary: "files that several hosts share, for a test",
     permissions: [
         fief_sdk::Permission::interface(fief_sdk::Interface::Images, "makes volumes"),
         fief_sdk::Permission::directory(fief_sdk::DirectoryAccess::ReadWrite, "keeps volumes and fences"),

@@ -20,7 +20,7 @@ const OF_COPIES: [&str; 3] = ["hand.copied", "take.copied", "arrive."];
 const WHILE: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+pub enum Who {
     Command,
     Supervisor(Side),
     Hypervisor(Side),
@@ -75,7 +75,7 @@ impl Blow {
     }
 }
 
-fn signal(process: u32, signal: Signal) {
+pub fn signal(process: u32, signal: Signal) {
     if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
         // It may have ended meanwhile.
         let _ = kill_process(process, signal);
@@ -83,7 +83,7 @@ fn signal(process: u32, signal: Signal) {
 }
 
 /// None where it has none at that point.
-fn processes(bench: &Bench, who: Who, command: u32) -> Vec<u32> {
+pub fn processes(bench: &Bench, who: Who, command: u32) -> Vec<u32> {
     let of = |side: Side, part: &str| {
         let host = &bench.pair[side];
         let near = [host.supervisor("near"), host.hypervisor("near")];
@@ -119,10 +119,7 @@ impl Case {
 fn cut(bench: &mut Bench, case: &Case) -> bool {
     let reached = bench.pair[case.side].root().with_extension("reached");
     let _ = fs::remove_file(&reached);
-    let armed = [
-        ("FIEF_FAULT".to_owned(), format!("{}:{}", case.point, case.blow.how())),
-        ("FIEF_FAULT_REACHED".to_owned(), reached.to_string_lossy().into_owned()),
-    ];
+    let armed = fault::armed(&format!("{}:{}", case.point, case.blow.how()), &reached);
     let of = |side| if case.side == side { &armed[..] } else { &[] };
     bench.pair.serves_with(Side::B, of(Side::B));
     let mut domain = bench.running(case.how, case.storage, of(Side::A));

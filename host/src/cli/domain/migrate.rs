@@ -35,7 +35,7 @@ pub(in crate::cli) struct Args {
     #[arg(required_unless_present = "cancel")]
     peer: Option<PeerName>,
     /// Give up a move that is under way
-    #[arg(long, conflicts_with_all = ["peer", "plan", "strategy", "eject", "bandwidth", "downtime", "set"])]
+    #[arg(long, conflicts_with_all = ["peer", "plan", "strategy", "eject", "leave_snapshots", "bandwidth", "downtime", "set"])]
     cancel: bool,
     /// Say what stands in the way, and how long it would take; move nothing (so does --dry-run)
     #[arg(long)]
@@ -46,6 +46,9 @@ pub(in crate::cli) struct Args {
     /// Take discs out of drives that the other host does not have
     #[arg(long)]
     eject: bool,
+    /// Give up snapshots that cannot go along with volumes that are copied
+    #[arg(long)]
+    leave_snapshots: bool,
     /// At most so much at a time, as in 1Gbit
     #[arg(long, value_name = "BANDWIDTH")]
     bandwidth: Option<Bandwidth>,
@@ -91,7 +94,8 @@ fn go(context: &Context, gate: &Gate, plan: Plan) -> Result<()> {
     let (name, peer) = (plan.wish.domain, plan.wish.peer);
     let Plan { strategy, settings, facts, .. } = plan;
     let bandwidth = plan.wish.bandwidth;
-    let wish = relocation::Wish { to: peer.clone(), strategy, settings, bandwidth, facts: Box::new(facts) };
+    let snapshots = facts.domain.disks.iter().any(|disk| disk.goes_along() && !disk.snapshots.is_empty());
+    let wish = relocation::Wish { to: peer.clone(), strategy, settings, bandwidth, snapshots, facts: Box::new(facts) };
     let meter = Meter::default();
     let (details, mut far) = (Details::default(), Far::default());
     let shown = Progress::detailed(format!("moving {name} to {peer}"), &meter, &details, context.format());
@@ -134,6 +138,7 @@ fn wish(args: Args) -> Result<Wish> {
         strategy: args.strategy,
         settings,
         eject: args.eject,
+        leave_snapshots: args.leave_snapshots,
         bandwidth: args.bandwidth,
         downtime,
     })

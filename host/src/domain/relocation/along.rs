@@ -12,18 +12,19 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::domain::{DiskDevice, DomainDefinition};
+use crate::domain::pools::Pools;
 use crate::domain::volume::{Coming, arrival};
-use crate::domain::{Record, hold, lease, ownership, store};
+use crate::domain::{Record, hold, lease, ownership, snapshot, store};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
-use crate::gate::operation::ImageFormat;
+use crate::gate::operation::{ImageFormat, ImageSnapshot};
 use crate::layout::Layout;
 use crate::migration::handover::{Attempt, Holding};
 use crate::migration::message::{Along, Format, Offer};
 use crate::migration::plan::{DiskFacts, Facts, Sameness};
 use crate::storage::Pool;
 use crate::sys::durable;
-use crate::types::{ByteSize, DomainName, VolumeRef};
+use crate::types::{ByteSize, DomainName, SnapshotName, VolumeRef};
 
 /// In the domain's folder on the source: what is to be deleted once that attempt has moved it.
 const LEAVING: &str = "leaving.json";
@@ -45,6 +46,11 @@ pub fn of(facts: &Facts) -> Result<Vec<Along>> {
                     ImageFormat::Raw => Format::Raw,
                     ImageFormat::Qcow2 => Format::Qcow2,
                 },
+                snapshots: match disk.snapshots_stay(facts) {
+                    None => disk.inside(),
+                    Some(_) if facts.manner.leaves_snapshots => Vec::new(),
+                    Some((_, why, hint)) => return Err(Failure::new(Kind::Findings, why).hint(hint)),
+                },
             }),
             Sameness::Proven | Sameness::Claimed | Sameness::Unknown => Err(Failure::new(
                 Kind::Findings,
@@ -62,7 +68,7 @@ pub fn of(facts: &Facts) -> Result<Vec<Along>> {
 pub fn coming(offer: &Offer, definition: &DomainDefinition) -> Result<Vec<Coming>> {
     let wrong = |volume: &str, why: &str| Failure::usage(format!("volume {volume:?} does not go along: {why}"));
     let mut seen = BTreeSet::new();
-    let each = offer.along.iter().map(|Along { volume: name, size, format }| {
+    let each = offer.along.iter().map(|Along { volume: name, size, format, snapshots }| {
         let target: VolumeRef = name.parse().map_err(|invalid| wrong(name, "it has no such name").because(invalid))?;
         let disk = definition.disks.iter().find(|disk| disk.volume == target);
         match disk.map(|disk| disk.device) {
@@ -71,6 +77,9 @@ pub fn coming(offer: &Offer, definition: &DomainDefinition) -> Result<Vec<Coming
         }
         if !seen.insert(target.clone()) {
             return Err(wrong(name, "it is offered twice"));
+        }
+        if !are_sound(snapshots, *size) {
+            return Err(wrong(name, "its snapshots are none that a volume can have"));
         }
         Ok(Coming {
             target,
@@ -82,9 +91,34 @@ pub fn coming(offer: &Offer, definition: &DomainDefinition) -> Result<Vec<Coming
             onto: false,
             domain: definition.name.clone(),
             uuid: definition.uuid,
+            snapshots: snapshots.clone(),
         })
     });
     each.collect()
+}
+
+/// Each has a name of its own and a date, and is no larger than what comes after it.
+fn are_sound(snapshots: &[ImageSnapshot], size: u64) -> bool {
+    let names: BTreeSet<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
+    let sound = |one: &ImageSnapshot| one.name.parse::<SnapshotName>().is_ok() && u32::try_from(one.created).is_ok();
+    let sizes: Vec<u64> = snapshots.iter().map(|one| one.size.bytes()).chain([size]).collect();
+    names.len() == snapshots.len() && snapshots.iter().all(sound) && sizes.is_sorted()
+}
+
+/// # Errors
+/// `Conflict` where snapshots of volumes that go along came or went since that was planned.
+pub fn unchanged(gate: &Gate, facts: &Facts) -> Result<()> {
+    let mut pools = Pools::default();
+    for disk in facts.domain.disks.iter().filter(|disk| disk.goes_along()) {
+        if snapshot::of_volume(gate, &mut pools, &disk.volume)? != disk.snapshots {
+            return Err(Failure::conflict(format!(
+                "snapshots of {} came or went since the move was planned",
+                disk.volume
+            ))
+            .hint("try again"));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until each of them is whole, on stable storage and read back.
@@ -195,6 +229,7 @@ mod tests {
                 volume: (*volume).to_owned(),
                 size: 1 << 20,
                 format: Format::Qcow2,
+                snapshots: Vec::new(),
             });
             coming(&Offer { along: along.collect(), ..Offer::none("a".into()) }, &definition)
         };
@@ -203,6 +238,28 @@ mod tests {
         assert!(offered(&[]).unwrap().is_empty());
         for wrong in [&["p/other"][..], &["p/disc"], &["p/a", "p/a"], &["../a"], &["p"], &[""]] {
             assert_eq!(offered(wrong).unwrap_err().kind, Kind::Usage, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn snapshots_come_by_names_of_their_own_and_grow() {
+        let of = |name: &str, created, size| ImageSnapshot {
+            name: name.to_owned(),
+            created,
+            nanos: 0,
+            size: ByteSize::from_bytes(size),
+        };
+        for (snapshots, sound) in [
+            (vec![], true),
+            (vec![of("a", 2, 512), of("b", 1, 512), of("c", 0, 1024)], true),
+            (vec![of("a", 1, 512), of("a", 2, 512)], false),
+            (vec![of("a/../b", 1, 512)], false),
+            (vec![of("", 1, 512)], false),
+            (vec![of("a", 1, 512), of("b", 1, 511)], false),
+            (vec![of("a", 1, 1025)], false),
+            (vec![of("a", 1 << 32, 512)], false),
+        ] {
+            assert_eq!(are_sound(&snapshots, 1024), sound, "{snapshots:?}");
         }
     }
 

@@ -68,6 +68,10 @@ pub struct Wish {
     /// At most, beside what policy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<Bandwidth>,
+    /// Volumes that go along have snapshots. Not said where none has: a supervisor that is older than they are on their way, and
+    /// would leave them behind, does not know the word and moves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub snapshots: bool,
     /// What the plan was made from.
     pub facts: Box<Facts>,
 }

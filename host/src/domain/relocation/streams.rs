@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokio::io::copy_bidirectional_with_sizes;
+use uuid::Uuid;
 
 use super::desk::{Awaited, awaited, offered};
 use super::forget::named;
 use super::words::{Cargo, Purpose};
 use super::{MEMORY, STATE, along};
-use crate::domain::volume::{Coming, arrive};
+use crate::domain::volume::{Coming, Part, arrive};
 use crate::error::{Context, Failure, Result};
 use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::migration::copying::Progress;
 use crate::migration::copying::state::receive_file;
+use crate::migration::message::Offer;
 use crate::peer::{Caller, Stream};
 use crate::sys::socket;
 
@@ -34,7 +36,7 @@ pub(super) enum Place {
     State {
         folder: PathBuf,
     },
-    Volume(Box<Coming>),
+    Volume(Box<Coming>, Part),
 }
 
 /// Nobody but the host that a domain is expected from has a way there.
@@ -54,12 +56,20 @@ pub(super) fn place(layout: &Layout, caller: &Caller, purpose: &Value) -> Result
     match purpose.what {
         Cargo::Memory => Ok(Place::Memory { folder }),
         Cargo::State => Ok(Place::State { folder }),
-        Cargo::Volume(index) => {
-            let coming = along::coming(&offer, &offered(&offer, domain)?)?;
-            let coming = coming.into_iter().nth(index.into());
-            coming.map(|coming| Place::Volume(Box::new(coming))).ok_or_else(|| Failure::usage("no such volume comes"))
+        Cargo::Volume(index) => coming(&offer, domain, index).map(|coming| Place::Volume(coming, Part::Disk)),
+        Cargo::Snapshot { volume, place } => {
+            let coming = coming(&offer, domain, volume)?;
+            match coming.snapshots.get(usize::from(place)) {
+                Some(_) => Ok(Place::Volume(coming, Part::Snapshot(place.into()))),
+                None => Err(Failure::usage("no such snapshot comes")),
+            }
         }
     }
+}
+
+fn coming(offer: &Offer, domain: Uuid, index: u16) -> Result<Box<Coming>> {
+    let coming = along::coming(offer, &offered(offer, domain)?)?.into_iter().nth(index.into());
+    coming.map(Box::new).ok_or_else(|| Failure::usage("no such volume comes"))
 }
 
 impl Place {
@@ -67,7 +77,7 @@ impl Place {
         match self {
             Place::Memory { folder } => memory(&folder, stream).await,
             Place::State { folder } => state(&folder, stream).await,
-            Place::Volume(coming) => arrive(gate, *coming, stream, &Progress::default()).await.map(drop),
+            Place::Volume(coming, part) => arrive(gate, *coming, part, stream, &Progress::default()).await,
         }
     }
 }

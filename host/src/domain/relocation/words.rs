@@ -50,6 +50,8 @@ pub enum Cargo {
     State,
     /// One of the volumes of the offer, by its place there (migration/copying).
     Volume(u16),
+    /// One of the snapshots of such a volume, by both places.
+    Snapshot { volume: u16, place: u16 },
 }
 
 /// A word as the JSON of a request or an answer.

@@ -18,7 +18,8 @@ use crate::migration::handover::Holding;
 use crate::migration::plan::Taken;
 use crate::migration::survey::{Ask, Subject, Told, VolumeThere};
 use crate::peer::{Caller, Service};
-use crate::types::{PeerName, VolumeRef};
+use crate::storage::Pool;
+use crate::types::{PeerName, PoolName, VolumeRef};
 
 pub struct Desk {
     layout: Layout,
@@ -42,6 +43,19 @@ impl Service for Desk {
             Ask::Survey(subject) => serde_json::to_value(survey(&gate, &caller.peer, &subject)?).context(saying),
             Ask::Notes(volumes) if volumes.len() > DISKS_MAX => {
                 Err(Failure::usage(format!("{} volumes are more than a domain has", volumes.len())))
+            }
+            Ask::Snapshots(pools) if pools.len() > DISKS_MAX => {
+                Err(Failure::usage(format!("{} pools are more than a domain has", pools.len())))
+            }
+            Ask::Snapshots(pools) => {
+                let makes = |pool: &&PoolName| {
+                    let makes = Pool::look(&gate, pool).and_then(|mut pool| pool.makes_with_snapshots());
+                    makes.unwrap_or_else(|failure| {
+                        tracing::info!(%pool, %failure, "a pool was asked whether it has snapshots");
+                        false
+                    })
+                };
+                serde_json::to_value(pools.iter().filter(makes).collect::<Vec<_>>()).context(saying)
             }
             Ask::Notes(volumes) => {
                 let read: Vec<_> = volumes.iter().map(|volume| prove::read(&gate, volume)).collect();

@@ -17,7 +17,7 @@ mod prove;
 mod strategy;
 mod subject;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -27,14 +27,14 @@ pub use desk::Desk;
 use subject::Own;
 
 use crate::config::policy::select::{self, Case, Chosen};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::migration::message::Power;
 use crate::migration::plan::{self, DiskFacts, DomainFacts, Facts, Manner, Pace, Prediction, Sameness};
 use crate::migration::survey::{Ask, Subject, Told};
 use crate::peer::Session;
 use crate::sandbox::protocol::{Finding, Severity};
-use crate::types::{Bandwidth, DomainName, PeerName, PluginId};
+use crate::types::{Bandwidth, DomainName, PeerName, PluginId, PoolName};
 
 /// The service by which a target tells its facts.
 pub const SERVICE: &str = "plan";
@@ -60,6 +60,8 @@ pub struct Wish {
     pub settings: BTreeMap<String, String>,
     /// Discs that are only here are taken out.
     pub eject: bool,
+    /// Snapshots that cannot go along are given up.
+    pub leave_snapshots: bool,
     /// At most; none: as policy says.
     pub bandwidth: Option<Bandwidth>,
     /// That the guest may stand still for the last round.
@@ -126,6 +128,7 @@ impl Plan {
         let in_use = own.facts.power != Power::Off;
         // Taken away beside what follows, and before this ends.
         let _leftovers = prove::prove(gate, &session, &mut own.facts.disks, in_use).await?;
+        snapshots_there(&session, &mut own.facts.disks).await?;
         put_together(gate, wish, own, &subject, source, told)
     }
 
@@ -144,6 +147,25 @@ async fn look(gate: &Gate, mut own: Own, subject: &Subject) -> Result<(Own, plan
         let _ = done.send(looked);
     });
     outcome.await.unwrap_or_else(|_| Err(Failure::other("a step of the plan panicked")))
+}
+
+/// Asks the target whether snapshots can go along, where there are some that have to.
+async fn snapshots_there(session: &Session, disks: &mut [DiskFacts]) -> Result<()> {
+    let along = |disk: &&DiskFacts| disk.goes_along() && disk.pool_there && !disk.snapshots.is_empty();
+    let pools: BTreeSet<PoolName> = disks.iter().filter(along).map(|disk| disk.volume.pool.clone()).collect();
+    if pools.is_empty() {
+        return Ok(());
+    }
+    let there: Vec<PoolName> = match session.request(SERVICE, &Ask::Snapshots(pools), WAIT).await {
+        Ok(there) => there,
+        // An older fief, which takes none.
+        Err(failure) if failure.kind == Kind::Usage => Vec::new(),
+        Err(failure) => return Err(failure),
+    };
+    for disk in disks {
+        disk.snapshots_there = there.contains(&disk.volume.pool);
+    }
+    Ok(())
 }
 
 fn put_together(
@@ -167,7 +189,7 @@ fn put_together(
     let chosen = choose(gate, &wish, &domain, subject.power);
     // A live move takes them along too, unless its settings say that it does not.
     let stays = chosen.strategy == select::LIVE && wish.settings.get("disks").is_some_and(|along| along == "false");
-    let manner = Manner { copies_volumes: !stays, ejects: wish.eject };
+    let manner = Manner { copies_volumes: !stays, ejects: wish.eject, leaves_snapshots: wish.leave_snapshots };
     let facts = Facts { domain, source, target: told.host, manner };
     let mut findings = plan::plan(&facts);
     let id: PluginId = chosen

@@ -130,6 +130,8 @@ mod tests {
             pool_there: true,
             room_there: None,
             exists_there: true,
+            snapshots: Vec::new(),
+            snapshots_there: false,
         };
         let left = [(volume("nas/a"), note(1)), (volume("nas/b"), note(2))];
         let read = |name, numbers: &[u64]| NotesThere {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::host;
 use super::places::{Found, Places};
 use crate::config::domain::{Disk, DiskDevice, DomainDefinition, Firmware};
+use crate::domain::pools::Pools;
 use crate::domain::{Record, State, client, snapshot, store};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
@@ -114,9 +115,15 @@ impl Own {
         }
         (self.facts.cpu_model, self.facts.cpu_features) = shown(gate, &self.definition, self.accelerator)?;
         // Whoever does not answer is told of already.
-        if self.facts.disks.iter().all(|disk| self.identities.contains_key(&disk.volume.pool)) {
-            self.facts.snapshots = snapshot::list(gate, name).map(names).unwrap_or_default();
+        let mut pools = Pools::default();
+        let mut names = BTreeSet::new();
+        for disk in
+            self.facts.disks.iter_mut().filter(|disk| !disk.disc && self.identities.contains_key(&disk.volume.pool))
+        {
+            disk.snapshots = snapshot::of_volume(gate, &mut pools, &disk.volume)?;
+            names.extend(disk.snapshots.iter().map(|snapshot| snapshot.name.clone()));
         }
+        self.facts.snapshots = names.into_iter().collect();
         if let Some(actual) = client::memory(gate.layout(), name).filter(|_| self.facts.power != Power::Off) {
             self.memory_now = actual.bytes();
         }
@@ -172,6 +179,8 @@ fn unplaced(volume: &VolumeRef, device: DiskDevice) -> DiskFacts {
         pool_there: false,
         room_there: None,
         exists_there: false,
+        snapshots: Vec::new(),
+        snapshots_there: false,
     }
 }
 
@@ -216,10 +225,6 @@ fn files(definition: &DomainDefinition) -> Vec<FileFacts> {
 
 fn shown_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-fn names(standing: Vec<snapshot::Standing>) -> Vec<String> {
-    standing.into_iter().map(|snapshot| snapshot.name).collect()
 }
 
 #[cfg(test)]

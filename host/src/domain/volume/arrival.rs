@@ -17,6 +17,7 @@ use super::hold_as;
 use crate::domain::unfinished::{self, Settled, Unfinished};
 use crate::domain::{hold, lease, ownership};
 use crate::error::{Failure, Kind, Result};
+use crate::gate::operation::ImageSnapshot;
 use crate::gate::{Gate, Ledger, host_id};
 use crate::layout::Layout;
 use crate::migration::handover::Holding;
@@ -38,6 +39,9 @@ pub struct Arrival {
     /// The volume was there before, and stays whatever becomes of this.
     pub onto: bool,
     pub stage: Stage,
+    /// Those of its snapshots that came, in the order in which they were taken here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<ImageSnapshot>,
     /// When the last attempt at it began or ended, in seconds since 1970-01-01T00:00:00Z.
     pub touched: u64,
 }
@@ -53,6 +57,7 @@ impl Arrival {
         }
         self.stage = earlier.stage;
         self.onto = earlier.onto;
+        self.snapshots.clone_from(&earlier.snapshots);
         Ok(())
     }
 
@@ -206,6 +211,7 @@ mod tests {
             uuid: Uuid::from_u128(uuid),
             onto: false,
             stage,
+            snapshots: Vec::new(),
             touched: 1_000_000,
         };
         let half = arrival(1, Stage::Made);

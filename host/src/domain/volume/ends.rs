@@ -1,12 +1,13 @@
 //! The two sides of a copy: an image is named to the gate, what is no image is served to this command by its plugin, in a
 //! sandbox that goes with it.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{hold_as, refuse_written};
 use crate::domain::hold;
@@ -21,6 +22,9 @@ use crate::types::{Access, ByteSize, SnapshotName, VolumeRef};
 
 /// How long storage may take to open a volume, and to let go of it with all that was written.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks whether something listens.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How an image is called where it is served as a disk (`gate/perform/image/serve.rs`).
 const IMAGE_EXPORT: &str = "disk";
@@ -96,6 +100,27 @@ impl<'a> Ends<'a> {
         }
     }
 
+    /// A snapshot inside of a volume, for this process to read. It stays as it is, whoever writes to the volume meanwhile.
+    pub(super) fn read_snapshot(&mut self, volume: &VolumeRef, snapshot: &SnapshotName) -> Result<Way> {
+        let image = Pool::open(self.gate, &volume.pool)?.image(&volume.volume, AttachAccess::ReadOnly)?;
+        let saying = || format!("cannot speak with what serves the snapshot {snapshot} of {volume}");
+        let place = self.folder.join("snapshot");
+        DirBuilder::new().recursive(true).mode(0o700).create(&place).context(saying)?;
+        let folder = OwnedFd::from(File::open(&place).context(saying)?);
+        let (format, access) = (ImageFormat::Qcow2, Access::ReadOnly);
+        let serve = Operation::ImageServe { image, format, access, snapshot: Some(snapshot.clone()) };
+        self.gate.perform(&Actor::Operator, self.ledger, serve, vec![folder])?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match socket::connect_in(&place, "image.sock") {
+                Ok(socket) => return Ok(Way::Served { socket, export: IMAGE_EXPORT.to_owned() }),
+                Err(error) if Instant::now() > until => return Err(error).context(saying),
+                // It makes its socket once it has read the image.
+                Err(_) => std::thread::sleep(LOOK_EVERY),
+            }
+        }
+    }
+
     /// A volume for this process to write, whatever it holds; other hosts keep off meanwhile.
     pub(super) fn write(&mut self, volume: &VolumeRef) -> Result<Way> {
         let mut pool = Pool::open(self.gate, &volume.pool)?;
@@ -128,7 +153,7 @@ impl<'a> Ends<'a> {
             ImageFormat::Qcow2 => {
                 let saying = || format!("cannot speak with what serves the image {}", image.path);
                 let listener = OwnedFd::from(socket::listen_in(self.folder, "image.sock").context(saying)?);
-                let serve = Operation::ImageServe { image: image.clone(), format, access };
+                let serve = Operation::ImageServe { image: image.clone(), format, access, snapshot: None };
                 self.gate.perform(&Actor::Operator, self.ledger, serve, vec![listener])?;
                 let socket = socket::connect_in(self.folder, "image.sock").context(saying)?;
                 Ok(Way::Served { socket, export: IMAGE_EXPORT.to_owned() })

@@ -4,7 +4,7 @@
 //!   import   file ─▸ volume        copy   volume ─▸ volume of any pool
 //!   export   volume ─▸ file        move   the same; then definitions change, and the source goes
 //!   rename   volume ─▸ the same, by another name; then definitions change
-//!   depart   volume ─▸ another host            arrive   another host ─▸ volume
+//!   depart   volume ─▸ another host            arrive   another host ─▸ volume, kept: its snapshots before it
 //!   leave    the disks of a domain that runs ─▸ another host
 //!
 //!   fill.rs   intent ─▸ held ─▸ the plugin makes the volume, noted ─▸ copied ═▸ noted ─▸ (move: switched ─▸ source gone)
@@ -21,6 +21,7 @@ mod ends;
 pub mod export;
 pub mod fill;
 pub mod import;
+mod kept;
 pub mod leave;
 mod moving;
 mod opened;
@@ -28,9 +29,9 @@ pub mod rename;
 #[cfg(feature = "faults")]
 pub mod trial;
 
-pub use arrive::{Coming, arrive};
+pub use arrive::{Coming, Part, arrive};
 pub use copy::{Copy, Wanted};
-pub use depart::depart;
+pub use depart::{depart, depart_snapshot};
 pub use export::Export;
 pub use import::Import;
 pub use rename::Rename;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Coming, arrival, arrive, depart};
+use super::{Coming, Part, arrival, arrive, depart};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ImageFormat;
@@ -73,8 +73,8 @@ impl Service for Desk {
         Box::pin(async move {
             let Purpose { target, size, format, onto, domain, uuid } = read(&purpose)?;
             let size = ByteSize::from_bytes(size);
-            let coming = Coming { target, size, format, onto, domain, uuid };
-            arrive(&gate, coming, stream, &Progress::default()).await.map(drop)
+            let coming = Coming { target, size, format, onto, domain, uuid, snapshots: Vec::new() };
+            arrive(&gate, coming, Part::Disk, stream, &Progress::default()).await.map(drop)
         })
     }
 }

@@ -59,6 +59,7 @@ impl Operation {
             | Operation::SnapshotCreate { .. }
             | Operation::SnapshotDelete { .. }
             | Operation::SnapshotRevert { .. }
+            | Operation::SnapshotDate { .. }
             | Operation::IdentityReset { .. }
             | Operation::FenceBreak { .. } => Effect::Lasting,
         }

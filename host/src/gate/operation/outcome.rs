@@ -26,6 +26,18 @@ pub struct SnapshotFacts {
     pub created: u64,
 }
 
+/// A snapshot as the table of the image has it that it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ImageSnapshot {
+    pub name: String,
+    /// Seconds since 1970-01-01T00:00:00Z, and nanoseconds past them: of two with one name that follow each other, this differs.
+    pub created: u64,
+    pub nanos: u32,
+    /// What a guest saw of the disk then.
+    pub size: ByteSize,
+}
+
 /// A network link (network.wit, `link`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,7 +121,7 @@ pub enum Outcome {
         path: PathBuf,
     },
     Snapshots {
-        all: Vec<SnapshotFacts>,
+        all: Vec<ImageSnapshot>,
     },
     /// The chain of an image, top first; descriptors come beside it in the same order.
     Chain {

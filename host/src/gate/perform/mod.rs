@@ -34,6 +34,7 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
         | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }
@@ -41,7 +42,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::ForeignDetect { .. }
         | Operation::ImageOpen { .. } => image::act(gate, operation),
         Operation::DiskCopy { from, to } => image::copy_disk(gate, from, to, descriptors),
-        Operation::ImageServe { image, format, access } => image::serve(gate, image, *format, *access, descriptors),
+        Operation::ImageServe { image, format, access, snapshot } => {
+            image::serve(gate, image, *format, *access, snapshot.as_ref(), descriptors)
+        }
         // The plugin does it; see `Gate::through`.
         Operation::FenceBreak { .. } => Err(Failure::other("a fence is no act of the gate's own")),
         Operation::LinkList { .. }
@@ -108,6 +111,7 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
         | Operation::ImageServe { .. }
         | Operation::IdentityReset { .. } => image::undo(gate, operation, outcome),
         Operation::BridgeCreate { .. }
@@ -146,6 +150,7 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::LinkList { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
         | Operation::IdentityReset { .. }
         | Operation::BridgeCreate { .. }
         | Operation::BridgeJoin { .. }
@@ -207,6 +212,7 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::SnapshotCreate { .. }
         | Operation::SnapshotDelete { .. }
         | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
         | Operation::IdentityReset { .. }
         | Operation::SnapshotList { .. }
         | Operation::IdentityInspect { .. }

@@ -31,19 +31,58 @@ pub struct Arrived {
 /// # Errors
 /// Why not; the source was told. What had come by then is kept on the disk.
 pub async fn receive<S: Stream>(stream: S, disk: Arc<Disk>, held: bool, progress: &Progress) -> Result<Arrived> {
+    receive_on(stream, disk, held, progress).await.map(|(arrived, _)| arrived)
+}
+
+/// The same; the stream comes back, for what there is to be said beside.
+pub async fn receive_on<S: Stream>(
+    stream: S,
+    disk: Arc<Disk>,
+    held: bool,
+    progress: &Progress,
+) -> Result<(Arrived, S)> {
     let (mut from, mut to) = tokio::io::split(stream);
     let taken = take(&mut from, &mut to, disk, held, progress).await;
-    if let Err(failure) = &taken {
-        // It may not be there any more.
-        let _ = copy::send(&mut to, &FromTarget::Failed { reason: failure.to_string() }, HEARTBEAT).await;
+    let mut stream = from.unsplit(to);
+    match taken {
+        Ok(arrived) => Ok((arrived, stream)),
+        Err(failure) => {
+            tell_failed(&mut stream, &failure).await;
+            Err(failure)
+        }
     }
-    taken
+}
+
+/// The source of a snapshot hears what became of it, once it is taken.
+pub async fn tell_kept(stream: &mut impl Stream, kept: &Result<()>) {
+    match kept {
+        Ok(()) => {
+            // It may not be there any more, and asks again.
+            let _ = copy::send(stream, &FromTarget::Kept, WITHIN.rest).await;
+        }
+        Err(failure) => tell_failed(stream, failure).await,
+    }
+}
+
+/// Hears a source out that brings what is here already.
+///
+/// # Errors
+/// `Other` where it does not begin as a source does.
+pub async fn has(stream: &mut impl Stream) -> Result<()> {
+    match copy::receive(stream, FRAME_MOST, WITHIN).await.map_err(broken)? {
+        FromSource::Begin { .. } => copy::send(stream, &FromTarget::Kept, WITHIN.rest).await.map_err(broken),
+        _ => Err(out_of_step("no beginning")),
+    }
+}
+
+async fn tell_failed(stream: &mut impl Stream, failure: &Failure) {
+    // It may not be there any more.
+    let _ = copy::send(stream, &FromTarget::Failed { reason: failure.to_string() }, HEARTBEAT).await;
 }
 
 /// Tells the source of a stream why nothing is taken from it.
 pub async fn refuse(mut stream: impl Stream, failure: Failure) -> Failure {
-    // It may not be there any more.
-    let _ = copy::send(&mut stream, &FromTarget::Failed { reason: failure.to_string() }, HEARTBEAT).await;
+    tell_failed(&mut stream, &failure).await;
     let _ = stream.shutdown().await;
     failure
 }

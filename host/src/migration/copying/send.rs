@@ -56,6 +56,19 @@ impl<S: Stream> Sender<S> {
     /// # Errors
     /// The target's reason; `Unreachable` where the stream ends.
     pub async fn begin(stream: S, size: u64, pace: Arc<Pace>, progress: Arc<Progress>) -> Result<Sender<S>> {
+        match Self::begin_unless_kept(stream, size, pace, progress).await? {
+            Some(sender) => Ok(sender),
+            None => Err(unexpected(&FromTarget::Kept)),
+        }
+    }
+
+    /// The same of what a target may have as a whole; none where it has.
+    pub async fn begin_unless_kept(
+        stream: S,
+        size: u64,
+        pace: Arc<Pace>,
+        progress: Arc<Progress>,
+    ) -> Result<Option<Sender<S>>> {
         let cut = Cut::of(size)?;
         let (from, to) = tokio::io::split(stream);
         let (tell, heard) = mpsc::channel(HEARD);
@@ -65,9 +78,10 @@ impl<S: Stream> Sender<S> {
         sender.say(&FromSource::Begin { size, chunk: cut.chunk() }).await?;
         match sender.hear().await? {
             FromTarget::Ready { held } => sender.held = held,
+            FromTarget::Kept => return Ok(None),
             other => return Err(unexpected(&other)),
         }
-        Ok(sender)
+        Ok(Some(sender))
     }
 
     /// A round of all that the disk holds. When it ends the target has it, read back from its storage. Gives the bytes that
@@ -101,6 +115,18 @@ impl<S: Stream> Sender<S> {
     /// No more rounds.
     pub async fn over(mut self) -> Result<()> {
         self.say(&FromSource::Over).await
+    }
+
+    /// The same, of a snapshot: waits until the target has taken it.
+    pub async fn kept(mut self) -> Result<()> {
+        self.say(&FromSource::Over).await?;
+        loop {
+            match self.hear().await? {
+                FromTarget::Kept => return Ok(()),
+                FromTarget::Progress { .. } => {}
+                other => return Err(unexpected(&other)),
+            }
+        }
     }
 
     async fn push(&mut self, disk: &Arc<Disk>, which: &Set) -> Result<()> {
@@ -288,6 +314,7 @@ fn unexpected(words: &FromTarget) -> Failure {
         FromTarget::Done { .. } => "it is done before all was sent",
         FromTarget::Holds { .. } => "it holds a file",
         FromTarget::Failed { .. } => "it failed",
+        FromTarget::Kept => "it keeps what it was not given",
     };
     out_of_step(what)
 }

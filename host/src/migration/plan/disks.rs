@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Findings};
-use crate::gate::operation::ImageFormat;
+use crate::gate::operation::{ImageFormat, ImageSnapshot};
+use crate::migration::message::SNAPSHOTS_MAX;
 use crate::types::{ByteSize, PoolName, VolumeRef};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,18 @@ pub struct DiskFacts {
     pub room_there: Option<ByteSize>,
     /// Whether the target's pool has a volume of that name.
     pub exists_there: bool,
+    /// In the order of its storage.
+    pub snapshots: Vec<DiskSnapshot>,
+    /// Whether a volume that comes to the target's pool can have snapshots there.
+    pub snapshots_there: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiskSnapshot {
+    pub name: String,
+    /// As it is inside of the image that the volume is; none where it is kept elsewhere.
+    pub inside: Option<ImageSnapshot>,
 }
 
 /// What is known of the pool of that name at both hosts.
@@ -49,6 +62,40 @@ impl DiskFacts {
             Sameness::Claimed | Sameness::Other | Sameness::Unknown => !self.disc,
         }
     }
+
+    /// Its snapshots as they come to the target: a volume only grows there, and of one size the oldest is first.
+    pub fn inside(&self) -> Vec<ImageSnapshot> {
+        let mut all: Vec<ImageSnapshot> = self.snapshots.iter().filter_map(|one| one.inside.clone()).collect();
+        all.sort_by_key(|one| (one.size, one.created, one.nanos));
+        all
+    }
+
+    /// Which of its snapshots cannot go along with it, and why; with it none goes.
+    pub fn snapshots_stay(&self, facts: &Facts) -> Option<(&str, String, &'static str)> {
+        const DELETE: &str = "`fief snapshot delete` it first; or `--leave-snapshots`: then it is lost";
+        let target = &facts.target.name;
+        let first = self.snapshots.first()?;
+        if self.snapshots.len() > SNAPSHOTS_MAX {
+            let message = format!("{} has more than {SNAPSHOTS_MAX} snapshots, which do not go along", self.volume);
+            return Some((
+                &first.name,
+                message,
+                "`fief snapshot delete` some first; or `--leave-snapshots`: then they are lost",
+            ));
+        }
+        if !self.snapshots_there {
+            let message = format!("the pool {} on {target} keeps no snapshots in volumes that come", self.volume.pool);
+            return Some((&first.name, message, DELETE));
+        }
+        let stays = |one: &DiskSnapshot| match &one.inside {
+            None => Some(format!("its storage keeps it elsewhere than in {}, and it is not copied", self.volume)),
+            Some(inside) if inside.size > self.size => {
+                Some(format!("{} was larger than it is now, and it is not copied", self.volume))
+            }
+            Some(_) => None,
+        };
+        self.snapshots.iter().find_map(|one| Some((one.name.as_str(), stays(one)?, DELETE)))
+    }
 }
 
 pub(super) fn check(facts: &Facts, found: &mut Findings) {
@@ -72,11 +119,17 @@ pub(super) fn check(facts: &Facts, found: &mut Findings) {
             (true, _, _) => shared(facts, disk, found),
         }
     }
-    if facts.domain.disks.iter().any(DiskFacts::goes_along) && facts.manner.copies_volumes {
-        for snapshot in &facts.domain.snapshots {
-            let message = "snapshots stay with volumes on storage of both hosts, and are not copied".to_owned();
-            found.blocker("snapshot", snapshot, message, "`fief snapshot delete` it first");
-        }
+}
+
+/// Snapshots go along with their volume, all or none.
+fn snapshots(facts: &Facts, disk: &DiskFacts, found: &mut Findings) {
+    let Some((name, message, remedy)) = disk.snapshots_stay(facts) else { return };
+    if facts.manner.leaves_snapshots {
+        let all: Vec<&str> = disk.snapshots.iter().map(|one| one.name.as_str()).collect();
+        let message = format!("{message}: what {} has is lost ({})", disk.volume, all.join(", "));
+        found.warning("snapshot-lost", name, message, "leave `--leave-snapshots` out to keep it");
+    } else {
+        found.blocker("snapshot", name, message, remedy);
     }
 }
 
@@ -93,6 +146,7 @@ fn copied(facts: &Facts, disk: &DiskFacts, taken: &mut u64, found: &mut Findings
         let message = format!("the pool on {target} has a volume of this name, which is another");
         found.blocker("volume-exists", &disk.volume, message, "rename one of the two");
     }
+    snapshots(facts, disk, found);
     *taken = taken.saturating_add(disk.allocated.bytes());
     match disk.room_there {
         Some(room) if room.bytes() >= *taken => {}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::gate::operation::ImageFormat;
+use crate::gate::operation::{ImageFormat, ImageSnapshot};
 use crate::types::VolumeRef;
 
 fn set(words: &[&str]) -> BTreeSet<String> {
@@ -49,7 +49,16 @@ fn disk(volume: &str) -> DiskFacts {
         pool_there: true,
         room_there: Some(ByteSize::from_mib(1024)),
         exists_there: true,
+        snapshots: vec![],
+        snapshots_there: true,
     }
+}
+
+/// A disk's snapshot.
+fn before(mib: u64) -> DiskSnapshot {
+    let (name, size) = ("before".to_owned(), ByteSize::from_mib(mib));
+    let inside = Some(ImageSnapshot { name: name.clone(), created: 7, nanos: 0, size });
+    DiskSnapshot { name, inside }
 }
 
 /// A domain that can move live.
@@ -71,7 +80,7 @@ fn facts() -> Facts {
         snapshots: vec!["before".into()],
         plugins: vec!["storage-nfs".parse().unwrap()],
     };
-    let manner = Manner { copies_volumes: false, ejects: false };
+    let manner = Manner { copies_volumes: false, ejects: false, leaves_snapshots: false };
     Facts { domain, source: host(1, "hosta"), target: host(2, "hostb"), manner }
 }
 
@@ -91,7 +100,9 @@ fn copying() -> Facts {
     let mut facts = facts();
     facts.manner.copies_volumes = true;
     facts.domain.snapshots.clear();
-    facts.domain.disks[0] = DiskFacts { sameness: Sameness::Other, exists_there: false, ..disk("default/node1") };
+    let snapshots = vec![before(2048)];
+    facts.domain.disks[0] =
+        DiskFacts { sameness: Sameness::Other, exists_there: false, snapshots, ..disk("default/node1") };
     facts
 }
 
@@ -126,7 +137,14 @@ const CASES: &[Case] = &[
     ("volume-exists", Severity::Blocker, copying, |f| f.domain.disks[0].exists_there = true),
     ("pool-room", Severity::Blocker, copying, |f| f.domain.disks[0].room_there = Some(ByteSize::from_mib(699))),
     ("pool-room-unknown", Severity::Warning, copying, |f| f.domain.disks[0].room_there = None),
-    ("snapshot", Severity::Blocker, copying, |f| f.domain.snapshots.push("before".into())),
+    ("snapshot", Severity::Blocker, copying, |f| f.domain.disks[0].snapshots_there = false),
+    ("snapshot", Severity::Blocker, copying, |f| f.domain.disks[0].snapshots[0].inside = None),
+    ("snapshot", Severity::Blocker, copying, |f| f.domain.disks[0].snapshots[0] = before(2049)),
+    ("snapshot", Severity::Blocker, copying, |f| f.domain.disks[0].snapshots = vec![before(1); 65]),
+    ("snapshot-lost", Severity::Warning, copying, |f| {
+        f.domain.disks[0].snapshots_there = false;
+        f.manner.leaves_snapshots = true;
+    }),
     ("cdrom", Severity::Blocker, facts, |f| {
         f.domain.disks.push(DiskFacts { disc: true, sameness: Sameness::Other, ..disk("default/installer") });
     }),

@@ -163,6 +163,8 @@ fn a_disk_is_claimed_to_be_the_same_by_identity_and_nothing_else() {
         pool_there: false,
         room_there: None,
         exists_there: false,
+        snapshots: Vec::new(),
+        snapshots_there: false,
     };
     for (here, sameness) in [
         (Some(("fsid", true)), Sameness::Claimed),

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::connect::Connected;
 use super::control::{Answer, Asker, Response};
 use super::job::Job;
+use super::saving::in_thread;
 use super::watch::Loop;
 use crate::config::domain::{self, DomainDefinition};
 use crate::domain::keeper::Keeper;
@@ -216,11 +217,13 @@ async fn begin(
 ) -> Result<(Relocation, sending::Sending)> {
     let along = along::of(&wish.facts)
         .map_err(|failure| failure.while_doing(format!("domain {} cannot move", definition.name)))?;
+    let (here, facts) = (gate.clone(), wish.facts.clone());
+    in_thread(move || along::unchanged(&here, &facts)).await?;
     let leaves = along.iter().map(|along| {
         let volume: VolumeRef =
             along.volume.parse().map_err(|invalid| Failure::other("a volume has no name").because(invalid))?;
         let place = guest.as_ref().map(|(_, places)| places.disk(&volume)).transpose()?;
-        Ok(volumes::Leaves { volume, place })
+        Ok(volumes::Leaves { volume, place, snapshots: along.snapshots.clone() })
     });
     let leaves = leaves.collect::<Result<Vec<_>>>()?;
     let owner = Owner::open(gate.layout(), record.uuid, Standing::FIRST)?;

@@ -1,5 +1,6 @@
 //! The source: volumes that the other host does not reach, on their way there. Those of a domain that is off are read from
-//! their pools, those of a guest from its hypervisor, round after round; the last round is the one for which it stands still.
+//! their pools, those of a guest from its hypervisor, round after round; the last round is the one for which it stands still. Their
+//! snapshots go before them, whether a guest runs or not.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use super::sending::{Job, Pending};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::words::{Cargo, Purpose};
 use crate::domain::relocation::{SERVICE, along};
-use crate::domain::volume::{depart, leave};
+use crate::domain::volume::{depart, depart_snapshot, leave};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
+use crate::gate::operation::ImageSnapshot;
 use crate::hypervisor::qemu::qmp::{Monitor, RunState};
 use crate::migration::copying::{Pace, Progress};
 use crate::migration::handover::Attempt;
@@ -35,6 +37,8 @@ const BETWEEN_ROUNDS: Duration = Duration::from_millis(200);
 pub(super) struct Leaves {
     pub(super) volume: VolumeRef,
     pub(super) place: Option<usize>,
+    /// That the target has not yet, as far as is known.
+    pub(super) snapshots: Vec<ImageSnapshot>,
 }
 
 /// All that a move copies of volumes.
@@ -63,10 +67,17 @@ impl Volumes {
             return Ok(0);
         }
         let before = self.progress.sent();
+        for index in 0..self.all.len() {
+            for place in 0..self.all[index].snapshots.len() {
+                self.goes(attempt, index, Some(place)).await?;
+                fault::point("kept.sent")?;
+            }
+            self.all[index].snapshots.clear();
+        }
         match self.monitor.clone() {
             None => {
                 for index in 0..self.all.len() {
-                    self.depart(attempt, index).await?;
+                    self.goes(attempt, index, None).await?;
                 }
                 self.over = true;
             }
@@ -92,21 +103,33 @@ impl Volumes {
         Ok(self.progress.sent() - before)
     }
 
-    async fn stream(&self, attempt: Attempt, index: usize) -> Result<Stream> {
+    /// `snapshot`: of the volume, by its place; else it is for the volume itself.
+    async fn stream(&self, attempt: Attempt, index: usize, snapshot: Option<usize>) -> Result<Stream> {
         let session = Session::connect(&self.gate, &self.to, CONNECT_WITHIN).await?;
-        let index = u16::try_from(index).map_err(|_| Failure::other("it has too many disks"))?;
-        let purpose = Purpose { domain: self.domain, attempt, what: Cargo::Volume(index) };
+        let number = |of: usize| u16::try_from(of).map_err(|_| Failure::other("it has too many disks, or snapshots"));
+        let volume = number(index)?;
+        let what = match snapshot {
+            Some(place) => Cargo::Snapshot { volume, place: number(place)? },
+            None => Cargo::Volume(volume),
+        };
+        let purpose = Purpose { domain: self.domain, attempt, what };
         session.open_stream(SERVICE, &purpose, CONNECT_WITHIN).await
     }
 
-    async fn depart(&self, attempt: Attempt, index: usize) -> Result<()> {
+    async fn goes(&self, attempt: Attempt, index: usize, snapshot: Option<usize>) -> Result<()> {
         let mut stop = self.stop.clone();
-        let volume = &self.all[index].volume;
+        let Leaves { volume, snapshots, .. } = &self.all[index];
+        let snapshot = snapshot.and_then(|place| Some((place, snapshots.get(place)?)));
         for again in 1.. {
-            let sent = match self.stream(attempt, index).await {
+            let sent = match self.stream(attempt, index, snapshot.map(|(place, _)| place)).await {
                 Ok(stream) => {
                     let stopped = stopped(&mut stop);
-                    depart(&self.gate, volume, stream, &self.pace, &self.progress, stopped).await.map(drop)
+                    let (gate, pace, progress) = (&self.gate, &self.pace, &self.progress);
+                    match snapshot {
+                        Some((_, one)) => depart_snapshot(gate, volume, one, stream, pace, progress, stopped).await,
+                        None => depart(gate, volume, stream, pace, progress, stopped).await,
+                    }
+                    .map(drop)
                 }
                 Err(failure) => Err(failure),
             };
@@ -138,9 +161,9 @@ impl Volumes {
             Some(leaving) => leaving,
             None => {
                 let mut streams = Vec::new();
-                for (index, Leaves { volume, place }) in self.all.iter().enumerate() {
+                for (index, Leaves { volume, place, .. }) in self.all.iter().enumerate() {
                     let place = place.ok_or_else(|| Failure::other(format!("volume {volume} has no place")))?;
-                    streams.push((place, self.stream(attempt, index).await?));
+                    streams.push((place, self.stream(attempt, index, None).await?));
                 }
                 let begun = leave::Leaving::begin(monitor, &self.folder, streams, &self.pace, &self.progress).await?;
                 self.leaving.insert(begun)

@@ -52,6 +52,9 @@ pub(super) fn act(gate: &Gate, operation: &Operation) -> Result<Done> {
         Operation::SnapshotDelete { image, snapshot } => snapshot::delete(gate, Place::find(gate, image)?, snapshot),
         Operation::SnapshotRevert { image, snapshot } => snapshot::revert(gate, Place::find(gate, image)?, snapshot),
         Operation::SnapshotList { image } => snapshot::list(Place::find(gate, image)?),
+        Operation::SnapshotDate { image, snapshot, created, nanos } => {
+            snapshot::date(Place::find(gate, image)?, snapshot, *created, *nanos)
+        }
         Operation::IdentityInspect { image } => identity::inspect(gate, Place::find(gate, image)?),
         Operation::IdentityReset { image, name } => identity::reset(gate, Place::find(gate, image)?, name),
         Operation::ForeignInspect { source } => foreign::inspect(source),
@@ -98,7 +101,10 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         },
         // What a snapshot held, and what was in the image before a revert, is nowhere else: these two have no
         // inverse. The callers of the pool say so before they ask. An identity is reset in a copy, which goes as a whole.
-        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } | Operation::IdentityReset { .. } => Ok(()),
+        Operation::SnapshotDelete { .. }
+        | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
+        | Operation::IdentityReset { .. } => Ok(()),
         other => Err(stray(other)),
     }
 }
@@ -126,7 +132,10 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
             Some(place) => aside::Mark::clear(&place),
             None => Ok(()),
         },
-        Operation::SnapshotDelete { .. } | Operation::SnapshotRevert { .. } | Operation::IdentityReset { .. } => Ok(()),
+        Operation::SnapshotDelete { .. }
+        | Operation::SnapshotRevert { .. }
+        | Operation::SnapshotDate { .. }
+        | Operation::IdentityReset { .. } => Ok(()),
         other => Err(stray(other)),
     }
 }

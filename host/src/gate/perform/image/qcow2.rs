@@ -18,6 +18,9 @@ const BACKING_NAME_MAX: u32 = 1023;
 const SNAPSHOTS_MAX: u32 = 65_536;
 const SNAPSHOT_EXTRA_MAX: usize = 1_024;
 const SNAPSHOT_TABLE_MAX: u64 = 64 << 20;
+/// In a snapshot's entry: when it was taken; in its extra data, behind the length of a state: the size of the disk.
+const DATE_AT: u64 = 16;
+const EXTRA_SIZE_AT: usize = 8;
 const EXTENSION_END: u32 = 0;
 const EXTENSION_BACKING_FORMAT: u32 = 0xE279_2ACA;
 
@@ -66,8 +69,20 @@ pub(super) struct Snapshot {
     /// Decimal digits.
     pub id: String,
     pub name: String,
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Seconds since 1970-01-01T00:00:00Z, and nanoseconds past them.
     pub created: u64,
+    pub nanos: u32,
+    /// What a guest saw of the disk then, in bytes.
+    pub size: u64,
+    /// Where its entry lies in the image.
+    at: u64,
+}
+
+impl Snapshot {
+    /// Where the image has when it was taken: seconds and nanoseconds, 32 bits each.
+    pub(super) fn date_at(&self) -> u64 {
+        self.at + DATE_AT
+    }
 }
 
 /// Bytes at a place; fewer than asked for at the end only.
@@ -199,7 +214,7 @@ pub(super) fn snapshots(source: &impl Source, header: &Header) -> Result<Vec<Sna
         let fixed = source.read_at(at, 40)?;
         let fixed = Bytes(&fixed, WHAT);
         let (id, name) = (usize::from(fixed.u16(12)?), usize::from(fixed.u16(14)?));
-        let created = u64::from(fixed.u32(16)?);
+        let (created, nanos) = (u64::from(fixed.u32(DATE_AT as usize)?), fixed.u32(20)?);
         let extra = fixed.u32(36)? as usize;
         if extra > SNAPSHOT_EXTRA_MAX {
             return Err(Unfit::Malformed("the extra data of a snapshot"));
@@ -210,9 +225,10 @@ pub(super) fn snapshots(source: &impl Source, header: &Header) -> Result<Vec<Sna
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Unfit::Malformed("the number of a snapshot"));
         }
+        let size = if extra >= EXTRA_SIZE_AT + 8 { rest.u64(EXTRA_SIZE_AT)? } else { header.virtual_size };
         let entry = 40 + rest.0.len();
         let name = String::from_utf8_lossy(rest.slice(extra + id.len(), name)?).into_owned();
-        all.push(Snapshot { id, name, created });
+        all.push(Snapshot { id, name, created, nanos, size, at });
         at = at.checked_add(entry.next_multiple_of(8) as u64).ok_or(Unfit::CutOff(WHAT))?;
     }
     Ok(all)

@@ -1,12 +1,14 @@
 //! Snapshots inside qcow2 images. The list is read by fief; changes are made by `qemu-img`.
 
+use std::os::unix::fs::FileExt;
+
 use super::aside::Mark;
 use super::open::{self, Layer};
 use super::place::Place;
 use super::qcow2::{self, Snapshot};
 use super::{Done, Outcome, tool};
 use crate::error::{Context, Failure, Kind, Result};
-use crate::gate::operation::{ImageFormat, SnapshotFacts};
+use crate::gate::operation::{ImageFormat, ImageSnapshot, SnapshotFacts};
 use crate::gate::{Gate, Operation};
 use crate::types::{ByteSize, SnapshotName};
 
@@ -16,8 +18,29 @@ pub(super) fn list(place: Place) -> Result<Done> {
         ImageFormat::Raw => Vec::new(),
         ImageFormat::Qcow2 => table(&layer)?,
     };
-    let all = snapshots.into_iter().map(|s| SnapshotFacts { name: s.name, created: s.created }).collect();
-    Ok(done(Outcome::Snapshots { all }))
+    let as_told = |Snapshot { name, created, nanos, size, .. }| ImageSnapshot {
+        name,
+        created,
+        nanos,
+        size: ByteSize::from_bytes(size),
+    };
+    Ok(done(Outcome::Snapshots { all: snapshots.into_iter().map(as_told).collect() }))
+}
+
+/// Writes two numbers of its entry in the table, and nothing else.
+pub(super) fn date(place: Place, name: &SnapshotName, created: u64, nanos: u32) -> Result<Done> {
+    let saying = || format!("cannot date the snapshot {name} of {}", place.path);
+    let layer = Layer::open(place.beside(&place.path)?, None, true)?;
+    let snapshot = find(&layer, name)?;
+    if (snapshot.created, snapshot.nanos) == (created, nanos) {
+        return Ok(done(Outcome::Unchanged));
+    }
+    let seconds = u32::try_from(created)
+        .map_err(|_| Failure::usage(saying()).because(std::io::Error::other("the image has no room for that date")))?;
+    let date = [seconds.to_be_bytes(), nanos.to_be_bytes()].concat();
+    layer.file.write_all_at(&date, snapshot.date_at()).context(saying)?;
+    layer.file.sync_all().context(saying)?;
+    Ok(done(Outcome::Set))
 }
 
 pub(super) fn create(gate: &Gate, place: Place, operation: &Operation, name: &SnapshotName) -> Result<Done> {

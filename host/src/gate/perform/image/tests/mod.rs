@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::config::policy::{DirectoryGrant, HostInterface, PluginGrants, Policy};
 use crate::error::Failure;
-use crate::gate::operation::{ImageFacts, ImageFormat, ImageRef, Preallocation, SnapshotFacts};
+use crate::gate::operation::{ImageFacts, ImageFormat, ImageRef, ImageSnapshot, Preallocation};
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, Outcome};
 use crate::layout::Layout;
 use crate::types::{Access, ByteSize};
@@ -85,7 +85,7 @@ impl Host {
         }
     }
 
-    fn snapshots(&mut self, path: &str) -> Vec<SnapshotFacts> {
+    fn snapshots(&mut self, path: &str) -> Vec<ImageSnapshot> {
         match self.perform(Operation::SnapshotList { image: image(path) }).unwrap() {
             Outcome::Snapshots { all } => all,
             other => panic!("{other:?}"),
