@@ -91,6 +91,8 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::HypervisorProbe { .. }
         | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }
@@ -191,6 +193,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::HypervisorProbe { .. }
         | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }

@@ -7,12 +7,14 @@
 //!   wires.rs     slow wires, wires that are cut or half open, bytes that come late, twice or not at all
 //!   rivals.rs    two operators at once, two domains that pass each other, what is refused, cancelled
 //!   hostile.rs   strategies that misbehave
+//!   channels.rs  memory that goes over by several connections
 //!   debian.rs    a Debian whose TCP connection to a third machine goes on
 //!   bench.rs     the two hosts, and what has to be true of them after each case
 //! ```
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod channels;
 mod debian;
 mod hostile;
 mod matrix;

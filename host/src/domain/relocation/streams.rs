@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::io::copy_bidirectional_with_sizes;
 
+use super::channels::{self, Asked};
 use super::desk::{Awaited, awaited, offered};
 use super::forget::named;
 use super::words::{Cargo, Purpose};
@@ -17,6 +18,7 @@ use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::migration::copying::Progress;
 use crate::migration::copying::state::receive_file;
+use crate::migration::limits::CHANNELS_MAX;
 use crate::peer::{Caller, Stream};
 use crate::sys::socket;
 
@@ -30,6 +32,10 @@ pub(super) enum Place {
     Memory {
         /// The domain's.
         folder: PathBuf,
+    },
+    Channel {
+        folder: PathBuf,
+        asked: Asked,
     },
     State {
         folder: PathBuf,
@@ -53,6 +59,10 @@ pub(super) fn place(layout: &Layout, caller: &Caller, purpose: &Value) -> Result
     }
     match purpose.what {
         Cargo::Memory => Ok(Place::Memory { folder }),
+        Cargo::Channel(channel) if (1..=CHANNELS_MAX).contains(&channel.of) && channel.number <= channel.of => {
+            Ok(Place::Channel { folder, asked: Asked { attempt, channel } })
+        }
+        Cargo::Channel(_) => Err(Failure::usage("no move has so many connections")),
         Cargo::State => Ok(Place::State { folder }),
         Cargo::Volume(index) => {
             let coming = along::coming(&offer, &offered(&offer, domain)?)?;
@@ -66,17 +76,24 @@ impl Place {
     pub(super) async fn take(self, gate: &Gate, stream: Stream) -> Result<()> {
         match self {
             Place::Memory { folder } => memory(&folder, stream).await,
+            Place::Channel { folder, asked } => both_ways(channels::reach(&folder, asked).await?, stream).await,
             Place::State { folder } => state(&folder, stream).await,
             Place::Volume(coming) => arrive(gate, *coming, stream, &Progress::default()).await.map(drop),
         }
     }
 }
 
-async fn memory(folder: &Path, mut stream: Stream) -> Result<()> {
-    let saying = || "a guest's memory cannot come in".to_owned();
+fn saying() -> String {
+    "a guest's memory cannot come in".to_owned()
+}
+
+async fn memory(folder: &Path, stream: Stream) -> Result<()> {
     let here = socket::connect_in(folder, MEMORY).context(saying)?;
     here.set_nonblocking(true).context(saying)?;
-    let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
+    both_ways(tokio::net::UnixStream::from_std(here).context(saying)?, stream).await
+}
+
+async fn both_ways(mut here: tokio::net::UnixStream, mut stream: Stream) -> Result<()> {
     copy_bidirectional_with_sizes(&mut stream, &mut here, PIECE, PIECE).await.map(drop).context(saying)
 }
 
