@@ -5,6 +5,16 @@
 //! `fail` (the step fails), `hang` (it stands still for a minute), or `stop` (the process does, until SIGCONT); N is
 //! which passing of the point counts, from 1.
 
+/// Of the versions that this fief speaks with others those that it speaks: with the feature, `FIEF_SPEAKS=N` makes it one that
+/// knows of none newer.
+pub fn spoken(versions: &[u16]) -> Vec<u16> {
+    #[cfg(feature = "faults")]
+    if let Some(newest) = std::env::var("FIEF_SPEAKS").ok().and_then(|newest| newest.parse::<u16>().ok()) {
+        return versions.iter().copied().filter(|version| *version <= newest).collect();
+    }
+    versions.to_vec()
+}
+
 /// A point, and what has just been done where it stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {

@@ -5,7 +5,7 @@ use crate::crash::{self, Sample};
 
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
 pub(crate) const TESTS: &[&str] =
-    &["debian::a_connection_", "hostile::", "matrix::", "points::whatever_", "rivals::", "wires::"];
+    &["channels::", "debian::a_connection_", "hostile::", "matrix::", "points::whatever_", "rivals::", "wires::"];
 
 /// How much is tried.
 #[derive(Debug, Default, PartialEq, Eq)]

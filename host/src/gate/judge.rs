@@ -121,8 +121,12 @@ fn need(operation: &Operation) -> Need<'_> {
         Operation::TapCreate { .. } => Need::Host { what: "make a tap", about: Vec::new() },
         Operation::FenceBreak { .. } => Need::Host { what: "break a hold of another host's", about: Vec::new() },
         Operation::HypervisorProbe { .. } => Need::Host { what: "try an accelerator", about: Vec::new() },
-        Operation::ServedFolder { .. } => Need::Host { what: "make a folder for a hypervisor", about: Vec::new() },
-        Operation::ServedListen { .. } => Need::Host { what: "listen for a hypervisor", about: Vec::new() },
+        Operation::ServedFolder { .. } | Operation::MemoryFolder { .. } => {
+            Need::Host { what: "make a folder for a hypervisor", about: Vec::new() }
+        }
+        Operation::ServedListen { .. } | Operation::MemoryListen { .. } => {
+            Need::Host { what: "listen for a hypervisor", about: Vec::new() }
+        }
         Operation::ServingStart { .. } => Need::Host { what: "start a sandbox", about: Vec::new() },
         Operation::HypervisorStart { .. } => Need::Host { what: "start a hypervisor", about: Vec::new() },
     }

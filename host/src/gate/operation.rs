@@ -354,6 +354,16 @@ pub enum Operation {
         #[serde(default)]
         export: u64,
     },
+    /// The socket at which the hypervisor of a domain that moves away brings the guest's memory, by several connections.
+    MemoryListen {
+        domain: DomainName,
+        id: u32,
+    },
+    /// A folder in which the hypervisor of a domain that comes listens for them; it comes back as a descriptor.
+    MemoryFolder {
+        domain: DomainName,
+        id: u32,
+    },
     /// A sandbox that is to serve a volume, and nothing told to it yet. Its control socket comes back as a descriptor.
     ServingStart {
         plugin: PluginId,

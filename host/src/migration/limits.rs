@@ -11,7 +11,7 @@ const DOWNTIME_MIN: u32 = 1;
 /// Whoever speaks with the guest gives it up somewhere beyond: watchdogs and clusters after some seconds.
 const DOWNTIME_MAX: u32 = 10_000;
 /// More connections than that bring nothing, and each is a thread on both sides.
-const CHANNELS_MAX: u8 = 16;
+pub const CHANNELS_MAX: u8 = 16;
 
 impl Limits {
     /// As far as they can be kept. `policy`: the bandwidth that policy lets moves have.

@@ -17,6 +17,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{heard, tls};
 use crate::error::{Context as _, Failure, Kind, Result};
+use crate::fault;
 use crate::sys::stream::{Watch, watch_over};
 use crate::types::{Endpoint, Host};
 
@@ -100,7 +101,7 @@ pub(super) async fn greet(
     whom: &str,
     until: Instant,
 ) -> Result<Greeted> {
-    let hello = Hello { versions: VERSIONS.to_vec(), purpose, who };
+    let hello = Hello { versions: fault::spoken(VERSIONS), purpose, who };
     let left = until.saturating_duration_since(Instant::now());
     let welcome = async {
         frame::send(stream, &hello, left).await?;

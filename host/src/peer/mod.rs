@@ -40,7 +40,7 @@ pub use ask::{Reached, reach, reach_all, reach_and, run};
 pub use identity::Identity;
 pub use pairing::{Invited, invite, join};
 pub use service::{Caller, Service, Services, Streaming};
-pub use session::Session;
+pub use session::{Session, Ticket};
 pub use stream::Stream;
 
 /// For a connection that is still being made: looked up, connected, TLS, the first frames.

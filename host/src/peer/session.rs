@@ -31,6 +31,7 @@ use super::{FRAME, HANDSHAKE, Identity, PING_EVERY, SILENCE, Stream, heard, outg
 use crate::config::policy::{Encryption, Relocation};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, peers};
+use crate::layout::Layout;
 use crate::sys::stream::Watch;
 use crate::types::{Digest, Endpoint, Host, PeerName};
 
@@ -44,7 +45,7 @@ pub struct Session {
     greeted: Greeted,
     address: SocketAddr,
     fingerprint: Digest,
-    identity: Identity,
+    identity: Arc<Identity>,
     relocation: Relocation,
     gate: Gate,
     frames: mpsc::Sender<Vec<u8>>,
@@ -97,7 +98,7 @@ impl Session {
             greeted,
             address,
             fingerprint: pinned.fingerprint,
-            identity,
+            identity: Arc::new(identity),
             relocation,
             gate: gate.clone(),
             frames,
@@ -162,10 +163,52 @@ impl Session {
     /// As of [`Session::request`].
     pub async fn open_stream(&self, service: &str, purpose: &impl Serialize, within: Duration) -> Result<Stream> {
         let until = Instant::now() + within;
+        self.ticket(service, purpose, within).await?.open(until.saturating_duration_since(Instant::now())).await
+    }
+
+    /// What opens such a connection, soon, on any thread, while this session lives.
+    ///
+    /// # Errors
+    /// As of [`Session::request`].
+    pub async fn ticket(&self, service: &str, purpose: &impl Serialize, within: Duration) -> Result<Ticket> {
         let plain = self.relocation.encryption == Encryption::Off && self.address.ip().is_loopback();
         let purpose = Body(serde_json::to_value(purpose).context(|| "cannot write a request".to_owned())?);
         let wanted = StreamWanted { service: service.to_owned(), purpose, plain };
         let granted: StreamGranted = self.request("stream", &wanted, within).await?;
+        Ok(Ticket {
+            peer: self.peer.clone(),
+            granted,
+            plain,
+            address: self.address,
+            fingerprint: self.fingerprint,
+            identity: self.identity.clone(),
+            relocation: self.relocation.clone(),
+            layout: self.gate.layout().clone(),
+        })
+    }
+}
+
+/// Good for one stream.
+#[derive(Debug)]
+pub struct Ticket {
+    peer: PeerName,
+    granted: StreamGranted,
+    /// This host's operator lets it be in the clear.
+    plain: bool,
+    /// Of the control connection.
+    address: SocketAddr,
+    fingerprint: Digest,
+    identity: Arc<Identity>,
+    relocation: Relocation,
+    layout: Layout,
+}
+
+impl Ticket {
+    /// # Errors
+    /// As of [`Session::connect`].
+    pub async fn open(self, within: Duration) -> Result<Stream> {
+        let Ticket { granted, plain, .. } = &self;
+        let until = Instant::now() + within;
         let endpoint = match &granted.address {
             Some(address) => address.parse::<Endpoint>().map_err(|error| {
                 Failure::new(Kind::Unreachable, format!("the peer {} names a place that is none", self.peer))
@@ -176,10 +219,10 @@ impl Session {
         let whom = format!("the peer {} ({endpoint})", self.peer);
         let from = self.relocation.stream_network.or(self.relocation.control_network);
         let mut stream = dial::tcp(&endpoint, from, Watch::Bytes, until).await?;
-        let purpose = Purpose::Stream { ticket: granted.ticket };
-        let who = who(self.gate.layout())?;
+        let purpose = Purpose::Stream { ticket: granted.ticket.clone() };
+        let who = who(&self.layout)?;
         // Both sides have to want it so, and nothing leaves the machine, whatever place the other side names.
-        if granted.plain && plain {
+        if granted.plain && *plain {
             let address = stream.peer_addr().context(|| format!("cannot see where {whom} is"))?;
             if !address.ip().is_loopback() {
                 return Err(Failure::denied(format!("{whom} wants to speak in the clear, and is not on this machine"))

@@ -97,6 +97,8 @@ fn unchanged(operation: &Operation) -> Next {
         | Operation::HypervisorProbe { .. }
         | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }
@@ -198,6 +200,8 @@ fn assumed(operation: &Operation) -> Reply {
         | Operation::HypervisorProbe { .. }
         | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::ConnectionOpen { .. }

@@ -4,11 +4,11 @@
 //! is named through `/proc/self/fd/N/`, which is always short.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Connections that wait to be accepted; there is one supervisor and a few commands.
@@ -41,6 +41,20 @@ pub fn connect_in(dir: &Path, name: &str) -> io::Result<UnixStream> {
     let folder = open(dir, name)?;
     let socket = stream()?;
     rustix::net::connect(&socket, &address(&folder, name)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Connects to `name` in a folder of somebody else's: to a socket that is there itself, and to none that a link leads to.
+///
+/// # Errors
+/// As of [`connect_in`]; `InvalidInput` where it is no socket.
+pub fn connect_at(folder: impl AsFd, name: &str) -> io::Result<UnixStream> {
+    let there = rustix::fs::openat(folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if !FileType::from_raw_mode(rustix::fs::fstat(&there)?.st_mode).is_socket() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is there is no socket"));
+    }
+    let socket = stream()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(format!("/proc/self/fd/{}", there.as_raw_fd()))?)?;
     Ok(UnixStream::from(socket))
 }
 
@@ -89,6 +103,24 @@ mod tests {
         let _listener = listen_in(root.path(), "a.sock").unwrap();
         assert!(connect_in(root.path(), "a.sock").is_ok());
         assert_eq!(connect_in(root.path(), "b.sock").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn in_a_folder_of_somebody_elses_no_link_is_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = std::fs::File::open(root.path()).unwrap();
+        let listener = listen_in(root.path(), "a.sock").unwrap();
+        let mut client = connect_at(&folder, "a.sock").unwrap();
+        client.write_all(b"hello").unwrap();
+        let mut heard = [0; 5];
+        listener.accept().unwrap().0.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hello");
+        std::os::unix::fs::symlink("a.sock", root.path().join("b.sock")).unwrap();
+        std::fs::write(root.path().join("c.sock"), b"").unwrap();
+        for wrong in ["b.sock", "c.sock"] {
+            assert_eq!(connect_at(&folder, wrong).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{wrong}");
+        }
+        assert_eq!(connect_at(&folder, "d.sock").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::Body;
 use crate::frame::Trouble;
 
-/// What this fief speaks, newest first. A version stays here until the release after the one that brought the next.
-pub const VERSIONS: &[u16] = &[1];
+/// What this fief speaks, newest first. A version stays here until the release after the one that brought the next. 2: the
+/// memory of a guest that runs may come by several connections.
+pub const VERSIONS: &[u16] = &[2, 1];
 /// Most versions that anybody offers.
 const OFFERED_MAX: usize = 16;
 /// Longest name, version of fief and the like, in bytes.
@@ -107,7 +108,8 @@ mod tests {
             br#"{"versions":[2,1],"purpose":"control","host":"h","name":"n","fief":"9.9","clock":1,"later":{"x":[]}}"#,
         )
         .unwrap();
-        assert_eq!(newest_common(VERSIONS, &hello.versions), Some(1));
+        assert_eq!(newest_common(VERSIONS, &hello.versions), Some(2));
+        assert_eq!(newest_common(VERSIONS, &[1]), Some(1));
         for wrong in [
             &br#"{"purpose":"control","host":"h","name":"n","fief":"1","clock":1}"#[..],
             br#"{"versions":[1],"host":"h","name":"n","fief":"1","clock":1}"#,

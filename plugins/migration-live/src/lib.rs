@@ -33,8 +33,8 @@ fief_sdk::settings! {
         most_downtime: u32 = "2000",
         /// Bytes a second at most, as in "100MiB"; what policy lets moves have where nothing is written.
         bandwidth: Option<Size>,
-        /// Connections side by side, 1 to 16.
-        channels: u8 = "2",
+        /// Connections side by side, 1 to 16: more where one does not fill the network, and both hosts have processors to spare.
+        channels: u8 = "1",
         /// Whether a guest that writes faster than can be sent is slowed down.
         auto_converge: bool = "true",
         /// Whether memory is compressed on its way.

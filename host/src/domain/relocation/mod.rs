@@ -15,6 +15,7 @@
 pub mod along;
 pub mod ask;
 pub mod asking;
+pub mod channels;
 mod desk;
 pub mod driver;
 mod fences;

@@ -1,62 +1,123 @@
-//! Bytes between a hypervisor of this host and a peer, both ways, on a thread of their own: neither encryption nor a slow
+//! Bytes between a hypervisor of this host and a peer, both ways, on threads of their own: neither encryption nor a slow
 //! network holds up the supervisor.
+//!
+//! ```text
+//!   one       QEMU ─ a pair of sockets ─ thread ═ a stream ═▸ the peer
+//!   several   QEMU ─ memory.sock ─┬ thread ═ channel 0 ═▸     QEMU connects by itself, and first what is not memory;
+//!                                 ├ thread ═ channel 1 ═▸     which of the others is which, QEMU says in each
+//!                                 └ …
+//! ```
 
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::SERVICE;
-use super::words::Purpose;
+use super::words::{CHANNELS_SINCE, Cargo, Channel, Purpose};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
-use crate::peer::{Session, Stream};
+use crate::migration::handover::Attempt;
+use crate::peer::{Session, Stream, Ticket};
 use crate::types::PeerName;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long QEMU may take to make the next of its connections.
+const COME_WITHIN: Duration = Duration::from_secs(10);
 /// What is on its way in each direction, in bytes: several records of TLS.
 const THERE: usize = 256 << 10;
 const BACK: usize = 16 << 10;
 
-/// The way to a peer, made before there is anything to send.
+/// The way to a peer, made before there is anything to send. Dropped, it ends.
 #[derive(Debug)]
 pub struct Pump {
-    load: oneshot::Sender<Load>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// The hypervisor's ends.
+#[derive(Debug)]
+pub enum Ends {
+    One(UnixStream),
+    /// It connects there by itself: once, and as often as there are channels.
+    Several {
+        listener: UnixListener,
+        channels: u8,
+    },
+}
+
+#[derive(Debug)]
+enum Order {
+    /// How many channels of so many the peer takes.
+    Channels(u8, oneshot::Sender<Result<u8>>),
+    Carry(Load),
 }
 
 #[derive(Debug)]
 struct Load {
-    purpose: Purpose,
-    here: UnixStream,
+    domain: Uuid,
+    attempt: Attempt,
+    ends: Ends,
     ready: oneshot::Sender<Result<()>>,
-    end: oneshot::Sender<Result<u64>>,
+    end: mpsc::UnboundedSender<Failure>,
+    stop: watch::Receiver<bool>,
+}
+
+/// Memory on its way.
+#[derive(Debug)]
+pub struct Carrying {
+    broken: mpsc::UnboundedReceiver<Failure>,
+    stop: watch::Sender<bool>,
+}
+
+impl Carrying {
+    /// Why one of its connections broke; never where none does.
+    pub async fn lost(&mut self) -> Failure {
+        match self.broken.recv().await {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Why one broke already.
+    pub fn broke(&mut self) -> Option<Failure> {
+        self.broken.try_recv().ok()
+    }
+
+    /// The hypervisor's ends are closed: what waits to write there does not wait on.
+    pub fn stop(&self) {
+        // Whoever carries may have ended.
+        let _ = self.stop.send(true);
+    }
 }
 
 impl Pump {
-    /// Begins to connect; that it does not work is told where there is something to send. Dropped, it ends.
+    /// Begins to connect; that it does not work is told where there is something to send.
     pub fn begin(gate: &Gate, peer: &PeerName) -> Result<Pump> {
-        let (load, loaded) = oneshot::channel();
+        let (orders, ordered) = mpsc::channel(1);
         let (gate, peer) = (gate.clone(), peer.clone());
-        let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => {
-                runtime.block_on(carry(&gate, &peer, loaded));
-                runtime.shutdown_background();
-            }
-            Err(error) => tracing::error!(%error, "memory cannot be moved"),
-        };
-        std::thread::Builder::new().name("pump".into()).spawn(work).context(saying)?;
-        Ok(Pump { load })
+        thread(move || carry(gate, peer, ordered))?;
+        Ok(Pump { orders })
     }
 
-    /// Connects a hypervisor to its peer's. Gives once both are connected what hears of the end, with the bytes that went there.
-    pub async fn connect(self, purpose: Purpose, here: UnixStream) -> Result<oneshot::Receiver<Result<u64>>> {
+    /// How many channels of so many go over: one to a peer that knows of no more.
+    pub async fn channels(&self, wanted: u8) -> Result<u8> {
+        let (tell, told) = oneshot::channel();
+        self.orders.send(Order::Channels(wanted, tell)).await.map_err(|_| over())?;
+        told.await.unwrap_or_else(|_| Err(over()))
+    }
+
+    /// Connects a hypervisor to its peer's, once the peer has taken each connection.
+    pub async fn connect(self, domain: Uuid, attempt: Attempt, ends: Ends) -> Result<Carrying> {
         let (ready, connected) = oneshot::channel();
-        let (end, ended) = oneshot::channel();
-        let over = || Failure::other("what moves memory ended at once");
-        self.load.send(Load { purpose, here, ready, end }).map_err(|_| over())?;
+        let (end, broken) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let load = Load { domain, attempt, ends, ready, end, stop: stopped };
+        self.orders.send(Order::Carry(load)).await.map_err(|_| over())?;
         connected.await.unwrap_or_else(|_| Err(over()))?;
-        Ok(ended)
+        Ok(Carrying { broken, stop })
     }
 }
 
@@ -64,33 +125,181 @@ fn saying() -> String {
     "memory cannot be moved".to_owned()
 }
 
-async fn carry(gate: &Gate, peer: &PeerName, loaded: oneshot::Receiver<Load>) {
-    let session = Session::connect(gate, peer, CONNECT_WITHIN).await;
-    let Ok(Load { purpose, here, ready, end }) = loaded.await else { return };
-    let streams = async {
-        // A way that broke while nothing was to be sent is made anew.
-        let (session, there) = match session {
-            Ok(session) => match session.open_stream(SERVICE, &purpose, CONNECT_WITHIN).await {
-                Err(failure) if failure.kind == Kind::Unreachable => anew(gate, peer, &purpose).await?,
-                there => (session, there?),
-            },
-            Err(_) => anew(gate, peer, &purpose).await?,
-        };
-        here.set_nonblocking(true).context(saying)?;
-        Ok((session, tokio::net::UnixStream::from_std(here).context(saying)?, there))
-    };
-    // Whoever waited may be gone, here and below.
-    let (_session, mut here, mut there) = match streams.await {
-        Ok(streams) => streams,
-        Err(failure) => return drop(ready.send(Err(failure))),
-    };
-    let _ = ready.send(Ok(()));
-    let copied = copy_bidirectional_with_sizes(&mut here, &mut there, THERE, BACK).await;
-    let _ = end.send(copied.map(|(sent, _)| sent).context(|| format!("the way to the peer {peer} broke")));
+fn over() -> Failure {
+    Failure::other("what moves memory ended at once")
 }
 
-async fn anew(gate: &Gate, peer: &PeerName, purpose: &Purpose) -> Result<(Session, Stream)> {
+/// Runs it on a thread of its own, with a runtime of its own.
+fn thread<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) -> Result<()> {
+    let run = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            runtime.block_on(work());
+            runtime.shutdown_background();
+        }
+        Err(error) => tracing::error!(%error, "memory cannot be moved"),
+    };
+    std::thread::Builder::new().name("pump".into()).spawn(run).context(saying).map(drop)
+}
+
+async fn carry(gate: Gate, peer: PeerName, mut ordered: mpsc::Receiver<Order>) {
+    let mut session = Session::connect(&gate, &peer, CONNECT_WITHIN).await;
+    let load = loop {
+        match ordered.recv().await {
+            None => return,
+            Some(Order::Carry(load)) => break load,
+            Some(Order::Channels(wanted, reply)) => {
+                if session.is_err() {
+                    session = Session::connect(&gate, &peer, CONNECT_WITHIN).await;
+                }
+                let takes = |session: &Session| if session.greeted().version < CHANNELS_SINCE { 1 } else { wanted };
+                // Whoever asked may be gone.
+                let _ = reply.send(session.as_ref().map(takes).map_err(Clone::clone));
+            }
+        }
+    };
+    let Load { domain, attempt, ends, ready, end, stop } = load;
+    let cargos = match &ends {
+        Ends::One(_) => vec![Cargo::Memory],
+        Ends::Several { channels, .. } => {
+            (0..=*channels).map(|number| Cargo::Channel(Channel { number, of: *channels })).collect()
+        }
+    };
+    let purposes: Vec<Purpose> = cargos.into_iter().map(|what| Purpose { domain, attempt, what }).collect();
+    let tickets = async {
+        // A way that broke while nothing was to be sent is made anew.
+        match session {
+            Ok(session) => match tickets(&session, &purposes).await {
+                Err(failure) if failure.kind == Kind::Unreachable => anew(&gate, &peer, &purposes).await,
+                tickets => tickets.map(|tickets| (session, tickets)),
+            },
+            Err(_) => anew(&gate, &peer, &purposes).await,
+        }
+    };
+    let whom = peer.clone();
+    let one = Channeled { peer: whom, end: end.clone(), stop };
+    let (_session, tickets) = match tickets.await {
+        Ok(both) => both,
+        Err(failure) => return drop(ready.send(Err(failure))),
+    };
+    match ends {
+        Ends::One(here) => {
+            let Some(ticket) = tickets.into_iter().next() else { return };
+            match ticket.open(CONNECT_WITHIN).await {
+                Ok(there) => {
+                    let _ = ready.send(Ok(()));
+                    one.copy(here, there).await;
+                }
+                Err(failure) => drop(ready.send(Err(failure))),
+            }
+        }
+        Ends::Several { listener, .. } => match open_all(tickets, &one).await {
+            Ok(ways) => {
+                let _ = ready.send(Ok(()));
+                if let Err(failure) = hand_out(listener, ways).await {
+                    let _ = end.send(failure);
+                }
+                // The control connection lives as long as what it has opened.
+                one.ended().await;
+            }
+            Err(failure) => drop(ready.send(Err(failure))),
+        },
+    }
+}
+
+async fn tickets(session: &Session, purposes: &[Purpose]) -> Result<Vec<Ticket>> {
+    let mut tickets = Vec::with_capacity(purposes.len());
+    for purpose in purposes {
+        tickets.push(session.ticket(SERVICE, purpose, CONNECT_WITHIN).await?);
+    }
+    Ok(tickets)
+}
+
+async fn anew(gate: &Gate, peer: &PeerName, purposes: &[Purpose]) -> Result<(Session, Vec<Ticket>)> {
     let session = Session::connect(gate, peer, CONNECT_WITHIN).await?;
-    let there = session.open_stream(SERVICE, purpose, CONNECT_WITHIN).await?;
-    Ok((session, there))
+    let tickets = tickets(&session, purposes).await?;
+    Ok((session, tickets))
+}
+
+/// A thread for each, which waits with its stream for the hypervisor's end.
+async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::Sender<UnixStream>>> {
+    let mut opening = Vec::with_capacity(tickets.len());
+    for ticket in tickets {
+        let (open, opened) = oneshot::channel();
+        let (hand, handed) = oneshot::channel();
+        let one = one.clone();
+        thread(move || async move {
+            match ticket.open(CONNECT_WITHIN).await {
+                Ok(there) => {
+                    let _ = open.send(Ok(()));
+                    if let Ok(here) = handed.await {
+                        one.copy(here, there).await;
+                    }
+                }
+                Err(failure) => drop(open.send(Err(failure))),
+            }
+        })?;
+        opening.push((opened, hand));
+    }
+    let mut ways = Vec::with_capacity(opening.len());
+    for (opened, hand) in opening {
+        opened.await.unwrap_or_else(|_| Err(over()))?;
+        ways.push(hand);
+    }
+    Ok(ways)
+}
+
+/// Each of the hypervisor's connections, in the order in which they come, gets the next way.
+async fn hand_out(listener: UnixListener, ways: Vec<oneshot::Sender<UnixStream>>) -> Result<()> {
+    listener.set_nonblocking(true).context(saying)?;
+    let listener = tokio::net::UnixListener::from_std(listener).context(saying)?;
+    let all = ways.len();
+    for (number, way) in ways.into_iter().enumerate() {
+        let come = timeout(COME_WITHIN, listener.accept()).await.map_err(|_| {
+            Failure::new(Kind::TimedOut, format!("the hypervisor made {number} of {all} connections for its memory"))
+        })?;
+        let (here, _) = come.context(saying)?;
+        // Whoever waited with its stream may have lost it, and said so.
+        let _ = way.send(here.into_std().context(saying)?);
+    }
+    Ok(())
+}
+
+/// What each of several threads does.
+#[derive(Clone)]
+struct Channeled {
+    peer: PeerName,
+    end: mpsc::UnboundedSender<Failure>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Channeled {
+    async fn copy(&self, here: UnixStream, mut there: Stream) {
+        let copied = async {
+            here.set_nonblocking(true)?;
+            let mut here = tokio::net::UnixStream::from_std(here)?;
+            copy_bidirectional_with_sizes(&mut here, &mut there, THERE, BACK).await
+        };
+        tokio::select! {
+            copied = copied => if let Err(error) = copied {
+                let broke = Failure::new(Kind::Unreachable, format!("the way to the peer {} broke", self.peer));
+                // Whoever listened may have heard enough.
+                let _ = self.end.send(broke.because(error));
+            },
+            () = self.stopped() => {}
+        }
+    }
+
+    async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            // Nobody says so any more: what goes on ends by itself.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Nobody asks for it any more.
+    async fn ended(&self) {
+        let mut stop = self.stop.clone();
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::copy_bidirectional_with_sizes;
 use uuid::Uuid;
 
+use super::channels::{self, Asked};
 use super::desk::{Awaited, awaited, offered};
 use super::forget::named;
 use super::words::{Cargo, Purpose};
@@ -19,6 +20,7 @@ use crate::layout::Layout;
 use crate::migration::copying::Progress;
 use crate::migration::copying::state::receive_file;
 use crate::migration::message::Offer;
+use crate::migration::limits::CHANNELS_MAX;
 use crate::peer::{Caller, Stream};
 use crate::sys::socket;
 
@@ -32,6 +34,10 @@ pub(super) enum Place {
     Memory {
         /// The domain's.
         folder: PathBuf,
+    },
+    Channel {
+        folder: PathBuf,
+        asked: Asked,
     },
     State {
         folder: PathBuf,
@@ -55,6 +61,10 @@ pub(super) fn place(layout: &Layout, caller: &Caller, purpose: &Value) -> Result
     }
     match purpose.what {
         Cargo::Memory => Ok(Place::Memory { folder }),
+        Cargo::Channel(channel) if (1..=CHANNELS_MAX).contains(&channel.of) && channel.number <= channel.of => {
+            Ok(Place::Channel { folder, asked: Asked { attempt, channel } })
+        }
+        Cargo::Channel(_) => Err(Failure::usage("no move has so many connections")),
         Cargo::State => Ok(Place::State { folder }),
         Cargo::Volume(index) => coming(&offer, domain, index).map(|coming| Place::Volume(coming, Part::Disk)),
         Cargo::Snapshot { volume, place } => {
@@ -76,17 +86,24 @@ impl Place {
     pub(super) async fn take(self, gate: &Gate, stream: Stream) -> Result<()> {
         match self {
             Place::Memory { folder } => memory(&folder, stream).await,
+            Place::Channel { folder, asked } => both_ways(channels::reach(&folder, asked).await?, stream).await,
             Place::State { folder } => state(&folder, stream).await,
             Place::Volume(coming, part) => arrive(gate, *coming, part, stream, &Progress::default()).await,
         }
     }
 }
 
-async fn memory(folder: &Path, mut stream: Stream) -> Result<()> {
-    let saying = || "a guest's memory cannot come in".to_owned();
+fn saying() -> String {
+    "a guest's memory cannot come in".to_owned()
+}
+
+async fn memory(folder: &Path, stream: Stream) -> Result<()> {
     let here = socket::connect_in(folder, MEMORY).context(saying)?;
     here.set_nonblocking(true).context(saying)?;
-    let mut here = tokio::net::UnixStream::from_std(here).context(saying)?;
+    both_ways(tokio::net::UnixStream::from_std(here).context(saying)?, stream).await
+}
+
+async fn both_ways(mut here: tokio::net::UnixStream, mut stream: Stream) -> Result<()> {
     copy_bidirectional_with_sizes(&mut stream, &mut here, PIECE, PIECE).await.map(drop).context(saying)
 }
 

@@ -44,14 +44,29 @@ pub struct Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cargo {
-    /// QEMU's own stream, both ways.
+    /// QEMU's own stream, both ways: all of the guest.
     Memory,
+    /// One of several connections of QEMU's that a guest comes by. Understood since version 2 of what hosts speak
+    /// ([`CHANNELS_SINCE`]).
+    Channel(Channel),
     /// A file that holds such a stream (migration/copying/state.rs).
     State,
     /// One of the volumes of the offer, by its place there (migration/copying).
     Volume(u16),
     /// One of the snapshots of such a volume, by both places.
     Snapshot { volume: u16, place: u16 },
+}
+
+/// The version of what hosts speak (`fief_wire::hello::VERSIONS`) from which on memory may come by several connections.
+pub const CHANNELS_SINCE: u16 = 2;
+
+/// One of `of + 1` connections: 0 has what is not memory, and what is said back; the others have memory, and no number of
+/// their own to QEMU, which has each say which it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Channel {
+    pub number: u8,
+    pub of: u8,
 }
 
 /// A word as the JSON of a request or an answer.

@@ -47,6 +47,8 @@ impl Operation {
             | Operation::TapCreate { .. }
             | Operation::ServedFolder { .. }
             | Operation::ServedListen { .. }
+            | Operation::MemoryListen { .. }
+            | Operation::MemoryFolder { .. }
             | Operation::ServingStart { .. }
             | Operation::ImageServe { .. }
             | Operation::HypervisorStart { .. } => Effect::UntilReboot,

@@ -55,7 +55,10 @@ pub(super) fn act(gate: &Gate, operation: &Operation, descriptors: Vec<OwnedFd>)
         | Operation::TapCreate { .. } => link::act(gate, operation),
         Operation::BridgeReach { .. } => firewall::act(gate, operation),
         Operation::DhcpServe { .. } => dhcp::act(gate, operation),
-        Operation::ServedFolder { .. } | Operation::ServedListen { .. } => listen::act(gate, operation),
+        Operation::ServedFolder { .. }
+        | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. } => listen::act(gate, operation),
         Operation::ServingStart { .. } => serving::act(gate, operation),
         Operation::HypervisorStart { .. } | Operation::HypervisorProbe { .. } => {
             process::act(gate, operation, descriptors)
@@ -121,7 +124,10 @@ pub(super) fn undo(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::TapCreate { .. } => link::undo(gate, operation, outcome),
         Operation::BridgeReach { .. } => firewall::undo(gate, operation, outcome),
         Operation::DhcpServe { .. } => dhcp::undo(gate, operation, outcome),
-        Operation::ServedFolder { .. } | Operation::ServedListen { .. } => listen::undo(gate, operation),
+        Operation::ServedFolder { .. }
+        | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. } => listen::undo(gate, operation),
         Operation::ServingStart { .. } => serving::undo(operation, outcome),
         Operation::HypervisorStart { .. } => process::undo(gate, operation, outcome),
     }
@@ -161,6 +167,8 @@ pub(super) fn seal(gate: &Gate, operation: &Operation, outcome: Option<&Outcome>
         | Operation::DhcpServe { .. }
         | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }
@@ -225,6 +233,8 @@ pub(super) fn missing(gate: &Gate, operation: &Operation) -> Result<Option<Strin
         | Operation::LinkList { .. }
         | Operation::ServedFolder { .. }
         | Operation::ServedListen { .. }
+        | Operation::MemoryListen { .. }
+        | Operation::MemoryFolder { .. }
         | Operation::ServingStart { .. }
         | Operation::HypervisorStart { .. }
         | Operation::HypervisorProbe { .. }

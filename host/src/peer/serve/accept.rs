@@ -19,6 +19,7 @@ use super::admission::Place;
 use super::{HANDSHAKE, House, desk, inviting};
 use crate::config::policy::Encryption;
 use crate::error::{Context, Failure, Kind, Result};
+use crate::fault;
 use crate::gate::peers;
 use crate::peer::tls::{self, Whose};
 use crate::peer::{Caller, Stream, now_seconds, told, who};
@@ -222,7 +223,7 @@ async fn hello(house: &House, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)
         refuse(stream, &Failure::usage(trouble.to_string())).await;
         return Err(trouble.into());
     }
-    let Some(version) = newest_common(VERSIONS, &hello.versions) else {
+    let Some(version) = newest_common(&fault::spoken(VERSIONS), &hello.versions) else {
         let ours = who(&house.layout)?.fief;
         let failure = Failure::conflict(format!(
             "the two hosts have no version in common: fief {ours} speaks {VERSIONS:?}, fief {} speaks {:?}",

@@ -218,7 +218,7 @@ fn a_peer_that_says_hello_wrongly_is_told_and_shut_out() {
             (good.replace("\"control\"", "\"Control\""), None, "not understand"),
             (good.replace("\"fief\":\"", &format!("\"fief\":\"{}", "9".repeat(200))), None, "too long"),
             (good.replace("[1]", "[]"), None, "no version in common"),
-            (good.replace("[1]", "[2,3]"), None, "no version in common"),
+            (good.replace("[1]", "[3,4]"), None, "no version in common"),
             (good.replace("[1]", "[0]"), None, "no version in common"),
             (ticket(""), None, "no stream is expected"),
             (ticket(&"0".repeat(64)), None, "no stream is expected"),

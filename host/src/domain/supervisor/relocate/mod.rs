@@ -2,8 +2,10 @@
 
 mod ahead;
 pub(super) mod ceding;
+mod channels;
 mod life;
 mod posting;
+mod receiving;
 pub(super) mod sending;
 mod source;
 mod staging;
@@ -11,6 +13,7 @@ mod stepping;
 mod still;
 pub(super) mod taking;
 mod volumes;
+mod waiting;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -264,6 +267,7 @@ async fn begin(
         heard,
         definition: definition.clone(),
         leaves,
+        reaches: record.run.as_ref().filter(|run| run.serves).map(|run| run.id),
     };
     Ok((relocation, sending))
 }

@@ -13,9 +13,11 @@ use super::super::job::JobEnd;
 use super::Shared;
 use super::ahead::Ahead;
 use super::ceding::{Carried, Handing};
+use super::channels::lost;
 use super::posting::Post;
 use super::source::Source;
 use super::volumes::{Leaves, Volumes};
+use super::waiting::{moves, round, worked};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::talk::{Said, Talk};
 use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, bandwidth};
@@ -51,6 +53,8 @@ pub(in super::super) struct Sending {
     pub definition: DomainDefinition,
     /// Volumes that go along.
     pub(super) leaves: Vec<Leaves>,
+    /// The number of its run, where its hypervisor has a way to sockets.
+    pub(super) reaches: Option<u32>,
 }
 
 /// A step of the strategy's, with the way to its answer.
@@ -73,29 +77,6 @@ pub(super) enum Pending {
 
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<Answer>>>>;
 
-/// The end of what goes on beside all else, or never.
-async fn worked(pending: &mut Option<Pending>) -> Result<Answer> {
-    match pending {
-        Some(Pending::Work { work, .. }) => work.as_mut().await,
-        Some(Pending::Reserve(_) | Pending::Sample { .. }) | None => std::future::pending().await,
-    }
-}
-
-/// Until the hypervisor tells of memory that goes over.
-async fn moves(monitor: Option<&Monitor>) {
-    match monitor {
-        Some(monitor) => monitor.moves().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn round(rounds: &mut Option<Work>) -> Result<Answer> {
-    match rounds {
-        Some(round) => round.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// The move on this side, while it may still come to nothing.
 pub(super) struct Job {
     pub(super) owner: Owner,
@@ -110,7 +91,6 @@ pub(super) struct Job {
     pub(super) begun: Instant,
     pub(super) stopped: Option<Instant>,
     pub(super) last: Sample,
-    pub(super) broke: Option<oneshot::Receiver<Result<u64>>>,
     /// On their way from the beginning.
     pub(super) ahead: Option<Ahead>,
     pub(super) fences: Option<Fences>,
@@ -125,7 +105,20 @@ pub(super) struct Job {
 
 impl Sending {
     pub(in super::super) async fn run(self, mut given_up: oneshot::Receiver<()>) -> Result<JobEnd> {
-        let Sending { gate, owner, wish, offer, monitor, ran, progress, cancel, mut heard, definition, leaves } = self;
+        let Sending {
+            gate,
+            owner,
+            wish,
+            offer,
+            monitor,
+            ran,
+            progress,
+            cancel,
+            mut heard,
+            definition,
+            leaves,
+            reaches,
+        } = self;
         progress.phase("preparing");
         let to = wish.to.clone();
         let pinned = peer::get(gate.layout(), &to)?;
@@ -142,6 +135,8 @@ impl Sending {
             ran,
             sends: false,
             saved: false,
+            reaches,
+            carries: None,
             folder: gate.layout().domain(&definition.name),
             prepared: false,
         };
@@ -173,7 +168,6 @@ impl Sending {
             begun: Instant::now(),
             stopped: None,
             last: Sample::default(),
-            broke: None,
             ahead: monitor.is_some().then(|| Ahead::begin(&gate, &to, &definition)).transpose()?,
             fences: None,
             volumes: (!volumes.all.is_empty()).then(|| Arc::new(Mutex::new(volumes))),
@@ -197,6 +191,7 @@ impl Sending {
                 Some((words, asker)) = heard.recv() => job.relayed(words, asker).await,
                 _ = look.tick(), if samples => job.look().await,
                 () = moves(monitor.as_ref()), if samples => job.look().await,
+                failure = lost(&mut job.source.carries) => return Err(job.over(Some(failure)).await),
                 done = worked(&mut job.pending) => {
                     if let Some(Pending::Work { answer, copies, .. }) = job.pending.take() {
                         if let (false, Ok(Answer::Copied(bytes))) = (copies, &done) {
@@ -382,7 +377,16 @@ impl Job {
         }
     }
 
-    fn handing(self, attempt: Attempt, fences: Fences, answer: oneshot::Sender<Result<Answer>>, ran: bool) -> Handing {
+    fn handing(
+        mut self,
+        attempt: Attempt,
+        fences: Fences,
+        answer: oneshot::Sender<Result<Answer>>,
+        ran: bool,
+    ) -> Handing {
+        if let Some(sends) = self.source.carries.take() {
+            sends.close();
+        }
         let carried = Carried {
             source: self.source,
             fences,

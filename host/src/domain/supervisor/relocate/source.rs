@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::channels::Sends;
 use super::posting::Post;
 use super::still;
 use crate::domain::relocation::driver::Machine;
@@ -24,6 +25,10 @@ pub(super) struct Source {
     pub(super) sends: bool,
     /// Its state is in a file, or on the way there.
     pub(super) saved: bool,
+    /// The number of its run, where its hypervisor has a way to sockets.
+    pub(super) reaches: Option<u32>,
+    /// Memory on its way.
+    pub(super) carries: Option<Sends>,
     /// The domain's.
     pub(super) folder: PathBuf,
     /// The target is ready.
@@ -51,6 +56,8 @@ impl Source {
             ran: false,
             sends: false,
             saved: true,
+            reaches: None,
+            carries: None,
             folder,
             prepared: true,
         }
@@ -70,9 +77,16 @@ impl Source {
             let _ = monitor.cancel_state().await;
             still::clear(&self.folder);
         }
+        let carries = self.carries.take();
+        if let Some(sends) = &carries {
+            sends.stop();
+        }
         let Some(monitor) = self.monitor.as_ref().filter(|_| std::mem::take(&mut self.sends)) else { return };
         if let Err(failure) = monitor.give_up().await {
             tracing::warn!(%failure, "the hypervisor does not give up sending its guest");
+        }
+        if let Some(sends) = carries {
+            sends.close();
         }
     }
 

@@ -12,10 +12,12 @@ use super::super::served::Served;
 use super::still;
 use super::taking::Taking;
 use crate::domain::record::Run;
+use crate::domain::relocation::channels::CHANNELS;
 use crate::domain::relocation::{Fences, MEMORY, along, apart, reason};
 use crate::domain::{State, nvram, run_id, steps};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
+use crate::hypervisor::qemu::qmp::Monitor;
 use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::migration::handover::{Attempt, Event};
 use crate::migration::message::Power;
@@ -40,6 +42,7 @@ impl Taking<'_, '_> {
             return Ok(());
         }
         self.memory = Some(control::listen(&self.folder(), MEMORY)?);
+        self.channels = Some(control::listen(&self.folder(), CHANNELS)?);
         fault::point("take.staged")
     }
 
@@ -70,7 +73,7 @@ impl Taking<'_, '_> {
     }
 
     /// For the loop to hear.
-    fn happens(&self, event: Event) {
+    pub(super) fn happens(&self, event: Event) {
         // Nobody waits for it once the loop is over.
         let _ = self.tell.send(event);
     }
@@ -138,27 +141,34 @@ impl Taking<'_, '_> {
         Ok(())
     }
 
+    /// The hypervisor that is to take memory. Where volumes go along it is started now.
+    pub(super) async fn monitor(&mut self, attempt: Attempt) -> Result<Monitor> {
+        if self.connected.is_none() && !self.coming.is_empty() {
+            self.launch(attempt).await?;
+        }
+        let connected = self.connected.as_ref().ok_or_else(|| Failure::other("no hypervisor waits for memory"))?;
+        Ok(connected.monitor.clone())
+    }
+
     /// The source has begun to send memory.
     pub(super) async fn receive(&mut self, attempt: Attempt, stream: tokio::net::UnixStream) {
-        if self.connected.is_none()
-            && !self.coming.is_empty()
-            && let Err(failure) = self.launch(attempt).await
-        {
-            tracing::warn!(%failure, "cannot make ready");
-            self.reasons.push(reason("stage", &self.offer.name, &failure));
-            return self.happens(Event::StageFailed(attempt));
-        }
-        let Some(connected) = &self.connected else { return };
-        let monitor = connected.monitor.clone();
-        let (gate, coming) = (self.life.gate.clone(), self.coming.clone());
         let begun = async {
+            let monitor = self.monitor(attempt).await?;
             let stream = stream.into_std().context(|| "cannot take memory".to_owned())?;
             stream.set_nonblocking(false).context(|| "cannot take memory".to_owned())?;
-            monitor.receive_from(stream.into()).await
+            monitor.receive_from(stream.into()).await?;
+            Ok(monitor)
         };
-        let begun = begun.await;
+        match begun.await {
+            Ok(monitor) => self.memory_comes(attempt, monitor),
+            Err(failure) => self.no_memory(attempt, &failure),
+        }
+    }
+
+    /// Until the guest is there.
+    pub(super) fn memory_comes(&self, attempt: Attempt, monitor: Monitor) {
+        let (gate, coming) = (self.life.gate.clone(), self.coming.clone());
         self.comes(attempt, async move {
-            begun?;
             monitor.all_over().await?;
             // The last of them came while the guest stood still.
             in_thread(move || along::whole(&gate, &coming)).await

@@ -1,7 +1,5 @@
 //! What a strategy's steps do on the source.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -10,13 +8,14 @@ use tokio::time::Instant;
 use super::super::saving::in_thread;
 use super::DOING;
 use super::ahead::Ahead;
+use super::channels::{Sends, lost};
 use super::sending::{Job, Pending};
 use super::still;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
 use crate::domain::relocation::{Fences, SILENCE, words};
-use crate::error::{Context, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::fault;
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Live;
@@ -50,7 +49,7 @@ impl Job {
                     }
                 }
             }
-            Ask::Precopy(limits) => self.precopy(limits).await.map(|()| Answer::Done),
+            Ask::Precopy(limits) => self.precopy(gate, definition, limits).await.map(|()| Answer::Done),
             Ask::NextSample => {
                 self.pending = Some(Pending::Sample { answer, begun: Instant::now() });
                 return;
@@ -116,18 +115,12 @@ impl Job {
         fault::point("hand.paused")
     }
 
-    async fn precopy(&mut self, limits: Limits) -> Result<()> {
+    async fn precopy(&mut self, gate: &Gate, definition: &DomainDefinition, limits: Limits) -> Result<()> {
         let Some((attempt, _)) = self.attempt() else { return Err(Failure::conflict("no target is ready")) };
-        let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         let Ahead { fences, pump } = self.ahead.take().ok_or_else(no_guest)?;
         let fences = fences.await.unwrap_or_else(|_| Err(Failure::other("a step of the move panicked")));
         self.fences = Some(fences?);
-        monitor.will_send(limits).await?;
-        self.source.sends = true;
-        let (here, theirs) = UnixStream::pair().context(|| "cannot move memory".to_owned())?;
-        let purpose = Purpose { domain: self.owner.domain(), attempt, what: Cargo::Memory };
-        self.broke = Some(pump.connect(purpose, here).await?);
-        monitor.send_to(OwnedFd::from(theirs)).await?;
+        self.send_memory(gate, &definition.name, pump, attempt, limits).await?;
         self.copy_on(attempt);
         self.progress.phase("memory");
         fault::point("hand.memory")
@@ -149,7 +142,7 @@ impl Job {
             Ok(Live::Failed(why)) => {
                 let mut failure = Failure::other("the hypervisor could not send the guest");
                 failure.causes.extend(why);
-                if let Some(Ok(Err(way))) = self.broke.as_mut().map(oneshot::Receiver::try_recv) {
+                if let Some(way) = self.source.carries.as_mut().and_then(Sends::broke) {
                     failure.causes.push(way.to_string());
                 }
                 (None, Some(Err(failure)))
@@ -186,7 +179,11 @@ impl Job {
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
-        self.last = monitor.switch_over(SILENCE).await?;
+        self.last = tokio::select! {
+            biased;
+            over = monitor.switch_over(SILENCE) => over?,
+            failure = lost(&mut self.source.carries) => return Err(failure),
+        };
         fault::point("hand.switched")?;
         Ok((attempt, fences))
     }
@@ -215,6 +212,6 @@ impl Job {
     }
 }
 
-fn no_guest() -> Failure {
+pub(super) fn no_guest() -> Failure {
     Failure::conflict("the domain is off: it has no memory to move")
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,9 +13,12 @@ use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Re
 use super::super::run::Life;
 use super::super::served::Served;
 use super::posting::Post;
+use super::receiving::Gathering;
 use crate::domain::State;
 use crate::domain::relocation::driver::Machine;
-use crate::domain::relocation::{EXPECTED, Expected, Fences, Heard, Owner, SILENCE, TICK, along, apart, reason, words};
+use crate::domain::relocation::{
+    EXPECTED, Expected, Fences, Heard, Owner, SILENCE, TICK, along, apart, channels, reason, words,
+};
 use crate::domain::volume::Coming;
 use crate::error::{Context, Failure, Result};
 use crate::migration::handover::{Action, Attempt, Event, Peer, Standing, Word};
@@ -38,6 +41,10 @@ pub(super) struct Taking<'l, 'g> {
     pub(super) from: Peer,
     pub(super) listener: Option<UnixListener>,
     pub(super) memory: Option<UnixListener>,
+    /// The same for memory that comes by several connections.
+    pub(super) channels: Option<UnixListener>,
+    pub(super) gathering: Gathering,
+    pub(super) tell_channel: mpsc::UnboundedSender<(channels::Asked, UnixStream)>,
     pub(super) connected: Option<Connected>,
     pub(super) served: Option<Served>,
     pub(super) fences: Option<Fences>,
@@ -76,12 +83,16 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
     let listener = control::listen(&folder, "control.sock")?;
     expecting();
     let (tell, mut found) = mpsc::unbounded_channel();
+    let (tell_channel, mut came) = mpsc::unbounded_channel();
     let mut taking = Taking {
         life,
         offer: *offer,
         from: Peer(expected.from),
         listener: Some(listener),
         memory: None,
+        channels: None,
+        gathering: Gathering::default(),
+        tell_channel,
         connected: None,
         served: None,
         fences: None,
@@ -127,10 +138,16 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
             }
             stream = accept(taking.memory.as_ref()) => {
                 if let Some(stream) = stream {
-                    taking.memory = None;
+                    (taking.memory, taking.channels) = (None, None);
                     taking.receive(attempt, stream).await;
                 }
             }
+            stream = accept(taking.channels.as_ref()) => {
+                if let Some(stream) = stream {
+                    taking.asked_for_channel(stream);
+                }
+            }
+            Some((channel, stream)) = came.recv() => taking.channel(attempt, channel, stream).await,
             () = gone(taking.connected.as_ref()) => {
                 taking.reasons.push(reason("hypervisor", &taking.offer.name, &Failure::other("the hypervisor ended")));
                 taking.connected = None;
@@ -138,6 +155,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
             }
             _ = tick.tick() => {
                 taking.post.tend();
+                taking.lacks_channels(attempt);
                 owner.happen(&mut taking, Event::Tick).await;
                 if heard.elapsed() > SILENCE {
                     taking.silent = true;
@@ -179,7 +197,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
     })
 }
 
-async fn accept(listener: Option<&UnixListener>) -> Option<tokio::net::UnixStream> {
+async fn accept(listener: Option<&UnixListener>) -> Option<UnixStream> {
     match listener {
         Some(listener) => listener.accept().await.ok().map(|(stream, _)| stream),
         None => std::future::pending().await,

@@ -48,7 +48,10 @@ commands! {
     "transaction" Transaction { actions: Vec<Value> } -> IgnoredAny;
     "blockdev-snapshot-delete-internal-sync" SnapshotDelete { device: String, name: String } -> IgnoredAny;
     "migrate" Migrate { uri: &'static str } -> IgnoredAny;
+    "migrate" MigrateTo { uri: String } -> IgnoredAny;
     "migrate-incoming" MigrateIncoming { uri: &'static str } -> IgnoredAny;
+    "migrate-incoming" MigrateIncomingAt { uri: String } -> IgnoredAny;
+    "migrate-set-parameters" SetChannels { multifd_channels: u8 } -> IgnoredAny;
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
     "migrate_cancel" MigrateCancel {} -> IgnoredAny;
     "query-migrate" QueryMigrate {} -> Migration;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::Monitor;
 use super::command::{self, Capability, Migration, MigrationStatus};
 use crate::error::{Failure, Kind, Result};
+use crate::hypervisor::qemu::SERVED_DESCRIPTOR;
 use crate::sandbox::protocol::Sample;
 use crate::types::MoveLimits as Limits;
 
@@ -30,6 +31,9 @@ const DOWNTIME_MAX: u64 = 2_000_000;
 const BANDWIDTH: u64 = 1 << 40;
 /// How often, and how far apart, the new place is announced, in milliseconds.
 const ANNOUNCE: command::AnnounceSelf = command::AnnounceSelf { initial: 20, max: 550, rounds: 6, step: 100 };
+
+/// Where QEMU listens for several connections, in the folder that it has for that.
+pub const LISTENS: &str = "memory.sock";
 
 /// How a guest's move is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +57,19 @@ impl Monitor {
             ("late-block-activate", true),
             ("events", true),
             ("auto-converge", limits.auto_converge),
+            ("multifd", limits.channels > 1),
         ])
         .await?;
+        self.will_use(limits.channels).await?;
         self.limit(limits).await
+    }
+
+    /// `multifd-channels`: the same on both sides.
+    async fn will_use(&self, channels: u8) -> Result<()> {
+        match channels {
+            0 | 1 => Ok(()),
+            multifd_channels => self.execute(&command::SetChannels { multifd_channels }, None).await.map(drop),
+        }
     }
 
     /// `migrate-set-capabilities` of whoever receives.
@@ -65,7 +79,8 @@ impl Monitor {
 
     /// A guest that was moved, or whose move came to nothing, may be saved, which is another kind of move.
     pub async fn will_not_send(&self) -> Result<()> {
-        let off = ["pause-before-switchover", "return-path", "late-block-activate", "events", "auto-converge"];
+        let off =
+            ["pause-before-switchover", "return-path", "late-block-activate", "events", "auto-converge", "multifd"];
         self.capabilities(&off.map(|name| (name, false))).await
     }
 
@@ -91,6 +106,22 @@ impl Monitor {
     pub async fn receive_from(&self, stream: OwnedFd) -> Result<()> {
         self.execute(&command::GetFd { fdname: "move" }, Some(stream)).await?;
         self.execute(&command::MigrateIncoming { uri: "fd:move" }, None).await.map(drop)
+    }
+
+    /// `migrate` by several connections, which QEMU makes itself: to the socket `memory.sock` in the folder of those that are
+    /// served to it.
+    pub async fn send_by_channels(&self) -> Result<()> {
+        let uri = format!("unix:/proc/self/fd/{SERVED_DESCRIPTOR}/memory.sock");
+        self.execute(&command::MigrateTo { uri }, None).await.map(drop)
+    }
+
+    /// `migrate-incoming` by so many channels: QEMU listens itself, in the folder `incoming` beside those sockets. Does not
+    /// wait for the guest to be there.
+    pub async fn receive_by_channels(&self, channels: u8) -> Result<()> {
+        self.capabilities(&[("multifd", true)]).await?;
+        self.will_use(channels).await?;
+        let uri = format!("unix:/proc/self/fd/{SERVED_DESCRIPTOR}/incoming/{LISTENS}");
+        self.execute(&command::MigrateIncomingAt { uri }, None).await.map(drop)
     }
 
     /// `query-migrate`.

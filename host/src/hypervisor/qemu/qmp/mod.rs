@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 
 pub use command::{RunState, Version};
 pub use grow::Reached;
-pub use live::Live;
+pub use live::{LISTENS, Live};
 
 use super::{QMP_SOCKET, last_words};
 use crate::error::{Context, Failure, Kind, Result};
