@@ -15,8 +15,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
-mod claims;
 mod channels;
+mod claims;
 mod debian;
 mod hostile;
 mod matrix;

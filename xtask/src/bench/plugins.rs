@@ -65,11 +65,7 @@ fn first_volume(fief: &Fief, root: &Path) -> Result<Duration> {
         &["volume", "create", "acme/disk1", "--size", "1GiB", "--format", "raw"],
     ];
     println!("a plugin from nothing");
-    timed(|| {
-        steps.iter().try_for_each(|words| {
-            quietly(at_work(fief.command(words).current_dir(&work)))
-        })
-    })
+    timed(|| steps.iter().try_for_each(|words| quietly(at_work(fief.command(words).current_dir(&work)))))
 }
 
 /// A target directory of its own: what a project stands on is compiled for it alone. A bench has no network, and what it

@@ -19,8 +19,8 @@ use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::migration::copying::Progress;
 use crate::migration::copying::state::receive_file;
-use crate::migration::message::Offer;
 use crate::migration::limits::CHANNELS_MAX;
+use crate::migration::message::Offer;
 use crate::peer::{Caller, Stream};
 use crate::sys::socket;
 
