@@ -62,7 +62,7 @@ pub async fn reach(folder: &Path, asked: Asked) -> Result<UnixStream> {
     let given = timeout(GIVEN_WITHIN, given).await;
     let (_, descriptors) = given
         .map_err(|_| Failure::new(Kind::TimedOut, saying()))?
-        .map_err(|error| Failure::other(saying()).because(error))?;
+        .map_err(|error| Failure::conflict(saying()).because(error))?;
     let Some(end) = descriptors.into_iter().next() else {
         return Err(Failure::conflict(saying()).hint("the move is over there, or never wanted so many connections"));
     };

@@ -251,7 +251,7 @@ fn a_peer_that_says_hello_wrongly_is_told_and_shut_out() {
             // A newer one that still has ours.
             let mut stream = connected(&a, &b).await;
             framed(&mut stream, &good.replace("[1]", "[9,1,2]").replacen('{', "{\"later\":[{}],", 1)).await;
-            assert!(matches!(receive(&mut stream).await, Ok(Welcome::Accepted { version: 1, .. })));
+            assert!(matches!(receive(&mut stream).await, Ok(Welcome::Accepted { version: 2, .. })));
             Ok(())
         })
         .unwrap();

@@ -17,11 +17,11 @@ use super::channels::lost;
 use super::posting::Post;
 use super::source::Source;
 use super::volumes::{Leaves, Volumes};
-use super::waiting::{moves, round, worked};
+use super::waiting::{follow, moves, round, worked};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::talk::{Said, Talk};
 use crate::domain::relocation::{Fences, Heard, Owner, SILENCE, TICK, Wish, bandwidth};
-use crate::error::{Context, Failure, Kind, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
 use crate::migration::copying::{self, Pace};
@@ -34,8 +34,6 @@ use crate::peer;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long another host may take to make ready.
 const PREPARED_WITHIN: Duration = Duration::from_secs(120);
-/// What a strategy may take between two steps.
-const STRATEGY_WITHIN: Duration = Duration::from_secs(60);
 
 /// All that the job needs; nothing of it is the loop's.
 pub(in super::super) struct Sending {
@@ -56,9 +54,6 @@ pub(in super::super) struct Sending {
     /// The number of its run, where its hypervisor has a way to sockets.
     pub(super) reaches: Option<u32>,
 }
-
-/// A step of the strategy's, with the way to its answer.
-type Asked = (Ask, oneshot::Sender<Result<Answer>>);
 
 /// What the strategy waits for.
 pub(super) enum Pending {
@@ -256,26 +251,6 @@ impl Sending {
             }
         }
     }
-}
-
-/// Runs the strategy on a thread of its own: its steps, and how it ended.
-fn follow(gate: &Gate, wish: Wish) -> Result<(mpsc::Receiver<Asked>, oneshot::Receiver<Result<()>>)> {
-    let gate = gate.clone();
-    let (ask, asks) = mpsc::channel::<Asked>(1);
-    let (end, ended) = oneshot::channel();
-    let run = move || {
-        let mut asking = |step: Ask| -> Result<Answer> {
-            let gone = || Failure::conflict("the move is over");
-            let (answer, answered) = oneshot::channel();
-            ask.blocking_send((step, answer)).map_err(|_| gone())?;
-            answered.blocking_recv().map_err(|_| gone())?
-        };
-        // Whoever waited may be gone.
-        let ran = super::strategy(&gate, &wish).and_then(|mut strategy| strategy.run(STRATEGY_WITHIN, &mut asking));
-        let _ = end.send(ran);
-    };
-    std::thread::Builder::new().name("strategy".into()).spawn(run).context(|| "cannot follow a strategy".to_owned())?;
-    Ok((asks, ended))
 }
 
 impl Job {
