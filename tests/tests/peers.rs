@@ -96,7 +96,7 @@ fn two_hosts_are_paired_by_a_token_and_tell_what_they_have_until_one_is_removed(
     a.host_only("lab", "10.77.0.1/24");
     a.fief(&["network", "start", "lab"]);
     let of_a = shown(&b, "a");
-    assert_eq!((of_a["reachable"].as_bool(), of_a["protocol"].as_u64()), (Some(true), Some(1)), "{of_a}");
+    assert_eq!((of_a["reachable"].as_bool(), of_a["protocol"].as_u64()), (Some(true), Some(2)), "{of_a}");
     let facts = &of_a["facts"];
     assert_eq!(facts["unknown"], serde_json::json!([]), "{facts}");
     assert_eq!(facts["networks"][0]["addresses"][0], "10.77.0.1/24", "{facts}");

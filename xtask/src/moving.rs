@@ -4,8 +4,16 @@ use crate::command::Result;
 use crate::crash::{self, Sample};
 
 /// The tests that this runs, by the beginnings of their names: `cargo xtask test` passes them by, for they are slow.
-pub(crate) const TESTS: &[&str] =
-    &["channels::", "debian::a_connection_", "hostile::", "matrix::", "points::whatever_", "rivals::", "wires::"];
+pub(crate) const TESTS: &[&str] = &[
+    "channels::",
+    "claims::",
+    "debian::a_connection_",
+    "hostile::",
+    "matrix::",
+    "points::whatever_",
+    "rivals::",
+    "wires::",
+];
 
 /// How much is tried.
 #[derive(Debug, Default, PartialEq, Eq)]

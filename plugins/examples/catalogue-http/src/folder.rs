@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 
 use fief_sdk::storage::Format;
-use fief_sdk::{Error, Result, image_name};
+use fief_sdk::{Error, Result, directory, image_name};
 
 use crate::Settings;
 use crate::index::Image;
@@ -47,9 +47,8 @@ impl Folder {
     pub(crate) fn overlays(&self) -> Result<Vec<String>> {
         let failed = failed("cannot read the directory of the pool");
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(&failed)? {
-            let file = entry.map_err(&failed)?.file_name();
-            if let Some(name) = file.to_str().and_then(|file| file.strip_suffix(OVERLAY))
+        for file in directory::names(&self.path).map_err(failed)? {
+            if let Some(name) = file.strip_suffix(OVERLAY)
                 && image_name::file(name, Format::Raw).is_ok()
             {
                 names.push(name.to_owned());

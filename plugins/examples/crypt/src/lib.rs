@@ -10,7 +10,9 @@ use std::fs;
 use std::io::ErrorKind;
 
 use fief_sdk::storage::{Access, Attachment, Format, Pool, PoolInfo, Renames, StorageBackend, Volume, VolumeSpec};
-use fief_sdk::{Directory, DirectoryAccess, Error, Interface, Permission, Result, SecretName, image_name, images};
+use fief_sdk::{
+    Directory, DirectoryAccess, Error, Interface, Permission, Result, SecretName, directory, image_name, images,
+};
 
 pub use crate::device::Device;
 pub use crate::head::HEAD;
@@ -85,9 +87,8 @@ impl StorageBackend for Crypt {
     fn all(pool: &CryptPool) -> Result<Vec<Volume>> {
         let failed = |error: std::io::Error| Error::from_io(&error, "cannot list the volumes");
         let mut all = Vec::new();
-        for entry in fs::read_dir(pool.settings.directory.path()).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) else { continue };
+        for name in directory::names(&pool.settings.directory.path()).map_err(failed)? {
+            let Some(name) = name.strip_suffix(SUFFIX) else { continue };
             if file(name).is_err() {
                 continue;
             }
