@@ -28,7 +28,7 @@ pub(super) fn may_install_plugin(gate: &Gate, new: &Installed) -> Result<()> {
 
 /// Tries a plugin out, in a root of its own. That it passed is remembered.
 pub(super) fn try_plugin(gate: &Gate, new: &Installed, fetched: &Fetched) -> Result<Brief> {
-    let brief = conformance::brief(fetched, &gate.policy().host, gate.layout())?;
+    let brief = conformance::brief(new, fetched, &gate.policy().host, gate.layout())?;
     if let Brief::Passed(_) = brief {
         plugin::note_tried(gate.layout(), new.digest)?;
     }

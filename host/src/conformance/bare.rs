@@ -3,7 +3,6 @@
 //! tried like this before anything is known of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::expect::{Result, Stop, fail, inner};
@@ -13,7 +12,7 @@ use super::{With, settings, words};
 use crate::config::policy::{HostInterface, Limits, PluginGrants};
 use crate::error::{Failure, Kind};
 use crate::gate::operation::{ImageFormat, Preallocation};
-use crate::gate::{Gate, Ledger, Mode};
+use crate::gate::{Gate, Ledger};
 use crate::plugin::trouble::{How, Trouble};
 use crate::plugin::{Manifest, Session, Subject, chosen};
 use crate::sandbox::protocol::{
@@ -133,13 +132,14 @@ impl Bench {
             With::Moves(settings) => settings.clone(),
         };
         crate::plugin::settings::resolve(&manifest, &given)?;
-        let mut policy = ground.gate().policy().clone();
-        let grants = policy.plugins.entry(plugin.clone()).or_default();
-        for (name, granted) in &mut grants.directories {
-            granted.path = ground.directories().join(format!(".{name}"));
-        }
-        let wall = grants.limits.wall;
-        let gate = Gate::new(ground.gate().layout().clone(), Arc::new(policy), Mode::Perform).forgiving();
+        let mut wall = Duration::ZERO;
+        let gate = ground.gate_with(|policy| {
+            let grants = policy.plugins.entry(plugin.clone()).or_default();
+            for (name, granted) in &mut grants.directories {
+                granted.path = ground.directories().join(format!(".{name}"));
+            }
+            wall = grants.limits.wall;
+        });
         Ok(Bench { gate, plugin, manifest, given, session: None, hung: 0, wall })
     }
 

@@ -8,6 +8,7 @@
 //!   moves domains                    and moves that are made up
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::bare::{self, wants_little};
@@ -19,7 +20,7 @@ use crate::config::pool::PoolDefinition;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::layout::Layout;
 use crate::plugin::source::Fetched;
-use crate::plugin::{Manifest, package};
+use crate::plugin::{Installed, Manifest};
 use crate::sandbox::protocol::PluginKind;
 use crate::sys::{apart, interrupt};
 use crate::types::ByteSize;
@@ -69,16 +70,16 @@ pub enum Brief {
     Failed(&'static Case, Fault),
 }
 
-/// Tries what a source gave; `keeps` may have its compiled form.
+/// Tries what a source gave, which `new` is; `keeps` may have its compiled form.
 ///
 /// # Errors
-/// As [`package::install`]; where this host cannot carry a case out.
-pub fn brief(fetched: &Fetched, host: &HostSettings, keeps: &Layout) -> Result<Brief> {
-    let manifest = package::inspect(fetched)?.manifest;
-    let given = settings::made_up(&manifest);
-    let with = with(&manifest)?;
+/// As [`Ground::make`]; where this host cannot carry a case out.
+pub fn brief(new: &Installed, fetched: &Fetched, host: &HostSettings, keeps: &Layout) -> Result<Brief> {
+    let manifest = &new.manifest;
+    let given = settings::made_up(manifest);
     let mut ground = Ground::make(fetched, host, keeps, |_, _, _| Ok(Vec::new()))?;
-    let mut grants = bare::grants(&manifest, &given, &ground.directories());
+    let mut grants = bare::grants(manifest, &given, &ground.directories());
+    let with = with(manifest, given)?;
     grants.limits.wall = WALL;
     ground.change_policy(|policy| {
         match &with {
@@ -92,20 +93,20 @@ pub fn brief(fetched: &Fetched, host: &HostSettings, keeps: &Layout) -> Result<B
         }
         policy.plugins.insert(manifest.id.clone(), grants);
     });
-    let report = apart::with_little_room(&ground.directories(), ROOM, || tried(&ground, &manifest, with))?;
+    let report = apart::with_little_room(&ground.directories(), ROOM, || tried(&ground, manifest, with))?;
     let passed = report.verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Ok).count();
     let failed = report.verdicts.into_iter().find_map(|verdict| match verdict.outcome {
         Outcome::Failed(fault) => Some(Brief::Failed(verdict.case, fault)),
         Outcome::Ok | Outcome::Skipped(_) => None,
     });
     if failed.is_none() {
-        crate::plugin::lend_compiled(ground.gate().layout(), keeps, package::inspect(fetched)?.digest)?;
+        crate::plugin::lend_compiled(ground.gate().layout(), keeps, new.digest)?;
     }
     Ok(failed.unwrap_or(Brief::Passed(passed)))
 }
 
-fn with(manifest: &Manifest) -> Result<With> {
-    let (kind, settings) = (NAME.to_owned(), settings::made_up(manifest));
+fn with(manifest: &Manifest, settings: BTreeMap<String, String>) -> Result<With> {
+    let kind = NAME.to_owned();
     let wrong = |_| Failure::other("a name that is right is said to be wrong");
     Ok(match manifest.kind {
         PluginKind::Storage => With::Pool(PoolDefinition { name: NAME.parse().map_err(wrong)?, kind, settings }),

@@ -76,9 +76,14 @@ impl Ground {
 
     /// Changes the policy of this run, as it is in memory.
     pub(super) fn change_policy(&mut self, change: impl FnOnce(&mut Policy)) {
+        self.gate = self.gate_with(change);
+    }
+
+    /// A gate of this run with another policy.
+    pub(super) fn gate_with(&self, change: impl FnOnce(&mut Policy)) -> Gate {
         let mut policy = self.gate.policy().clone();
         change(&mut policy);
-        self.gate = Gate::new(self.gate.layout().clone(), Arc::new(policy), Mode::Perform).forgiving();
+        Gate::new(self.gate.layout().clone(), Arc::new(policy), Mode::Perform).forgiving()
     }
 
     pub(super) const fn plugin(&self) -> &PluginId {
