@@ -65,7 +65,7 @@ pub(crate) fn run(scope: &Scope) -> Result<()> {
     }
     setup::install_cpp_compiler()?;
     println!("Building the fuzz targets …");
-    build(&chosen)?;
+    cargo("build", &chosen)?;
     for name in chosen {
         match &scope.input {
             Some(input) => run_command(binary(name).arg(input))?,
@@ -88,13 +88,18 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn build(names: &[&String]) -> Result<()> {
-    let mut build = command("cargo", ["build", "--quiet", "--release", "--locked", "--target", TARGET]);
+/// Whether all of them compile: they take files of the host by themselves.
+pub(crate) fn check() -> Result<()> {
+    setup::install_cpp_compiler()?;
+    cargo("check", &targets()?.iter().collect::<Vec<_>>())
+}
+
+fn cargo(verb: &str, names: &[&String]) -> Result<()> {
+    let mut cargo = command("cargo", [verb, "--quiet", "--release", "--locked", "--target", TARGET]);
     for name in names {
-        build.args(["--bin", name]);
+        cargo.args(["--bin", name]);
     }
-    build.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", built()).current_dir(folder());
-    run_command(&mut build)
+    run_command(cargo.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", built()).current_dir(folder()))
 }
 
 /// Looks for an input that fails, from the seeds of the tree and what earlier searches found.

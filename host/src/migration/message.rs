@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::handover::{Attempt, Word};
 use super::variables::Variables;
-use crate::gate::operation::ImageSnapshot;
 
 /// The versions that this fief speaks, newest first.
 pub const VERSIONS: &[u16] = &[1];
@@ -109,7 +108,19 @@ pub struct Along {
     pub format: Format,
     /// Those inside of it, in the order in which they come before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub snapshots: Vec<ImageSnapshot>,
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// A snapshot inside of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Snapshot {
+    pub name: String,
+    /// Seconds since 1970-01-01T00:00:00Z, and nanoseconds past them.
+    pub created: u64,
+    pub nanos: u32,
+    /// What a guest saw of the disk then, in bytes.
+    pub size: u64,
 }
 
 /// What a guest's disk is kept in.

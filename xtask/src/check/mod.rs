@@ -44,6 +44,7 @@ pub(crate) fn run(deny: Deny) -> Result<()> {
         check("dependencies", dependencies());
     }
     check("lints of plugins", lint_plugins());
+    check("fuzz targets compile", crate::fuzz::check());
     check("lints", cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]));
     if failed.is_empty() { Ok(()) } else { Err(format!("these checks failed: {}", failed.join(", ")).into()) }
 }

@@ -20,7 +20,7 @@ use crate::gate::Gate;
 use crate::gate::operation::{ImageFormat, ImageSnapshot};
 use crate::layout::Layout;
 use crate::migration::handover::{Attempt, Holding};
-use crate::migration::message::{Along, Format, Offer};
+use crate::migration::message::{Along, Format, Offer, Snapshot};
 use crate::migration::plan::{DiskFacts, Facts, Sameness};
 use crate::storage::Pool;
 use crate::sys::durable;
@@ -47,7 +47,7 @@ pub fn of(facts: &Facts) -> Result<Vec<Along>> {
                     ImageFormat::Qcow2 => Format::Qcow2,
                 },
                 snapshots: match disk.snapshots_stay(facts) {
-                    None => disk.inside(),
+                    None => disk.inside().into_iter().map(told).collect(),
                     Some(_) if facts.manner.leaves_snapshots => Vec::new(),
                     Some((_, why, hint)) => return Err(Failure::new(Kind::Findings, why).hint(hint)),
                 },
@@ -91,17 +91,26 @@ pub fn coming(offer: &Offer, definition: &DomainDefinition) -> Result<Vec<Coming
             onto: false,
             domain: definition.name.clone(),
             uuid: definition.uuid,
-            snapshots: snapshots.clone(),
+            snapshots: snapshots.iter().cloned().map(kept).collect(),
         })
     });
     each.collect()
 }
 
+fn told(ImageSnapshot { name, created, nanos, size }: ImageSnapshot) -> Snapshot {
+    Snapshot { name, created, nanos, size: size.bytes() }
+}
+
+/// A snapshot of an offer, as the table of an image has it.
+pub fn kept(Snapshot { name, created, nanos, size }: Snapshot) -> ImageSnapshot {
+    ImageSnapshot { name, created, nanos, size: ByteSize::from_bytes(size) }
+}
+
 /// Each has a name of its own and a date, and is no larger than what comes after it.
-fn are_sound(snapshots: &[ImageSnapshot], size: u64) -> bool {
+fn are_sound(snapshots: &[Snapshot], size: u64) -> bool {
     let names: BTreeSet<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
-    let sound = |one: &ImageSnapshot| one.name.parse::<SnapshotName>().is_ok() && u32::try_from(one.created).is_ok();
-    let sizes: Vec<u64> = snapshots.iter().map(|one| one.size.bytes()).chain([size]).collect();
+    let sound = |one: &Snapshot| one.name.parse::<SnapshotName>().is_ok() && u32::try_from(one.created).is_ok();
+    let sizes: Vec<u64> = snapshots.iter().map(|one| one.size).chain([size]).collect();
     names.len() == snapshots.len() && snapshots.iter().all(sound) && sizes.is_sorted()
 }
 
@@ -243,12 +252,7 @@ mod tests {
 
     #[test]
     fn snapshots_come_by_names_of_their_own_and_grow() {
-        let of = |name: &str, created, size| ImageSnapshot {
-            name: name.to_owned(),
-            created,
-            nanos: 0,
-            size: ByteSize::from_bytes(size),
-        };
+        let of = |name: &str, created, size| Snapshot { name: name.to_owned(), created, nanos: 0, size };
         for (snapshots, sound) in [
             (vec![], true),
             (vec![of("a", 2, 512), of("b", 1, 512), of("c", 0, 1024)], true),

@@ -226,7 +226,7 @@ async fn begin(
         let volume: VolumeRef =
             along.volume.parse().map_err(|invalid| Failure::other("a volume has no name").because(invalid))?;
         let place = guest.as_ref().map(|(_, places)| places.disk(&volume)).transpose()?;
-        Ok(volumes::Leaves { volume, place, snapshots: along.snapshots.clone() })
+        Ok(volumes::Leaves { volume, place, snapshots: along.snapshots.iter().cloned().map(along::kept).collect() })
     });
     let leaves = leaves.collect::<Result<Vec<_>>>()?;
     let owner = Owner::open(gate.layout(), record.uuid, Standing::FIRST)?;
