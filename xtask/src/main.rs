@@ -127,7 +127,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
             crash::run(&crash::Scope::parse(&[])?)?;
             handover::run()?;
             storage::run(None)?;
-            fuzz::run(&fuzz::Scope::parse(&["--seconds", "20"])?)?;
+            fuzz::run(&fuzz::Scope::parse(&["--seconds", "10"])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),
         _ => {

@@ -1,11 +1,15 @@
-//! All tests, with what they need; the end-to-end ones a test at a time, since each wants the machine for itself.
+//! All tests, with what they need; the end-to-end ones a test at a time, since each wants the machine for itself, but for
+//! those that leave it alone nearly all of their time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::command::{Doing, Result, is_root, line};
+use crate::command::{Doing, Result, is_root, line, output};
 use crate::setup::{self, Purpose};
 use crate::{build, crash, moving, place, plugins, storage};
+
+/// Suites that wait for minutes until something is given up, and do little else: they run beside the others.
+const PATIENT: &[&str] = &["bounded"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -66,20 +70,42 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
         follow(fast.args(selection.filter.iter()), &mut tally)?;
     }
     if selection.which != Which::Fast {
-        let mut slow = build::cargo_test(&[]);
-        slow.args(plugins::others()?.iter().flat_map(|name| ["--test", name]));
-        slow.args(selection.filter.iter()).args(["--", "--test-threads=1"]);
-        follow(
-            slow.args(crash::TESTS.iter().chain(storage::TESTS).chain(moving::TESTS).flat_map(|name| ["--skip", name])),
-            &mut tally,
-        )?;
+        slow(selection, &mut tally)?;
     }
     close(&tally)
 }
 
+/// The end-to-end tests: what patient suites said is shown once the others are through.
+fn slow(selection: &Selection, tally: &mut Tally) -> Result<()> {
+    let (patient, others): (Vec<_>, Vec<_>) =
+        plugins::others()?.into_iter().partition(|name| PATIENT.contains(&name.as_str()));
+    let cargo = |suites: &[String]| {
+        let mut cargo = build::cargo_test(&[]);
+        cargo.args(suites.iter().flat_map(|name| ["--test", name]));
+        cargo.args(selection.filter.iter()).args(["--", "--test-threads=1"]);
+        cargo.args(crash::TESTS.iter().chain(storage::TESTS).chain(moving::TESTS).flat_map(|name| ["--skip", name]));
+        cargo.env("FIEF", place::fief("debug"));
+        cargo
+    };
+    let mut beside = cargo(&patient);
+    std::thread::scope(|scope| {
+        let said = scope.spawn(|| output(&mut beside).map_err(|error| error.to_string()));
+        follow(&mut cargo(&others), tally)?;
+        let said = said.join().map_err(|_| "the patient suites were not run to their end")??;
+        println!("\n$ {}\n{}", line(&cargo(&patient)), String::from_utf8_lossy(&said.stderr).trim_end());
+        let failed_before = tally.failed;
+        for line in String::from_utf8_lossy(&said.stdout).lines() {
+            println!("{line}");
+            tally.count(line);
+        }
+        tally.broken |= !said.status.success() && tally.failed == failed_before;
+        Ok(())
+    })
+}
+
 /// Runs cargo, shows its output, and counts.
 fn follow(cargo: &mut Command, tally: &mut Tally) -> Result<()> {
-    cargo.current_dir(place::workspace()).env("FIEF", place::fief("debug"));
+    cargo.env("FIEF", place::fief("debug"));
     println!("\n$ {}", line(cargo));
     let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().doing(|| "cannot start cargo".into())?;
     let failed_before = tally.failed;
@@ -131,6 +157,12 @@ fn close(tally: &Tally) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suites_that_run_beside_the_others_are_there() {
+        let all = plugins::others().unwrap();
+        assert!(PATIENT.iter().all(|name| all.iter().any(|one| one == name)), "{PATIENT:?} of {all:?}");
+    }
 
     #[test]
     fn counts_are_summed_over_all_binaries() {

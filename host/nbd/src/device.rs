@@ -72,6 +72,13 @@ pub trait Device {
     /// At most `maximum_io` bytes. `durable`: answered when they are on stable storage (FUA).
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error>;
 
+    /// Most bytes of a write at `offset`, of `length` bytes, that are worth a call of their own before the rest has come:
+    /// where a call costs nearly nothing, data is passed on while it is in the processor's caches. Rounded to whole blocks;
+    /// less than one stands for all of it.
+    fn piece_of_write(&self, _offset: u64, length: u32) -> u32 {
+        length
+    }
+
     /// Answered when every write that was answered before, whichever connection it came from, is on stable storage.
     async fn flush(&self) -> Result<(), Error>;
 
@@ -98,6 +105,9 @@ macro_rules! through {
             }
             async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
                 (**self).write(offset, data, durable).await
+            }
+            fn piece_of_write(&self, offset: u64, length: u32) -> u32 {
+                (**self).piece_of_write(offset, length)
             }
             async fn flush(&self) -> Result<(), Error> {
                 (**self).flush().await

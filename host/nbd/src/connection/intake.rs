@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use super::request::Request;
 use super::{Connection, INPUT};
 use crate::handle::Ending;
-use crate::perform::{Piece, piece_at};
+use crate::perform::Piece;
 use crate::request::{Ask, HEADER, Header, Terms, Verdict, judge};
 use crate::{Device, Error, Kind};
 
@@ -146,8 +146,6 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
     fn take_piece(&mut self, context: &mut Context<'_>) -> Taken {
         let Intake::Pieces { request, offset, end, data } = &mut self.intake else { return Taken::Waits };
         let (at, end) = (*offset, *end);
-        let next = at.saturating_add(piece_at(&self.ground.geometry, at)).min(end);
-        let length = usize::try_from(next - at).unwrap_or(usize::MAX);
         let request = Rc::clone(request);
         let (start, durable) = match request.ask {
             Ask::Read { offset, .. } => (offset, None),
@@ -156,6 +154,11 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
                 return Taken::Nonsense;
             }
         };
+        let next = match data {
+            Some(data) => at + data.wanted as u64,
+            None => at + self.ground.piece(at, end, durable == Some(false)),
+        };
+        let length = usize::try_from(next - at).unwrap_or(usize::MAX);
         // One that has begun to come is seen through.
         if data.is_none() && !self.has_room(length) {
             return Taken::Waits;

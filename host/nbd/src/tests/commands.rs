@@ -34,6 +34,28 @@ fn what_was_written_is_read_at_any_offset_and_length_and_block_size() {
 }
 
 #[test]
+fn a_write_is_begun_before_all_of_it_has_come_where_that_is_wished_and_nothing_is_to_be_durable() {
+    for (eager, expected) in [
+        (2048, &[2048, 2048, 1024, 5120][..]),
+        // Whole blocks; where that is none, all of it.
+        (1, &[5120, 5120]),
+        (1500, &[1024, 1024, 1024, 1024, 1024, 5120]),
+        (1 << 20, &[5120, 5120]),
+    ] {
+        run(async {
+            let room = Room::new(Disk { eager: Some(eager), ..Disk::of(SIZE, 512) });
+            let mut client = room.client().await;
+            let data = pattern(5120);
+            assert_eq!(client.write(0, 512, &data).await, 0);
+            assert_eq!(client.write(FUA, 8192, &data).await, 0);
+            assert_eq!(*room.disk.written.borrow(), expected, "{eager}");
+            assert_eq!(client.read(512, 5120).await, data);
+            assert_eq!(client.read(8192, 5120).await, data);
+        });
+    }
+}
+
+#[test]
 fn a_client_without_structured_replies_gets_data_behind_a_simple_one() {
     run(async {
         let room = Room::new(Disk::of(SIZE, 512));

@@ -12,7 +12,9 @@ pub struct Disk {
     pub durable: RefCell<Vec<u8>>,
     pub flushes: Cell<u32>,
     pub durable_writes: RefCell<Vec<(usize, Vec<u8>)>>,
-    pub flushed_up_to: Cell<usize>,
+    /// Changes so far, and how many of them the latest state has that was flushed.
+    pub changes: Cell<u64>,
+    pub flushed_up_to: Cell<u64>,
     /// Calls that are under way, and the most there ever were.
     pub calls: Cell<usize>,
     pub most_calls: Cell<usize>,
@@ -22,6 +24,10 @@ pub struct Disk {
     pub short: Cell<usize>,
     /// Each call gives way this often, at random up to it: 0 is done at once.
     pub gives_way: u32,
+    /// Bytes of a write that it wants before the rest; as much as there is where it is none.
+    pub eager: Option<u32>,
+    /// Lengths of all writes.
+    pub written: RefCell<Vec<usize>>,
     /// While set, no call comes to its end.
     pub held: Cell<bool>,
     pub random: Cell<u64>,
@@ -36,12 +42,15 @@ impl Disk {
             durable: RefCell::new(vec![0; size]),
             flushes: Cell::new(0),
             durable_writes: RefCell::default(),
+            changes: Cell::new(0),
             flushed_up_to: Cell::new(0),
             calls: Cell::new(0),
             most_calls: Cell::new(0),
             fails: RefCell::new(None),
             short: Cell::new(0),
             gives_way: 0,
+            eager: None,
+            written: RefCell::default(),
             held: Cell::new(false),
             random: Cell::new(0x9e37_79b9_7f4a_7c15),
         }
@@ -94,6 +103,7 @@ impl Disk {
     fn change(&self, offset: u64, data: &[u8], durable: bool) {
         let at = offset as usize;
         self.bytes.borrow_mut()[at..at + data.len()].copy_from_slice(data);
+        self.changes.set(self.changes.get() + 1);
         if durable {
             self.durable.borrow_mut()[at..at + data.len()].copy_from_slice(data);
             self.durable_writes.borrow_mut().push((at, data.to_vec()));
@@ -126,18 +136,23 @@ impl Device for Disk {
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
         assert!(!data.is_empty() && data.len() <= self.geometry.maximum_io as usize && !self.geometry.read_only);
         let _call = self.call(offset, data.len() as u64).await?;
+        self.written.borrow_mut().push(data.len());
         self.change(offset, &data, durable);
         Ok(())
+    }
+
+    fn piece_of_write(&self, _offset: u64, length: u32) -> u32 {
+        self.eager.unwrap_or(length)
     }
 
     async fn flush(&self) -> Result<(), Error> {
         // No more is promised than what is there now.
         let now = self.bytes.borrow().clone();
-        let since = self.durable_writes.borrow().len();
+        let (changes, since) = (self.changes.get(), self.durable_writes.borrow().len());
         let _call = self.call(0, 0).await?;
         // A later flush may have come to its end before this one, and durable writes too.
-        if since >= self.flushed_up_to.get() {
-            self.flushed_up_to.set(since);
+        if changes > self.flushed_up_to.get() {
+            self.flushed_up_to.set(changes);
             let mut durable = self.durable.borrow_mut();
             *durable = now;
             for (at, data) in &self.durable_writes.borrow()[since..] {

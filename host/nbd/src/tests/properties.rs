@@ -135,7 +135,7 @@ fn play(block_size: u32, gives_way: u32, can_write_zeroes: bool, all: Vec<Vec<St
         let size = (CELLS as u64 * u64::from(CELL)).next_multiple_of(65536);
         let geometry =
             Geometry { can_write_zeroes, maximum_io: 4096.max(block_size), ..Disk::of(size, block_size).geometry };
-        let room = Room::new(Disk { gives_way, ..Disk::new(geometry) });
+        let room = Room::new(Disk { gives_way, eager: (gives_way > 0).then_some(70), ..Disk::new(geometry) });
         let told: Told = Rc::new(RefCell::new(vec![0; CELLS]));
         let clients = all.len();
         let mut playing = Vec::new();

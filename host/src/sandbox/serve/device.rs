@@ -26,6 +26,8 @@ use crate::sandbox::version::v0_1::fief::types::types;
 const MAXIMUM_IO: u32 = 1 << 20;
 /// Most calls at a time.
 const MAXIMUM_REQUESTS: u32 = 256;
+/// Bytes of a write that are written to a lent file before more of it is taken: they are in the processor's caches still.
+const LENT_AT_ONCE: u32 = 128 << 10;
 /// Largest block, in bytes (storage.wit).
 const BLOCK_MAX: u32 = 64 << 10;
 /// Largest volume: offsets are signed in the kernel's interfaces.
@@ -244,6 +246,13 @@ impl Device for Served<'_> {
             None => self.calls.call_write(self.accessor, self.handle, offset, data, durable).await,
         };
         self.answer(written).await
+    }
+
+    fn piece_of_write(&self, offset: u64, length: u32) -> u32 {
+        match self.lent(offset, length.into(), true, |_, _| ()) {
+            Some(()) => length.min(LENT_AT_ONCE),
+            None => length,
+        }
     }
 
     async fn flush(&self) -> Result<(), Error> {
