@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fief_tests::boot_sector::{self, Then};
-use fief_tests::{Guest, Host, eventually};
+use fief_tests::{Guest, Host, Witness, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 
 const CONFLICT: i32 = 4;
@@ -112,5 +112,41 @@ fn no_verb_waits_for_ever_for_a_supervisor_that_stands_still() {
     drop(guest);
     host.fief(&["stop", "node1"]);
     host.fief(&["delete", "node1", "--volumes", "--yes"]);
+    host.finish();
+}
+
+#[test]
+fn no_verb_waits_for_ever_for_a_sandbox_that_stands_still() {
+    let host = Host::new();
+    let pool = host.root().join("pools/default/pool.toml");
+    let text = std::fs::read_to_string(&pool).expect("a pool");
+    std::fs::write(&pool, text + "transport = \"served\"\n").expect("a pool that is served");
+    let mut witness = Witness::create(&host, "node1", &[]);
+    host.fief(&["start", "node1"]);
+    witness.goes_on(2);
+    let sandbox = host.sandbox("node1", 0).expect("a sandbox that serves its disk");
+    signal(sandbox, Signal::STOP);
+    for words in [&["list"][..], &["list", "-o", "wide"], &["show", "node1"], &["start", "node1"], &["pool", "list"]] {
+        ends(&host, words, 0, AT_ONCE);
+    }
+    // What the plugin is asked, another sandbox answers.
+    ends(&host, &["pool", "show", "default"], 0, MONITOR);
+    ends(&host, &["volume", "show", "default/node1"], 0, MONITOR);
+    ends(&host, &["volume", "create", "default/beside", "--size", "1MiB"], 0, MONITOR);
+    ends(&host, &["volume", "delete", "default/beside", "--yes"], 0, MONITOR);
+    // The hypervisor waits for the disk before a machine stands still.
+    ends(&host, &["pause", "node1"], TIMED_OUT, MONITOR);
+    signal(sandbox, Signal::CONT);
+    eventually("a guest that can be resumed", SETTLED, || {
+        let said = fief_tests::command::run(&mut host.command(&["resume", "node1"]), MONITOR);
+        (said.code == Some(0)).then_some(())
+    });
+    witness.goes_on(2);
+    witness.is_sound();
+
+    signal(sandbox, Signal::STOP);
+    ends(&host, &["stop", "node1"], 0, MONITOR);
+    eventually("the sandbox is gone with its domain", SETTLED, || host.sandbox("node1", 0).is_none().then_some(()));
+    ends(&host, &["delete", "node1", "--volumes", "--yes"], 0, MONITOR);
     host.finish();
 }

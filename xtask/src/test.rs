@@ -1,5 +1,5 @@
-//! All tests, with what they need; the end-to-end ones a test at a time, since each wants the machine for itself, but for
-//! those that leave it alone nearly all of their time.
+//! All tests, with what they need; the end-to-end ones in two rows side by side, each a test at a time: most of its time one
+//! waits for a guest or a server.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -7,9 +7,6 @@ use std::process::{Command, Stdio};
 use crate::command::{Doing, Result, is_root, line, output};
 use crate::setup::{self, Purpose};
 use crate::{build, crash, moving, place, plugins, storage};
-
-/// Suites that wait for minutes until something is given up, and do little else: they run beside the others.
-const PATIENT: &[&str] = &["bounded"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
@@ -75,32 +72,36 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
     close(&tally)
 }
 
-/// The end-to-end tests: what patient suites said is shown once the others are through.
+/// The end-to-end tests: what the second row said is shown once the first is through.
 fn slow(selection: &Selection, tally: &mut Tally) -> Result<()> {
-    let (patient, others): (Vec<_>, Vec<_>) =
-        plugins::others()?.into_iter().partition(|name| PATIENT.contains(&name.as_str()));
-    let cargo = |suites: &[String]| {
+    let suites = plugins::others()?;
+    let [mut first, mut second] = rows(&suites).map(|suites| {
         let mut cargo = build::cargo_test(&[]);
         cargo.args(suites.iter().flat_map(|name| ["--test", name]));
         cargo.args(selection.filter.iter()).args(["--", "--test-threads=1"]);
         cargo.args(crash::TESTS.iter().chain(storage::TESTS).chain(moving::TESTS).flat_map(|name| ["--skip", name]));
         cargo.env("FIEF", place::fief("debug"));
         cargo
-    };
-    let mut beside = cargo(&patient);
+    });
+    let shown = format!("\n$ {}", line(&second));
     std::thread::scope(|scope| {
-        let said = scope.spawn(|| output(&mut beside).map_err(|error| error.to_string()));
-        follow(&mut cargo(&others), tally)?;
-        let said = said.join().map_err(|_| "the patient suites were not run to their end")??;
-        println!("\n$ {}\n{}", line(&cargo(&patient)), String::from_utf8_lossy(&said.stderr).trim_end());
+        let beside = scope.spawn(|| output(&mut second).map_err(|error| error.to_string()));
+        let followed = follow(&mut first, tally);
+        let said = beside.join().map_err(|_| "the second row of tests was not run to its end")??;
+        println!("{shown}\n{}", String::from_utf8_lossy(&said.stderr).trim_end());
         let failed_before = tally.failed;
         for line in String::from_utf8_lossy(&said.stdout).lines() {
             println!("{line}");
             tally.count(line);
         }
         tally.broken |= !said.status.success() && tally.failed == failed_before;
-        Ok(())
+        followed
     })
+}
+
+/// Every other suite.
+fn rows(suites: &[String]) -> [Vec<&String>; 2] {
+    [0, 1].map(|row| suites.iter().skip(row).step_by(2).collect())
 }
 
 /// Runs cargo, shows its output, and counts.
@@ -159,9 +160,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suites_that_run_beside_the_others_are_there() {
-        let all = plugins::others().unwrap();
-        assert!(PATIENT.iter().all(|name| all.iter().any(|one| one == name)), "{PATIENT:?} of {all:?}");
+    fn each_suite_is_in_one_row() {
+        let suites = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(rows(&suites), [vec!["a", "c"], vec!["b"]]);
     }
 
     #[test]

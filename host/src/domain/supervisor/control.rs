@@ -261,6 +261,12 @@ impl Asker {
         });
     }
 
+    #[cfg(test)]
+    pub fn with_answer() -> (Self, oneshot::Receiver<Response>) {
+        let (answer, answered) = oneshot::channel();
+        (Asker { answer }, answered)
+    }
+
     /// For what nobody asked for.
     pub fn nobody() -> Self {
         Asker { answer: oneshot::channel().0 }

@@ -53,11 +53,50 @@ impl Post {
         }
     }
 
+    /// Nobody waits any longer: there will be no more.
+    pub(super) fn close(&mut self) {
+        for (from, _, asker) in std::mem::take(&mut self.waiting) {
+            self.give(from, asker);
+        }
+    }
+
     fn give(&mut self, to: Uuid, asker: Asker) {
         let (theirs, others) = std::mem::take(&mut self.words).into_iter().partition(|(host, _)| *host == to);
         self.words = others;
         let theirs: Vec<(Uuid, Message)> = theirs;
         let messages = theirs.iter().filter_map(|(_, message)| words::to_value(message).ok()).collect();
         asker.respond(Response::Ok { state: State::Elsewhere, answer: Answer::Words { messages } });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::handover::{Attempt, Word};
+
+    fn words(response: Response) -> usize {
+        match response {
+            Response::Ok { answer: Answer::Words { messages }, .. } => messages.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_answered_with_what_comes_or_once_there_will_be_no_more() {
+        let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let word = Word::Activated(Attempt { generation: 1, number: 1 });
+        let message = Message::of(here, word, || unreachable!(), Vec::new);
+        let mut post = Post::default();
+        let (asker, answered) = Asker::with_answer();
+        post.ask(there, Duration::from_secs(60), asker);
+        post.put(there, message);
+        assert_eq!(words(answered.await.unwrap()), 1);
+
+        let (asker, mut answered) = Asker::with_answer();
+        post.ask(there, Duration::from_secs(60), asker);
+        post.tend();
+        assert!(answered.try_recv().is_err(), "its time is not over");
+        post.close();
+        assert_eq!(words(answered.await.unwrap()), 0);
     }
 }

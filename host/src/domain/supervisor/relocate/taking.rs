@@ -168,8 +168,11 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
             }
         }
     }
-    if taking.result != Some(End::Ours) {
-        // What was answered last is written.
+    taking.post.close();
+    if taking.result != Some(End::Ours) || taking.connected.is_none() {
+        // This process is about to end: what was answered last is written. A source that does not hear that the domain is
+        // this host's waits until it asks again.
+        drop(asked);
         control::all_answered(&clients).await;
     }
     let (connected, served) = (taking.connected.take(), taking.served.take());
