@@ -119,7 +119,8 @@ fn are_sound(snapshots: &[Snapshot], size: u64) -> bool {
 pub fn unchanged(gate: &Gate, facts: &Facts) -> Result<()> {
     let mut pools = Pools::default();
     for disk in facts.domain.disks.iter().filter(|disk| disk.goes_along()) {
-        if snapshot::of_volume(gate, &mut pools, &disk.volume)? != disk.snapshots {
+        let pool = pools.of(gate, &disk.volume.pool)?;
+        if snapshot::of_volume(gate, pool, &disk.volume.volume)? != disk.snapshots {
             return Err(Failure::conflict(format!(
                 "snapshots of {} came or went since the move was planned",
                 disk.volume

@@ -1,23 +1,22 @@
 //! The snapshots of one volume, and what the image says of them that it is.
 
-use crate::domain::pools::Pools;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::migration::plan::DiskSnapshot;
 use crate::sandbox::protocol::AttachAccess;
-use crate::types::VolumeRef;
+use crate::storage::Pool;
+use crate::types::VolumeName;
 
 /// In the order of its storage; none where that has none.
-pub(in crate::domain) fn of_volume(gate: &Gate, pools: &mut Pools, volume: &VolumeRef) -> Result<Vec<DiskSnapshot>> {
-    let pool = pools.of(gate, &volume.pool)?;
+pub(in crate::domain) fn of_volume(gate: &Gate, pool: &mut Pool, volume: &VolumeName) -> Result<Vec<DiskSnapshot>> {
     if !pool.has_snapshots()? {
         return Ok(Vec::new());
     }
-    let all = pool.snapshots(&volume.volume)?;
+    let all = pool.snapshots(volume)?;
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    let inside = match pool.image(&volume.volume, AttachAccess::ReadOnly) {
+    let inside = match pool.image(volume, AttachAccess::ReadOnly) {
         Ok(image) => {
             let list = Operation::SnapshotList { image };
             match gate.perform(&Actor::Operator, &mut Ledger::volatile(), list, Vec::new())?.outcome {

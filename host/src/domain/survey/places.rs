@@ -27,6 +27,11 @@ pub(super) enum Found {
 }
 
 impl Places {
+    /// A pool that answered before.
+    pub(super) fn pool(&mut self, name: &PoolName) -> Option<&mut Pool> {
+        self.0.get_mut(name).filter(|place| place.info.is_some())?.pool.as_mut().ok()
+    }
+
     pub(super) fn find(&mut self, gate: &Gate, volume: &VolumeRef) -> Found {
         let place = self.0.entry(volume.pool.clone()).or_insert_with(|| {
             let mut pool = Pool::look(gate, &volume.pool);

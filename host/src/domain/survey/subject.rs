@@ -6,7 +6,6 @@ use std::path::Path;
 use super::host;
 use super::places::{Found, Places};
 use crate::config::domain::{Disk, DiskDevice, DomainDefinition, Firmware};
-use crate::domain::pools::Pools;
 use crate::domain::{Record, State, client, snapshot, store};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
@@ -115,12 +114,12 @@ impl Own {
         }
         (self.facts.cpu_model, self.facts.cpu_features) = shown(gate, &self.definition, self.accelerator)?;
         // Whoever does not answer is told of already.
-        let mut pools = Pools::default();
         let mut names = BTreeSet::new();
         for disk in
             self.facts.disks.iter_mut().filter(|disk| !disk.disc && self.identities.contains_key(&disk.volume.pool))
         {
-            disk.snapshots = snapshot::of_volume(gate, &mut pools, &disk.volume)?;
+            let Some(pool) = places.pool(&disk.volume.pool) else { continue };
+            disk.snapshots = snapshot::of_volume(gate, pool, &disk.volume.volume)?;
             names.extend(disk.snapshots.iter().map(|snapshot| snapshot.name.clone()));
         }
         self.facts.snapshots = names.into_iter().collect();
