@@ -315,13 +315,17 @@ fn plugins(facts: &Facts, found: &mut Findings) {
 }
 
 fn manner(facts: &Facts, found: &mut Findings) {
+    let none_does = |what| format!("the settings ask for {what}, which no host of this release carries out");
     for asked in &facts.manner.unheard_of {
-        let (code, setting, what, remedy) = match asked {
-            Unheard::Postcopy => ("postcopy", "at-time-out", "post-copy", "set it to `give-up` or `switch-over`"),
-            Unheard::Compress => ("compress", "compress", "memory that is compressed", "leave it out"),
-        };
-        let message = format!("it asks for {what}, which no host of this release carries out");
-        found.blocker(code, setting, message, remedy);
+        match asked {
+            Unheard::Postcopy => {
+                let remedy = "set it to `give-up` or `switch-over`";
+                found.blocker("postcopy", "at-time-out", none_does("post-copy"), remedy);
+            }
+            Unheard::Compress => {
+                found.blocker("compress", "compress", none_does("memory that is compressed"), "leave it out");
+            }
+        }
     }
 }
 
