@@ -42,6 +42,8 @@ points! {
     "detach.noted" "the record says what is about to be unplugged, the guest was not asked"
     "detach.unplugged" "the machine has lost the device, the definitions still have it"
     "detach.written" "the definitions have lost the device, its volume is still leased"
+    "channel.given" "one of several connections for a guest's memory is open, and QEMU's end is about to go by it"
+    "channel.came" "one of several connections for a guest's memory is here, nobody was told which"
     "clone.begun" "what the clone is to be is written down, nothing is made"
     "clone.copied" "all of the clone's disks hold what they should, it is not defined"
     "clone.defined" "the clone is defined, what was written down of it is still there"

@@ -97,9 +97,30 @@ fn a_plan_tells_all_that_is_in_the_way_at_once_and_changes_nothing() {
     pair.a().fief(&["stop", "unit"]);
 
     how_it_would_move(&pair);
+    what_no_host_does(&pair);
     pair.stops_serving(Side::B);
     pair.a().fief_ends(&["migrate", "web", "hostb", "--plan"], 8);
     pair.a().fief(&["stop", "web"]);
+}
+
+/// What a strategy may be set to, and no host carries out: a grant makes no difference to that.
+fn what_no_host_does(pair: &Pair) {
+    let set = ["--strategy", "migration-live", "--set", "at-time-out=postcopy", "--set", "compress=true"];
+    let words = [&["migrate", "web", "hostb", "--plan", "-o", "json"], &set[..]].concat();
+    let found = || pair.a().fief_ends(&words, 6).json()["item"].take();
+    let before = found();
+    let of_settings = |code: &&str| ["postcopy", "compress", "migration-live/postcopy-not-granted"].contains(code);
+    let of_settings = |plan: &Value| codes(plan).into_iter().filter(of_settings).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(of_settings(&before), ["postcopy", "compress", "migration-live/postcopy-not-granted"], "{before}");
+    let finding = before["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "postcopy").unwrap();
+    assert_eq!((&finding["severity"], &finding["object"]), (&"blocker".into(), &"at-time-out".into()), "{finding}");
+    assert_eq!(finding["remedy"], "set it to `give-up` or `switch-over`");
+    pair.a().fief(&["plugin", "grant", "migration-live", "--postcopy"]);
+    assert_eq!(of_settings(&found()), ["postcopy", "compress"]);
+    // A move says the same, and its guest goes on.
+    pair.a().fief_ends(&[&["migrate", "web", "hostb"], &set[..]].concat(), 6);
+    assert_eq!(pair.a().state("web"), "running");
+    pair.a().fief(&["plugin", "revoke", "migration-live", "--postcopy"]);
 }
 
 /// What policy and the operator say, and what a listing does.

@@ -12,6 +12,9 @@ const DOWNTIME_MIN: u32 = 1;
 const DOWNTIME_MAX: u32 = 10_000;
 /// More connections than that bring nothing, and each is a thread on both sides.
 pub const CHANNELS_MAX: u8 = 16;
+/// Slower, in bytes a second, and one connection is all that goes: several send pieces of 512 KiB, which QEMU counts once they
+/// are on their way, ten times a second (multifd.c, qemu-file.c). So a limit is kept to a tenth.
+const CHANNELS_FROM: u64 = 50 << 20;
 
 impl Limits {
     /// As far as they can be kept. `policy`: the bandwidth that policy lets moves have.
@@ -20,21 +23,24 @@ impl Limits {
         // Slow because policy says so is slow on purpose.
         let most = policy.unwrap_or(BANDWIDTH_MAX).clamp(1, BANDWIDTH_MAX);
         let least = BANDWIDTH_MIN.min(most);
+        let bandwidth = self.bandwidth.map(|wanted| wanted.clamp(least, most)).or(policy.map(|_| most));
+        let several = bandwidth.is_none_or(|bandwidth| bandwidth >= CHANNELS_FROM);
         Limits {
-            bandwidth: self.bandwidth.map(|wanted| wanted.clamp(least, most)).or(policy.map(|_| most)),
+            bandwidth,
             downtime_ms: self.downtime_ms.clamp(DOWNTIME_MIN, DOWNTIME_MAX),
-            channels: self.channels.clamp(1, CHANNELS_MAX),
+            channels: if several { self.channels.clamp(1, CHANNELS_MAX) } else { 1 },
             auto_converge: self.auto_converge,
             compress: self.compress,
         }
     }
 
     /// What is under way with `self` goes on with this where `wanted` is asked for. QEMU takes bandwidth and downtime at any
-    /// time, and all else only before it begins (`migrate-set-capabilities`).
+    /// time, and all else only before it begins (`migrate-set-capabilities`). Several connections go on as fast as those may.
     #[must_use]
     pub fn adjusted(self, wanted: Limits, policy: Option<u64>) -> Limits {
         let Limits { bandwidth, downtime_ms, .. } = wanted.kept(policy);
-        Limits { bandwidth, downtime_ms, ..self }
+        let least = if self.channels > 1 { CHANNELS_FROM } else { 0 };
+        Limits { bandwidth: bandwidth.map(|bandwidth| bandwidth.max(least)), downtime_ms, ..self }
     }
 }
 
@@ -71,11 +77,15 @@ mod tests {
         };
         assert_eq!(kept(wanted(Some(0), 0, 0), None), (Some(BANDWIDTH_MIN), 1, 1));
         assert_eq!(kept(wanted(Some(u64::MAX), 3_600_000, 255), None), (Some(BANDWIDTH_MAX), 10_000, 16));
-        assert_eq!(kept(wanted(Some(u64::MAX), 300, 4), Some(5 << 20)), (Some(5 << 20), 300, 4));
-        assert_eq!(kept(wanted(None, 300, 4), Some(5 << 20)), (Some(5 << 20), 300, 4));
+        assert_eq!(kept(wanted(Some(u64::MAX), 300, 4), Some(50 << 20)), (Some(50 << 20), 300, 4));
+        assert_eq!(kept(wanted(None, 300, 4), Some(50 << 20)), (Some(50 << 20), 300, 4));
+        assert_eq!(kept(wanted(None, 300, 4), Some(49 << 20)), (Some(49 << 20), 300, 1));
+        assert_eq!(kept(wanted(Some(49 << 20), 300, 4), None), (Some(49 << 20), 300, 1));
         assert_eq!(kept(wanted(None, 300, 4), None), (None, 300, 4));
         assert_eq!(kept(wanted(Some(u64::MAX), 300, 4), Some(8_000)).0, Some(8_000));
         assert_eq!(kept(wanted(Some(0), 300, 4), Some(8_000)).0, Some(8_000));
+        let adjusted = |channels| wanted(None, 300, channels).adjusted(wanted(Some(5 << 20), 300, 1), None).bandwidth;
+        assert_eq!((adjusted(1), adjusted(4)), (Some(5 << 20), Some(50 << 20)));
     }
 
     proptest! {

@@ -105,7 +105,7 @@ pub struct Taken {
 }
 
 /// How the domain is to move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Manner {
     /// Its volumes go along; where they do not, both hosts have to reach the same ones.
@@ -114,6 +114,19 @@ pub struct Manner {
     pub ejects: bool,
     /// Snapshots that cannot go along are given up (`--leave-snapshots`).
     pub leaves_snapshots: bool,
+    /// It is asked for what the interface of strategies has and no host carries out.
+    #[serde(default)]
+    pub unheard_of: BTreeSet<Unheard>,
+}
+
+/// What a strategy may be set to ask for, and no host of this release does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unheard {
+    /// The guest goes on there before all of its memory has come (decision 0030).
+    Postcopy,
+    /// Memory is compressed on its way.
+    Compress,
 }
 
 /// All that a plan is made from.
@@ -126,8 +139,19 @@ pub struct Facts {
     pub manner: Manner,
 }
 
-const CHECKS: &[fn(&Facts, &mut Findings)] =
-    &[hosts, machine, processor::check, memory, networks::check, disks::check, host_things, identity, plugins, policy];
+const CHECKS: &[fn(&Facts, &mut Findings)] = &[
+    hosts,
+    machine,
+    processor::check,
+    memory,
+    networks::check,
+    disks::check,
+    host_things,
+    identity,
+    plugins,
+    manner,
+    policy,
+];
 
 /// Everything that was found, in the order of the checks.
 pub fn plan(facts: &Facts) -> Vec<Finding> {
@@ -286,6 +310,21 @@ fn plugins(facts: &Facts, found: &mut Findings) {
                 found.warning("plugin-differs", id, message, "install the same one on both");
             }
             (Some(_) | None, Some(_)) => {}
+        }
+    }
+}
+
+fn manner(facts: &Facts, found: &mut Findings) {
+    let none_does = |what| format!("the settings ask for {what}, which no host of this release carries out");
+    for asked in &facts.manner.unheard_of {
+        match asked {
+            Unheard::Postcopy => {
+                let remedy = "set it to `give-up` or `switch-over`";
+                found.blocker("postcopy", "at-time-out", none_does("post-copy"), remedy);
+            }
+            Unheard::Compress => {
+                found.blocker("compress", "compress", none_does("memory that is compressed"), "leave it out");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Plugins as components in real sandboxes, and a driver that moves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +118,12 @@ pub(crate) fn facts(power: Power, sameness: Sameness) -> Facts {
         },
         source: host("hosta", 1),
         target: host("hostb", 2),
-        manner: Manner { copies_volumes: sameness == Sameness::Other, ejects: false, leaves_snapshots: false },
+        manner: Manner {
+            copies_volumes: sameness == Sameness::Other,
+            ejects: false,
+            leaves_snapshots: false,
+            unheard_of: BTreeSet::new(),
+        },
     }
 }
 

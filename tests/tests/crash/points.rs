@@ -13,7 +13,7 @@ use super::verbs::{Place, Verb};
 /// Points on the way of what this host has not: an uplink (tests/bridge/trial.rs passes them), another host
 /// (tests/shared.rs), one to move to (host/src/migration/journal/tests.rs); and those of plugins and policy (plugins.rs).
 const ELSEWHERE: &[&str] =
-    &["arrive.", "uplink.", "fence.broken", "hand.", "handover.", "take.", "kept.", "plugin.", "policy."];
+    &["arrive.", "channel.", "uplink.", "fence.broken", "hand.", "handover.", "take.", "kept.", "plugin.", "policy."];
 /// More operations than any verb here does.
 const PASSES: u32 = 40;
 

@@ -7,6 +7,10 @@
 //!                                 ├ thread ═ channel 1 ═▸     which of the others is which, QEMU says in each
 //!                                 └ …
 //! ```
+//! Of several, no end of QEMU's is closed while it sends, whatever becomes of the stream: what it still writes is read and
+//! goes nowhere until it has given up. A thread of its that sends memory and meets a closed end stops all others, and QEMU 7.2
+//! waits for ever for what one of these had yet to do (`multifd_send_sync_main` for `sem_sync`, which a thread that stops for
+//! `exiting` does not post).
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -19,6 +23,7 @@ use uuid::Uuid;
 use super::SERVICE;
 use super::words::{CHANNELS_SINCE, Cargo, Channel, Purpose};
 use crate::error::{Context, Failure, Kind, Result};
+use crate::fault;
 use crate::gate::Gate;
 use crate::migration::handover::Attempt;
 use crate::peer::{Session, Stream, Ticket};
@@ -86,7 +91,8 @@ impl Carrying {
         self.broken.try_recv().ok()
     }
 
-    /// The hypervisor's ends are closed: what waits to write there does not wait on.
+    /// Nothing more goes to the peer, and the hypervisor waits for none of it: what it writes goes nowhere until this is
+    /// dropped.
     pub fn stop(&self) {
         // Whoever carries may have ended.
         let _ = self.stop.send(true);
@@ -192,14 +198,20 @@ async fn carry(gate: Gate, peer: PeerName, mut ordered: mpsc::Receiver<Order>) {
                 Err(failure) => drop(ready.send(Err(failure))),
             }
         }
-        Ends::Several { listener, .. } => match open_all(tickets, &one).await {
-            Ok(ways) => {
+        Ends::Several { listener, .. } => match several(listener, tickets, &one).await {
+            Ok((listener, ways)) => {
                 let _ = ready.send(Ok(()));
-                if let Err(failure) = hand_out(listener, ways).await {
-                    let _ = end.send(failure);
+                let handed_out = async {
+                    if let Err(failure) = hand_out(&listener, ways, &end).await {
+                        let _ = end.send(failure);
+                    }
+                    std::future::pending().await
+                };
+                // The control connection, and what the hypervisor connects to, live as long as what they have opened.
+                tokio::select! {
+                    () = handed_out => {}
+                    () = one.ended() => {}
                 }
-                // The control connection lives as long as what it has opened.
-                one.ended().await;
             }
             Err(failure) => drop(ready.send(Err(failure))),
         },
@@ -220,6 +232,16 @@ async fn anew(gate: &Gate, peer: &PeerName, purposes: &[Purpose]) -> Result<(Ses
     Ok((session, tickets))
 }
 
+async fn several(
+    listener: UnixListener,
+    tickets: Vec<Ticket>,
+    one: &Channeled,
+) -> Result<(tokio::net::UnixListener, Vec<oneshot::Sender<UnixStream>>)> {
+    listener.set_nonblocking(true).context(saying)?;
+    let listener = tokio::net::UnixListener::from_std(listener).context(saying)?;
+    Ok((listener, open_all(tickets, one).await?))
+}
+
 /// A thread for each, which waits with its stream for the hypervisor's end.
 async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::Sender<UnixStream>>> {
     let mut opening = Vec::with_capacity(tickets.len());
@@ -232,7 +254,7 @@ async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::
                 Ok(there) => {
                     let _ = open.send(Ok(()));
                     if let Ok(here) = handed.await {
-                        one.copy(here, there).await;
+                        one.copy_and_drain(here, there).await;
                     }
                 }
                 Err(failure) => drop(open.send(Err(failure))),
@@ -248,17 +270,26 @@ async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::
     Ok(ways)
 }
 
-/// Each of the hypervisor's connections, in the order in which they come, gets the next way.
-async fn hand_out(listener: UnixListener, ways: Vec<oneshot::Sender<UnixStream>>) -> Result<()> {
-    listener.set_nonblocking(true).context(saying)?;
-    let listener = tokio::net::UnixListener::from_std(listener).context(saying)?;
+/// Each of the hypervisor's connections, in the order in which they come, gets the next way. One that is late is told of, and
+/// taken all the same.
+async fn hand_out(
+    listener: &tokio::net::UnixListener,
+    ways: Vec<oneshot::Sender<UnixStream>>,
+    end: &mpsc::UnboundedSender<Failure>,
+) -> Result<()> {
     let all = ways.len();
     for (number, way) in ways.into_iter().enumerate() {
-        let come = timeout(COME_WITHIN, listener.accept()).await.map_err(|_| {
-            Failure::new(Kind::TimedOut, format!("the hypervisor made {number} of {all} connections for its memory"))
-        })?;
+        let come = match timeout(COME_WITHIN, listener.accept()).await {
+            Ok(come) => come,
+            Err(_) => {
+                let message = format!("the hypervisor made {number} of {all} connections for its memory");
+                // Whoever listened may have heard enough.
+                let _ = end.send(Failure::new(Kind::TimedOut, message));
+                listener.accept().await
+            }
+        };
         let (here, _) = come.context(saying)?;
-        // Whoever waited with its stream may have lost it, and said so.
+        // Whoever waited with its stream may have ended.
         let _ = way.send(here.into_std().context(saying)?);
     }
     Ok(())
@@ -273,26 +304,51 @@ struct Channeled {
 }
 
 impl Channeled {
-    async fn copy(&self, here: UnixStream, mut there: Stream) {
-        let copied = async {
-            here.set_nonblocking(true)?;
-            let mut here = tokio::net::UnixStream::from_std(here)?;
-            copy_bidirectional_with_sizes(&mut here, &mut there, THERE, BACK).await
-        };
+    /// Until both have ended, or one is lost.
+    async fn copy(&self, here: UnixStream, there: Stream) {
+        if let Some(mut here) = self.begin(here) {
+            self.go(&mut here, there).await;
+        }
+    }
+
+    /// The same, and then the hypervisor's end stays open until it closes it or nobody asks for it any more.
+    async fn copy_and_drain(&self, here: UnixStream, there: Stream) {
+        let Some(mut here) = self.begin(here) else { return };
+        match fault::point("channel.given") {
+            Ok(()) => self.go(&mut here, there).await,
+            Err(failure) => drop(self.end.send(failure)),
+        }
+        let mut nowhere = tokio::io::sink();
         tokio::select! {
-            copied = copied => if let Err(error) = copied {
-                let broke = Failure::new(Kind::Unreachable, format!("the way to the peer {} broke", self.peer));
-                // Whoever listened may have heard enough.
-                let _ = self.end.send(broke.because(error));
+            _ = tokio::io::copy(&mut here, &mut nowhere) => {}
+            () = self.ended() => {}
+        }
+    }
+
+    fn begin(&self, here: UnixStream) -> Option<tokio::net::UnixStream> {
+        let here = here.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(here));
+        here.map_err(|error| self.broke(error)).ok()
+    }
+
+    async fn go(&self, here: &mut tokio::net::UnixStream, mut there: Stream) {
+        tokio::select! {
+            copied = copy_bidirectional_with_sizes(here, &mut there, THERE, BACK) => if let Err(error) = copied {
+                self.broke(error);
             },
             () = self.stopped() => {}
         }
     }
 
+    fn broke(&self, error: std::io::Error) {
+        let broke = Failure::new(Kind::Unreachable, format!("the way to the peer {} broke", self.peer));
+        // Whoever listened may have heard enough.
+        let _ = self.end.send(broke.because(error));
+    }
+
+    /// Nothing is to go on; where nobody is left to say so, what goes on ends by itself.
     async fn stopped(&self) {
         let mut stop = self.stop.clone();
         if stop.wait_for(|stop| *stop).await.is_err() {
-            // Nobody says so any more: what goes on ends by itself.
             std::future::pending::<()>().await;
         }
     }
@@ -300,6 +356,6 @@ impl Channeled {
     /// Nobody asks for it any more.
     async fn ended(&self) {
         let mut stop = self.stop.clone();
-        let _ = stop.wait_for(|stop| *stop).await;
+        let _ = stop.wait_for(|_| false).await;
     }
 }

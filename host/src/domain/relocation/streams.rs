@@ -15,6 +15,7 @@ use super::words::{Cargo, Purpose};
 use super::{MEMORY, STATE, along};
 use crate::domain::volume::{Coming, Part, arrive};
 use crate::error::{Context, Failure, Result};
+use crate::fault;
 use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::migration::copying::Progress;
@@ -86,7 +87,10 @@ impl Place {
     pub(super) async fn take(self, gate: &Gate, stream: Stream) -> Result<()> {
         match self {
             Place::Memory { folder } => memory(&folder, stream).await,
-            Place::Channel { folder, asked } => both_ways(channels::reach(&folder, asked).await?, stream).await,
+            Place::Channel { folder, asked } => {
+                fault::point("channel.came")?;
+                both_ways(channels::reach(&folder, asked).await?, stream).await
+            }
             Place::State { folder } => state(&folder, stream).await,
             Place::Volume(coming, part) => arrive(gate, *coming, part, stream, &Progress::default()).await,
         }

@@ -30,7 +30,7 @@ use crate::config::policy::select::{self, Case, Chosen};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::migration::message::Power;
-use crate::migration::plan::{self, DiskFacts, DomainFacts, Facts, Manner, Pace, Prediction, Sameness};
+use crate::migration::plan::{self, DiskFacts, DomainFacts, Facts, Manner, Pace, Prediction, Sameness, Unheard};
 use crate::migration::survey::{Ask, Subject, Told};
 use crate::peer::Session;
 use crate::sandbox::protocol::{Finding, Severity};
@@ -187,9 +187,7 @@ fn put_together(
     // Where its policy's name for itself says nothing, the operator's name for it does.
     told.host.name = wish.peer.to_string();
     let chosen = choose(gate, &wish, &domain, subject.power);
-    // A live move takes them along too, unless its settings say that it does not.
-    let stays = chosen.strategy == select::LIVE && wish.settings.get("disks").is_some_and(|along| along == "false");
-    let manner = Manner { copies_volumes: !stays, ejects: wish.eject, leaves_snapshots: wish.leave_snapshots };
+    let manner = manner(&wish, &chosen);
     let facts = Facts { domain, source, target: told.host, manner };
     let mut findings = plan::plan(&facts);
     let id: PluginId = chosen
@@ -200,6 +198,22 @@ fn put_together(
     findings.extend(strategy::check(gate, &id, &settings, &wish, &facts)?);
     let prediction = predict(gate, &wish, &facts, own.memory_now, chosen.strategy == select::LIVE);
     Ok(Plan { wish, chosen, strategy: id, settings, facts, findings, prediction })
+}
+
+/// What the operator's options and settings come to.
+fn manner(wish: &Wish, chosen: &Chosen) -> Manner {
+    let set = |key: &str, to: &str| {
+        chosen.strategy == select::LIVE && wish.settings.get(key).is_some_and(|value| value == to)
+    };
+    let unheard_of =
+        [(Unheard::Postcopy, set("at-time-out", "postcopy")), (Unheard::Compress, set("compress", "true"))];
+    Manner {
+        // A live move takes them along too, unless its settings say that it does not.
+        copies_volumes: !set("disks", "false"),
+        ejects: wish.eject,
+        leaves_snapshots: wish.leave_snapshots,
+        unheard_of: unheard_of.into_iter().filter_map(|(what, asked)| asked.then_some(what)).collect(),
+    }
 }
 
 /// The strategy, and why that one.

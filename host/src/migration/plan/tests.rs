@@ -80,7 +80,7 @@ fn facts() -> Facts {
         snapshots: vec!["before".into()],
         plugins: vec!["storage-nfs".parse().unwrap()],
     };
-    let manner = Manner { copies_volumes: false, ejects: false, leaves_snapshots: false };
+    let manner = Manner { copies_volumes: false, ejects: false, leaves_snapshots: false, unheard_of: BTreeSet::new() };
     Facts { domain, source: host(1, "hosta"), target: host(2, "hostb"), manner }
 }
 
@@ -153,6 +153,8 @@ const CASES: &[Case] = &[
         f.domain.host_files.push(FileFacts { path: "/boot/vmlinuz".into(), there: false });
     }),
     ("firmware", Severity::Blocker, facts, |f| (f.domain.uefi, f.target.uefi) = (true, false)),
+    ("postcopy", Severity::Blocker, facts, |f| f.manner.unheard_of = BTreeSet::from([Unheard::Postcopy])),
+    ("compress", Severity::Blocker, facts, |f| f.manner.unheard_of = BTreeSet::from([Unheard::Compress])),
     ("saved-state", Severity::Blocker, facts, |f| {
         (f.domain.power, f.domain.saved) = (Power::Off, Some("/srv/node1.state".into()));
     }),

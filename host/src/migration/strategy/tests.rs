@@ -79,7 +79,7 @@ fn absurd_limits_are_kept_within_bounds_and_what_is_set_already_is_not_set_again
         bandwidth: Some(bandwidth),
         downtime_ms,
         auto_converge: false,
-        channels: 16,
+        channels: 1,
         compress: true,
     };
     let fast = limits(10 << 20, 10_000);

@@ -26,14 +26,15 @@ impl Sends {
         self.carrying.broke()
     }
 
-    /// Where there are several, QEMU may wait for ever for one of them: all are ended before it is told to give up.
+    /// Where there are several, QEMU may wait for ever for one that is full or was closed: from now on all of them take what it
+    /// writes, so that it gives up by the way on which nothing breaks.
     pub(super) fn stop(&self) {
         if self.made.is_some() {
             self.carrying.stop();
         }
     }
 
-    /// Nobody connects any more.
+    /// QEMU has given up, or is done: nobody connects any more.
     pub(super) fn close(self) {
         let Some((gate, mut ledger)) = self.made else { return };
         for failure in gate.undo(&mut ledger).err().into_iter().flatten() {

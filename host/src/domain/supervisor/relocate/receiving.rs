@@ -18,7 +18,7 @@ use crate::migration::handover::{Attempt, Event};
 use crate::sys::socket;
 
 /// From the first of them to the last: the source opens all before its hypervisor sends.
-const COME_WITHIN: Duration = Duration::from_secs(30);
+const COME_WITHIN: Duration = Duration::from_secs(15);
 
 /// Those that have come.
 #[derive(Default)]

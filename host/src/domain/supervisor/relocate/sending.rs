@@ -260,7 +260,7 @@ impl Job {
         }
     }
 
-    async fn said(&mut self, said: Said) {
+    pub(super) async fn said(&mut self, said: Said) {
         match said {
             Said::Away(failure) => self.away = Some(failure),
             Said::Word(None) => (self.heard, self.away) = (Instant::now(), None),

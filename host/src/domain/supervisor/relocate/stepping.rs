@@ -11,16 +11,17 @@ use super::ahead::Ahead;
 use super::channels::{Sends, lost};
 use super::sending::{Job, Pending};
 use super::still;
+use super::waiting::word;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
 use crate::domain::relocation::words::{Cargo, Purpose};
 use crate::domain::relocation::{Fences, SILENCE, words};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
-use crate::hypervisor::qemu::qmp::Live;
+use crate::hypervisor::qemu::qmp::{Live, Monitor};
 use crate::migration::handover::{Attempt, Event, Handing as Stage};
-use crate::migration::steps::{Answer, Ask, Limits};
+use crate::migration::steps::{Answer, Ask, Limits, Sample};
 use crate::types::PeerName;
 
 /// Between two measurements that a strategy is given.
@@ -179,13 +180,26 @@ impl Job {
         self.progress.phase("handing-over");
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
-        self.last = tokio::select! {
-            biased;
-            over = monitor.switch_over(SILENCE) => over?,
-            failure = lost(&mut self.source.carries) => return Err(failure),
-        };
+        self.last = self.goes_over(&monitor).await?;
         fault::point("hand.switched")?;
         Ok((attempt, fences))
+    }
+
+    /// The last of the guest. The other host may say meanwhile that it does not take it, and why.
+    async fn goes_over(&mut self, monitor: &Monitor) -> Result<Sample> {
+        monitor.switch_over().await?;
+        loop {
+            let said = tokio::select! {
+                biased;
+                over = monitor.over_within(SILENCE) => return over,
+                said = word(&mut self.source.talk) => said,
+                failure = lost(&mut self.source.carries) => return Err(failure),
+            };
+            self.said(said).await;
+            if self.attempt().is_none() {
+                return Err(Failure::new(Kind::Unreachable, "the other host gave it up"));
+            }
+        }
     }
 
     /// All that is to go over is there. Its volumes are nobody's, and stay so until the target has it.

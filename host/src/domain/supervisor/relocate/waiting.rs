@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::sending::{Pending, Work};
 use crate::domain::relocation::Wish;
+use crate::domain::relocation::talk::{Said, Talk};
 use crate::error::{Context, Failure, Result};
 use crate::gate::Gate;
 use crate::hypervisor::qemu::qmp::Monitor;
@@ -30,6 +31,17 @@ pub(super) async fn moves(monitor: Option<&Monitor>) {
     match monitor {
         Some(monitor) => monitor.moves().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Until the other host says a word.
+pub(super) async fn word(talk: &mut Talk) -> Said {
+    loop {
+        match talk.heard.recv().await {
+            Some(said @ Said::Word(Some(_))) => return said,
+            Some(Said::Word(None) | Said::Away(_)) => {}
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -55,6 +55,7 @@ commands! {
     "migrate-set-parameters" MigrateSetParameters { max_bandwidth: u64 } -> IgnoredAny;
     "migrate_cancel" MigrateCancel {} -> IgnoredAny;
     "query-migrate" QueryMigrate {} -> Migration;
+    "query-yank" QueryYank {} -> Vec<YankInstance>;
     "migrate-set-capabilities" SetCapabilities { capabilities: Vec<Capability> } -> IgnoredAny;
     "migrate-set-parameters" SetLimits { max_bandwidth: u64, downtime_limit: u64 } -> IgnoredAny;
     "migrate-continue" MigrateContinue { state: &'static str } -> IgnoredAny;
@@ -102,6 +103,13 @@ pub(super) struct Status {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct AddedFd {
     pub(super) fdset_id: u32,
+}
+
+/// `YankInstance` (qapi/yank.json).
+#[derive(Debug, Deserialize)]
+pub(super) struct YankInstance {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
 }
 
 /// In bytes.

@@ -50,7 +50,13 @@ pub enum Live {
 
 impl Monitor {
     /// `migrate-set-capabilities` of whoever sends.
+    ///
+    /// # Errors
+    /// `Conflict` where an earlier move is still being given up.
     pub async fn will_send(&self, limits: Limits) -> Result<()> {
+        if self.moves_still().await? {
+            return Err(gives_up(Kind::Conflict));
+        }
         self.capabilities(&[
             ("pause-before-switchover", true),
             ("return-path", true),
@@ -146,12 +152,16 @@ impl Monitor {
         })
     }
 
-    /// `migrate-continue`: the last of it goes over. Waits until it has.
+    /// `migrate-continue`: the last of it goes over.
+    pub async fn switch_over(&self) -> Result<()> {
+        self.execute(&command::MigrateContinue { state: "pre-switchover" }, None).await.map(drop)
+    }
+
+    /// Until the last of it has gone over.
     ///
     /// # Errors
     /// `TimedOut` where nothing more goes over for as long as `silence`: the guest stands still meanwhile.
-    pub async fn switch_over(&self, silence: Duration) -> Result<Sample> {
-        self.execute(&command::MigrateContinue { state: "pre-switchover" }, None).await?;
+    pub async fn over_within(&self, silence: Duration) -> Result<Sample> {
         self.until_over(Some(silence)).await
     }
 
@@ -189,25 +199,40 @@ impl Monitor {
     }
 
     /// `migrate_cancel`, and waits until the guest is whole here again. One that is over, or was not begun, is left as it is.
-    /// After that it may be moved in another way.
+    /// After that it may be moved in another way. The ends of its connections must be open, and read, until then.
+    ///
+    /// # Errors
+    /// `TimedOut` where it still gives up after [`GIVEN_UP_WITHIN`]: its guest goes on, and it takes no other move.
     pub async fn give_up(&self) -> Result<()> {
         self.execute(&command::MigrateCancel {}, None).await?;
         let until = Instant::now() + GIVEN_UP_WITHIN;
-        loop {
-            let now = self.execute(&command::QueryMigrate {}, None).await?;
-            match now.status {
-                Some(MigrationStatus::Cancelling | MigrationStatus::Device) if Instant::now() < until => {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
-                None | Some(_) => return self.will_not_send().await,
+        while self.moves_still().await? {
+            if Instant::now() > until {
+                return Err(gives_up(Kind::TimedOut));
             }
+            // QEMU may have begun to wait for this just as it was told to give up, and then does so for ever
+            // (`migration_maybe_pause`, 7.2). Where it does not wait, it is forgotten or refused.
+            let _ = self.execute(&command::MigrateContinue { state: "cancelling" }, None).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
+        self.will_not_send().await
+    }
+
+    /// Whether a move, however it ended, still holds something: it can be yanked (`query-yank`). QEMU takes no other one then.
+    async fn moves_still(&self) -> Result<bool> {
+        let all = self.execute(&command::QueryYank {}, None).await?;
+        Ok(all.iter().any(|instance| instance.kind == "migration"))
     }
 
     /// `announce-self`: the guest's cards tell the network where they are.
     pub async fn announce(&self) -> Result<()> {
         self.execute(&ANNOUNCE, None).await.map(drop)
     }
+}
+
+fn gives_up(kind: Kind) -> Failure {
+    Failure::new(kind, "the hypervisor has not given up an earlier move of its guest yet")
+        .hint("its guest goes on; where this stays so, it can move once the domain was shut down and started again")
 }
 
 pub(super) fn failed(why: Vec<String>) -> Failure {
