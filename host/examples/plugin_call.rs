@@ -1,6 +1,7 @@
 //! What a control call into a plugin costs: `cargo xtask bench` runs it on a root that it made.
 //!
-//! `plugin_call POOL`, with `FIEF_ROOT` and `FIEF_EXECUTABLE` set. Prints one line a figure: name, and a number.
+//! `plugin_call POOL [memory]`, with `FIEF_ROOT` and `FIEF_EXECUTABLE` set. Prints one line a figure: name, and a number. With `memory`
+//! it makes what calls `fief pool show` makes, once, and prints what their sandbox took at most.
 
 // Its figures are its output.
 #![allow(clippy::print_stdout)]
@@ -27,6 +28,17 @@ fn main() -> Result<()> {
     let policy = fief::config::policy::load(&layout.policy())?;
     let gate = Gate::new(layout, Arc::new(policy), Mode::Perform);
 
+    if std::env::args().nth(2).as_deref() == Some("memory") {
+        let mut shown = Pool::look(&gate, &pool)?;
+        shown.info()?;
+        shown.volumes()?;
+        for child in children() {
+            if let Some(kib) = kib(&format!("/proc/{child}/status"), "VmHWM:") {
+                println!("sandbox-peak-kib {kib}");
+            }
+        }
+        return Ok(());
+    }
     let mut cold = Vec::new();
     for _ in 0..COLD_ROUNDS {
         let started = Instant::now();
@@ -56,15 +68,25 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// Memory of our child processes, all idle now: `Rss` and `Pss` of /proc/PID/smaps_rollup (proc(5)), in KiB.
 fn idle_children() -> Vec<(&'static str, u64)> {
-    let me = std::process::id();
-    let children = std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
     let mut found = Vec::new();
-    for child in children.split_whitespace() {
-        let rollup = std::fs::read_to_string(format!("/proc/{child}/smaps_rollup")).unwrap_or_default();
+    for child in children() {
         for (key, name) in [("Rss:", "sandbox-rss-kib"), ("Pss:", "sandbox-pss-kib")] {
-            let line = rollup.lines().find_map(|line| line.strip_prefix(key));
-            found.extend(line.and_then(|rest| Some((name, rest.split_whitespace().next()?.parse().ok()?))));
+            found.extend(kib(&format!("/proc/{child}/smaps_rollup"), key).map(|kib| (name, kib)));
         }
     }
     found
+}
+
+/// That this thread started, and that are there.
+fn children() -> Vec<String> {
+    let me = std::process::id();
+    let children = std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The number behind a word of a file of proc(5).
+fn kib(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
 }

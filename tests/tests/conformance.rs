@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -85,6 +87,24 @@ const MISTAKES: &[(&str, &str)] = &[
     ("timeouts-trap", "timeouts"),
     ("errors-trap", "nothing-granted"),
     ("settings-trap", "settings-odd"),
+    ("unlisted-is-empty", "files-fail"),
+    ("unread-is-absent", "files-fail"),
+    ("unread-is-unkept", "files-fail"),
+    ("kept-in-place", "files-fail"),
+    ("rename-tears", "files-fail"),
+    ("files-trap", "files-fail"),
+    ("files-stay", "files-fail"),
+];
+
+/// Mistakes of `planted_remote.rs`.
+const MISTAKES_WITH_SERVERS: &[(&str, &str)] = &[
+    ("read-once", "connections-short"),
+    ("read-once", "connections-break"),
+    ("broken-is-no", "connections-break"),
+    ("broken-is-done", "connections-break"),
+    ("broken-stays", "connections-break"),
+    ("broken-traps", "connections-break"),
+    ("broken-traps", "connections-cut"),
 ];
 
 /// Of a pool, or a network.
@@ -206,7 +226,57 @@ fn the_plugin_of_files_passes_lent_and_called() {
 fn a_plugin_that_can_all_of_it_passes_all_of_it() {
     let trial = Trial::new("examples/planted");
     for settings in ["", "served = true"] {
-        assert_eq!(trial.passes(settings), ["connections-cut"]);
+        assert_eq!(trial.passes(settings), ["connections-cut", "connections-break", "connections-short"]);
+    }
+}
+
+#[test]
+fn each_mistake_with_a_server_is_caught_by_its_case() {
+    let register = FakeRegister::start();
+    let trial = Trial::new("examples/planted_remote");
+    let tests = |mistake: &str, words: &[&str]| {
+        let settings = format!("port = \"{}\"\nmistake = \"{mistake}\"", register.port);
+        let grant = ["-o", "json", "--connection", "register,allow=loopback"];
+        trial.tests(&settings, &[&grant, words].concat())
+    };
+    let right = tests("", &[]).expect_code(0);
+    let ok = with_result(&right, "ok");
+    for case in ["connections-cut", "connections-break", "connections-short", "files-fail"] {
+        assert!(ok.iter().any(|one| one == case), "{case}: {}", right.stdout);
+    }
+    for (mistake, case) in MISTAKES_WITH_SERVERS {
+        let said = tests(mistake, &["--only", case]);
+        assert!(said.code == Some(6) && with_result(&said, "failed") == [*case], "{mistake}, {case}: {said:?}");
+    }
+}
+
+/// Answers each line `QUESTION` with `yes QUESTION`, and its length before.
+struct FakeRegister {
+    port: u16,
+}
+
+impl FakeRegister {
+    /// It ends with the tests.
+    fn start() -> FakeRegister {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                std::thread::spawn(move || FakeRegister::serve(stream.unwrap()));
+            }
+        });
+        FakeRegister { port }
+    }
+
+    /// Until the other side goes, or breaks off.
+    fn serve(mut stream: TcpStream) {
+        let mut questions = BufReader::new(stream.try_clone().unwrap()).lines();
+        while let Some(Ok(question)) = questions.next() {
+            let answer = format!("yes {question}");
+            if write!(stream, "{:08}{answer}", answer.len()).is_err() {
+                break;
+            }
+        }
     }
 }
 

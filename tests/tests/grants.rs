@@ -27,7 +27,7 @@ fn a_plugin_can_what_it_was_granted_until_it_is_revoked() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     host.installs("storage-file");
     let create = ["pool", "create", "default", "--kind", "file", "--set", "directory=images"];
-    host.fief_ends(&create, 5);
+    host.fief_ends(&create, 2);
 
     // It serves a kind, and is granted nothing.
     let said = host.fief(&["plugin", "grant", "storage-file", "--serve", "file"]);
@@ -207,6 +207,20 @@ fn a_plugin_that_is_needed_is_not_removed() {
     host.fief(&["plugin", "remove", "migration-static", "--force"]);
     host.fief(&["plugin", "remove", "storage-file", "--force"]);
     host.fief(&["pool", "delete", "default"]);
+}
+
+#[test]
+fn what_nobody_serves_is_a_mistake_of_the_definition_and_leaves_nothing() {
+    let host = Host::new();
+    for noun in ["pool", "network"] {
+        let said = host.fief_ends(&[noun, "create", "lost", "--kind", "nowhere"], 2).stderr;
+        assert!(said.contains("no plugin serves") && said.contains("--serve nowhere"), "{said}");
+    }
+    host.fief(&["create", "node1", "--memory", "32MiB", "--disk", "lost/disk1"]);
+    let said = host.fief_ends(&["start", "node1"], 3).stderr;
+    assert!(said.contains("there is no pool lost") && said.contains("fief pool list"), "{said}");
+    assert!(!host.root().join("pools/lost").exists());
+    assert_eq!(host.state("node1"), "off");
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn built_by_other_means(project: &Project<'_>) {
     let built = project.file("build").join(format!("{}.wasm", project.id));
     assert!(std::fs::read(built).unwrap() == std::fs::read(project.file("other.wasm")).unwrap(), "they differ");
     project.fief(&["plugin", "pack", "other.wasm"]).expect_code(2);
-    project.fief(&["plugin", "pack", "none.wasm"]).expect_code(3);
+    let said = project.fief(&["plugin", "pack", "none.wasm"]).expect_code(3).stderr;
+    assert!(said.contains("there is no file none.wasm") && said.contains("hint: name what your tools built"), "{said}");
     project.fief(&["plugin", "pack", "other.wasm", "--project", "src"]).expect_code(3);
 }
 

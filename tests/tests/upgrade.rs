@@ -144,6 +144,15 @@ fn networks_are_compared_too() {
     assert!(refused.stdout.contains("network lab"), "{}", refused.stdout);
     assert_eq!(shown(&host, "network-host-only")["version"], "0.2.0");
     host.fief(&["plugin", "upgrade", &of("network_user", "user.wasm", &[NEWER])]);
+    // One that gives cards another port is taken with a word.
+    let closes = ("\"default\":\"false\"", "\"default\":\"true\" ");
+    let closed = of("network_user", "closed.wasm", &[NEWEST, closes]);
+    let refused = host.fief_ends(&["plugin", "upgrade", &closed, "-o", "json"], 6);
+    assert_eq!(codes(&refused), ["other-port"]);
+    assert!(refused.stdout.contains("network out") && refused.stdout.contains("--accept"), "{}", refused.stdout);
+    assert_eq!(shown(&host, "network-user")["version"], "0.2.0");
+    host.fief(&["plugin", "upgrade", &closed, "--accept"]);
+    assert_eq!(shown(&host, "network-user")["version"], "0.3.0");
     host.fief(&["network", "stop", "lab"]);
     for name in ["lab", "out"] {
         host.fief(&["network", "delete", name]);

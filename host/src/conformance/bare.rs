@@ -78,28 +78,7 @@ impl Function {
     /// Whether it only looks: then it answers the same a second time.
     pub(super) const fn looks(&self) -> bool {
         match self {
-            Function::Storage(function) => match function {
-                StorageCall::Info
-                | StorageCall::All
-                | StorageCall::Find { .. }
-                | StorageCall::Snapshots { .. }
-                | StorageCall::Notes { .. }
-                | StorageCall::FenceShow { .. } => true,
-                StorageCall::Create { .. }
-                | StorageCall::Delete { .. }
-                | StorageCall::Resize { .. }
-                | StorageCall::Attach { .. }
-                | StorageCall::Detach { .. }
-                | StorageCall::SnapshotCreate { .. }
-                | StorageCall::SnapshotDelete { .. }
-                | StorageCall::SnapshotRevert { .. }
-                | StorageCall::Clone { .. }
-                | StorageCall::Rename { .. }
-                | StorageCall::NoteLeave { .. }
-                | StorageCall::NoteRemove { .. }
-                | StorageCall::FenceTake { .. }
-                | StorageCall::FenceRelease { .. } => false,
-            },
+            Function::Storage(function) => only_looks(function),
             Function::Network(NetworkCall::Check | NetworkCall::Plug { .. }) | Function::Check => true,
             Function::Network(NetworkCall::Up) => false,
         }
@@ -117,6 +96,32 @@ impl Function {
                     | StorageCall::SnapshotCreate { .. }
             ) | Function::Network(NetworkCall::Up)
         )
+    }
+}
+
+/// Whether it tells of what is there, and does nothing else.
+pub(super) const fn only_looks(call: &StorageCall) -> bool {
+    match call {
+        StorageCall::Info
+        | StorageCall::All
+        | StorageCall::Find { .. }
+        | StorageCall::Snapshots { .. }
+        | StorageCall::Notes { .. }
+        | StorageCall::FenceShow { .. } => true,
+        StorageCall::Create { .. }
+        | StorageCall::Delete { .. }
+        | StorageCall::Resize { .. }
+        | StorageCall::Attach { .. }
+        | StorageCall::Detach { .. }
+        | StorageCall::SnapshotCreate { .. }
+        | StorageCall::SnapshotDelete { .. }
+        | StorageCall::SnapshotRevert { .. }
+        | StorageCall::Clone { .. }
+        | StorageCall::Rename { .. }
+        | StorageCall::NoteLeave { .. }
+        | StorageCall::NoteRemove { .. }
+        | StorageCall::FenceTake { .. }
+        | StorageCall::FenceRelease { .. } => false,
     }
 }
 

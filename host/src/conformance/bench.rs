@@ -21,7 +21,7 @@ pub(super) const SIZE: u64 = 4 << 20;
 /// How long one call may take: half of what policy gives it where nothing is written. These volumes are small.
 pub(super) const WALL: Duration = Duration::from_secs(15);
 /// The names of all volumes that this kit makes begin with this.
-const PREFIX: &str = "fieftest";
+pub(super) const PREFIX: &str = "fieftest";
 
 /// How cases go about it.
 #[derive(Debug, Clone)]
@@ -129,6 +129,11 @@ impl Bench {
     /// Whether the plugin speaks with servers.
     pub(super) fn connects(&self) -> bool {
         self.gate.policy().plugins.values().any(|grants| !grants.connections.is_empty())
+    }
+
+    /// Whether the plugin has directories.
+    pub(super) fn keeps_files(&self) -> bool {
+        self.gate.policy().plugins.values().any(|grants| !grants.directories.is_empty())
     }
 
     /// A name that nothing has; whatever has it at the end of the case is deleted.
@@ -269,9 +274,19 @@ impl Bench {
         for (volume, holder) in std::mem::take(&mut self.held) {
             self.ask(StorageCall::FenceRelease { volume, holder }).said.ok();
         }
+        self.sweep(0)
+    }
+
+    /// How many names the case has so far.
+    pub(super) fn mark(&self) -> usize {
+        self.made.len()
+    }
+
+    /// Deletes what the case made since it had so many names. Gives what could not be deleted.
+    pub(super) fn sweep(&mut self, since: usize) -> Vec<String> {
         // What stands on others was made after them.
         let mut left: Vec<String> = Vec::new();
-        for name in std::mem::take(&mut self.made).into_iter().rev() {
+        for name in self.made.split_off(since).into_iter().rev() {
             let found = self.find(&name);
             // One that the storage cannot have was not made.
             let there = !found.is("not-found") && !found.is("invalid");

@@ -84,16 +84,7 @@ mod tests {
             required: true,
             doc: "It.".into(),
         });
-        Manifest {
-            schema: 1,
-            id: "it".parse().unwrap(),
-            version: "1.0.0".into(),
-            kind: PluginKind::Storage,
-            host_api: "0.1.0".into(),
-            summary: "It.".into(),
-            settings: settings.collect(),
-            permissions: Vec::new(),
-        }
+        Manifest { settings: settings.collect(), ..Manifest::plain(PluginKind::Storage) }
     }
 
     #[test]

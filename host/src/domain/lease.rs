@@ -8,7 +8,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -19,13 +19,15 @@ use crate::domain::{Record, State};
 use crate::error::{Context, Failure, Result};
 use crate::layout::Layout;
 use crate::sys::{durable, process};
-use crate::types::{DomainName, ProcessId, VolumeRef};
+use crate::types::{DomainName, PoolName, ProcessId, VolumeRef};
 
 /// The first word of a command's lease; a domain's is one word.
 const COMMAND: &str = "command";
+/// Of a pool, with its leases.
+const FOLDER: &str = "leases";
 
 fn path(layout: &Layout, volume: &VolumeRef) -> PathBuf {
-    layout.pool(&volume.pool).join("leases").join(&volume.volume)
+    layout.pool(&volume.pool).join(FOLDER).join(&volume.volume)
 }
 
 /// Who has a volume.
@@ -133,9 +135,7 @@ fn take_as(layout: &Layout, volume: &VolumeRef, taker: &Holder) -> Result<()> {
     }
     let path = path(layout, volume);
     let saying = || format!("cannot take the lease of volume {volume}");
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).context(saying)?;
-    }
+    folder_of(layout, &volume.pool).map_err(|failure| failure.while_doing(saying()))?;
     let mut file = loop {
         let mut open = File::options();
         open.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -162,6 +162,20 @@ fn take_as(layout: &Layout, volume: &VolumeRef, taker: &Holder) -> Result<()> {
     }
 }
 
+/// # Errors
+/// `NotFound` where there is no such pool, of which nothing may be left.
+fn folder_of(layout: &Layout, pool: &PoolName) -> Result<()> {
+    match std::fs::create_dir(layout.pool(pool).join(FOLDER)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Failure::not_found(format!("there is no pool {pool}")).hint("`fief pool list` shows all pools"))
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(error).context(|| format!("cannot make a folder of pool {pool}"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Lets the volume go where `domain` has it.
 pub fn release(layout: &Layout, volume: &VolumeRef, domain: &DomainName) -> Result<()> {
     let path = path(layout, volume);
@@ -176,7 +190,7 @@ fn release_file(path: &Path, domain: &DomainName) -> std::io::Result<bool> {
 /// Whether it was there, and one of those.
 fn release_where(path: &Path, which: impl Fn(&Holder) -> bool) -> std::io::Result<bool> {
     let mut file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
     flock(&file, FlockOperation::LockExclusive)?;
@@ -196,7 +210,7 @@ pub fn release_all(layout: &Layout, domain: &DomainName) -> Result<usize> {
     let saying = || format!("cannot release the volumes of domain {domain}");
     let mut released = 0;
     for pool in entries(&layout.pools()).context(saying)? {
-        for lease in entries(&pool.join("leases")).context(saying)? {
+        for lease in entries(&pool.join(FOLDER)).context(saying)? {
             released += usize::from(release_file(&lease, domain).context(saying)?);
         }
     }
@@ -207,9 +221,9 @@ pub fn release_all(layout: &Layout, domain: &DomainName) -> Result<usize> {
 fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         // A stray file where pools are.
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
@@ -225,7 +239,7 @@ pub fn users_of_volume(layout: &Layout, volume: &VolumeRef) -> Result<Vec<Domain
 fn holder(layout: &Layout, volume: &VolumeRef) -> Result<Option<Holder>> {
     match std::fs::read_to_string(path(layout, volume)) {
         Ok(text) => Ok(Holder::live(layout, &text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context(|| format!("cannot read the lease of volume {volume}")),
     }
 }
@@ -234,10 +248,28 @@ fn holder(layout: &Layout, volume: &VolumeRef) -> Result<Option<Holder>> {
 mod tests {
     use super::*;
 
+    /// With the pools `a` and `b`.
+    fn layout(root: &tempfile::TempDir) -> Layout {
+        let layout = Layout::new(root.path());
+        for pool in ["a", "b"] {
+            std::fs::create_dir_all(layout.pool(&pool.parse().unwrap())).unwrap();
+        }
+        layout
+    }
+
+    #[test]
+    fn where_there_is_no_pool_there_is_no_lease_and_no_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let (layout, node1) = (layout(&root), "node1".parse().unwrap());
+        let failure = take(&layout, &"c/x".parse().unwrap(), &node1).unwrap_err();
+        assert_eq!(failure.kind, crate::error::Kind::NotFound, "{failure}");
+        assert!(!layout.pool(&"c".parse().unwrap()).exists());
+    }
+
     #[test]
     fn a_lease_is_let_go_by_its_domain_alone_and_found_without_its_record() {
         let root = tempfile::tempdir().unwrap();
-        let layout = Layout::new(root.path());
+        let layout = layout(&root);
         let (node1, node2): (DomainName, DomainName) = ("node1".parse().unwrap(), "node2".parse().unwrap());
         let volumes: Vec<VolumeRef> = ["a/x", "a/y", "b/z"].iter().map(|text| text.parse().unwrap()).collect();
         take(&layout, &volumes[0], &node1).unwrap();
@@ -253,7 +285,7 @@ mod tests {
     #[test]
     fn a_command_holds_a_volume_for_as_long_as_it_lives() {
         let root = tempfile::tempdir().unwrap();
-        let layout = Layout::new(root.path());
+        let layout = layout(&root);
         let (node1, volume): (DomainName, VolumeRef) = ("node1".parse().unwrap(), "a/x".parse().unwrap());
         hold(&layout, &volume).unwrap();
         hold(&layout, &volume).unwrap();
@@ -277,7 +309,7 @@ mod tests {
     #[test]
     fn a_lease_whose_taker_was_killed_before_its_first_word_goes_with_the_next_that_is_let_go() {
         let root = tempfile::tempdir().unwrap();
-        let layout = Layout::new(root.path());
+        let layout = layout(&root);
         let (node1, volume): (DomainName, VolumeRef) = ("node1".parse().unwrap(), "a/x".parse().unwrap());
         let path = path(&layout, &volume);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -292,7 +324,7 @@ mod tests {
     #[test]
     fn a_lease_taken_while_another_is_let_go_is_there_afterwards() {
         let root = tempfile::tempdir().unwrap();
-        let layout = Layout::new(root.path());
+        let layout = layout(&root);
         let (node1, node2): (DomainName, DomainName) = ("node1".parse().unwrap(), "node2".parse().unwrap());
         let volume: VolumeRef = "a/x".parse().unwrap();
         for _ in 0..200 {

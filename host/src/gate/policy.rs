@@ -38,7 +38,7 @@ pub fn wanted(layout: &Layout, id: &PluginId, edits: &[Edit]) -> Result<Policy> 
 ///
 /// # Errors
 /// `Usage` where it is no policy, or would be none; `Denied` where it is not to be trusted; `Conflict` where it is a
-/// symbolic link. Then nothing was written.
+/// symbolic link, or another plugin serves a kind that this one is to serve. Then nothing was written.
 pub(super) fn edit(layout: &Layout, id: &PluginId, edits: &[Edit]) -> Result<bool> {
     let _lock = durable::lock(&layout.policy_lock(), LOCK_WAIT)?;
     // What a command that was killed has half written; nothing else in this folder is written by others.
@@ -72,6 +72,14 @@ fn edited(path: &Path, id: &PluginId, edits: &[Edit]) -> Result<(Vec<u8>, Vec<u8
         Ok(_) | Err(_) => {}
     }
     let before = read(path)?.unwrap_or_default();
+    // Another command may have said since that another plugin serves it. What is no policy is told of below.
+    if let Ok(policy) = parse(&before, &shown) {
+        for edit in edits {
+            if let Edit::Serve { table, kind } = edit {
+                edit::may_serve(&policy, *table, kind, id)?;
+            }
+        }
+    }
     let after = edit::edit(&before, &shown, id, edits)?;
     Ok((before, after))
 }
@@ -81,6 +89,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
+    use crate::config::policy::edit::Served;
     use crate::error::Kind;
 
     #[test]
@@ -100,6 +109,34 @@ mod tests {
         assert!(edit(&layout, &id, &[secret("b")]).unwrap());
         assert_eq!(std::fs::read_to_string(layout.policy()).unwrap(), "[plugins.x]\nsecrets = [\"a\", \"b\"]\n");
         assert_eq!(std::fs::metadata(layout.policy()).unwrap().mode() & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn of_two_that_are_to_serve_one_kind_at_the_same_time_one_does() {
+        for _ in 0..20 {
+            let root = tempfile::tempdir().unwrap();
+            let layout = Layout::new(root.path());
+            let serve = |id: &str| {
+                let edits = [Edit::Serve { table: Served::Pools, kind: "file".to_owned() }];
+                edit(&layout, &id.parse().unwrap(), &edits)
+            };
+            let done = std::thread::scope(|scope| {
+                let both = ["a", "b"].map(|id| scope.spawn(move || serve(id).map_err(|failure| failure.kind)));
+                both.map(|one| one.join().unwrap())
+            });
+            let (by, refused) = match done {
+                [Ok(true), refused] => ("a", refused),
+                [refused, done] => {
+                    assert_eq!(done, Ok(true));
+                    ("b", refused)
+                }
+            };
+            assert_eq!(refused, Err(Kind::Conflict));
+            let policy = parse(&std::fs::read(layout.policy()).unwrap(), "policy.toml").unwrap();
+            assert_eq!(policy.pools.get("file").map(PluginId::as_str), Some(by));
+            // Said again, all is so already.
+            assert_eq!(serve(by), Ok(false));
+        }
     }
 
     #[test]

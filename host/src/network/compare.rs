@@ -5,7 +5,7 @@ use super::Network;
 use crate::error::{Failure, Kind, Result};
 use crate::gate::{Gate, Ledger};
 use crate::plugin::Subject;
-use crate::plugin::compared::Compared;
+use crate::plugin::compared::{Compared, Differs};
 use crate::sandbox::protocol::{Finding, NetworkCall, Port, Return, Severity};
 use crate::types::NetworkName;
 
@@ -19,10 +19,13 @@ pub fn compare(older: &Gate, newer: &Gate, name: &NetworkName) -> Result<Compare
         (Ok(was), Ok(is)) => (was, is),
         (was, is) => return Ok(Compared::without(was, is)),
     };
-    let mut differ = broken(&was, &is);
+    let mut differ: Vec<Differs> = broken(&was, &is).into_iter().map(Differs::Answer).collect();
     match (old.tries_a_card(), new.tries_a_card()) {
         (Ok(was), Ok(is)) if was == is => {}
-        (Ok(was), Ok(is)) => differ.push(format!("a card of it goes to {}, and went to {}", told(&is), told(&was))),
+        (Ok(was), Ok(is)) => {
+            let message = format!("a card of it goes to {}, and went to {}", told(&is), told(&was));
+            differ.push(Differs::Port(message));
+        }
         // Neither has a port for such a card.
         (Err(was), Err(is)) if was.kind == is.kind => {}
         (was, is) => return Ok(Compared::without(was, is)),

@@ -6,17 +6,25 @@ use crate::error::{Failure, Kind, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
     Alike,
-    /// Each in a sentence.
-    Otherwise(Vec<String>),
+    Otherwise(Vec<Differs>),
     /// The older one has no answer to compare with, and why.
     Unknown(String),
     /// The newer one alone has none, and why.
     Fails(String),
 }
 
+/// One thing that they answered otherwise, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Differs {
+    /// What has to stay as it is.
+    Answer(String),
+    /// The port of a card: what a new version may be there for.
+    Port(String),
+}
+
 impl Compared {
     /// Both answered; `differ` says where they do.
-    pub fn of(differ: Vec<String>) -> Compared {
+    pub fn of(differ: Vec<Differs>) -> Compared {
         if differ.is_empty() { Compared::Alike } else { Compared::Otherwise(differ) }
     }
 

@@ -235,6 +235,23 @@ fn semantic(version: &str) -> Option<[u64; 3]> {
 }
 
 #[cfg(test)]
+impl Manifest {
+    /// For tests: without settings, and asking for nothing.
+    pub(crate) fn plain(kind: PluginKind) -> Manifest {
+        Manifest {
+            schema: 1,
+            id: "storage-file".parse().unwrap(),
+            version: "0.1.0".into(),
+            kind,
+            host_api: "0.1.0".into(),
+            summary: "It.".into(),
+            settings: Vec::new(),
+            permissions: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 

@@ -2,6 +2,7 @@
 //! Nothing here runs WebAssembly; that happens in the other room.
 
 mod ask;
+mod breach;
 pub mod bundle;
 mod cache;
 pub mod compared;
@@ -20,6 +21,7 @@ pub mod process;
 pub mod project;
 mod reach;
 pub mod recording;
+mod relay;
 pub mod replay;
 mod reply;
 pub mod serving;

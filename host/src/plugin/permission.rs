@@ -115,16 +115,7 @@ mod tests {
     use crate::sandbox::protocol::PluginKind;
 
     fn manifest(permissions: Vec<Permission>) -> Manifest {
-        Manifest {
-            schema: 1,
-            id: "it".parse().unwrap(),
-            version: "1.0.0".into(),
-            kind: PluginKind::Storage,
-            host_api: "0.1.0".into(),
-            summary: "It.".into(),
-            settings: Vec::new(),
-            permissions,
-        }
+        Manifest { permissions, ..Manifest::plain(PluginKind::Storage) }
     }
 
     fn access() -> impl Strategy<Value = Access> {
@@ -257,6 +248,6 @@ mod tests {
         ]);
         let failure = effective(&manifest, &PluginGrants::default()).unwrap_err();
         assert_eq!((failure.kind, failure.causes.len()), (Kind::Denied, 4));
-        assert!(failure.hint.unwrap().contains("[plugins.it]"));
+        assert!(failure.hint.unwrap().contains("[plugins.storage-file]"));
     }
 }

@@ -17,6 +17,7 @@ use crate::config::policy::{Limits, PluginGrants};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::operation::Purpose;
 use crate::gate::{Actor, Gate, Ledger, Operation, judge};
+use crate::plugin::breach::Spoilt;
 use crate::plugin::met::Met;
 use crate::plugin::process::Process;
 use crate::plugin::reach::Asker;
@@ -179,13 +180,14 @@ impl Session {
             connecting: Duration::ZERO,
             met: Met::default(),
             troubled: false,
+            spoilt: Spoilt::default(),
             recorder,
         };
         let taken = turn.take(&mut process, call);
         if let Some(recorder) = turn.recorder.take() {
             recorder.end(&taken);
         }
-        let (met, troubled) = (turn.met, turn.troubled);
+        let (met, troubled) = (turn.met, turn.spoilt.end() || turn.troubled);
         self.troubled = troubled;
         match taken {
             Ok(Ok(given)) if shape::of_return(&given) == wanted => {
@@ -237,6 +239,8 @@ struct Turn<'a> {
     met: Met,
     /// The host failed on purpose.
     troubled: bool,
+    /// Streams that fail on purpose.
+    spoilt: Spoilt,
     recorder: Option<Recorder>,
 }
 
@@ -296,7 +300,7 @@ impl Turn<'_> {
             return Err(failure::refusal(ErrorCode::Denied, "the host interface is not granted"));
         }
         let trouble = session.trouble.as_ref().filter(|trouble| trouble.comes(self.asks));
-        self.troubled |= trouble.is_some();
+        self.troubled |= trouble.is_some_and(Trouble::is_of_asks);
         if let Some(told) = trouble.and_then(|trouble| trouble.answer(&ask)) {
             return Err(told);
         }
@@ -317,9 +321,10 @@ impl Turn<'_> {
         let operation = ask::operation(&asker, ask).inspect_err(|refused| {
             self.met.refused(refused);
         })?;
-        let done = self.perform(operation);
-        if let (Some(_), Ok((_, descriptors))) = (trouble, &done) {
-            Trouble::spoil(descriptors);
+        let mut done = self.perform(operation);
+        if let (Some(trouble), true, Ok((_, streams))) = (trouble, connects, &mut done) {
+            let led = trouble.spoil(std::mem::take(streams), &mut self.spoilt);
+            *streams = led.map_err(|error| failure::refusal(ErrorCode::Unreachable, error.to_string()))?;
         }
         if connects {
             self.connecting += begun.elapsed();

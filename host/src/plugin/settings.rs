@@ -111,16 +111,7 @@ mod tests {
     }
 
     fn manifest(settings: Vec<SettingSchema>) -> Manifest {
-        Manifest {
-            schema: 1,
-            id: "storage-file".parse().unwrap(),
-            version: "0.1.0".into(),
-            kind: PluginKind::Storage,
-            host_api: "0.1.0".into(),
-            summary: String::new(),
-            settings,
-            permissions: vec![],
-        }
+        Manifest { settings, ..Manifest::plain(PluginKind::Storage) }
     }
 
     fn given(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -147,18 +147,12 @@ mod tests {
     use crate::plugin::manifest::Permission;
 
     fn manifest(kind: PluginKind, interfaces: &[HostInterface]) -> Manifest {
+        let asked = interfaces.iter();
         Manifest {
-            schema: 1,
-            id: "it".parse().unwrap(),
-            version: "1.0.0".into(),
-            kind,
-            host_api: "0.1.0".into(),
-            summary: "It.".into(),
-            settings: Vec::new(),
-            permissions: interfaces
-                .iter()
+            permissions: asked
                 .map(|interface| Permission::Interface { interface: *interface, reason: "Because.".into() })
                 .collect(),
+            ..Manifest::plain(kind)
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::Pool;
 use crate::error::Result;
 use crate::gate::Gate;
-use crate::plugin::compared::Compared;
+use crate::plugin::compared::{Compared, Differs};
 use crate::sandbox::protocol::VolumeFacts;
 use crate::types::PoolName;
 
@@ -22,8 +22,9 @@ pub fn compare(older: &Gate, newer: &Gate, name: &PoolName) -> Result<Compared> 
         (old, new) => return Ok(Compared::without(old, new)),
     };
     let mut differ = Vec::new();
-    let mut differs =
-        |what: &str, was: &dyn Display, is: &dyn Display| differ.push(format!("{what} is {is}, and was {was}"));
+    let mut differs = |what: &str, was: &dyn Display, is: &dyn Display| {
+        differ.push(Differs::Answer(format!("{what} is {is}, and was {was}")))
+    };
     if was.identity != is.identity {
         differs("its identity", &was.identity, &is.identity);
     }
@@ -36,15 +37,16 @@ pub fn compare(older: &Gate, newer: &Gate, name: &PoolName) -> Result<Compared> 
     };
     for volume in &had {
         let Some(now) = has.iter().find(|now| now.name == volume.name) else {
-            differ.push(format!("its volume {} is missing", volume.name));
+            differ.push(Differs::Answer(format!("its volume {} is missing", volume.name)));
             continue;
         };
         if now.size != volume.size || now.format != volume.format || now.backing != volume.backing {
-            differ.push(format!("its volume {} is another: {}, and was {}", volume.name, told(now), told(volume)));
+            let message = format!("its volume {} is another: {}, and was {}", volume.name, told(now), told(volume));
+            differ.push(Differs::Answer(message));
         }
     }
     let more = has.iter().filter(|now| !had.iter().any(|volume| volume.name == now.name));
-    differ.extend(more.map(|now| format!("there is a volume {} that was not", now.name)));
+    differ.extend(more.map(|now| Differs::Answer(format!("there is a volume {} that was not", now.name))));
     Ok(Compared::of(differ))
 }
 

@@ -110,7 +110,7 @@ impl Pool {
         let plugin = gate.policy().pools.get(&definition.kind).cloned().ok_or_else(|| {
             let message = format!("no plugin serves pools of the kind {:?}", definition.kind);
             let kinds = gate.policy().pools.keys().map(String::as_str);
-            Failure::denied(message).hint(match nearest(kinds, &definition.kind) {
+            Failure::usage(message).hint(match nearest(kinds, &definition.kind) {
                 Some(kind) => {
                     format!("did you mean {kind:?}? else: fief plugin grant PLUGIN --serve {}", definition.kind)
                 }

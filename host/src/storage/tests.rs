@@ -156,15 +156,9 @@ fn a_definition_that_policy_or_the_schema_does_not_know_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let gate = gate(root.path(), Mode::Perform);
     let failure = Pool::define(&gate, PoolDefinition { kind: "fil".into(), ..definition() }).map(drop).unwrap_err();
-    assert!(failure.kind == Kind::Denied && failure.hint.unwrap().contains("did you mean \"file\"?"));
+    assert!(failure.kind == Kind::Usage && failure.hint.unwrap().contains("did you mean \"file\"?"));
 
     let manifest = |kind| Manifest {
-        schema: 1,
-        id: "storage-file".parse().unwrap(),
-        version: "0.1.0".into(),
-        kind,
-        host_api: "0.1.0".into(),
-        summary: String::new(),
         settings: vec![SettingSchema {
             key: "directory".into(),
             kind: SettingKind::Directory,
@@ -172,7 +166,7 @@ fn a_definition_that_policy_or_the_schema_does_not_know_is_refused() {
             required: true,
             doc: String::new(),
         }],
-        permissions: vec![],
+        ..Manifest::plain(kind)
     };
     let mut pool = scripted(&gate, Box::new(honest));
     assert!(pool.fit(&manifest(PluginKind::Storage)).is_ok());

@@ -51,6 +51,11 @@ impl Pool {
         self.session().and_then(crate::plugin::Session::refused) == Some(&ErrorCode::Unsupported)
     }
 
+    /// The plugin's sandbox, while there is one.
+    pub fn process(&self) -> Option<u32> {
+        self.session().and_then(crate::plugin::Session::process_id)
+    }
+
     /// Ends the plugin's sandbox; the next call starts another.
     pub fn start_over(&mut self) {
         self.backend = None;

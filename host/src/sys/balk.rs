@@ -27,19 +27,40 @@ pub enum Calls {
     Writes,
     /// What puts a file's bytes on stable storage.
     Syncs,
+    /// All of these, and what opens, lists, makes, renames and removes files, or looks at what is known of them.
+    Files,
 }
 
 const READS: &[libc::c_long] = &[libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2];
 const WRITES: &[libc::c_long] =
     &[libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2, libc::SYS_fallocate, libc::SYS_ftruncate];
 const SYNCS: &[libc::c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync];
+/// What a sandbox may call of them (`sys/seccomp.rs`).
+const PATHS: &[libc::c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_getdents64,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_linkat,
+    libc::SYS_utimensat,
+];
+
+fn all() -> impl Iterator<Item = libc::c_long> {
+    READS.iter().chain(WRITES).chain(SYNCS).chain(PATHS).copied()
+}
 
 impl Calls {
-    const fn numbers(self) -> &'static [libc::c_long] {
+    fn are(self, number: libc::c_long) -> bool {
         match self {
-            Calls::Reads => READS,
-            Calls::Writes => WRITES,
-            Calls::Syncs => SYNCS,
+            Calls::Reads => READS.contains(&number),
+            Calls::Writes => WRITES.contains(&number),
+            Calls::Syncs => SYNCS.contains(&number),
+            Calls::Files => all().any(|one| one == number),
         }
     }
 }
@@ -78,7 +99,7 @@ impl Balk {
     /// The error that a call ends with; none: it goes on.
     fn judge(&self, process: impl FnOnce() -> Option<u32>, call: libc::c_long) -> Option<Errno> {
         let mut held = self.aim_at();
-        let aim = held.as_mut().filter(|aim| aim.calls.numbers().contains(&call))?;
+        let aim = held.as_mut().filter(|aim| aim.calls.are(call))?;
         if process() != Some(aim.process) {
             return None;
         }
@@ -130,8 +151,8 @@ fn filter() -> io::Result<OwnedFd> {
     let same = |value: u32, yes: u8, no: u8| (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, yes, no);
     let mut steps =
         vec![load(ARCHITECTURE_AT), same(ARCHITECTURE, 1, 0), give(libc::SECCOMP_RET_ALLOW), load(NUMBER_AT)];
-    for number in READS.iter().chain(WRITES).chain(SYNCS) {
-        steps.extend([same(*number as u32, 0, 1), give(libc::SECCOMP_RET_USER_NOTIF)]);
+    for number in all() {
+        steps.extend([same(number as u32, 0, 1), give(libc::SECCOMP_RET_USER_NOTIF)]);
     }
     steps.push(give(libc::SECCOMP_RET_ALLOW));
     let mut program: Vec<libc::sock_filter> =
@@ -218,9 +239,13 @@ mod tests {
             let mut bytes = [0; 3];
             file.read_at(&mut bytes, 0).unwrap();
             assert_eq!(&bytes, b"six");
+            assert_eq!(balk.rest(), 1);
+            balk.aim(own, Calls::Files, Some(2), Errno::IO);
+            let look = || std::fs::metadata("/").map(drop).map_err(|error| error.raw_os_error());
+            assert_eq!((write(b"two"), look(), look()), (Ok(3), Err(Some(libc::EIO)), Ok(())));
             balk.rest()
         });
-        assert_eq!(seen.unwrap(), 1);
+        assert_eq!(seen.unwrap(), 3);
     }
 
     #[test]

@@ -108,6 +108,19 @@ pub fn is_own(address: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == address)
 }
 
+/// Whether all that was sent over a unix stream has been read (SIOCOUTQ, unix(7): its number is that of TIOCOUTQ).
+pub fn is_read(socket: &impl std::os::fd::AsFd) -> rustix::io::Result<bool> {
+    // SAFETY: of a socket it gives one int, and takes nothing.
+    #[allow(unsafe_code)]
+    let unread = unsafe {
+        rustix::ioctl::ioctl(
+            socket,
+            rustix::ioctl::Getter::<{ libc::TIOCOUTQ as rustix::ioctl::Opcode }, libc::c_int>::new(),
+        )
+    }?;
+    Ok(unread == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};

@@ -149,6 +149,10 @@ impl StorageBackend for StorageIscsi {
                 let Some(lun) = lun::encode(number) else { continue };
                 match volume(session, number, lun).await {
                     Ok(found) => all.extend(found),
+                    // Nothing can be read any more: what is left would be an empty list.
+                    Err(error) if matches!(error.code, ErrorCode::Unreachable | ErrorCode::Timeout) => {
+                        return Err(error);
+                    }
                     Err(error) => fief_sdk::warn!("left out of the list", lun = number, cause = error.message),
                 }
             }

@@ -4,7 +4,7 @@
 //! of two who make one volume, one has it, and nobody ever sees half of one.
 
 use fief_sdk::storage::{Format, Preallocation, Volume, VolumeSpec};
-use fief_sdk::{Error, Result};
+use fief_sdk::{Error, ErrorCode, Result};
 
 use crate::export::Export;
 use crate::files::{Opened, temporary};
@@ -43,6 +43,8 @@ impl<W: Wire> Export<W> {
             }
             match self.described(&file.name).await {
                 Ok(volume) => all.extend(volume),
+                // Nothing can be read any more: what is left would be a list without them.
+                Err(error) if matches!(error.code, ErrorCode::Unreachable | ErrorCode::Timeout) => return Err(error),
                 Err(error) => fief_sdk::warn!("left out of the list", file = file.name, cause = error.message),
             }
         }

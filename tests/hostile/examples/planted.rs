@@ -82,6 +82,7 @@ fn names(pool: &Pool) -> Result<Vec<String>> {
     let names = fief_sdk::directory::names(&pool.settings.directory.path());
     match names {
         Err(error) if errs(pool, "settings-trap") => panic!("{error}"),
+        Err(_) if errs(pool, "unlisted-is-empty") => Ok(Vec::new()),
         names => names.map_err(|error| io(&error)),
     }
 }
@@ -90,8 +91,18 @@ fn size_of(pool: &Pool, name: &str) -> Result<Option<u64>> {
     match fs::metadata(path(pool, &file(pool, name))) {
         Ok(facts) => Ok(Some(facts.len())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(_) if errs(pool, "unread-is-absent") => Ok(None),
+        Err(error) if errs(pool, "files-trap") => panic!("{error}"),
+        Err(error) if errs(pool, "files-stay") => {
+            fs::write(path(pool, ".broken"), "for good").map_err(|error| io(&error))?;
+            Err(io(&error))
+        }
         Err(error) => Err(io(&error)),
     }
+}
+
+fn exists(pool: &Pool, file: &str) -> Result<bool> {
+    fs::exists(path(pool, file)).map_err(|error| io(&error))
 }
 
 fn existing(pool: &Pool, name: &str) -> Result<u64> {
@@ -168,7 +179,7 @@ impl StorageBackend for Planted {
         if spec.name.len() > 120 && !errs(pool, "names-cut") {
             return Err(Error::invalid("names have 120 bytes at most"));
         }
-        if fs::exists(path(pool, ".broken")).unwrap_or(false) {
+        if exists(pool, ".broken")? {
             return Err(Error::corrupt("an earlier change was cut off"));
         }
         match size_of(pool, &spec.name)? {
@@ -183,6 +194,8 @@ impl StorageBackend for Planted {
             Some(size) => return Err(Error::already_exists(format!("it is there, with {size} bytes"))),
             None => {}
         }
+        // What a deletion or a rename could not remove.
+        kept::forget(pool, &spec.name)?;
         let wanted = if errs(pool, "create-small") { spec.size / 2 } else { spec.size };
         let made =
             images::create(directory(pool), &file(pool, &spec.name), Format::Raw, wanted, Preallocation::Sparse, None);
@@ -209,7 +222,9 @@ impl StorageBackend for Planted {
             images::delete(directory(pool), &kept::snapshot_file(name, &snapshot))?;
         }
         heard(pool, images::delete(directory(pool), &file(pool, name)), || ())?;
-        kept::forget(pool, name)
+        // An error would bring the volume back, without what is gone already.
+        let _ = kept::forget(pool, name);
+        Ok(())
     }
 
     fn resize(pool: &Pool, name: &str, size: u64) -> Result<Volume> {
@@ -264,17 +279,26 @@ impl Renames for Planted {
         match (from, there) {
             (Some(_), Some(_)) if errs(pool, "rename-replaces") => images::delete(directory(pool), &file(pool, to))?,
             (Some(_), Some(_)) => return Err(Error::already_exists("the name is taken")),
-            (None, Some(size)) if !errs(pool, "rename-once") => return Ok(volume(to, size)),
+            (None, Some(size)) if !errs(pool, "rename-once") => {
+                kept::forget(pool, name)?;
+                return Ok(volume(to, size));
+            }
             (None, _) if errs(pool, "rename-invents") => return Ok(volume(to, 1 << 20)),
             (None, _) => return Err(Error::not_found("there is no such volume")),
             (Some(_), None) => {}
+        }
+        if errs(pool, "rename-tears") {
+            kept::move_to(pool, name, to)?;
+        } else {
+            kept::copy_to(pool, name, to)?;
         }
         if errs(pool, "rename-copies") {
             copy(pool, &file(pool, name), &file(pool, to))?;
         } else {
             heard(pool, images::rename(directory(pool), &file(pool, name), &file(pool, to)), || ())?;
         }
-        kept::move_to(pool, name, to)?;
+        // An error would give the volume its old name, without what is gone already.
+        let _ = kept::forget(pool, name);
         Ok(volume(to, from.unwrap_or_default()))
     }
 }
@@ -308,7 +332,7 @@ impl Snapshots for Planted {
     fn create(pool: &Pool, volume: &str, name: &str) -> Result<Snapshot> {
         existing(pool, volume)?;
         let kept = kept::snapshot_file(volume, name);
-        if fs::exists(path(pool, &kept)).unwrap_or(false) {
+        if exists(pool, &kept)? {
             if !errs(pool, "snapshot-replaces") {
                 return Err(Error::already_exists("there is a snapshot of that name"));
             }
@@ -320,7 +344,7 @@ impl Snapshots for Planted {
 
     fn delete(pool: &Pool, volume: &str, name: &str) -> Result<()> {
         let kept = kept::snapshot_file(volume, name);
-        if errs(pool, "snapshot-delete-once") && !fs::exists(path(pool, &kept)).unwrap_or(false) {
+        if errs(pool, "snapshot-delete-once") && !exists(pool, &kept)? {
             return Err(Error::not_found("there is no such snapshot"));
         }
         images::delete(directory(pool), &kept)
@@ -331,7 +355,7 @@ impl Snapshots for Planted {
         if errs(pool, "revert-lies") {
             return Ok(());
         }
-        if !fs::exists(path(pool, &kept)).unwrap_or(false) {
+        if !exists(pool, &kept)? {
             return Err(Error::not_found("there is no such snapshot"));
         }
         images::delete(directory(pool), &file(pool, volume))?;

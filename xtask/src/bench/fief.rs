@@ -135,18 +135,25 @@ impl Fief {
 
     /// What `host/examples/plugin_call.rs` prints.
     pub(super) fn plugin_calls(&self) -> Result<BTreeMap<String, u64>> {
-        self.figures("plugin_call", "default")
+        self.figures("plugin_call", &["default"])
+    }
+
+    /// What the sandbox of a pool's plugin takes at most in the calls of `fief pool show`, in KiB (`VmHWM`, proc(5)): the memory of
+    /// the plugin, its compiled code as far as it was touched, and the engine.
+    pub(super) fn sandbox_peak(&self, pool: &str) -> Result<u64> {
+        let figures = self.figures("plugin_call", &[pool, "memory"])?;
+        figures.get("sandbox-peak-kib").copied().ok_or_else(|| format!("the sandbox of {pool} has told nothing").into())
     }
 
     /// What `host/examples/card_place.rs` prints.
     pub(super) fn card_places(&self) -> Result<BTreeMap<String, u64>> {
-        self.figures("card_place", "bench")
+        self.figures("card_place", &["bench"])
     }
 
     /// Lines of a name and a number, from an example that works on our root.
-    fn figures(&self, example: &str, of: &str) -> Result<BTreeMap<String, u64>> {
+    fn figures(&self, example: &str, words: &[&str]) -> Result<BTreeMap<String, u64>> {
         let example = place::target().join("release/examples").join(example);
-        let mut call = command(&example.to_string_lossy(), [of]);
+        let mut call = command(&example.to_string_lossy(), words);
         call.env("FIEF_ROOT", &self.root).env("FIEF_EXECUTABLE", place::fief("release"));
         let said = capture(&mut call)?;
         let pair =

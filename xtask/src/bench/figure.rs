@@ -68,8 +68,12 @@ impl Figure {
     }
 
     pub(super) fn memory(work: &str, kib: u64, aim: u64) -> Self {
-        let mib = |kib: u64| format!("{:.1} MiB", kib as f64 / 1024.0);
         Figure { figure: mib(kib), aim: mib(aim), reached: kib <= aim, ..Figure::unmatched(work, mib(kib)) }
+    }
+
+    /// One that has no aim.
+    pub(super) fn of_memory(work: &str, kib: u64) -> Self {
+        Figure { figure: mib(kib), reached: true, ..Figure::unmatched(work, mib(kib)) }
     }
 
     fn unmatched(work: &str, ours: String) -> Self {
@@ -86,6 +90,10 @@ impl Figure {
         };
         format!("| {work} | {beside} | {ours} | {theirs} | {figure} | {aim} | {word} |\n")
     }
+}
+
+fn mib(kib: u64) -> String {
+    format!("{:.1} MiB", kib as f64 / 1024.0)
 }
 
 fn time(time: Duration) -> String {
@@ -108,5 +116,7 @@ mod tests {
             row(170, Kind::AtMostMore(ms(60))),
             "| a | b | 170 ms | 100 ms | +70 ms | +60 ms | **not reached** |\n"
         );
+        let row = Figure::of_memory("a", 1536).row();
+        assert_eq!(row, "| a | – | 1.5 MiB | – | 1.5 MiB | – | – |\n");
     }
 }

@@ -1,4 +1,4 @@
-//! What a plugin costs in each language: to compile, to take from the cache, and to ask.
+//! What a plugin costs in each language: to compile, to take from the cache, and to ask; time, and memory.
 
 use std::fs;
 use std::path::Path;
@@ -26,17 +26,21 @@ pub(super) fn measure(fief: &Fief, root: &Path) -> Result<Vec<Figure>> {
         let built = begin(fief, root, &id, word)?;
         let size = fs::metadata(&built).doing(|| format!("cannot look at {built}"))?.len();
         let (mut compiled, mut cached, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut peaks = Vec::new();
         let verify = || fief.quietly(&["plugin", "verify", &id]);
         for _ in 0..ROUNDS {
             fs::remove_dir_all(fief.root().join("cache"))?;
             compiled.push(timed(verify)?);
             cached.push(timed(verify)?);
             asked.push(timed(|| fief.quietly(&["pool", "show", &id]))?);
+            peaks.push(fief.sandbox_peak(&id)?);
         }
+        peaks.sort_unstable();
         let of = |what: &str, times: &[Duration]| Figure::seen(&format!("{name}: {what}"), median(times));
         figures.push(of(&format!("`fief plugin verify` of {} kB, compiled anew", size / 1000), &compiled));
         figures.push(of("the same, its compiled form taken from the cache", &cached));
         figures.push(of("`fief pool show`: a sandbox, and a call or two", &asked));
+        figures.push(Figure::of_memory(&format!("{name}: the memory of that sandbox, at most"), peaks[ROUNDS / 2]));
     }
     Ok(figures)
 }

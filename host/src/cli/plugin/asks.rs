@@ -179,13 +179,6 @@ pub mod tests {
     pub fn manifest() -> Manifest {
         let reason = || "because".to_owned();
         Manifest {
-            schema: 1,
-            id: "storage-file".parse().unwrap(),
-            version: "0.1.0".to_owned(),
-            kind: PluginKind::Storage,
-            host_api: "0.1.0".to_owned(),
-            summary: "Volumes are files".to_owned(),
-            settings: Vec::new(),
             permissions: vec![
                 Permission::Interface { interface: HostInterface::Images, reason: reason() },
                 Permission::Interface { interface: HostInterface::Bridges, reason: reason() },
@@ -197,6 +190,8 @@ pub mod tests {
                 },
                 Permission::Secret { name: "key".parse().unwrap(), reason: reason() },
             ],
+            summary: "Volumes are files".to_owned(),
+            ..Manifest::plain(PluginKind::Storage)
         }
     }
 

@@ -202,21 +202,16 @@ fn connect(manifest: &Manifest, connection: &Connection, grants: Option<&PluginG
 /// # Errors
 /// `Conflict` where another plugin serves that kind.
 fn serve(manifest: &Manifest, kind: &str, policy: &Policy) -> Result<Edit> {
-    let (table, by) = match manifest.kind {
-        PluginKind::Storage => (Served::Pools, policy.pools.get(kind)),
-        PluginKind::Network => (Served::Networks, policy.networks.get(kind)),
+    let table = match manifest.kind {
+        PluginKind::Storage => Served::Pools,
+        PluginKind::Network => Served::Networks,
         PluginKind::Migration => {
             return Err(Failure::usage(format!("{} is a strategy, and serves no kind", manifest.id))
                 .hint("[[select.migration]] in policy.toml says which domains it moves"));
         }
     };
-    match by {
-        Some(other) if *other != manifest.id => {
-            Err(Failure::conflict(format!("{} of the kind {kind} are served by {other}", table.table()))
-                .hint(format!("fief plugin revoke {other} --serve {kind}, if this one is to be in its place")))
-        }
-        Some(_) | None => Ok(Edit::Serve { table, kind: kind.to_owned() }),
-    }
+    edit::may_serve(policy, table, kind, &manifest.id)?;
+    Ok(Edit::Serve { table, kind: kind.to_owned() })
 }
 
 fn asks_for(manifest: &Manifest, wanted: HostInterface) -> bool {

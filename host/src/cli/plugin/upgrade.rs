@@ -20,7 +20,7 @@ use crate::config::policy::{self, Policy};
 use crate::error::Result;
 use crate::gate::{Gate, Mode, policy as file};
 use crate::network::{self, Network};
-use crate::plugin::compared::Compared;
+use crate::plugin::compared::{Compared, Differs};
 use crate::plugin::manifest::Permission;
 use crate::plugin::source::Source;
 use crate::plugin::{self, Installed, Manifest, printable};
@@ -100,7 +100,8 @@ const OTHER_SIGNER: &str = "other-signer";
 const OLDER: &str = "older";
 const LOST: &str = "interface-gone";
 const PINNED: &str = "pinned";
-const CONSENT: [&str; 5] = [ASKS_MORE, OTHER_SIGNER, OLDER, LOST, PINNED];
+const OTHER_PORT: &str = "other-port";
+const CONSENT: [&str; 6] = [ASKS_MORE, OTHER_SIGNER, OLDER, LOST, PINNED, OTHER_PORT];
 
 /// # Errors
 /// `Findings` where one stands in the way that was not agreed to, or that nobody can agree to; they are printed then.
@@ -232,8 +233,16 @@ fn told(object: &str, came: Compared) -> Vec<Finding> {
     match came {
         Compared::Alike => Vec::new(),
         Compared::Otherwise(how) => {
-            let each = how.into_iter();
-            each.map(|how| found(Severity::Blocker, "answers-otherwise", object, printable(&how))).collect()
+            let each = how.into_iter().map(|how| match how {
+                Differs::Answer(how) => found(Severity::Blocker, "answers-otherwise", object, printable(&how)),
+                Differs::Port(how) => Finding {
+                    remedy: Some(
+                        "say --accept if that is as it should be; domains that run keep their ports".to_owned(),
+                    ),
+                    ..found(Severity::Blocker, OTHER_PORT, object, printable(&how))
+                },
+            });
+            each.collect()
         }
         Compared::Fails(why) => vec![found(Severity::Blocker, "fails", object, printable(&why))],
         Compared::Unknown(why) => {

@@ -92,7 +92,7 @@ pub enum Edit {
         signer: Signer,
     },
     UnpinSigner,
-    /// It serves that kind of pool or network, whichever did before.
+    /// It serves that kind of pool or network, whichever did before ([`may_serve`]).
     Serve {
         table: Served,
         kind: String,
@@ -162,6 +162,22 @@ pub fn edit(bytes: &[u8], source: &str, id: &PluginId, edits: &[Edit]) -> Result
             .hint(format!("write it by hand, below [plugins.{id}]")));
     }
     Ok(after)
+}
+
+/// # Errors
+/// `Conflict` where another plugin serves that kind.
+pub fn may_serve(policy: &Policy, table: Served, kind: &str, id: &PluginId) -> Result<()> {
+    let by = match table {
+        Served::Pools => policy.pools.get(kind),
+        Served::Networks => policy.networks.get(kind),
+    };
+    match by {
+        Some(other) if other != id => {
+            Err(Failure::conflict(format!("{} of the kind {kind} are served by {other}", table.table()))
+                .hint(format!("fief plugin revoke {other} --serve {kind}, if this one is to be in its place")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Where a line stands is not what it says.

@@ -6,7 +6,9 @@ mod block;
 mod block_faults;
 mod clones;
 mod fences;
+mod files;
 mod host;
+mod kept;
 mod moves;
 mod names;
 mod networks;
@@ -14,6 +16,8 @@ mod notes;
 mod pool;
 mod renames;
 mod snapshots;
+mod streams;
+mod verbs;
 mod volumes;
 
 use super::Case;
@@ -31,6 +35,8 @@ pub(super) const ALL: &[&[Case]] = &[
     block::CASES,
     block_faults::CASES,
     host::CASES,
+    streams::CASES,
+    files::CASES,
     bare::CASES,
     networks::CASES,
     moves::CASES,

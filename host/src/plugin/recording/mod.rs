@@ -3,16 +3,16 @@
 //!
 //! ```text
 //!   fief plugin record POOL ─▸ ROOT/pools/POOL/recording.jsonl    while it is there, calls are recorded
-//!     Session::call ─▸ Recorder ─▸ asks and answers │ streams: relay.rs │ directories: tree.rs
+//!     Session::call ─▸ Recorder ─▸ asks and answers │ streams: tape.rs │ directories: tree.rs
 //!                                    └▸ scrub.rs ─▸ a line            full: recording-full.jsonl, and no more comes
 //!   fief plugin record POOL --stop --into FILE ─▸ FILE (format.rs)
 //! ```
 //! A call goes on as it would, whatever becomes of its record. What cannot be kept without a secret in it is left out.
 
 pub mod format;
-mod relay;
 mod scrub;
 mod spool;
+mod tape;
 mod tree;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,14 +21,15 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use format::{Answer, Asked, Bytes, Directory, End, LeftOut, Line, Piece, Recorded, Tape};
-use relay::Relay;
 use scrub::Scrub;
 pub use spool::{Begun, State, Summary, begin, discard, list, stop};
+use tape::Keeping;
 use tree::Tree;
 
 use crate::config::policy::Limits;
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Actor, Gate, Ledger, Mode, Operation, secret};
+use crate::plugin::relay::{Over, Relay};
 use crate::plugin::text::printable;
 use crate::plugin::{Effective, Installed, Subject, loading, shape};
 use crate::sandbox::protocol::{Ask, Call, CallError, PluginError, Reply, Return};
@@ -46,7 +47,7 @@ pub(super) struct Recorder {
     begun: Instant,
     scrub: Scrub,
     kept: Arc<AtomicUsize>,
-    streams: Vec<(usize, Relay)>,
+    streams: Vec<(usize, Relay<Keeping>)>,
     /// Why it is left out, once it is.
     draft: Result<Recorded, String>,
 }
@@ -166,7 +167,8 @@ impl Recorder {
             (Err(refused), _) => Answer::Refused(refused.clone()),
             (Ok(Reply::Connection), Some(stream)) => {
                 let server = stream.try_clone().context(saying)?;
-                let (ours, relay) = Relay::begin(server, self.kept.clone()).context(saying)?;
+                let (ours, relay) =
+                    Relay::begin(server, Over::Pair, Keeping::new(self.kept.clone())).context(saying)?;
                 *stream = ours;
                 let number = self.draft.as_ref().map_or(0, |draft| draft.asked.len());
                 self.streams.push((number, relay));
@@ -197,7 +199,7 @@ impl Recorder {
     /// The call is over: it is written down.
     pub(super) fn end(mut self, ended: &Result<std::result::Result<Return, CallError>>) {
         for (number, relay) in std::mem::take(&mut self.streams) {
-            let tape = relay.end();
+            let tape = relay.end().map(Keeping::tape).unwrap_or_default();
             if let Ok(draft) = &mut self.draft
                 && let Some(asked) = draft.asked.get_mut(number)
             {

@@ -45,6 +45,16 @@ pub fn forget(pool: &Pool, volume: &str) -> Result<()> {
     Ok(())
 }
 
+pub fn copy_to(pool: &Pool, volume: &str, to: &str) -> Result<()> {
+    for kind in KEPT {
+        if let Some(text) = kept(pool, volume, kind)? {
+            keep(pool, to, kind, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// In the middle of it there is a volume without its fence.
 pub fn move_to(pool: &Pool, volume: &str, to: &str) -> Result<()> {
     for kind in KEPT {
         let of = |name: &str| path(pool, &format!(".{name}.{kind}"));
@@ -60,11 +70,15 @@ fn kept(pool: &Pool, volume: &str, kind: &str) -> Result<Option<String>> {
     match fs::read_to_string(path(pool, &format!(".{volume}.{kind}"))) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(_) if errs(pool, "unread-is-unkept") => Ok(None),
         Err(error) => Err(io(&error)),
     }
 }
 
 fn keep(pool: &Pool, volume: &str, kind: &str, text: &str) -> Result<()> {
+    if errs(pool, "kept-in-place") {
+        return fs::write(path(pool, &format!(".{volume}.{kind}")), text).map_err(|error| io(&error));
+    }
     let beside = path(pool, &format!(".{volume}.{kind}-new"));
     fs::write(&beside, text)
         .and_then(|()| fs::rename(&beside, path(pool, &format!(".{volume}.{kind}"))))

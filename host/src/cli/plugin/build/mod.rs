@@ -12,6 +12,7 @@ mod python;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -86,7 +87,11 @@ pub(super) fn taken(context: &Context, file: PathBuf) -> Result<Fetched> {
 /// As [`project::finish`].
 pub(super) fn pack(made: &Path, project: &Project, to: &Path) -> Result<PathBuf> {
     let shown = made.display().to_string();
-    let bytes = fs::read(made).map_err(|error| Failure::not_found(format!("cannot read {shown}")).because(error))?;
+    let bytes = fs::read(made).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::not_found(format!("there is no file {shown}"))
+            .hint("name what your tools built (.wasm); where fief knows them, fief plugin build runs them"),
+        _ => Failure::other(format!("cannot read {shown}")).because(error),
+    })?;
     let plugin = project::finish(&bytes, &project.manifest, &shown)?;
     if plugin.len() > PLUGIN_MAX {
         return Err(Failure::usage(format!(
