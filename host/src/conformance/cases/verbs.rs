@@ -107,10 +107,7 @@ const VERBS: &[Verb] = &[
         Ok(Ready::asks(StorageCall::FenceShow { volume: there(stands)? }))
     }),
     ("notes.leave", |bench, stands| {
-        needs(bench, Ability::Notes)?;
-        let volume = there(stands)?;
-        let before = bench.ask(StorageCall::NoteLeave { volume: volume.clone(), note: NOTE });
-        let kept = if before.said.is_ok() { Kept::Note(volume.clone(), NOTE) } else { Kept::Nothing };
+        let (volume, kept) = noted(bench, stands)?;
         Ok(Ready::asks(StorageCall::NoteLeave { volume, note: NOTE + 1 }).keeps(kept))
     }),
     ("notes.read", |bench, stands| {
@@ -118,16 +115,22 @@ const VERBS: &[Verb] = &[
         Ok(Ready::asks(StorageCall::Notes { volume: there(stands)? }))
     }),
     ("notes.remove", |bench, stands| {
-        needs(bench, Ability::Notes)?;
-        let volume = there(stands)?;
-        let before = bench.ask(StorageCall::NoteLeave { volume: volume.clone(), note: NOTE });
-        let kept = if before.said.is_ok() { Kept::Note(volume.clone(), NOTE) } else { Kept::Nothing };
+        let (volume, kept) = noted(bench, stands)?;
         Ok(Ready::asks(StorageCall::NoteRemove { volume, note: NOTE + 1 }).keeps(kept))
     }),
 ];
 
 fn needs(bench: &Bench, ability: Ability) -> Result<()> {
     if bench.has(ability) { Ok(()) } else { skip("the plugin has none") }
+}
+
+/// The volume that stands, with a note beside the one that the verb is about.
+fn noted(bench: &mut Bench, stands: Option<&str>) -> Result<(String, Kept)> {
+    needs(bench, Ability::Notes)?;
+    let volume = there(stands)?;
+    let before = bench.ask(StorageCall::NoteLeave { volume: volume.clone(), note: NOTE });
+    let kept = if before.said.is_ok() { Kept::Note(volume.clone(), NOTE) } else { Kept::Nothing };
+    Ok((volume, kept))
 }
 
 fn there(stands: Option<&str>) -> Result<String> {
