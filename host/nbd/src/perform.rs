@@ -45,16 +45,18 @@ pub(crate) fn piece_at(geometry: &Geometry, offset: u64) -> u64 {
 }
 
 impl<D: Device> Ground<D> {
-    /// How many of the bytes from `at` to `end` are the next call's; `eager`: of a write that nothing makes durable at once.
-    pub(crate) fn piece(&self, at: u64, end: u64, eager: bool) -> u64 {
+    /// Where the next call's bytes, of those from `at` to `end`, end, and whether any part of them may be a call of its own;
+    /// `eager`: of a write that nothing makes durable at once.
+    pub(crate) fn piece(&self, at: u64, end: u64, eager: bool) -> (u64, bool) {
         let most = piece_at(&self.geometry, at).min(end - at);
         if !eager {
-            return most;
+            return (at + most, false);
         }
         let wished = self.device.piece_of_write(at, u32::try_from(most).unwrap_or(u32::MAX));
         let block = u64::from(self.geometry.block_size);
         let whole = (at + u64::from(wished)) / block * block;
-        if whole > at { most.min(whole - at) } else { most }
+        let divisible = u64::from(wished) < most;
+        (if whole > at { whole.min(at + most) } else { at + most }, divisible)
     }
 
     pub(crate) async fn perform(&self, piece: Piece) -> Result<Answer, Error> {

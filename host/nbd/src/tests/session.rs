@@ -95,8 +95,13 @@ impl Session {
         }
         let mut bytes = Ask { flags, command, cookie, offset, length }.bytes();
         bytes.extend_from_slice(data);
-        self.stream.write_all(&bytes).await.expect("a server that reads");
+        self.send(&bytes).await;
         cookie
+    }
+
+    /// What is missing of a request.
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("a server that reads");
     }
 
     /// The next part of an answer to anything. None where the server closed.
