@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use fief_tests::command::{Said, Started};
+
 use crate::component::Tail;
-use crate::room::{LONG, Room, SHORT, expect, wasm};
+use crate::room::{LONG, PATIENCE, Room, SHORT, expect, wasm};
 
 /// The limits below end a call within 2 s; the rest is for a machine with other work.
 const IN_TIME: Duration = Duration::from_secs(20);
@@ -69,6 +71,43 @@ fn a_plugin_that_misbehaves_fails_its_own_call_and_nothing_else() {
             is_set_aside(&room, &id, strike, words);
         }
     }
+}
+
+/// What fief itself may take more than it does for a plugin that is well: what a plugin says comes in pieces of 4 MiB at most
+/// (`sandbox/protocol.rs`), as text and as what it stands for.
+const MORE: u64 = 32 << 20;
+
+#[test]
+fn memory_that_a_plugin_takes_is_not_the_hosts() {
+    let greedy = ["memory", "long_answer", "many_answers", "recursion"];
+    let ids: Vec<String> = greedy.iter().map(|example| id(example)).collect();
+    let named: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), LONG)).collect();
+    let room = Room::new(&named);
+    let (said, usual) = most_memory(&room, &["volume", "list", "good"]);
+    said.expect_code(0);
+    assert!(usual > 1 << 20, "{usual} bytes are none");
+    for (example, id) in greedy.into_iter().zip(&ids) {
+        room.install(&wasm(example)).expect_code(0);
+        room.run(&["pool", "create", id, "--kind", id]).expect_code(0);
+        let (said, most) = most_memory(&room, &["volume", "list", id]);
+        expect(example, said, 7, "");
+        assert!(most < usual + MORE, "{example}: {most} bytes, where {usual} are usual");
+    }
+}
+
+/// Runs it, and gives the most memory, in bytes, that its own process ever had (`VmHWM`, proc(5)).
+fn most_memory(room: &Room, words: &[&str]) -> (Said, u64) {
+    let mut command = Started::start(&mut room.host.command(words));
+    let status = format!("/proc/{}/status", command.pid());
+    let mut most = 0;
+    while !command.is_over() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        // A process that has ended, and was not waited for, has none.
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        most = peak.map_or(most, |peak| most.max(peak.trim().parse::<u64>().unwrap() << 10));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (command.ends(PATIENCE), most)
 }
 
 /// Families that are tried a third time: a trap, a limit, an answer that is not believed, a change that was not asked for.
