@@ -3,6 +3,7 @@
 mod ahead;
 pub(super) mod ceding;
 mod channels;
+mod drain;
 mod life;
 mod posting;
 mod receiving;
@@ -45,6 +46,7 @@ use crate::peer;
 use crate::types::VolumeRef;
 
 pub(super) use ceding::Handing;
+pub(super) use drain::Drain;
 
 /// How long another host may take to hear that an attempt is dead.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
@@ -267,7 +269,7 @@ async fn begin(
         heard,
         definition: definition.clone(),
         leaves,
-        reaches: record.run.as_ref().filter(|run| run.serves).map(|run| run.id),
+        reaches: record.run.as_ref().and_then(channels::Reaches::of),
     };
     Ok((relocation, sending))
 }
