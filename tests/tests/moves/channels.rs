@@ -15,6 +15,8 @@ use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, one_life};
 use super::points::signal;
 
 const CHANNELS: &[&str] = &["--set", "channels=4"];
+/// As many as there may be.
+const MOST: &[&str] = &["--set", "channels=16"];
 const OTHER: i32 = 1;
 const BLOCKED: i32 = 6;
 const UNREACHABLE: i32 = 8;
@@ -96,8 +98,9 @@ fn says(said: Said, code: i32, words: &str) {
 fn memory_goes_by_as_many_connections_as_are_asked_for_and_by_one_to_an_older_host() {
     let mut bench = Bench::new();
     let mut domain = running(&bench, &[]);
-    // Four channels, what is not memory, and what the hosts say to each other.
-    for (speaks, least, at_most) in [("2", 6, 9), ("1", 2, 4)] {
+    domain.options = MOST;
+    // The channels, what is not memory, and what the hosts say to each other.
+    for (speaks, least, at_most) in [("2", 18, 21), ("1", 2, 4)] {
         bench.pair.serves_with(Side::B, &[("FIEF_SPEAKS".to_owned(), speaks.to_owned())]);
         let slow = bench.pair.wires().slow(Net::Peers, At::Host(Side::B), SLOW);
         let mut command = bench.sets_out(&mut domain, Side::B, &[]);

@@ -14,10 +14,11 @@
 //! is accepted.
 
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ use crate::sys::deposit::Deposit;
 use crate::types::PeerName;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// A host greets 16 of one address at a time, and has others to greet (`peer/serve/admission.rs`).
+const OPEN_AT_ONCE: usize = 8;
 /// How long QEMU may take to make the next of its connections.
 const COME_WITHIN: Duration = Duration::from_secs(10);
 /// What is on its way in each direction, in bytes: several records of TLS.
@@ -249,12 +252,16 @@ async fn several(
 /// A thread for each, which waits with its stream for the hypervisor's end.
 async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::Sender<UnixStream>>> {
     let mut opening = Vec::with_capacity(tickets.len());
+    let at_once = Arc::new(Semaphore::new(OPEN_AT_ONCE));
     for ticket in tickets {
         let (open, opened) = oneshot::channel();
         let (hand, handed) = oneshot::channel();
-        let one = one.clone();
+        let (one, at_once) = (one.clone(), at_once.clone());
         thread(move || async move {
-            match ticket.open(CONNECT_WITHIN).await {
+            let permit = at_once.acquire().await;
+            let there = ticket.open(CONNECT_WITHIN).await;
+            drop(permit);
+            match there {
                 Ok(there) => {
                     let _ = open.send(Ok(()));
                     if let Ok(here) = handed.await {
