@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use fief_tests::command::Started;
 use fief_tests::pair::Side;
 use fief_tests::{Host, Pair, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const MIB: usize = 1 << 20;
@@ -146,6 +148,18 @@ fn a_volume_comes_to_a_peer_whatever_keeps_it_on_either_side() {
     pair.is_as_made();
 }
 
+/// So much of a volume is there.
+#[track_caller]
+fn half(pair: &Pair, name: &str, least: u64) {
+    let host = pair.b();
+    eventually("half of it is there", PATIENCE, || {
+        let images = fs::read_dir(host.root().join("images")).unwrap().flatten();
+        let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(name);
+        let blocks = images.filter(named).map(|entry| entry.metadata().unwrap().blocks() * 512).sum::<u64>();
+        (blocks >= least).then_some(())
+    });
+}
+
 #[test]
 fn a_copy_that_is_cut_off_goes_on_from_there_or_leaves_nothing() {
     let mut pair = Pair::new();
@@ -153,20 +167,11 @@ fn a_copy_that_is_cut_off_goes_on_from_there_or_leaves_nothing() {
     volume(pair.a(), "default/disk", "raw", &bytes);
     pair.is_made();
     let holds = held(&bytes);
-    let half = |pair: &Pair, name: &str| {
-        let host = pair.b();
-        eventually("half of it is there", PATIENCE, || {
-            let images = fs::read_dir(host.root().join("images")).unwrap().flatten();
-            let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(name);
-            let blocks = images.filter(named).map(|entry| entry.metadata().unwrap().blocks() * 512).sum::<u64>();
-            (blocks >= holds / 4).then_some(())
-        });
-    };
     let slowly = "bandwidth=6000000";
 
     // The target's host goes, and comes back: the same command goes on.
     let copying = begins(pair.a(), &["default/disk", "hostb", "default/one", NODE1, slowly]);
-    half(&pair, "one");
+    half(&pair, "one", holds / 4);
     pair.stops_serving(Side::B);
     assert!(used_by(pair.b(), "default", "one").contains("arriving"), "{}", used_by(pair.b(), "default", "one"));
     // Nobody else has it meanwhile.
@@ -187,7 +192,7 @@ fn a_copy_that_is_cut_off_goes_on_from_there_or_leaves_nothing() {
     // The source is killed: what came stays, and another goes on, or it is given up.
     for gives_up in [false, true] {
         let mut copying = begins(pair.a(), &["default/disk", "hostb", "default/two", NODE1, slowly]);
-        half(&pair, "two");
+        half(&pair, "two", holds / 4);
         copying.kill().unwrap();
         copying.wait().unwrap();
         eventually("it is known to be cut off", PATIENCE, || {
@@ -208,6 +213,52 @@ fn a_copy_that_is_cut_off_goes_on_from_there_or_leaves_nothing() {
         }
         // What a source that was killed has left goes with its next command.
         pair.a().fief(&["recover"]);
+    }
+    pair.is_as_made();
+}
+
+/// The process that moves a domain, whether that is off or not.
+fn supervisor(host: &Host) -> u32 {
+    let [only] = host.processes("supervise")[..] else { panic!("one supervisor, and no more, is at work") };
+    only
+}
+
+/// Whoever comes next has what came kept, and the next move takes it up.
+#[test]
+fn a_move_whose_supervisor_is_killed_goes_on_with_the_volumes_that_came() {
+    const NAME: &str = "big";
+    let mut pair = Pair::new();
+    let bytes = content(24 * MIB);
+    let holds = held(&bytes);
+    pair.is_made();
+    for (strategy, runs) in [("migration-static", false), ("migration-static", true), ("migration-live", true)] {
+        let (a, b) = (pair.a(), pair.b());
+        volume(a, "default/big", "raw", &bytes);
+        a.fief(&["create", NAME, "--memory", "32MiB", "--accelerator", "tcg", "--disk", "default/big"]);
+        if runs {
+            a.fief(&["start", NAME]);
+        }
+        let words = ["migrate", NAME, "hostb", "--strategy", strategy];
+        let mut slowly = a.command(&[&words[..], &["--bandwidth", "50Mbit"]].concat());
+        let moving = Started::start(&mut slowly);
+        half(&pair, NAME, holds / 2);
+        kill_process(Pid::from_raw(supervisor(a).cast_signed()).unwrap(), Signal::KILL).unwrap();
+        assert_ne!(moving.ends(PATIENCE).code, Some(0));
+        // The other host hears of it, where somebody takes the guest up.
+        a.fief(&["recover"]);
+        assert_eq!(a.state(NAME), if runs { "running" } else { "off" });
+        eventually("it is known to be cut off", PATIENCE, || {
+            used_by(b, "default", NAME).contains("arriving").then_some(())
+        });
+        let outcome = a.fief(&[&["-o", "json"], &words[..]].concat()).json()["item"]["outcome"].take();
+        let transferred = outcome["transferred"].as_u64().unwrap();
+        assert!(transferred < holds * 3 / 4, "{strategy} began anew: {transferred} of {holds}");
+        if runs {
+            assert_eq!(b.state(NAME), "running");
+            b.fief(&["stop", NAME]);
+        }
+        assert!(read(b, "default/big") == bytes);
+        b.fief(&["delete", NAME, "--volumes", "--yes"]);
     }
     pair.is_as_made();
 }

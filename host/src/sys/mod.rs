@@ -8,6 +8,7 @@ pub mod beneath;
 pub mod component;
 pub mod confine;
 pub mod confined;
+pub mod deposit;
 pub mod durable;
 pub mod filter_news;
 pub mod guest_code;

@@ -5,14 +5,18 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use fief_tests::command::{Said, Started};
+use fief_tests::command::{self, Said, Started};
 use fief_tests::pair::{At, Net, PORT, Side};
 use fief_tests::{eventually, fault, invariants};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, Domain, How, NAME, PATIENCE, Storage, one_life};
+use super::points::signal;
 
 const CHANNELS: &[&str] = &["--set", "channels=4"];
+/// As many as there may be.
+const MOST: &[&str] = &["--set", "channels=16"];
 const OTHER: i32 = 1;
 const BLOCKED: i32 = 6;
 const UNREACHABLE: i32 = 8;
@@ -94,8 +98,9 @@ fn says(said: Said, code: i32, words: &str) {
 fn memory_goes_by_as_many_connections_as_are_asked_for_and_by_one_to_an_older_host() {
     let mut bench = Bench::new();
     let mut domain = running(&bench, &[]);
-    // Four channels, what is not memory, and what the hosts say to each other.
-    for (speaks, least, at_most) in [("2", 6, 9), ("1", 2, 4)] {
+    domain.options = MOST;
+    // The channels, what is not memory, and what the hosts say to each other.
+    for (speaks, least, at_most) in [("2", 18, 21), ("1", 2, 4)] {
         bench.pair.serves_with(Side::B, &[("FIEF_SPEAKS".to_owned(), speaks.to_owned())]);
         let slow = bench.pair.wires().slow(Net::Peers, At::Host(Side::B), SLOW);
         let mut command = bench.sets_out(&mut domain, Side::B, &[]);
@@ -161,6 +166,50 @@ fn one_that_never_comes_ends_the_move_and_the_guest_goes_on() {
     bench.pair.serves(Side::B);
     goes_on(&mut bench, &mut domain, Side::A);
     bench.moves(&mut domain, Side::B);
+    bench.ends(domain, Side::B);
+}
+
+/// What passes a point that kills it, while QEMU makes its connections and while the last of the guest goes; and one that is
+/// killed while memory goes over, after so many bytes of it.
+const KILLED: [(&str, u64); 6] = [
+    ("channel.given:kill:1", 0),
+    ("channel.given:kill:3", 0),
+    ("", MEMORY),
+    ("", 4 * MEMORY),
+    ("hand.switching:kill", 0),
+    ("hand.switched:kill", 0),
+];
+
+/// The ends that QEMU has are its own to keep: none of them is closed, and whoever comes next has it give up.
+#[test]
+fn a_supervisor_that_is_killed_meanwhile_leaves_a_guest_that_goes_on_and_can_move() {
+    let mut bench = Bench::new();
+    let reached = bench.pair.a().root().with_extension("reached");
+    let mut domain = running(&bench, &fault::armed(KILLED[0].0, &reached));
+    for (number, (point, bytes)) in KILLED.into_iter().enumerate() {
+        let slow = bench.pair.wires().slow(Net::Peers, At::Host(Side::B), if bytes > 0 { "2mbit" } else { SLOW });
+        let supervisor = bench.pair.a().supervisor(NAME);
+        let command = bench.sets_out(&mut domain, Side::B, &[]);
+        if bytes > 0 {
+            busy(&bench, Side::A, bytes);
+            signal(supervisor, Signal::KILL);
+        }
+        let said = command.ends(PATIENCE);
+        assert_ne!(said.code, Some(0), "{point}:\n{}", said.stdout);
+        assert_eq!(reached.exists(), bytes == 0, "{point}: {}", said.stderr);
+        drop(slow);
+        let _ = std::fs::remove_file(&reached);
+        // Whoever comes next may be the next one that is killed.
+        let next = KILLED.get(number + 1).map_or("", |(point, _)| point);
+        let armed = fault::armed(next, &reached);
+        let mut recover = bench.pair.a().command(&["recover", NAME]);
+        command::run(recover.envs(armed.into_iter().filter(|_| !next.is_empty())), PATIENCE).expect_code(0);
+        assert_ne!(bench.pair.a().supervisor(NAME), supervisor);
+        goes_on(&mut bench, &mut domain, Side::A);
+    }
+    bench.moves(&mut domain, Side::B);
+    one_life(&mut domain);
+    nothing_is_left(&bench);
     bench.ends(domain, Side::B);
 }
 

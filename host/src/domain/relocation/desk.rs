@@ -21,7 +21,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Gate, Mode};
 use crate::layout::Layout;
 use crate::migration::handover::{Action, Attempt, Event, Holding, Peer, Phase, Standing, Word};
-use crate::migration::message::{Message, Offer, Reason};
+use crate::migration::message::{Along, Message, Offer, Reason};
 use crate::peer::{Caller, Service, Stream, Streaming};
 use crate::types::DomainName;
 
@@ -95,14 +95,14 @@ impl Desk {
     fn said(&self, caller: &Caller, value: Value) -> Result<Reply> {
         let message = words::from_value(&value)?;
         let (domain, word) = message.word();
-        let heard = Heard { from: caller.host, message: Some(value.clone()), wait_ms: 0, delivered: None };
+        let heard = Heard::says(caller.host, value.clone());
         if Owner::is_busy(&self.layout, domain) && !matches!(message, Message::Prepare { .. }) {
             return self.relay(domain, heard);
         }
         match &message {
             Message::Prepare { what, attempt, .. } => {
                 let _one = self.expecting.lock().unwrap_or_else(PoisonError::into_inner);
-                self.give_way(caller, domain, *attempt)?;
+                self.give_way(caller, domain, *attempt, what)?;
                 if Owner::is_busy(&self.layout, domain) {
                     return self.relay(domain, heard);
                 }
@@ -169,10 +169,20 @@ impl Desk {
         }
     }
 
-    /// Who begins anew has given up what was before: its supervisor goes first, with all that it made ready.
-    fn give_way(&self, caller: &Caller, domain: Uuid, attempt: Attempt) -> Result<()> {
+    /// The source was killed, and whoever came next there says so.
+    fn cut_off(&self, caller: &Caller, domain: Uuid, attempt: Attempt) -> Result<Reply> {
+        let cancel = Message::Cancel { domain, attempt };
+        if !Owner::is_busy(&self.layout, domain) {
+            return self.at_rest(caller, domain, cancel.word().1);
+        }
+        self.relay(domain, Heard { keeps: true, ..Heard::says(caller.host, words::to_value(&cancel)?) })
+    }
+
+    /// Who begins anew has given up what was before: its supervisor goes first, with all that it made ready. What came of volumes
+    /// stays where all of them come again.
+    fn give_way(&self, caller: &Caller, domain: Uuid, attempt: Attempt, next: &Offer) -> Result<()> {
         let Some(name) = named(&self.layout, domain)? else { return Ok(()) };
-        let Some(Awaited { from, attempt: before, .. }) = awaited(&self.layout, &name) else { return Ok(()) };
+        let Some(Awaited { from, attempt: before, offer, .. }) = awaited(&self.layout, &name) else { return Ok(()) };
         if from != caller.host || before >= attempt {
             return Ok(());
         }
@@ -181,7 +191,9 @@ impl Desk {
             // Its supervisor is gone; what it left is forgotten below.
             return Ok(());
         }
-        relay(&self.layout, &name, Heard { from: caller.host, message: Some(cancel), wait_ms: 0, delivered: None })?;
+        let again = |came: &Along| next.along.iter().any(|comes| comes.volume == came.volume);
+        let keeps = offer.along.iter().all(again);
+        relay(&self.layout, &name, Heard { keeps, ..Heard::says(caller.host, cancel) })?;
         let until = Instant::now() + GONE_WITHIN;
         let there = || Owner::is_busy(&self.layout, domain) || self.layout.domain(&name).exists();
         while there() && Instant::now() < until {
@@ -358,10 +370,12 @@ impl Service for Desk {
             message: None,
             wait_ms: wait_ms.min(LISTEN_MAX),
             delivered,
+            keeps: false,
         };
         let reply = match ask {
             Ask::Say { message } => self.said(caller, message)?,
             Ask::Listen { domain, wait_ms } => self.relay(domain, listening(wait_ms, None))?,
+            Ask::CutOff { domain, attempt } => self.cut_off(caller, domain, attempt)?,
             Ask::Delivered { domain, attempt } => self.relay(domain, listening(0, Some(attempt)))?,
         };
         serde_json::to_value(reply).context(|| "cannot answer a peer".to_owned())

@@ -10,13 +10,15 @@
 //! Of several, no end of QEMU's is closed while it sends, whatever becomes of the stream: what it still writes is read and
 //! goes nowhere until it has given up. A thread of its that sends memory and meets a closed end stops all others, and QEMU 7.2
 //! waits for ever for what one of these had yet to do (`multifd_send_sync_main` for `sem_sync`, which a thread that stops for
-//! `exiting` does not post).
+//! `exiting` does not post). Nor are they where this process is killed: QEMU keeps them itself (sys/deposit.rs), each as soon as it
+//! is accepted.
 
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -27,9 +29,12 @@ use crate::fault;
 use crate::gate::Gate;
 use crate::migration::handover::Attempt;
 use crate::peer::{Session, Stream, Ticket};
+use crate::sys::deposit::Deposit;
 use crate::types::PeerName;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// A host greets 16 of one address at a time, and has others to greet (`peer/serve/admission.rs`).
+const OPEN_AT_ONCE: usize = 8;
 /// How long QEMU may take to make the next of its connections.
 const COME_WITHIN: Duration = Duration::from_secs(10);
 /// What is on its way in each direction, in bytes: several records of TLS.
@@ -50,6 +55,8 @@ pub enum Ends {
     Several {
         listener: UnixListener,
         channels: u8,
+        /// Where each of those is put.
+        deposit: Option<Deposit>,
     },
 }
 
@@ -198,11 +205,11 @@ async fn carry(gate: Gate, peer: PeerName, mut ordered: mpsc::Receiver<Order>) {
                 Err(failure) => drop(ready.send(Err(failure))),
             }
         }
-        Ends::Several { listener, .. } => match several(listener, tickets, &one).await {
+        Ends::Several { listener, deposit, .. } => match several(listener, tickets, &one).await {
             Ok((listener, ways)) => {
                 let _ = ready.send(Ok(()));
                 let handed_out = async {
-                    if let Err(failure) = hand_out(&listener, ways, &end).await {
+                    if let Err(failure) = hand_out(&listener, ways, deposit.as_ref(), &end).await {
                         let _ = end.send(failure);
                     }
                     std::future::pending().await
@@ -245,12 +252,16 @@ async fn several(
 /// A thread for each, which waits with its stream for the hypervisor's end.
 async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::Sender<UnixStream>>> {
     let mut opening = Vec::with_capacity(tickets.len());
+    let at_once = Arc::new(Semaphore::new(OPEN_AT_ONCE));
     for ticket in tickets {
         let (open, opened) = oneshot::channel();
         let (hand, handed) = oneshot::channel();
-        let one = one.clone();
+        let (one, at_once) = (one.clone(), at_once.clone());
         thread(move || async move {
-            match ticket.open(CONNECT_WITHIN).await {
+            let permit = at_once.acquire().await;
+            let there = ticket.open(CONNECT_WITHIN).await;
+            drop(permit);
+            match there {
                 Ok(there) => {
                     let _ = open.send(Ok(()));
                     if let Ok(here) = handed.await {
@@ -275,6 +286,7 @@ async fn open_all(tickets: Vec<Ticket>, one: &Channeled) -> Result<Vec<oneshot::
 async fn hand_out(
     listener: &tokio::net::UnixListener,
     ways: Vec<oneshot::Sender<UnixStream>>,
+    deposit: Option<&Deposit>,
     end: &mpsc::UnboundedSender<Failure>,
 ) -> Result<()> {
     let all = ways.len();
@@ -289,6 +301,10 @@ async fn hand_out(
             }
         };
         let (here, _) = come.context(saying)?;
+        // Nothing comes between: whoever is killed here closes it.
+        if let Some(Err(error)) = deposit.map(|deposit| deposit.put(&here)) {
+            let _ = end.send(Failure::other("the hypervisor does not keep a connection for its memory").because(error));
+        }
         // Whoever waited with its stream may have ended.
         let _ = way.send(here.into_std().context(saying)?);
     }

@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::SERVICE;
 use super::words::{self, Ask, Reply};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
+use crate::migration::handover::Attempt;
 use crate::migration::message::Message;
 use crate::peer::{Session, hold};
 use crate::types::PeerName;
@@ -72,6 +73,24 @@ impl Talk {
 
     pub fn ask(&self, ask: Ask) {
         drop(self.say.send(ask));
+    }
+}
+
+/// Says of an attempt that it was cut off.
+///
+/// # Errors
+/// `Unreachable` where the other host does not hear it: it gives the attempt up by itself, and keeps what came.
+pub async fn cut_off(gate: &Gate, peer: &PeerName, domain: Uuid, attempt: Attempt) -> Result<()> {
+    let session = Session::connect(gate, peer, CONNECT_WITHIN).await?;
+    let told: Result<Reply> = session.request(SERVICE, &Ask::CutOff { domain, attempt }, ANSWER_WITHIN).await;
+    match told {
+        // A host that knows no such word gives all of it up.
+        Err(failure) if failure.kind != Kind::Unreachable => {
+            let message = words::to_value(&Message::Cancel { domain, attempt })?;
+            let said: Result<Reply> = session.request(SERVICE, &Ask::Say { message }, ANSWER_WITHIN).await;
+            said.map(drop)
+        }
+        told => told.map(drop),
     }
 }
 

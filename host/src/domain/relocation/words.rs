@@ -23,6 +23,8 @@ pub enum Ask {
     Listen { domain: Uuid, wait_ms: u32 },
     /// All was sent that the strategy meant to send.
     Delivered { domain: Uuid, attempt: Attempt },
+    /// The attempt is over, as its source was killed: what came of volumes stays there, for the next one to go on with.
+    CutOff { domain: Uuid, attempt: Attempt },
 }
 
 /// Its answer.
@@ -105,6 +107,16 @@ pub struct Heard {
     /// Of that attempt, all was sent.
     #[serde(default)]
     pub delivered: Option<Attempt>,
+    /// The attempt that is cancelled was cut off, or makes way for the next one: what came of volumes stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps: bool,
+}
+
+impl Heard {
+    /// A word alone.
+    pub fn says(from: Uuid, message: Value) -> Heard {
+        Heard { from, message: Some(message), wait_ms: 0, delivered: None, keeps: false }
+    }
 }
 
 /// How far a move is, for people.

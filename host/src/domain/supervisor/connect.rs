@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::console::Console;
 use super::control;
+use super::relocate::Drain;
 use crate::config::domain::{DomainDefinition, GraphicsKind};
 use crate::error::{Context, Failure, Result};
 use crate::gate::operation::ProcessId;
@@ -31,6 +32,8 @@ pub(super) struct Connected {
     pub(super) control: UnixListener,
     pub(super) vnc: Option<UnixListener>,
     pub(super) exit: AsyncFd<std::os::fd::OwnedFd>,
+    /// What an earlier supervisor was sending.
+    pub(super) drain: Option<Drain>,
 }
 
 /// Greets the hypervisor and opens the sockets that commands use.
@@ -56,6 +59,7 @@ pub(super) async fn with(
             failure
         },
     )?;
+    let drain = Drain::begin(folder, hypervisor);
     let (monitor, events) = qmp::Monitor::connect(folder).await?;
     let serial = socket::connect_in(folder, "serial.sock")
         .and_then(into_async)
@@ -69,7 +73,7 @@ pub(super) async fn with(
         Some(control) => control,
         None => control::listen(folder, "control.sock")?,
     };
-    Ok(Connected { monitor, events, console, serial, control, vnc, exit })
+    Ok(Connected { monitor, events, console, serial, control, vnc, exit, drain })
 }
 
 impl Connected {

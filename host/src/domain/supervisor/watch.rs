@@ -195,6 +195,9 @@ impl Loop<'_> {
             }
             Entry::Still | Entry::Moved => Ok(None),
             Entry::Adopted => {
+                if let Some(drain) = connected.drain.take() {
+                    drain.end(&connected.monitor).await;
+                }
                 if self.record.run.as_ref().is_some_and(|run| run.held) {
                     self.let_go(connected).await?;
                 }

@@ -31,7 +31,7 @@ pub mod trial;
 
 pub use arrive::{Coming, Part, arrive};
 pub use copy::{Copy, Wanted};
-pub use depart::{depart, depart_snapshot};
+pub use depart::{Departs, depart};
 pub use export::Export;
 pub use import::Import;
 pub use rename::Rename;

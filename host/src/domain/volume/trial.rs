@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Coming, Part, arrival, arrive, depart};
+use super::{Coming, Departs, Part, arrival, arrive, depart};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::gate::operation::ImageFormat;
@@ -117,7 +117,7 @@ pub fn run(gate: &Gate, words: &[String]) -> Result<String> {
             let sent = async {
                 let session = Session::connect(gate, &peer, WITHIN).await?;
                 let stream = session.open_stream(SERVICE, &purpose, WITHIN).await?;
-                depart(gate, &from, stream, &pace, &progress, std::future::pending()).await
+                depart(gate, &from, Departs::Disk, stream, &pace, &progress, std::future::pending()).await
             };
             match sent.await {
                 Ok(last) => return Ok(format!("{last} {}", progress.sent())),

@@ -6,12 +6,29 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::sending::Job;
 use super::stepping::no_guest;
+use crate::domain::record::Run;
 use crate::domain::relocation::pump::{Carrying, Ends, Pump};
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Actor, Gate, Ledger, Operation};
+use crate::hypervisor::qemu::qmp::Monitor;
 use crate::migration::handover::Attempt;
 use crate::migration::steps::Limits;
-use crate::types::DomainName;
+use crate::sys::deposit::{self, Deposit};
+use crate::types::{DomainName, ProcessId};
+
+/// A hypervisor that has a way to sockets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reaches {
+    run: u32,
+    process: ProcessId,
+}
+
+impl Reaches {
+    pub(super) fn of(run: &Run) -> Option<Reaches> {
+        let process = run.hypervisor.filter(|_| run.serves)?;
+        Some(Reaches { run: run.id, process })
+    }
+}
 
 /// What carries memory, and what was made for that.
 pub(super) struct Sends {
@@ -51,6 +68,27 @@ pub(super) async fn lost(sends: &mut Option<Sends>) -> Failure {
     }
 }
 
+/// Has the hypervisor itself keep the ends that it connects to, from the socket on, so that it sees none of them closed where
+/// this process is killed. None where nobody would find them again.
+async fn kept(monitor: &Monitor, listener: &OwnedFd, process: ProcessId) -> Result<Option<Deposit>> {
+    let saying = || "the hypervisor cannot keep its connections".to_owned();
+    // Anybody else may look into processes of their own alone (yama), which those of a supervisor before are not.
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let (deposit, keeps) = Deposit::new().context(saying)?;
+    monitor.keep(keeps).await?;
+    deposit.put(listener).context(saying)?;
+    match deposit::kept_by(process) {
+        Ok(found) if !found.is_empty() => Ok(Some(deposit)),
+        found => {
+            tracing::info!(?found, "the hypervisor does not keep its connections: nobody could look for them");
+            monitor.keep_no_more().await;
+            Ok(None)
+        }
+    }
+}
+
 impl Job {
     pub(super) async fn send_memory(
         &mut self,
@@ -62,8 +100,8 @@ impl Job {
     ) -> Result<()> {
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         // A hypervisor that an earlier fief started has no way to a socket.
-        let id = self.source.reaches.filter(|_| limits.channels > 1);
-        let channels = match id {
+        let reaches = self.source.reaches.filter(|_| limits.channels > 1);
+        let channels = match reaches {
             Some(_) => pump.channels(limits.channels).await?,
             None => 1,
         };
@@ -71,21 +109,25 @@ impl Job {
         self.source.sends = true;
         tracing::info!(channels, "memory goes over");
         let domain = self.owner.domain();
-        match id.filter(|_| channels > 1) {
+        match reaches.filter(|_| channels > 1) {
             None => {
                 let (here, theirs) = UnixStream::pair().context(|| "cannot move memory".to_owned())?;
                 let carrying = pump.connect(domain, attempt, Ends::One(here)).await?;
                 self.source.carries = Some(Sends { carrying, made: None });
                 monitor.send_to(OwnedFd::from(theirs)).await
             }
-            Some(id) => {
+            Some(Reaches { run, process }) => {
                 let mut ledger = Ledger::volatile();
-                let listen = Operation::MemoryListen { domain: name.clone(), id };
+                let listen = Operation::MemoryListen { domain: name.clone(), id: run };
                 let listener = gate.perform(&Actor::Operator, &mut ledger, listen, Vec::new())?.descriptors.pop();
                 let listener = listener.ok_or_else(|| Failure::other("nothing listens for the guest's memory"))?;
                 let made = (gate.clone(), ledger);
-                let ends = Ends::Several { listener: UnixListener::from(listener), channels };
-                let carrying = match pump.connect(domain, attempt, ends).await {
+                let connecting = async {
+                    let deposit = kept(&monitor, &listener, process).await?;
+                    let ends = Ends::Several { listener: UnixListener::from(listener), channels, deposit };
+                    pump.connect(domain, attempt, ends).await
+                };
+                let carrying = match connecting.await {
                     Ok(carrying) => carrying,
                     Err(failure) => {
                         let (gate, mut ledger) = made;

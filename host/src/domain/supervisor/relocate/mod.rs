@@ -3,6 +3,7 @@
 mod ahead;
 pub(super) mod ceding;
 mod channels;
+mod drain;
 mod life;
 mod posting;
 mod receiving;
@@ -29,7 +30,7 @@ use super::watch::Loop;
 use crate::config::domain::{self, DomainDefinition};
 use crate::domain::keeper::Keeper;
 use crate::domain::relocation::along;
-use crate::domain::relocation::talk::Talk;
+use crate::domain::relocation::talk;
 use crate::domain::relocation::{Fences, Heard, Machine, Owner, Progress, Wish, bandwidth};
 use crate::domain::{Record, State, nvram};
 use crate::error::{Context, Failure, Kind, Result};
@@ -37,7 +38,7 @@ use crate::gate::Gate;
 use crate::hypervisor::Places;
 use crate::hypervisor::qemu::qmp::{Monitor, RunState};
 use crate::migration::handover::{Action, Event, Peer, Standing, Word};
-use crate::migration::message::{Message, Offer, Power};
+use crate::migration::message::{Offer, Power};
 use crate::migration::steps::Strategy;
 use crate::migration::strategy::PluginStrategy;
 use crate::migration::variables::Variables;
@@ -45,6 +46,7 @@ use crate::peer;
 use crate::types::VolumeRef;
 
 pub(super) use ceding::Handing;
+pub(super) use drain::Drain;
 
 /// How long another host may take to hear that an attempt is dead.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
@@ -203,9 +205,13 @@ impl Machine for Again<'_> {
         let Ok(Some(name)) = peer::of_host(self.gate.layout(), to.0) else { return };
         let (gate, domain) = (self.gate.clone(), self.domain);
         tokio::spawn(async move {
-            let talk = Talk::with(&gate, &name, domain);
-            talk.say(&Message::Cancel { domain, attempt });
-            tokio::time::sleep(CANCELLED_WITHIN).await;
+            match tokio::time::timeout(CANCELLED_WITHIN, talk::cut_off(&gate, &name, domain, attempt)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => {
+                    tracing::info!(peer = %name, %failure, "the other host does not hear that it is over")
+                }
+                Err(_) => tracing::info!(peer = %name, "the other host does not hear in time that it is over"),
+            }
         });
     }
 }
@@ -267,7 +273,7 @@ async fn begin(
         heard,
         definition: definition.clone(),
         leaves,
-        reaches: record.run.as_ref().filter(|run| run.serves).map(|run| run.id),
+        reaches: record.run.as_ref().and_then(channels::Reaches::of),
     };
     Ok((relocation, sending))
 }

@@ -13,7 +13,7 @@ use super::super::job::JobEnd;
 use super::Shared;
 use super::ahead::Ahead;
 use super::ceding::{Carried, Handing};
-use super::channels::lost;
+use super::channels::{Reaches, lost};
 use super::posting::Post;
 use super::source::Source;
 use super::volumes::{Leaves, Volumes};
@@ -51,8 +51,7 @@ pub(in super::super) struct Sending {
     pub definition: DomainDefinition,
     /// Volumes that go along.
     pub(super) leaves: Vec<Leaves>,
-    /// The number of its run, where its hypervisor has a way to sockets.
-    pub(super) reaches: Option<u32>,
+    pub(super) reaches: Option<Reaches>,
 }
 
 /// What the strategy waits for.

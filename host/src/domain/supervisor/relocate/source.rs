@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::channels::Sends;
+use super::channels::{Reaches, Sends};
 use super::posting::Post;
 use super::still;
 use crate::domain::relocation::driver::Machine;
@@ -25,8 +25,7 @@ pub(super) struct Source {
     pub(super) sends: bool,
     /// Its state is in a file, or on the way there.
     pub(super) saved: bool,
-    /// The number of its run, where its hypervisor has a way to sockets.
-    pub(super) reaches: Option<u32>,
+    pub(super) reaches: Option<Reaches>,
     /// Memory on its way.
     pub(super) carries: Option<Sends>,
     /// The domain's.

@@ -52,8 +52,8 @@ pub(super) struct Taking<'l, 'g> {
     pub(super) reasons: Vec<Reason>,
     /// Volumes that go along.
     pub(super) coming: Vec<Coming>,
-    /// The source was not heard any more: it may come back, and go on with what it copied.
-    silent: bool,
+    /// The source was not heard any more, or begins anew: it may go on with what it copied.
+    keeps: bool,
     pub(super) result: Option<End>,
     /// What a task beside the loop found.
     pub(super) tell: mpsc::UnboundedSender<Event>,
@@ -99,7 +99,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
         post: Post::default(),
         reasons: Vec::new(),
         coming,
-        silent: false,
+        keeps: false,
         result: None,
         tell,
     };
@@ -158,12 +158,12 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
                 taking.lacks_channels(attempt);
                 owner.happen(&mut taking, Event::Tick).await;
                 if heard.elapsed() > SILENCE {
-                    taking.silent = true;
+                    taking.keeps = true;
                     owner.happen(&mut taking, Event::Silence).await;
                 }
             }
             _ = terminate.recv() => {
-                taking.silent = true;
+                taking.keeps = true;
                 owner.happen(&mut taking, Event::Silence).await;
             }
         }
@@ -189,7 +189,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
             if let Some(mut served) = served {
                 served.close();
             }
-            if !taking.silent {
+            if !taking.keeps {
                 apart(|| {
                     along::given_up(gate, &taking.coming);
                     Ok(())
@@ -214,6 +214,13 @@ async fn gone(connected: Option<&Connected>) {
     }
 }
 
+fn cancels(message: Option<&serde_json::Value>, attempt: Attempt) -> bool {
+    match message.map(words::from_value) {
+        Some(Ok(Message::Cancel { attempt: cancelled, .. })) => cancelled == attempt,
+        Some(_) | None => false,
+    }
+}
+
 /// Whether the source was heard.
 async fn requested(
     owner: &mut Owner,
@@ -228,7 +235,8 @@ async fn requested(
             asker.respond(done(Answer::Done));
             false
         }
-        Request::Handover { heard: Heard { from, message, wait_ms, delivered } } => {
+        Request::Handover { heard: Heard { from, message, wait_ms, delivered, keeps } } => {
+            taking.keeps |= keeps && from == taking.from.0 && cancels(message.as_ref(), attempt);
             owner.hear(taking, from, message.as_ref()).await;
             if delivered == Some(attempt) && from == taking.from.0 {
                 taking.delivered(attempt).await;

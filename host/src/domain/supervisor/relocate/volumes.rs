@@ -13,7 +13,7 @@ use super::sending::{Job, Pending};
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::words::{Cargo, Purpose};
 use crate::domain::relocation::{SERVICE, along};
-use crate::domain::volume::{depart, depart_snapshot, leave};
+use crate::domain::volume::{Departs, depart, leave};
 use crate::error::{Failure, Kind, Result};
 use crate::fault;
 use crate::gate::Gate;
@@ -125,11 +125,8 @@ impl Volumes {
                 Ok(stream) => {
                     let stopped = stopped(&mut stop);
                     let (gate, pace, progress) = (&self.gate, &self.pace, &self.progress);
-                    match snapshot {
-                        Some((_, one)) => depart_snapshot(gate, volume, one, stream, pace, progress, stopped).await,
-                        None => depart(gate, volume, stream, pace, progress, stopped).await,
-                    }
-                    .map(drop)
+                    let what = snapshot.map_or(Departs::Disk, |(_, one)| Departs::Snapshot(one));
+                    depart(gate, volume, what, stream, pace, progress, stopped).await.map(drop)
                 }
                 Err(failure) => Err(failure),
             };

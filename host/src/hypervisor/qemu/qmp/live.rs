@@ -32,6 +32,9 @@ const BANDWIDTH: u64 = 1 << 40;
 /// How often, and how far apart, the new place is announced, in milliseconds.
 const ANNOUNCE: command::AnnounceSelf = command::AnnounceSelf { initial: 20, max: 550, rounds: 6, step: 100 };
 
+/// The name of what QEMU keeps for whoever sends.
+const KEPT: &str = "kept";
+
 /// Where QEMU listens for several connections, in the folder that it has for that.
 pub const LISTENS: &str = "memory.sock";
 
@@ -130,6 +133,17 @@ impl Monitor {
         self.execute(&command::MigrateIncomingAt { uri }, None).await.map(drop)
     }
 
+    /// `getfd`: QEMU keeps it open, and does nothing with it, until [`Monitor::give_up`] is done, or it is given the next one.
+    pub async fn keep(&self, descriptor: OwnedFd) -> Result<()> {
+        self.execute(&command::GetFd { fdname: KEPT }, Some(descriptor)).await.map(drop)
+    }
+
+    /// `closefd` of that.
+    pub async fn keep_no_more(&self) {
+        // There may be none.
+        let _ = self.execute(&command::CloseFd { fdname: KEPT }, None).await;
+    }
+
     /// `query-migrate`.
     pub async fn live(&self) -> Result<Live> {
         let now = self.execute(&command::QueryMigrate {}, None).await?;
@@ -215,6 +229,7 @@ impl Monitor {
             let _ = self.execute(&command::MigrateContinue { state: "cancelling" }, None).await;
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        self.keep_no_more().await;
         self.will_not_send().await
     }
 
