@@ -9,6 +9,7 @@ pub mod component;
 pub mod confine;
 pub mod confined;
 pub mod durable;
+mod file_calls;
 pub mod filter_news;
 pub mod guest_code;
 pub mod interrupt;
