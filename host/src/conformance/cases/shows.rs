@@ -71,7 +71,7 @@ impl Snapshots {
         let right = match &listed.said {
             Ok(Return::Snapshots(all)) => {
                 let has = |name: &&str| all.iter().any(|one| one.name == *name);
-                self.there.iter().all(|name| has(name)) && !self.gone.iter().any(|name| has(name))
+                self.there.iter().all(&has) && !self.gone.iter().any(has)
             }
             Ok(_) | Err(_) => false,
         };
