@@ -84,6 +84,9 @@
 //! operator sees a plugin fault (exit code 7), as after a panic. An [`Error`] you return is no fault: it is shown with
 //! its own exit code.
 //!
+//! **Servers that are silent.** A read of a stream ends with `timeout` once the server has said nothing for 15 s (3 s where somebody
+//! only looks). Hand that on, and wait no second time: it would take all the time that the call has, and end as a fault.
+//!
 //! **Dry runs.** With `--dry-run` your code runs as ever, and what it asks for is shown instead of done; the host answers
 //! what it would most likely have answered. So make your answers out of the host's, and do not look again after a change.
 //!

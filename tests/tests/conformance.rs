@@ -2,6 +2,9 @@
 //! there for it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "conformance/mistakes.rs"]
+mod mistakes;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,135 +15,14 @@ use std::time::Duration;
 use fief_tests::{Said, command, host};
 use tempfile::TempDir;
 
+use mistakes::{MISTAKES, MISTAKES_OF_NETWORKS, MISTAKES_OF_STRATEGIES, MISTAKES_WITH_SERVERS};
+
 const PATIENCE: Duration = Duration::from_secs(180);
 /// What random cases do here.
 const SEED: &str = "7";
 
-/// A mistake of `tests/hostile/examples/planted.rs`, and the case that is there for it.
-const MISTAKES: &[(&str, &str)] = &[
-    ("available-invented", "info-sane"),
-    ("identity-changes", "identity-stable"),
-    ("list-forgets", "list-agrees"),
-    ("list-races", "list-during-change"),
-    ("create-small", "create-honest"),
-    ("create-once", "create-twice"),
-    ("create-empties", "create-twice"),
-    ("create-any-size", "create-other-size"),
-    ("find-invents", "find-absent"),
-    ("find-confuses", "find-absent"),
-    ("delete-lies", "delete-twice"),
-    ("delete-once", "delete-absent"),
-    ("resize-lies", "resize-grow"),
-    ("shrink-lies", "resize-shrink"),
-    ("names-cut", "names-longest"),
-    ("names-alike", "names-strange"),
-    ("names-of-files", "names-strange"),
-    ("attach-once", "attach-twice"),
-    ("attach-strays", "attach-twice"),
-    ("attach-invents", "attach-absent"),
-    ("detach-fails", "detach-twice"),
-    ("spins", "detach-absent"),
-    ("rename-copies", "rename-moves"),
-    ("rename-once", "rename-twice"),
-    ("rename-replaces", "rename-onto"),
-    ("rename-invents", "rename-absent"),
-    ("clone-empty", "clone-full"),
-    ("clone-replaces", "clone-onto"),
-    ("linked-breaks", "clone-linked-source-stays"),
-    ("revert-lies", "snapshot-revert"),
-    ("revert-lies", "snapshot-absent"),
-    ("snapshots-forgotten", "snapshot-list"),
-    ("snapshot-replaces", "snapshot-twice"),
-    ("snapshot-delete-once", "snapshot-delete-twice"),
-    ("fence-kept", "fence-take"),
-    ("fence-once", "fence-newer"),
-    ("fence-old", "fence-older"),
-    ("fence-forgets", "fence-older"),
-    ("fence-shared", "fence-other"),
-    ("fence-anyones", "fence-release-other"),
-    ("fence-unbroken", "fence-forced"),
-    ("notes-replaced", "notes-kept"),
-    ("notes-removed-once", "notes-kept"),
-    ("notes-in-bytes", "notes-apart"),
-    ("geometry-small", "block-geometry"),
-    ("seams", "block-bounds"),
-    ("flush-lies", "block-flush"),
-    ("durable-lies", "block-flush"),
-    ("flush-lies", "block-model"),
-    ("durable-lies", "block-model"),
-    ("writes-lost", "block-model"),
-    ("zeroes-lie", "block-model"),
-    ("discard-strays", "block-model"),
-    ("opens-old", "block-old-holder"),
-    ("read-errors-swallowed", "block-read-fails"),
-    ("read-errors-trap", "block-read-fails"),
-    ("write-errors-swallowed", "block-write-fails"),
-    ("write-errors-stray", "block-write-fails"),
-    ("write-errors-trap", "block-write-fails"),
-    ("sync-errors-swallowed", "block-flush-fails"),
-    ("sync-tried-again", "block-flush-fails"),
-    ("sync-errors-forgotten", "block-flush-fails"),
-    ("errors-swallowed", "host-errors"),
-    ("errors-trap", "host-errors"),
-    ("errors-stay", "host-errors"),
-    ("errors-trap", "host-denies"),
-    ("timeouts-trap", "timeouts"),
-    ("errors-trap", "nothing-granted"),
-    ("settings-trap", "settings-odd"),
-    ("unlisted-is-empty", "files-fail"),
-    ("unread-is-absent", "files-fail"),
-    ("unread-is-unkept", "files-fail"),
-    ("kept-in-place", "files-fail"),
-    ("rename-tears", "files-fail"),
-    ("files-trap", "files-fail"),
-    ("files-stay", "files-fail"),
-];
-
-/// Mistakes of `planted_remote.rs`.
-const MISTAKES_WITH_SERVERS: &[(&str, &str)] = &[
-    ("read-once", "connections-short"),
-    ("read-once", "connections-break"),
-    ("broken-is-no", "connections-break"),
-    ("broken-is-done", "connections-break"),
-    ("broken-stays", "connections-break"),
-    ("broken-traps", "connections-break"),
-    ("broken-traps", "connections-cut"),
-];
-
 /// Of a pool, or a network.
 const NAMED: &str = "name = \"trial\"\nkind = \"trial\"\n";
-
-/// Mistakes of `planted_network.rs`.
-const MISTAKES_OF_NETWORKS: &[(&str, &str)] = &[
-    ("check-invents", "network-up"),
-    ("up-adds", "network-up-again"),
-    ("bridge-varies", "network-down-up"),
-    ("plug-strays", "network-plug"),
-    ("plug-confuses", "network-plug"),
-    ("plug-varies", "network-plug-same"),
-    ("check-changes", "network-check-looks"),
-    ("errors-passed-over", "network-host-errors"),
-    ("errors-trap", "network-host-errors"),
-    ("errors-trap", "network-host-denies"),
-    ("errors-trap", "network-nothing-granted"),
-    ("errors-swallowed", "network-nothing-granted"),
-    ("settings-trap", "network-settings-odd"),
-];
-
-/// Mistakes of `planted_strategy.rs`.
-const MISTAKES_OF_STRATEGIES: &[(&str, &str)] = &[
-    ("check-counts-on-volumes", "move-check-odd"),
-    ("check-mute", "move-check-odd"),
-    ("check-blocks-all", "move-moves"),
-    ("out-of-order", "move-moves"),
-    ("gives-up", "move-moves"),
-    ("outcome-invented", "move-outcome"),
-    ("errors-trap", "move-step-fails"),
-    ("errors-are-success", "move-step-fails"),
-    ("errors-passed-over", "move-step-fails"),
-    ("waits-for-ever", "move-unending"),
-    ("settings-trap", "move-settings-odd"),
-];
 
 /// What is built of the tree.
 fn plugin(file: &str) -> PathBuf {
@@ -226,7 +108,10 @@ fn the_plugin_of_files_passes_lent_and_called() {
 fn a_plugin_that_can_all_of_it_passes_all_of_it() {
     let trial = Trial::new("examples/planted");
     for settings in ["", "served = true"] {
-        assert_eq!(trial.passes(settings), ["connections-cut", "connections-break", "connections-short"]);
+        assert_eq!(
+            trial.passes(settings),
+            ["block-connections", "connections-cut", "connections-break", "connections-silent", "connections-short"]
+        );
     }
 }
 
@@ -241,7 +126,14 @@ fn each_mistake_with_a_server_is_caught_by_its_case() {
     };
     let right = tests("", &[]).expect_code(0);
     let ok = with_result(&right, "ok");
-    for case in ["connections-cut", "connections-break", "connections-short", "files-fail"] {
+    for case in [
+        "connections-cut",
+        "connections-break",
+        "connections-silent",
+        "connections-short",
+        "block-connections",
+        "files-fail",
+    ] {
         assert!(ok.iter().any(|one| one == case), "{case}: {}", right.stdout);
     }
     for (mistake, case) in MISTAKES_WITH_SERVERS {

@@ -10,6 +10,7 @@ use crate::config::pool::PoolDefinition;
 use crate::error::{Context, Failure};
 use crate::gate::operation::{ImageFormat, Preallocation};
 use crate::gate::{Gate, host_id};
+use crate::plugin::Patience;
 use crate::plugin::trouble::Trouble;
 use crate::sandbox::protocol::{Ability, AttachAccess, Holder, StorageCall, VolumeFacts};
 use crate::storage::Pool;
@@ -270,6 +271,7 @@ impl Bench {
     /// Deletes what the case made, and lets go of what it holds. Gives what could not be deleted.
     pub(super) fn tidy(&mut self) -> Vec<String> {
         // A case may have left it in trouble.
+        self.pool.wait(Patience::Work);
         self.pool.start_over();
         for (volume, holder) in std::mem::take(&mut self.held) {
             self.ask(StorageCall::FenceRelease { volume, holder }).said.ok();

@@ -42,6 +42,17 @@ struct Counted {
     /// Requests or answers so far, of all streams.
     seen: AtomicU32,
     came: AtomicBool,
+    /// The server has fallen silent: it says nothing over any stream, those that are opened later among them.
+    silent: AtomicBool,
+}
+
+/// What a call came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Came {
+    /// Something was spoilt.
+    pub(super) some: bool,
+    /// So many answers, or requests, were counted.
+    pub(super) turns: u32,
 }
 
 impl Spoilt {
@@ -60,12 +71,12 @@ impl Spoilt {
         Ok(ours)
     }
 
-    /// The call is over. Gives whether something came of it.
-    pub(super) fn end(self) -> bool {
+    /// The call is over.
+    pub(super) fn end(self) -> Came {
         for relay in self.relays {
             drop(relay.end());
         }
-        self.counted.came.load(Ordering::Acquire)
+        Came { some: self.counted.came.load(Ordering::Acquire), turns: self.counted.seen.load(Ordering::Acquire) }
     }
 }
 
@@ -95,8 +106,12 @@ impl Breaker {
 impl Ear for Breaker {
     fn hears(&mut self, side: Side, bytes: &[u8]) -> Onward {
         let begins = self.last.replace(side) != Some(side);
+        if self.counted.silent.load(Ordering::Acquire) {
+            return Onward::Part(0, Break::Silent);
+        }
         match (self.breach, side) {
             (Breach::Answer { at, half, how }, Side::Server) if self.is_turn(at, begins) => {
+                self.counted.silent.store(how == Break::Silent, Ordering::Release);
                 Onward::Part(if half { bytes.len() / 2 } else { 0 }, how)
             }
             (Breach::Request { at }, Side::Plugin) if self.is_turn(at, begins) => {
@@ -133,6 +148,7 @@ mod tests {
     use std::io::{ErrorKind, Read, Write};
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     use super::*;
 
@@ -155,6 +171,7 @@ mod tests {
             let mut answer = Vec::new();
             let mut all = || -> io::Result<()> {
                 plugin.write_all(b"word")?;
+                plugin.set_read_timeout(Some(Duration::from_millis(500)))?;
                 while answer.len() < 6 {
                     let mut some = [0; 6];
                     let length = plugin.read(&mut some)?;
@@ -172,7 +189,7 @@ mod tests {
             }
         }
         drop(plugin);
-        (answers, failed, spoilt.end())
+        (answers, failed, spoilt.end().some)
     }
 
     #[test]
@@ -184,6 +201,8 @@ mod tests {
             (true, Break::Ends, ErrorKind::UnexpectedEof),
             (false, Break::Resets, ErrorKind::ConnectionReset),
             (true, Break::Resets, ErrorKind::ConnectionReset),
+            (false, Break::Silent, ErrorKind::WouldBlock),
+            (true, Break::Silent, ErrorKind::WouldBlock),
         ] {
             let (answers, failed, came) = asked(breach(half, how));
             assert_eq!(answers, [whole(), if half { b"ans".to_vec() } else { Vec::new() }], "{half} {how:?}");
@@ -191,6 +210,23 @@ mod tests {
         }
         let later = asked(Breach::Answer { at: 4, half: false, how: Break::Ends });
         assert_eq!(later, (vec![whole(); 3], None, false));
+    }
+
+    #[test]
+    fn a_server_that_fell_silent_says_nothing_over_another_stream_either() {
+        let mut spoilt = Spoilt::default();
+        let breach = Breach::Answer { at: 1, half: true, how: Break::Silent };
+        let begun = std::time::Instant::now();
+        for expected in [&b"ans"[..], b""] {
+            let mut plugin = TcpStream::from(spoilt.lead(server(), breach).unwrap());
+            plugin.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            plugin.write_all(b"word").unwrap();
+            let mut got = Vec::new();
+            assert_eq!(plugin.read_to_end(&mut got).unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(got, expected);
+        }
+        assert_eq!(spoilt.end(), Came { some: true, turns: 1 });
+        assert!(begun.elapsed() < Duration::from_secs(1), "what the plugin let go of is let go of");
     }
 
     #[test]
@@ -217,6 +253,6 @@ mod tests {
         assert_eq!((got, &first[..3]), (said, &[1, 1, 1][..]));
         assert!(first.iter().all(|length| *length <= PIECES), "{first:?}");
         drop(plugin);
-        assert!(spoilt.end());
+        assert!(spoilt.end().some);
     }
 }

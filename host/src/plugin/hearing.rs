@@ -14,6 +14,7 @@ use crate::plugin::reach::Asker;
 use crate::plugin::reply::{self, Next};
 use crate::plugin::serving::{Heard, kill};
 use crate::plugin::text::printable;
+use crate::plugin::trouble::Wires;
 use crate::plugin::{Effective, Subject, ask, failure, log};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{
@@ -61,6 +62,7 @@ pub(super) struct Hearing {
     pub(super) lines_per_second: u32,
     pub(super) process: ProcessId,
     pub(super) sender: Arc<Sender>,
+    pub(super) wires: Option<Wires>,
     /// For whoever waits for the volume to be open.
     pub(super) opened: Option<mpsc::Sender<Result<Geometry>>>,
     pub(super) heard: Box<dyn Fn(Heard) + Send>,
@@ -148,7 +150,7 @@ impl Hearing {
         }
         let (gate, plugin, pool) = (self.gate.clone(), self.plugin.clone(), self.pool.clone());
         let (settings, effective) = (self.settings.clone(), self.effective.clone());
-        let (sender, asking) = (self.sender.clone(), asking.clone());
+        let (sender, asking, wires) = (self.sender.clone(), asking.clone(), self.wires.clone());
         let carry_out = move || {
             let begun = Instant::now();
             let subject = Subject::Pool(pool);
@@ -160,7 +162,7 @@ impl Hearing {
                 settings: &settings,
                 purpose: Purpose::Change,
             };
-            let (answer, descriptors) = match carried_out(&gate, &asker, ask) {
+            let (answer, descriptors) = match carried_out(&gate, &asker, ask, wires.as_ref()) {
                 Ok((reply, descriptors)) => (Ok(reply), descriptors),
                 Err(error) => (Err(error), Vec::new()),
             };
@@ -178,9 +180,18 @@ impl Hearing {
 type Answer = (Reply, Vec<std::os::fd::OwnedFd>);
 
 /// What a volume that is served may ask: streams and secrets. The rest is for calls, which are transactions.
-fn carried_out(gate: &Gate, asker: &Asker<'_>, ask: Ask) -> std::result::Result<Answer, PluginError> {
+fn carried_out(
+    gate: &Gate,
+    asker: &Asker<'_>,
+    ask: Ask,
+    wires: Option<&Wires>,
+) -> std::result::Result<Answer, PluginError> {
     if !matches!(ask, Ask::Connect { .. } | Ask::Reveal { .. }) {
         return Err(failure::refusal(ErrorCode::Unsupported, "this function is for control calls"));
+    }
+    let wires = wires.filter(|_| matches!(ask, Ask::Connect { .. }));
+    if wires.is_some_and(|wires| !wires.admits()) {
+        return Err(failure::refusal(ErrorCode::Unreachable, "the server is away, for a test of this plugin"));
     }
     let operation = ask::operation(asker, ask)?;
     let actor = Actor::Plugin(asker.plugin.clone());
@@ -190,7 +201,13 @@ fn carried_out(gate: &Gate, asker: &Asker<'_>, ask: Ask) -> std::result::Result<
     })?;
     match reply::reply(&operation, done.outcome) {
         Next::Answer(reply @ (Reply::Connection | Reply::Secret)) if done.descriptors.len() == 1 => {
-            Ok((reply, done.descriptors))
+            let led = |stream| match wires {
+                Some(wires) => wires.lead(stream),
+                None => Ok(stream),
+            };
+            let streams = done.descriptors.into_iter().map(led).collect::<io::Result<_>>();
+            let streams = streams.map_err(|error| failure::refusal(ErrorCode::Unreachable, error.to_string()))?;
+            Ok((reply, streams))
         }
         Next::Answer(_) | Next::Read(_) | Next::Withheld | Next::Mismatch => {
             Err(failure::refusal(ErrorCode::Io, "the host could not do it"))

@@ -34,6 +34,7 @@ pub mod strikes;
 pub mod text;
 pub mod trouble;
 pub mod upgrade;
+mod wires;
 pub mod world;
 
 pub use cache::{lend as lend_compiled, note_tried, was_tried};

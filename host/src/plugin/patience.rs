@@ -9,6 +9,8 @@ pub enum Patience {
     Work,
     /// Somebody who looks, and would rather hear soon that storage does not answer.
     Look,
+    /// Somebody who has a server be silent on purpose, to see what a plugin makes of it.
+    Trial,
 }
 
 impl Patience {
@@ -17,6 +19,7 @@ impl Patience {
         match self {
             Patience::Work => 15_000,
             Patience::Look => 3_000,
+            Patience::Trial => 1_000,
         }
     }
 
@@ -24,7 +27,7 @@ impl Patience {
     pub const fn purpose(self, purpose: Purpose) -> Purpose {
         match (self, purpose) {
             (Patience::Look, Purpose::Ask) => Purpose::Look,
-            (Patience::Look | Patience::Work, purpose) => purpose,
+            (Patience::Look | Patience::Work | Patience::Trial, purpose) => purpose,
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Break {
     Ends,
     /// As if the other side were gone: a read fails.
     Resets,
+    /// It stays open, and nothing comes over it any more.
+    Silent,
 }
 
 /// What becomes of bytes that were heard.
@@ -138,24 +140,33 @@ impl<E: Ear> Relay<E> {
     }
 }
 
-/// The server is gone from here on.
+/// The server is gone from here on, or seems to be.
 fn cut(plugin: OwnedFd, server: OwnedFd, how: Break, over: &AtomicBool) {
-    drop(server);
     match how {
-        // What is not a TCP stream ends all the same.
-        Break::Resets => drop(sockopt::set_socket_linger(&plugin, Some(Duration::ZERO))),
+        Break::Resets => {
+            drop(server);
+            // What is not a TCP stream ends all the same.
+            let _ = sockopt::set_socket_linger(&plugin, Some(Duration::ZERO));
+        }
         Break::Ends => {
+            drop(server);
             // One that is gone needs no word.
             let _ = rustix::net::shutdown(&plugin, Shutdown::Write);
-            // What it says from now on nobody hears.
-            let mut rest = Way::new();
-            while !(rest.ended || over.load(Ordering::Acquire)) {
-                let mut one = [PollFd::from_borrowed_fd(plugin.as_fd(), PollFlags::IN)];
-                let _ = rustix::event::poll(&mut one, Some(&LOOK));
-                rest.take(&plugin);
-                rest.waiting.clear();
-            }
+            unheard(&plugin, over);
         }
+        // The server's end stays open as long.
+        Break::Silent => unheard(&plugin, over),
+    }
+}
+
+/// What the plugin says from now on nobody hears.
+fn unheard(plugin: &OwnedFd, over: &AtomicBool) {
+    let mut rest = Way::new();
+    while !(rest.ended || over.load(Ordering::Acquire)) {
+        let mut one = [PollFd::from_borrowed_fd(plugin.as_fd(), PollFlags::IN)];
+        let _ = rustix::event::poll(&mut one, Some(&LOOK));
+        rest.take(plugin);
+        rest.waiting.clear();
     }
 }
 

@@ -18,6 +18,7 @@ use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::{Actor, Gate, Ledger, Operation, Outcome};
 use crate::plugin::hearing::{Hearing, Sender};
 use crate::plugin::loading::open_directories;
+use crate::plugin::trouble::Wires;
 use crate::plugin::{Patience, cache, effective, failure, package};
 use crate::sandbox::protocol::wire::Wire;
 use crate::sandbox::protocol::{
@@ -44,6 +45,8 @@ pub struct Order {
     pub holder: Option<Holder>,
     /// Clients ask for `VOLUME@GENERATION`; an older one is refused.
     pub generation: u64,
+    /// What its streams are led past, where the plugin is being tried out.
+    pub wires: Option<Wires>,
 }
 
 /// What is heard of a volume while it is served.
@@ -208,6 +211,7 @@ fn started(
         lines_per_second: grants.limits.log_lines_per_second,
         process,
         sender: sender.clone(),
+        wires: order.wires,
         opened: Some(opened),
         heard,
         failed: false,

@@ -73,6 +73,8 @@ pub struct Session {
     trouble: Option<Trouble>,
     /// It came in the last call.
     troubled: bool,
+    /// What was counted of the streams of the last call, where they were led past us.
+    turns: u32,
     /// What the plugin's own error of the last call was.
     refused: Option<ErrorCode>,
 }
@@ -109,6 +111,7 @@ impl Session {
             silence: false,
             trouble: None,
             troubled: false,
+            turns: 0,
             refused: None,
         };
         session.process = Some(session.ready()?);
@@ -142,6 +145,11 @@ impl Session {
     /// Whether that came in the last call.
     pub const fn was_troubled(&self) -> bool {
         self.troubled
+    }
+
+    /// How many answers came, or requests went, over the streams of the last call, where those were to be spoilt.
+    pub const fn turns(&self) -> u32 {
+        self.turns
     }
 
     /// The plugin's own error, where it ended the last call.
@@ -187,8 +195,8 @@ impl Session {
         if let Some(recorder) = turn.recorder.take() {
             recorder.end(&taken);
         }
-        let (met, troubled) = (turn.met, turn.spoilt.end() || turn.troubled);
-        self.troubled = troubled;
+        let (met, troubled, came) = (turn.met, turn.troubled, turn.spoilt.end());
+        (self.troubled, self.turns) = (came.some || troubled, came.turns);
         match taken {
             Ok(Ok(given)) if shape::of_return(&given) == wanted => {
                 self.process = Some(process);

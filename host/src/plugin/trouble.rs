@@ -8,6 +8,7 @@ pub use super::breach::Breach;
 use super::breach::Spoilt;
 use super::failure::refusal;
 pub use super::relay::Break;
+pub use super::wires::{Fate, Wires};
 use crate::sandbox::protocol::{Ask, ErrorCode, PluginError};
 
 /// Of the asks of each call from now on.

@@ -28,7 +28,7 @@ impl Pool {
     /// `Unreachable` where it did not answer a moment ago, and somebody only looks.
     pub(super) fn recall(&self) -> Result<()> {
         match self.patience {
-            Patience::Work => return Ok(()),
+            Patience::Work | Patience::Trial => return Ok(()),
             Patience::Look => {}
         }
         let path = file(&self.gate, &self.definition.name);

@@ -11,6 +11,7 @@ use crate::config::pool::PoolDefinition;
 use crate::error::{Context, Failure, Result};
 use crate::gate::{Gate, Mode};
 use crate::plugin::manifest::SettingKind;
+use crate::plugin::trouble::Wires;
 use crate::plugin::{self, Manifest, Patience, settings};
 use crate::sandbox::protocol::{PluginKind, Settings, StorageCall};
 use crate::sys::durable;
@@ -34,6 +35,8 @@ pub struct Pool {
     pub(super) chosen: BTreeMap<VolumeName, Transport>,
     pub(super) patience: Patience,
     pub(super) backend: Option<Backend>,
+    /// What streams of served volumes are led past, where the plugin is being tried out.
+    pub(super) wires: Option<Wires>,
 }
 
 impl Pool {
@@ -118,7 +121,8 @@ impl Pool {
             })
         })?;
         let (gate, patience) = (gate.clone(), Patience::Work);
-        Ok(Pool { gate, definition, plugin, settings: None, chosen: BTreeMap::new(), patience, backend: None })
+        let chosen = BTreeMap::new();
+        Ok(Pool { gate, definition, plugin, settings: None, chosen, patience, backend: None, wires: None })
     }
 
     /// Settings as the plugin sees them.

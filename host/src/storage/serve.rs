@@ -41,6 +41,7 @@ impl Pool {
             access: service.access,
             holder: service.holder,
             generation: service.generation,
+            wires: self.wires.clone(),
         };
         Serving::start(&self.gate, ledger, order, listener, patience, heard)
     }

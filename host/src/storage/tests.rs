@@ -107,6 +107,7 @@ fn scripted(gate: &Gate, script: Script) -> Pool {
         settings: Some(vec![("directory".into(), "images".into())]),
         chosen: BTreeMap::new(),
         patience: Patience::Work,
+        wires: None,
         backend: Some(Backend::Scripted(script)),
     }
 }

@@ -5,7 +5,8 @@ use super::answer::From;
 use super::call::Backend;
 use super::pool::Pool;
 use crate::error::{Failure, Result};
-use crate::plugin::trouble::Trouble;
+use crate::plugin::Patience;
+use crate::plugin::trouble::{Trouble, Wires};
 use crate::sandbox::protocol::{Ability, ErrorCode, Return, StorageCall};
 use crate::types::{SnapshotName, VolumeName};
 
@@ -44,6 +45,24 @@ impl Pool {
     pub fn was_troubled(&self) -> bool {
         // One that was at fault is gone, with its sandbox.
         self.session().is_none_or(crate::plugin::Session::was_troubled)
+    }
+
+    /// How long a server may say nothing in the calls from now on; another sandbox makes them.
+    pub fn wait(&mut self, patience: Patience) {
+        if self.patience != patience {
+            self.patience = patience;
+            self.start_over();
+        }
+    }
+
+    /// How many answers came, or requests went, over the streams of the last call, where those were to be spoilt.
+    pub fn turns(&self) -> u32 {
+        self.session().map_or(0, crate::plugin::Session::turns)
+    }
+
+    /// What the streams of volumes that are served from now on are led past.
+    pub fn lead(&mut self, wires: Option<Wires>) {
+        self.wires = wires;
     }
 
     /// Whether the plugin answered the last call that it does not do such a thing.

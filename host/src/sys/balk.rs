@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::file_calls::{self, READS, SYNCS, WRITES};
+
 /// How long is waited for a call before it is looked whether the body has ended, in nanoseconds.
 const PAUSE: i64 = 20_000_000;
 
@@ -31,36 +33,13 @@ pub enum Calls {
     Files,
 }
 
-const READS: &[libc::c_long] = &[libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2];
-const WRITES: &[libc::c_long] =
-    &[libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2, libc::SYS_fallocate, libc::SYS_ftruncate];
-const SYNCS: &[libc::c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync];
-/// What a sandbox may call of them (`sys/seccomp.rs`).
-const PATHS: &[libc::c_long] = &[
-    libc::SYS_openat,
-    libc::SYS_openat2,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
-    libc::SYS_getdents64,
-    libc::SYS_mkdirat,
-    libc::SYS_unlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_linkat,
-    libc::SYS_utimensat,
-];
-
-fn all() -> impl Iterator<Item = libc::c_long> {
-    READS.iter().chain(WRITES).chain(SYNCS).chain(PATHS).copied()
-}
-
 impl Calls {
     fn are(self, number: libc::c_long) -> bool {
         match self {
             Calls::Reads => READS.contains(&number),
             Calls::Writes => WRITES.contains(&number),
             Calls::Syncs => SYNCS.contains(&number),
-            Calls::Files => all().any(|one| one == number),
+            Calls::Files => file_calls::all().any(|one| one == number),
         }
     }
 }
@@ -151,7 +130,7 @@ fn filter() -> io::Result<OwnedFd> {
     let same = |value: u32, yes: u8, no: u8| (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, yes, no);
     let mut steps =
         vec![load(ARCHITECTURE_AT), same(ARCHITECTURE, 1, 0), give(libc::SECCOMP_RET_ALLOW), load(NUMBER_AT)];
-    for number in all() {
+    for number in file_calls::all() {
         steps.extend([same(number as u32, 0, 1), give(libc::SECCOMP_RET_USER_NOTIF)]);
     }
     steps.push(give(libc::SECCOMP_RET_ALLOW));
@@ -243,6 +222,9 @@ mod tests {
             balk.aim(own, Calls::Files, Some(2), Errno::IO);
             let look = || std::fs::metadata("/").map(drop).map_err(|error| error.raw_os_error());
             assert_eq!((write(b"two"), look(), look()), (Ok(3), Err(Some(libc::EIO)), Ok(())));
+            balk.aim(own, Calls::Files, Some(2), Errno::IO);
+            let link = || rustix::fs::readlinkat(rustix::fs::CWD, "/proc/self/exe", Vec::new()).map(drop);
+            assert_eq!((link(), link(), link()), (Ok(()), Err(Errno::IO), Ok(())));
             balk.rest()
         });
         assert_eq!(seen.unwrap(), 3);

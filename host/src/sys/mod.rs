@@ -10,6 +10,7 @@ pub mod confine;
 pub mod confined;
 pub mod deposit;
 pub mod durable;
+mod file_calls;
 pub mod filter_news;
 pub mod guest_code;
 pub mod interrupt;

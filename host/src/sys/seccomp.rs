@@ -9,6 +9,8 @@ use seccompiler::{
     TargetArch, apply_filter_all_threads,
 };
 
+use super::file_calls;
+
 /// Starting programs, tracing, sockets, namespaces, credentials, the kernel's insides.
 const DEADLY: &[libc::c_long] = &[
     libc::SYS_execve,
@@ -60,17 +62,13 @@ const DEADLY: &[libc::c_long] = &[
     libc::SYS_personality,
 ];
 
+/// Beside those of files (`file_calls.rs`).
 const ALLOWED: &[libc::c_long] = &[
     // open descriptors: files, and the control socket
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_readv,
     libc::SYS_writev,
-    libc::SYS_pread64,
-    libc::SYS_pwrite64,
-    libc::SYS_preadv,
-    libc::SYS_preadv2,
-    libc::SYS_pwritev,
     libc::SYS_sendmsg,
     libc::SYS_recvmsg,
     libc::SYS_sendto,
@@ -79,27 +77,10 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_ftruncate,
-    libc::SYS_fallocate,
     libc::SYS_fadvise64,
-    libc::SYS_getdents64,
     libc::SYS_fcntl,
     libc::SYS_dup,
     libc::SYS_close,
-    // paths below the handed directories; Landlock holds them there
-    libc::SYS_openat,
-    libc::SYS_openat2,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
-    libc::SYS_readlinkat,
-    libc::SYS_mkdirat,
-    libc::SYS_unlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_linkat,
-    libc::SYS_utimensat,
     // memory; mmap and mprotect have rules of their own
     libc::SYS_munmap,
     libc::SYS_madvise,
@@ -160,7 +141,8 @@ fn of_socket(listener: BorrowedFd<'_>) -> Result<Vec<SeccompRule>, seccompiler::
 fn programs(listener: Option<BorrowedFd<'_>>) -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     let mut deadly: Rules = DEADLY.iter().chain(DEADLY_HERE).map(|call| (*call, Vec::new())).collect();
-    let mut allowed: Rules = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Vec::new())).collect();
+    let others = ALLOWED.iter().chain(ALLOWED_HERE).copied();
+    let mut allowed: Rules = others.chain(file_calls::all()).map(|call| (call, Vec::new())).collect();
     allowed.insert(libc::SYS_mmap, not_executable()?);
     allowed.insert(libc::SYS_mprotect, not_executable()?);
     match listener {

@@ -3,8 +3,10 @@
 //! Control calls use the plain functions, which wait with the whole instance, so their futures are ready when they are
 //! first asked ([`now`]). Served volumes use the `async` ones.
 
+use std::cell::RefCell;
+
 use fief_sdk::connections::Connection;
-use fief_sdk::{Error, Result, timer};
+use fief_sdk::{Error, ErrorCode, Result, timer};
 use futures_util::FutureExt;
 
 /// Name of the connection.
@@ -24,19 +26,32 @@ pub trait Stream: Sized {
     async fn pause(milliseconds: u32);
 }
 
-/// For control calls.
+/// For control calls. A target that was silent once is waited for no more, by a logout say: twice is all the time that a call
+/// has.
 #[derive(Debug)]
-pub struct Plain(Connection);
+pub struct Plain {
+    connection: Connection,
+    silent: RefCell<Option<Error>>,
+}
 
 impl Stream for Plain {
     async fn connect() -> Result<Self> {
-        Connection::open(GRANT).map(Plain)
+        Ok(Plain { connection: Connection::open(GRANT)?, silent: RefCell::default() })
     }
     async fn receive(&self, _least: u32, most: u32) -> Result<Vec<u8>> {
-        self.0.read(most)
+        if let Some(silent) = &*self.silent.borrow() {
+            return Err(silent.clone());
+        }
+        let read = self.connection.read(most);
+        if let Err(error) = &read
+            && error.code == ErrorCode::Timeout
+        {
+            self.silent.replace(Some(error.clone()));
+        }
+        read
     }
     async fn send(&self, data: Vec<u8>) -> Result<()> {
-        self.0.write(&data)
+        self.connection.write(&data)
     }
     async fn pause(milliseconds: u32) {
         std::thread::sleep(std::time::Duration::from_millis(milliseconds.into()));

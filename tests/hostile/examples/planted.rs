@@ -347,7 +347,10 @@ impl Snapshots for Planted {
         if errs(pool, "snapshot-delete-once") && !exists(pool, &kept)? {
             return Err(Error::not_found("there is no such snapshot"));
         }
-        images::delete(directory(pool), &kept)
+        match images::delete(directory(pool), &kept) {
+            Err(_) if errs(pool, "snapshot-delete-lies") => Ok(()),
+            done => done,
+        }
     }
 
     fn revert(pool: &Pool, volume: &str, name: &str) -> Result<()> {
@@ -358,8 +361,14 @@ impl Snapshots for Planted {
         if !exists(pool, &kept)? {
             return Err(Error::not_found("there is no such snapshot"));
         }
+        if errs(pool, "revert-tears") {
+            fs::remove_file(path(pool, &file(pool, volume))).map_err(|error| io(&error))?;
+        }
         images::delete(directory(pool), &file(pool, volume))?;
-        copy(pool, &kept, &file(pool, volume))
+        match copy(pool, &kept, &file(pool, volume)) {
+            Err(_) if errs(pool, "revert-swallows") => Ok(()),
+            done => done,
+        }
     }
 
     fn all(pool: &Pool, volume: &str) -> Result<Vec<Snapshot>> {

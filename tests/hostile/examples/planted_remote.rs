@@ -1,5 +1,8 @@
 //! Keeps volumes as files, and asks a register on a server about each of them, rightly, but for one mistake that the setting
-//! `mistake` names: what `fief plugin test` has to find where streams break.
+//! `mistake` names: what `fief plugin test` has to find where streams break or fall silent.
+
+#[path = "planted_remote/device.rs"]
+mod device;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,10 +12,12 @@ use fief_sdk::connections::Connection;
 use fief_sdk::storage::{
     Access, Attachment, FileNode, Format, PoolInfo, Preallocation, StorageBackend, Volume, VolumeSpec,
 };
-use fief_sdk::{Directory, DirectoryAccess, Error, Interface, Permission, Result, images};
+use fief_sdk::{Directory, DirectoryAccess, Error, ErrorCode, Interface, Permission, Result, images};
+
+use device::Device;
 
 fief_sdk::plugin! {
-    storage: Planted;
+    storage: Planted with block(Device);
     id: "hostile-planted-remote",
     summary: "makes one mistake with a server, for a test",
     permissions: [
@@ -36,7 +41,7 @@ fief_sdk::settings! {
 }
 
 /// Of a length, in decimal digits.
-const HEAD: usize = 8;
+const HEAD: u32 = 8;
 
 struct Planted;
 
@@ -72,10 +77,20 @@ fn read(pool: &Pool, stream: &Connection, length: usize) -> Result<Vec<u8>> {
 }
 
 fn answer(pool: &Pool, question: &str) -> Result<String> {
+    match answered(pool, question) {
+        Err(error) if error.code == ErrorCode::Timeout && errs(pool, "silent-twice") => answered(pool, question),
+        Err(error) if error.code == ErrorCode::Timeout && errs(pool, "silent-is-broken") => {
+            Err(Error::corrupt(error.message))
+        }
+        answer => answer,
+    }
+}
+
+fn answered(pool: &Pool, question: &str) -> Result<String> {
     let stream = Connection::open("register")?;
     stream.write(format!("{question}\n").as_bytes())?;
     let corrupt = || Error::corrupt("the register's answer is none");
-    let head = read(pool, &stream, HEAD)?;
+    let head = read(pool, &stream, HEAD as usize)?;
     let length = std::str::from_utf8(&head).ok().and_then(|head| head.parse().ok());
     let text = read(pool, &stream, length.ok_or_else(corrupt)?)?;
     String::from_utf8(text).map_err(|_| corrupt())
@@ -88,6 +103,7 @@ fn knows(pool: &Pool, verb: &str, volume: &str) -> Result<bool> {
         Ok(text) if text == format!("yes {question}") => Ok(true),
         Ok(_) => Err(Error::corrupt("the register answers something else")),
         Err(_) if errs(pool, "broken-is-no") => Ok(false),
+        Err(error) if error.code == ErrorCode::Timeout && errs(pool, "silent-is-no") => Ok(false),
         Err(error) if errs(pool, "broken-traps") => panic!("{}", error.message),
         Err(error) if errs(pool, "broken-stays") => {
             fs::write(path(pool, ".broken"), "for good").map_err(|error| io(&error))?;

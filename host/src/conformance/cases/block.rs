@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A volume, served for writing.
-fn served(bench: &mut Bench) -> Result<(String, Disk)> {
+pub(super) fn served(bench: &mut Bench) -> Result<(String, Disk)> {
     let name = bench.volume()?.name;
     let disk = bench.serve(&name, AttachAccess::Exclusive)?;
     Ok((name, disk))
@@ -166,7 +166,7 @@ fn read_only(bench: &mut Bench) -> Result<()> {
 }
 
 /// Kills what serves the volume, and has it served again for the same holder, as a host does.
-fn crash(bench: &mut Bench, name: &str, disk: Disk, begun: Vec<Request>) -> Result<Disk> {
+pub(super) fn crash(bench: &mut Bench, name: &str, disk: Disk, begun: Vec<Request>) -> Result<Disk> {
     let holder = disk.begin_and_kill(begun)?;
     bench.serve_as(name, AttachAccess::Exclusive, holder)
 }
@@ -190,7 +190,39 @@ fn flush(bench: &mut Bench) -> Result<()> {
     disk.close()
 }
 
+/// A disk all of which is known.
+pub(super) struct Written {
+    /// Bytes of a block, a sector at least.
+    pub(super) unit: usize,
+    /// So many from the beginning on.
+    pub(super) bytes: usize,
+    /// Of the last request.
+    pub(super) number: u32,
+    pub(super) model: Model,
+}
+
+/// Written all over and flushed, so that no stray zero goes unseen.
+pub(super) fn written(disk: &Disk) -> Result<Written> {
+    let unit = disk.geometry().map_or(SECTOR, |geometry| (geometry.block_size as usize).max(SECTOR));
+    let bytes = disk.size().min(SIZE) as usize / (PARTS * unit) * (PARTS * unit);
+    let (mut model, mut number) = (Model::new(bytes / SECTOR), 0);
+    for at in (0..bytes).step_by(PIECE) {
+        number += 1;
+        let data = stamped(number, at / SECTOR, PIECE.min(bytes - at) / SECTOR);
+        model.wrote(at / SECTOR, &data, false);
+        disk.write(at as u64, &data)?;
+    }
+    disk.flush()?;
+    model.flushed();
+    Ok(Written { unit, bytes, number, model })
+}
+
 fn model(bench: &mut Bench) -> Result<()> {
+    seeded(bench, random)
+}
+
+/// What fails is told with the seed that it follows from.
+pub(super) fn seeded(bench: &mut Bench, random: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
     let seed = bench.options.seed;
     random(bench).map_err(|stop| match stop {
         Stop::Fail(mut fault) => {
@@ -203,20 +235,8 @@ fn model(bench: &mut Bench) -> Result<()> {
 
 fn random(bench: &mut Bench) -> Result<()> {
     let (name, mut disk) = served(bench)?;
-    let unit = disk.geometry().map_or(SECTOR, |geometry| (geometry.block_size as usize).max(SECTOR));
-    let bytes = disk.size().min(SIZE) as usize / (PARTS * unit) * (PARTS * unit);
+    let Written { unit, bytes, mut number, mut model } = written(&disk)?;
     let sectors = bytes / SECTOR;
-    let mut model = Model::new(sectors);
-    let mut number = 0;
-    // Written all over, so that no stray zero goes unseen.
-    for at in (0..bytes).step_by(PIECE) {
-        number += 1;
-        let data = stamped(number, at / SECTOR, PIECE.min(bytes - at) / SECTOR);
-        model.wrote(at / SECTOR, &data, false);
-        disk.write(at as u64, &data)?;
-    }
-    disk.flush()?;
-    model.flushed();
     for round in 1..=ROUNDS {
         let requests = requests(bench, sectors, unit / SECTOR, &mut number);
         if round % (ROUNDS / CRASHES) == 0 {
@@ -246,7 +266,7 @@ fn random(bench: &mut Bench) -> Result<()> {
     disk.close()
 }
 
-fn answered(name: &str, model: &mut Model, request: &Request, done: &[u8]) -> Result<()> {
+pub(super) fn answered(name: &str, model: &mut Model, request: &Request, done: &[u8]) -> Result<()> {
     let sector = |offset: u64| offset as usize / SECTOR;
     match request {
         Request::Read { offset, .. } => {
@@ -273,7 +293,7 @@ fn amiss(called: String, wrong: Wrong) -> Result<()> {
 }
 
 /// Reads all of it.
-fn look(
+pub(super) fn look(
     name: &str,
     disk: &Disk,
     bytes: usize,
@@ -288,7 +308,7 @@ fn look(
 }
 
 /// Up to one request for each part of the volume. `unit`: sectors of a block.
-fn requests(bench: &mut Bench, sectors: usize, unit: usize, number: &mut u32) -> Vec<Request> {
+pub(super) fn requests(bench: &mut Bench, sectors: usize, unit: usize, number: &mut u32) -> Vec<Request> {
     let part = sectors / PARTS;
     let mut all = Vec::new();
     for which in 0..PARTS {

@@ -97,7 +97,7 @@ fn stranger(generation: u64) -> Holder {
 }
 
 /// Reservations are gone with who made them, and storage that has no other place keeps no generation then. A lease does.
-fn forgets(fence: &Fence) -> bool {
+pub(super) fn forgets(fence: &Fence) -> bool {
     fence.holder.is_none() && fence.generation == 0 && fence.kind != FenceKind::Lease
 }
 

@@ -1,5 +1,7 @@
 //! What has to be there after a call that met trouble, whatever it came to.
 
+use super::fences;
+use super::shows::Snapshots;
 use crate::conformance::bare::only_looks;
 use crate::conformance::bench::{Bench, PREFIX, SIZE};
 use crate::conformance::expect::{Asked, Result, Stop, fail};
@@ -28,11 +30,13 @@ pub(super) enum Kept {
         generation: u64,
     },
     Note(String, u64),
+    /// A volume, whole, with snapshots.
+    Snapshots(Snapshots),
 }
 
 impl Kept {
-    pub(super) fn is_there(&self, bench: &mut Bench, told: &str) -> Result<()> {
-        let told = |then: &str| format!("{then}, after: {told}");
+    pub(super) fn is_there(&self, bench: &mut Bench, after: &str) -> Result<()> {
+        let told = |then: &str| format!("{then}, after: {after}");
         match self {
             Kept::Nothing => Ok(()),
             Kept::Whole(name) => is_whole(&bench.find(name), &told(&format!("find {name}"))),
@@ -48,6 +52,11 @@ impl Kept {
                     0 => Ok(()),
                     _ => knows(bench, volume, *generation, told),
                 }
+            }
+            Kept::Snapshots(snapshots) => {
+                let name = &snapshots.volume;
+                is_whole(&bench.find(name), &told(&format!("find {name}")))?;
+                snapshots.are_so(bench, after)
             }
             Kept::Fence { volume, generation } => knows(bench, volume, *generation, told),
             Kept::Note(volume, note) => {
@@ -66,7 +75,7 @@ impl Kept {
 fn knows(bench: &mut Bench, volume: &str, generation: u64, told: impl Fn(&str) -> String) -> Result<()> {
     let shown = bench.ask(StorageCall::FenceShow { volume: volume.to_owned() });
     match &shown.said {
-        Ok(Return::Fence(fence)) if fence.generation >= generation => Ok(()),
+        Ok(Return::Fence(fence)) if fence.generation >= generation || fences::forgets(fence) => Ok(()),
         Ok(_) | Err(_) => {
             let expected = format!("the generation {generation} at least, which it had before");
             fail(told(&shown.called), expected, shown.got())

@@ -4,6 +4,7 @@ mod attach;
 mod bare;
 mod block;
 mod block_faults;
+mod block_streams;
 mod clones;
 mod fences;
 mod files;
@@ -15,6 +16,7 @@ mod networks;
 mod notes;
 mod pool;
 mod renames;
+mod shows;
 mod snapshots;
 mod streams;
 mod verbs;
@@ -34,6 +36,7 @@ pub(super) const ALL: &[&[Case]] = &[
     notes::CASES,
     block::CASES,
     block_faults::CASES,
+    block_streams::CASES,
     host::CASES,
     streams::CASES,
     files::CASES,

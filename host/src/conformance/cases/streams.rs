@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::verbs::{Holds, Met, each_verb};
+use super::verbs::{Attempt, Holds, Met, each_verb, words};
 use crate::conformance::bench::Bench;
 use crate::conformance::expect::{Result, skip};
 use crate::conformance::{Case, Run};
+use crate::plugin::Patience;
 use crate::plugin::trouble::{Breach, Break, How, Trouble};
 
 /// So many requests and answers of one call are spoilt, one in each call.
@@ -23,6 +24,14 @@ pub(super) const CASES: &[Case] = &[
         why: "half an answer would be taken for a whole one: a volume that is there would be told as gone, or one as made that is not",
         needs: None,
         run: Run::Storage(break_in_turn),
+    },
+    Case {
+        id: "connections-silent",
+        what: "a server falls silent in the middle of an answer, and leaves the stream open: the verb says that it does not answer, having waited once, nothing is half done, and it works when the server is there again",
+        rule: "Hand that on, and wait no second time: it would take all the time that the call has, and end as a fault.",
+        why: "commands would take all the time that a call has and then be told of a fault, or of damage, where a server stands still",
+        needs: None,
+        run: Run::Storage(fall_silent),
     },
     Case {
         id: "connections-short",
@@ -75,6 +84,69 @@ fn break_in_turn(bench: &mut Bench) -> Result<()> {
     if some { Ok(()) } else { skip("it speaks with no server") }
 }
 
+fn fall_silent(bench: &mut Bench) -> Result<()> {
+    if !bench.connects() {
+        return skip("it asks for no connections");
+    }
+    let seed = bench.options.seed as usize;
+    let some = each_verb(bench, |bench, attempt| {
+        let Some(answers) = answers(bench, attempt)? else { return Ok(false) };
+        for at in places(answers, attempt.looks(), seed.wrapping_add(attempt.number)) {
+            silent(bench, attempt, at)?;
+        }
+        Ok(answers > 0)
+    })?;
+    if some { Ok(()) } else { skip("it speaks with no server") }
+}
+
+/// The answers at which a server falls silent: in the middle and the last of what changes something, and for what only looks
+/// one of these and the first, by turns.
+fn places(answers: u32, looks: bool, turn: usize) -> Vec<u32> {
+    let (first, middle, last) = (1, answers.div_ceil(2), answers);
+    let mut places = if looks { vec![[first, middle, last][turn % 3]] } else { vec![middle, last] };
+    places.dedup();
+    places.retain(|at| *at > 0);
+    places
+}
+
+/// How many answers the verb has of a server that works; none where the plugin has no such verb.
+fn answers(bench: &mut Bench, attempt: &Attempt<'_>) -> Result<Option<u32>> {
+    let breach = Breach::Answer { at: u32::MAX, half: false, how: Break::Silent };
+    let trouble = Trouble { at: None, how: How::Streams(breach) };
+    let mut answers = 0;
+    let met = attempt.run(
+        bench,
+        "",
+        Holds::All,
+        |bench| bench.fail(Some(trouble)),
+        |bench| {
+            answers = bench.pool.turns();
+            bench.fail(None)?;
+            Ok(false)
+        },
+    )?;
+    Ok((met != Met::NotOurs).then_some(answers))
+}
+
+fn silent(bench: &mut Bench, attempt: &Attempt<'_>, at: u32) -> Result<Met> {
+    let trouble = Trouble { at: None, how: How::Streams(Breach::Answer { at, half: true, how: Break::Silent }) };
+    attempt.run(
+        bench,
+        &words(&trouble),
+        Holds::Silence,
+        |bench| {
+            bench.pool.wait(Patience::Trial);
+            bench.fail(Some(trouble.clone()))
+        },
+        |bench| {
+            let came = bench.pool.was_troubled();
+            bench.pool.wait(Patience::Work);
+            bench.fail(None)?;
+            Ok(came)
+        },
+    )
+}
+
 fn short(bench: &mut Bench) -> Result<()> {
     if !bench.connects() {
         return skip("it asks for no connections");
@@ -82,4 +154,17 @@ fn short(bench: &mut Bench) -> Result<()> {
     let trouble = Trouble { at: None, how: How::Streams(Breach::Short) };
     let some = each_verb(bench, |bench, attempt| Ok(attempt.troubled(bench, &trouble, Holds::All)? == Met::Some))?;
     if some { Ok(()) } else { skip("it speaks with no server") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn a_server_falls_silent_at_answers_that_there_are() {
+        assert_eq!(places(0, false, 0), Vec::<u32>::new());
+        assert_eq!((places(1, false, 0), places(1, true, 1)), (vec![1], vec![1]));
+        assert_eq!(places(9, false, 4), [5, 9]);
+        assert_eq!([0, 1, 2, 3].map(|turn| places(9, true, turn)[0]), [1, 5, 9, 1]);
+    }
 }

@@ -4,22 +4,27 @@
 use std::time::{Duration, Instant};
 
 use super::kept::{self, Kept};
+use super::shows::{self, Shows, Snapshots};
 use crate::conformance::bench::{Bench, SIZE};
 use crate::conformance::expect::{Asked, Result, Stop, fail, skip};
-use crate::gate::operation::{ImageFormat, Preallocation};
+use crate::gate::operation::Preallocation;
 use crate::plugin::trouble::{Breach, Break, How, Trouble};
-use crate::sandbox::protocol::{Ability, AttachAccess, CloneStyle, Return, StorageCall};
+use crate::sandbox::protocol::{Ability, AttachAccess, CloneStyle, FenceKind, StorageCall};
 
 /// A plugin that hears at once that nothing answers says so within this.
 const ANSWER: Duration = Duration::from_secs(20);
+/// One who waits for a server that may be silent for a second (`Patience::Trial`): once, and not twice. At work that would
+/// be all the time that a call has, and nobody would be told what was waited for.
+const WAITS: Duration = Duration::from_secs(2);
+/// What says that a server does not answer.
+const TELLS: [&str; 2] = ["timeout", "unreachable"];
 /// A note that is there before another comes.
 const NOTE: u64 = 76;
 
 /// A verb, made ready.
 struct Ready {
     call: StorageCall,
-    /// How it is seen that a change was made: a volume, and whether it is there, with what size at least.
-    shows: Option<(String, Option<u64>)>,
+    shows: Shows,
     /// Said again after it was done, it may be refused with this.
     again: &'static [&'static str],
     /// What has to be there where it was refused.
@@ -28,11 +33,11 @@ struct Ready {
 
 impl Ready {
     const fn asks(call: StorageCall) -> Ready {
-        Ready { call, shows: None, again: &[], kept: Kept::Nothing }
+        Ready { call, shows: Shows::Nothing, again: &[], kept: Kept::Nothing }
     }
 
-    fn shows(call: StorageCall, name: &str, size: Option<u64>) -> Ready {
-        Ready { call, shows: Some((name.to_owned(), size)), again: &[], kept: Kept::Nothing }
+    const fn shows(call: StorageCall, shows: Shows) -> Ready {
+        Ready { call, shows, again: &[], kept: Kept::Nothing }
     }
 
     fn keeps(self, kept: Kept) -> Ready {
@@ -54,39 +59,54 @@ const VERBS: &[Verb] = &[
     ("create", |bench, _| {
         let (name, format) = (bench.name(), bench.format()?);
         let call = StorageCall::Create { name: name.clone(), size: SIZE, format, preallocation: Preallocation::Sparse };
-        Ok(Ready::shows(call, &name, Some(SIZE)))
+        Ok(Ready::shows(call, Shows::Volume(name, SIZE)))
     }),
     ("delete", |bench, _| {
         let name = bench.new_volume()?.name;
         let call = StorageCall::Delete { name: name.clone() };
-        Ok(Ready::shows(call, &name, None).keeps(Kept::WholeOrGone(name)))
+        Ok(Ready::shows(call, Shows::Gone(name.clone())).keeps(Kept::WholeOrGone(name)))
     }),
     ("resize", |bench, _| {
         let name = bench.new_volume()?.name;
         let call = StorageCall::Resize { name: name.clone(), size: 2 * SIZE };
-        Ok(Ready::shows(call, &name, Some(2 * SIZE)).keeps(Kept::Whole(name)))
+        Ok(Ready::shows(call, Shows::Volume(name.clone(), 2 * SIZE)).keeps(Kept::Whole(name)))
     }),
     ("rename", |bench, _| {
         needs(bench, Ability::Renames)?;
         let (name, to) = (bench.new_volume()?.name, bench.name());
         let generation = if bench.has(Ability::Fences) { kept::fenced(bench, &name)? } else { 0 };
         let call = StorageCall::Rename { name: name.clone(), to: to.clone() };
-        Ok(Ready::shows(call, &to, Some(SIZE)).keeps(Kept::Either { name, to, generation }))
+        Ok(Ready::shows(call, Shows::Volume(to.clone(), SIZE)).keeps(Kept::Either { name, to, generation }))
     }),
     ("clone", |bench, _| {
         needs(bench, Ability::Clones)?;
         let (source, target) = (bench.new_volume()?.name, bench.name());
         let (style, snapshot) = (CloneStyle::Full, None);
         let call = StorageCall::Clone { source: source.clone(), snapshot, target: target.clone(), style };
-        let ready = Ready::shows(call, &target, Some(SIZE)).keeps(Kept::Whole(source));
+        let ready = Ready::shows(call, Shows::Volume(target, SIZE)).keeps(Kept::Whole(source));
         Ok(Ready { again: &["already-exists"], ..ready })
     }),
     ("snapshots.create", |bench, _| {
         needs(bench, Ability::Snapshots)?;
-        // Most have them in this format alone, if they make it at all.
-        let name = bench.new_volume_of(ImageFormat::Qcow2).or_else(|_| bench.new_volume())?.name;
+        let name = shows::may_have_snapshots(bench)?;
         let call = StorageCall::SnapshotCreate { volume: name.clone(), name: "one".to_owned() };
-        Ok(Ready { again: &["already-exists"], ..Ready::asks(call).keeps(Kept::Whole(name)) })
+        let made = Snapshots { volume: name.clone(), there: &["one"], gone: &[], bytes: Vec::new() };
+        let ready = Ready::shows(call, Shows::Snapshots(made)).keeps(Kept::Whole(name));
+        Ok(Ready { again: &["already-exists"], ..ready })
+    }),
+    ("snapshots.delete", |bench, _| {
+        let (call, kept) = with_snapshots(bench, |volume, name| StorageCall::SnapshotDelete { volume, name })?;
+        let gone = Snapshots { gone: &["one"], ..kept.clone() };
+        Ok(Ready::shows(call, Shows::Snapshots(gone)).keeps(Kept::Snapshots(kept)))
+    }),
+    ("snapshots.revert", |bench, _| {
+        let (call, kept) = with_snapshots(bench, |volume, name| StorageCall::SnapshotRevert { volume, name })?;
+        let there: &[_] = &["one", "two"];
+        let (mut done, mut kept) = (Snapshots { there, ..kept.clone() }, Snapshots { there, ..kept });
+        if !kept.bytes.is_empty() {
+            (done.bytes, kept.bytes) = (vec![1], vec![1, 2]);
+        }
+        Ok(Ready::shows(call, Shows::Snapshots(done)).keeps(Kept::Snapshots(kept)))
     }),
     ("snapshots.all", |bench, _| {
         needs(bench, Ability::Snapshots)?;
@@ -99,8 +119,22 @@ const VERBS: &[Verb] = &[
         let newest = shown.holder.as_ref().map_or(0, |holder| holder.generation).max(shown.generation);
         let holder = bench.holder("test", newest + 1);
         bench.held.push((volume.clone(), holder.clone()));
+        let held = match shown.kind {
+            FenceKind::None => Shows::Nothing,
+            FenceKind::Lease | FenceKind::Registration | FenceKind::Reservation => {
+                Shows::Held { volume: volume.clone(), generation: newest + 1 }
+            }
+        };
         let call = StorageCall::FenceTake { volume: volume.clone(), holder, force: false };
-        Ok(Ready::asks(call).keeps(Kept::Fence { volume, generation: newest }))
+        Ok(Ready::shows(call, held).keeps(Kept::Fence { volume, generation: newest }))
+    }),
+    ("fences.release", |bench, stands| {
+        needs(bench, Ability::Fences)?;
+        let volume = there(stands)?;
+        let holder = bench.hold(&volume)?;
+        let generation = holder.generation;
+        let call = StorageCall::FenceRelease { volume: volume.clone(), holder };
+        Ok(Ready::shows(call, Shows::Free(volume.clone())).keeps(Kept::Fence { volume, generation }))
     }),
     ("fences.show", |bench, stands| {
         needs(bench, Ability::Fences)?;
@@ -120,8 +154,19 @@ const VERBS: &[Verb] = &[
     }),
 ];
 
+/// Those that change nothing.
+const LOOKS: &[&str] = &["info", "all", "find", "attach", "snapshots.all", "fences.show", "notes.read"];
+
 fn needs(bench: &Bench, ability: Ability) -> Result<()> {
     if bench.has(ability) { Ok(()) } else { skip("the plugin has none") }
+}
+
+/// What is about the snapshot `one` of a volume that has another, and what of it stays as it is.
+fn with_snapshots(bench: &mut Bench, call: fn(String, String) -> StorageCall) -> Result<(StorageCall, Snapshots)> {
+    needs(bench, Ability::Snapshots)?;
+    let (volume, reached) = shows::snapshotted(bench)?;
+    let bytes = if reached { vec![2] } else { Vec::new() };
+    Ok((call(volume.clone(), "one".to_owned()), Snapshots { volume, there: &["two"], gone: &[], bytes }))
 }
 
 /// The volume that stands, with a note beside the one that the verb is about.
@@ -176,6 +221,8 @@ pub(super) enum Holds {
     Looks,
     /// The same; whether what was refused was done, nobody knows: the answer may have been lost.
     Unknown,
+    /// The same; and it waited for the server once, and tells that.
+    Silence,
     /// It works, since nothing failed.
     All,
 }
@@ -204,6 +251,11 @@ impl Attempt<'_> {
         )
     }
 
+    /// Whether it only looks.
+    pub(super) fn looks(&self) -> bool {
+        LOOKS.contains(&self.verb.0)
+    }
+
     /// The verb, between `begins`, from which on something fails, and `ends`, which gives whether it did.
     pub(super) fn run(
         &self,
@@ -229,9 +281,14 @@ impl Attempt<'_> {
         if matches!(&asked.said, Err(refusal) if refusal.code.is_none()) {
             return fail(told, "an error of its own, or success without", asked.got());
         }
-        if took > ANSWER {
-            let (within, after) = (ANSWER.as_secs(), took.as_secs());
-            return fail(told, format!("an answer within {within} s"), format!("one after {after} s"));
+        let within = if holds == Holds::Silence { WAITS } else { ANSWER };
+        if took > within {
+            let (within, after) = (within.as_secs_f32(), took.as_secs_f32());
+            return fail(told, format!("an answer within {within:.1} s"), format!("one after {after:.1} s"));
+        }
+        let tells = asked.said.is_ok() || TELLS.iter().any(|code| asked.is(code));
+        if holds == Holds::Silence && came && !tells {
+            return fail(told, format!("the error {}, or success without", TELLS.join(" or ")), asked.got());
         }
         if let Some(plain) = plain.filter(|_| holds != Holds::Changes) {
             kept::told_alike(&plain, &asked, &told)?;
@@ -241,25 +298,12 @@ impl Attempt<'_> {
             return fail(told, "success: nothing failed", asked.got());
         }
         match done {
-            true if came => shown(bench, &ready, &told)?,
+            true if came => ready.shows.is_so(bench, &told)?,
             true => {}
             false => ready.kept.is_there(bench, &told)?,
         }
-        again(bench, verb, &ready, done || holds == Holds::Unknown, &told)?;
+        again(bench, verb, &ready, done || matches!(holds, Holds::Unknown | Holds::Silence), &told)?;
         Ok(if came { Met::Some } else { Met::Nothing })
-    }
-}
-
-/// What was told as done is done.
-fn shown(bench: &mut Bench, ready: &Ready, told: &str) -> Result<()> {
-    let Some((name, size)) = &ready.shows else { return Ok(()) };
-    let found = bench.find(name);
-    match (&found.said, size) {
-        (Ok(Return::Volume(facts)), Some(size)) if facts.size >= *size => Ok(()),
-        (Err(_), None) if found.is("not-found") => Ok(()),
-        (Ok(_) | Err(_), _) => {
-            fail(told, "an error, or that it is done", format!("success, and then find: {}", found.got()))
-        }
     }
 }
 
@@ -276,10 +320,10 @@ fn again(bench: &mut Bench, verb: &str, ready: &Ready, done: bool, told: &str) -
         let called = format!("{verb}, said again after: {told}");
         return fail(called, "success, now that nothing fails", asked.got());
     }
-    shown(bench, ready, &format!("{verb}, said again after: {told}"))
+    ready.shows.is_so(bench, &format!("{verb}, said again after: {told}"))
 }
 
-fn words(trouble: &Trouble) -> String {
+pub(super) fn words(trouble: &Trouble) -> String {
     let which = match trouble.at {
         Some(at) => format!("with ask {at} of the host"),
         None => "with each ask of the host".to_owned(),
@@ -292,6 +336,7 @@ fn words(trouble: &Trouble) -> String {
             let ends = match how {
                 Break::Ends => "ending",
                 Break::Resets => "reset",
+                Break::Silent => "silent, and so is every other,",
             };
             format!(", with the stream {ends} {place} answer {at} of the server")
         }

@@ -22,13 +22,16 @@ pub(crate) struct Plain {
     stream: RefCell<Option<Connection>>,
     next: Cell<u32>,
     until: Instant,
+    /// The server was silent once: it is waited for no more, to close a file say. Twice is all the time that a call has.
+    silent: RefCell<Option<Error>>,
 }
 
 impl Plain {
     pub(crate) fn open(grant: &'static str) -> Result<Self> {
         let stream = Connection::open(grant)?;
         let next = Cell::new((random() >> 32) as u32);
-        Ok(Plain { grant, stream: RefCell::new(Some(stream)), next, until: Instant::now() + PATIENCE })
+        let (stream, until) = (RefCell::new(Some(stream)), Instant::now() + PATIENCE);
+        Ok(Plain { grant, stream, next, until, silent: RefCell::default() })
     }
 
     /// Over one stream; the outer error is for another try, the inner for none.
@@ -66,6 +69,9 @@ impl Wire for Plain {
     }
 
     async fn exchange(&self, number: u32, encode: &dyn Fn() -> Vec<u8>) -> Result<Vec<u8>> {
+        if let Some(silent) = &*self.silent.borrow() {
+            return Err(silent.clone());
+        }
         let record = encode();
         let mut attempt = 1;
         loop {
@@ -74,7 +80,11 @@ impl Wire for Plain {
                 Err(lost) => {
                     self.stream.take();
                     if lost.code == ErrorCode::Denied || lost.code == ErrorCode::Timeout || attempt == ATTEMPTS {
-                        return Err(lost.while_doing("the NFS server does not answer"));
+                        let lost = lost.while_doing("the NFS server does not answer");
+                        if lost.code == ErrorCode::Timeout {
+                            self.silent.replace(Some(lost.clone()));
+                        }
+                        return Err(lost);
                     }
                     attempt += 1;
                     self.wait(200).await?;

@@ -136,7 +136,15 @@ impl Fences for Planted {
             return forget(pool, volume);
         }
         match now.holder {
-            Some(now) if now == *holder || errs(pool, "fence-anyones") => keep_fence(pool, volume, &now, false),
+            Some(now) if now == *holder || errs(pool, "fence-anyones") => {
+                if errs(pool, "release-tears") {
+                    fs::remove_file(path(pool, &format!(".{volume}.fence"))).map_err(|error| io(&error))?;
+                }
+                match keep_fence(pool, volume, &now, false) {
+                    Err(_) if errs(pool, "release-lies") => Ok(()),
+                    done => done,
+                }
+            }
             Some(_) | None if errs(pool, "fence-kept") => Err(Error::wrong_state("it is not yours")),
             Some(_) | None => Ok(()),
         }
