@@ -208,6 +208,39 @@ fn verbs_that_only_read_work_before_there_is_anything() {
 }
 
 #[test]
+fn a_dry_run_finds_that_a_thing_is_not_there() {
+    let place = Place::new();
+    let verbs = [
+        "start",
+        "stop",
+        "shutdown",
+        "reboot",
+        "reset",
+        "pause",
+        "resume",
+        "delete",
+        "edit",
+        "set --vcpus 2",
+        "save /tmp/no.state",
+        "screenshot /tmp/no.ppm",
+        "rename other",
+        "clone other",
+        "migrate peer",
+        "migrate --cancel",
+    ];
+    for verb in verbs {
+        let (verb, rest) = verb.split_once(' ').unwrap_or((verb, ""));
+        let words: Vec<&str> =
+            ["--dry-run", "--yes", verb, "nosuch"].into_iter().chain(rest.split_whitespace()).collect();
+        assert_refused(&place.run(&words), 3, "nosuch");
+    }
+    for line in ["pool delete", "network start", "network stop", "network delete", "secret delete", "peer remove"] {
+        let words: Vec<&str> = ["--dry-run", "--yes"].into_iter().chain(line.split(' ')).chain(["nosuch"]).collect();
+        assert_refused(&place.run(&words), 3, "nosuch");
+    }
+}
+
+#[test]
 fn a_change_that_fails_takes_away_the_root_that_it_made() {
     let place = Place::new();
     let output = place.run(&["plugin", "install", "/nonexistent/plugin.wasm"]);

@@ -16,6 +16,17 @@ fn every_test_that_a_promise_names_exists() {
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
 
+/// Targets of fuzzing are named by their files.
+#[test]
+fn every_file_that_a_promise_names_exists() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let promises = std::fs::read_to_string(workspace.join("docs/PROMISES.md")).unwrap();
+    let named: Vec<&str> = promises.split('`').filter(|words| words.ends_with(".rs")).collect();
+    assert!(named.len() >= 8, "the table was not understood: {named:?}");
+    let missing: Vec<&str> = named.into_iter().filter(|file| !workspace.join(file).is_file()).collect();
+    assert!(missing.is_empty(), "no such files: {missing:#?}");
+}
+
 /// Whether the file has a function of that name with `#[test]` (or `#[tokio::test]`) next above it. A property is one too.
 fn has_test(file: &Path, name: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();

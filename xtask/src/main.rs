@@ -59,7 +59,8 @@ cargo xtask COMMAND
                                 docs/PERFORMANCE-VOLUMES.md (block), -MOVING.md (moving) and -PLUGINS.md (plugins); the other
                                 parts alone are printed only
   setup [--for demo|test|bench] install what that command needs, and no more
-  ci                            check, then test, then plugins, then crash, then handover, then storage, then fuzz for a short while
+  ci                            check, then test, then plugins, then crash, then handover, then storage, then moving,
+                                then fuzz for a short while
 ";
 
 fn main() -> ExitCode {
@@ -127,6 +128,7 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
             crash::run(&crash::Scope::parse(&[])?)?;
             handover::run()?;
             storage::run(None)?;
+            moving::run(&moving::Scope::parse(&[])?)?;
             fuzz::run(&fuzz::Scope::parse(&["--seconds", "10"])?)?;
         }
         [] | ["help" | "--help" | "-h"] => println!("{HELP}"),

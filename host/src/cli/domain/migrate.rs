@@ -11,6 +11,7 @@ use crate::cli::output::text::printable;
 use crate::cli::output::{self, Format, Shown};
 use crate::cli::{Context, findings, settings};
 use crate::domain::relocation::{self, ask};
+use crate::domain::store;
 use crate::domain::survey::{Known, Plan, Predicted, Wish};
 use crate::error::{Failure, Result};
 use crate::gate::{Gate, Meter, Mode};
@@ -83,8 +84,10 @@ pub(super) fn run(context: &Context, args: Args) -> Result<()> {
 }
 
 fn cancel(context: &Context, name: &DomainName) -> Result<()> {
-    if context.mode() == Mode::Perform {
-        ask::cancel(&context.gate_for_change()?, name)?;
+    match context.mode() {
+        Mode::Perform => ask::cancel(&context.gate_for_change()?, name)?,
+        Mode::DryRun if !context.layout().domain(name).exists() => return Err(store::no_such(context.layout(), name)),
+        Mode::DryRun => {}
     }
     context.changed("domain", name, "its move is given up", json!({ "name": name }))
 }
