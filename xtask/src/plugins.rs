@@ -11,6 +11,9 @@ use crate::{build, place};
 /// Files of `tests/tests`.
 pub(crate) const SUITES: &[&str] = &["authoring", "conformance", "examples", "hostile", "languages", "sources"];
 
+/// Those whose tests wait for most of their time: two at a time.
+const WAITS: &[&str] = &["conformance"];
+
 /// All of them, or those tests that have `filter` in their names; `at_length`: those too that take minutes of compilation.
 ///
 /// # Errors
@@ -24,13 +27,17 @@ pub(crate) fn run(filter: Option<&str>, at_length: bool) -> Result<()> {
     build::plugins()?;
     build::hostile()?;
     build::for_tests()?;
-    let mut test = build::cargo_test(&[]);
-    test.args(SUITES.iter().flat_map(|name| ["--test", name]));
-    test.args(filter).args(["--", "--test-threads=1"]);
-    if at_length {
-        test.env("FIEF_LANGUAGES_ALL", "1");
+    let (waits, works): (Vec<&str>, Vec<&str>) = SUITES.iter().partition(|name| WAITS.contains(name));
+    for (suites, threads) in [(waits, "--test-threads=2"), (works, "--test-threads=1")] {
+        let mut test = build::cargo_test(&[]);
+        test.args(suites.iter().flat_map(|name| ["--test", name]));
+        test.args(filter).args(["--", threads]);
+        if at_length {
+            test.env("FIEF_LANGUAGES_ALL", "1");
+        }
+        run_command(test.env("FIEF", place::fief("debug")))?;
     }
-    run_command(test.env("FIEF", place::fief("debug")))
+    Ok(())
 }
 
 /// All other test targets of the workspace.

@@ -11,7 +11,7 @@ use crate::plugin::trouble::{Break, Fate, Wires};
 use crate::sandbox::protocol::Ability;
 
 /// Each fate so many times.
-const TIMES: u64 = 3;
+const TIMES: u64 = 2;
 /// It comes with one of so many pieces that the server says from a moment on.
 const PIECES: u64 = 8;
 /// Batches of requests within which it has come.
