@@ -128,7 +128,14 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
                 }
             }
             Some(event) = found.recv() => {
-                taking.found(event)?;
+                let event = taking.found(event).map_or_else(
+                    |failure| {
+                        // Who waits for it hears of it, and from a supervisor that is there.
+                        taking.reasons.push(reason("record", &taking.offer.name, &failure));
+                        Event::StageFailed(attempt)
+                    },
+                    |()| event,
+                );
                 owner.happen(&mut taking, event).await;
             }
             client = accept(taking.connected.as_ref().map(|connected| &connected.control).or(taking.listener.as_ref())) => {
