@@ -150,17 +150,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
+    use super::super::relay::fake::server;
     use super::*;
-
-    /// A server that answers each word of four bytes with one of six.
-    fn server() -> OwnedFd {
-        let (there, mut server) = UnixStream::pair().unwrap();
-        std::thread::spawn(move || {
-            let mut word = [0; 4];
-            while server.read_exact(&mut word).is_ok() && server.write_all(b"answer").is_ok() {}
-        });
-        there.into()
-    }
 
     /// What three questions in a row bring; the error of the one that failed.
     fn asked(breach: Breach) -> (Vec<Vec<u8>>, Option<ErrorKind>, bool) {

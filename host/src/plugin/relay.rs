@@ -287,3 +287,21 @@ fn last(way: &mut Way, to: &OwnedFd, length: usize) -> Result<(), Errno> {
     way.waiting.truncate(length);
     way.give(to, length)
 }
+
+/// A server for the tests of those who hear streams.
+#[cfg(test)]
+pub(super) mod fake {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    /// A server that answers each word of four bytes with one of six.
+    pub(in super::super) fn server() -> OwnedFd {
+        let (there, mut server) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || {
+            let mut word = [0; 4];
+            while server.read_exact(&mut word).is_ok() && server.write_all(b"answer").is_ok() {}
+        });
+        there.into()
+    }
+}

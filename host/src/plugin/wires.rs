@@ -169,19 +169,9 @@ impl Ear for Wire {
 mod tests {
     use std::io::{ErrorKind, Read, Write};
     use std::net::TcpStream;
-    use std::os::unix::net::UnixStream;
 
+    use super::super::relay::fake::server;
     use super::*;
-
-    /// A server that answers each word of four bytes with one of six.
-    fn server() -> OwnedFd {
-        let (there, mut server) = UnixStream::pair().unwrap();
-        std::thread::spawn(move || {
-            let mut word = [0; 4];
-            while server.read_exact(&mut word).is_ok() && server.write_all(b"answer").is_ok() {}
-        });
-        there.into()
-    }
 
     fn led(wires: &Wires) -> TcpStream {
         TcpStream::from(wires.lead(server()).unwrap())
