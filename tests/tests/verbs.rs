@@ -203,6 +203,7 @@ fn a_screen_is_photographed_and_served_to_a_viewer() {
     drop((guest, screen));
     host.fief(&["stop", "node1"]);
     host.fief_ends(&["screenshot", "node1", &picture.to_string_lossy()], CONFLICT);
+    host.fief_ends(&["--dry-run", "screenshot", "node1", &picture.to_string_lossy()], CONFLICT);
     host.fief_ends(&["view", "node1", "--socket"], CONFLICT);
     host.fief(&["delete", "node1", "--volumes", "--yes"]);
     host.finish();

@@ -18,6 +18,8 @@ mod log;
 mod man;
 mod network;
 pub mod output;
+#[cfg(test)]
+mod pages;
 mod peer;
 mod plugin;
 mod policy;

@@ -26,6 +26,8 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let (layout, name, file) = (context.layout(), &args.name, &args.file);
     let running = store::load_running(layout, name)?;
+    let off = || Failure::conflict(format!("domain {name} is off")).hint(format!("`fief start {name}` starts it"));
+    let runs = running.is_some();
     let definition = match running {
         Some(running) => running,
         None => store::load(layout, name)?,
@@ -42,11 +44,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         return Err(Failure::not_found(format!("there is no folder {}", folder.display())).hint("make it first"));
     }
     if context.mode() == Mode::DryRun {
-        return Ok(());
+        return if runs { Ok(()) } else { Err(off()) };
     }
     let answered = client::ask(layout, name, &Request::Screenshot)?;
     let Some(Answer::File { name: picture }) = answered.map(|answered| answered.answer) else {
-        return Err(Failure::conflict(format!("domain {name} is off")).hint(format!("`fief start {name}` starts it")));
+        return Err(off());
     };
     let picture = layout.domain(name).join(picture);
     let taken = take(&picture, file);

@@ -23,10 +23,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let gate = if args.accept_identity { context.gate_for_change()? } else { context.gate()? };
     let mut pool = Pool::open(&gate, &args.name)?;
     let info = pool.info()?;
-    if args.accept_identity {
+    let known = if args.accept_identity {
         pool.accept_identity(&info.identity)?;
-    }
-    let known = pool.known_identity()?;
+        Some(info.identity.clone())
+    } else {
+        pool.known_identity()?
+    };
     let volumes = pool.volumes()?;
     let mut findings = judge(args.name.as_str(), &info, &volumes);
     findings.extend(other_storage(args.name.as_str(), known.as_deref(), &info.identity));

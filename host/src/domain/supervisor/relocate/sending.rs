@@ -1,6 +1,7 @@
 //! The source, up to the moment from which the guest stands still for good: a strategy asks for one step after another, and
 //! the other host makes ready. Any doubt ends the attempt, and the guest has noticed nothing but a slower moment.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,15 +204,33 @@ impl Sending {
                     }
                 }
                 Some((ask, answer)) = asks.recv(), if job.pending.is_none() => match ask {
-                    Ask::SwitchOver => match job.switch_over(&gate, &definition).await {
-                        Ok((attempt, fences)) => {
-                            return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
+                    Ask::SwitchOver => {
+                        // What is under way hears of it, and ends in good order.
+                        let stop = job.stop.clone();
+                        let broken_off = async {
+                            tokio::select! {
+                                () = cancel.notified() => {}
+                                _ = &mut given_up => {}
+                            }
+                            let _ = stop.send(true);
+                            std::future::pending::<Infallible>().await
+                        };
+                        let switched = tokio::select! {
+                            biased;
+                            switched = job.switch_over(&gate, &definition) => switched,
+                            never = broken_off => match never {},
+                        };
+                        match switched {
+                            Ok((attempt, fences)) => {
+                                return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
+                            }
+                            Err(failure) => {
+                                job.cancelled = *stop.borrow();
+                                let _ = answer.send(Err(failure.clone()));
+                                return Err(job.over(Some(failure)).await);
+                            }
                         }
-                        Err(failure) => {
-                            let _ = answer.send(Err(failure.clone()));
-                            return Err(job.over(Some(failure)).await);
-                        }
-                    },
+                    }
                     Ask::Restore => match job.restore(&gate, &definition).await {
                         Ok((attempt, fences)) => {
                             return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));

@@ -188,12 +188,16 @@ impl Job {
     /// The last of the guest. The other host may say meanwhile that it does not take it, and why.
     async fn goes_over(&mut self, monitor: &Monitor) -> Result<Sample> {
         monitor.switch_over().await?;
+        // One for all of it: words come all the time, and none of them says that memory comes.
+        let mut over = std::pin::pin!(monitor.over_within(SILENCE));
+        let mut stop = self.stop.subscribe();
         loop {
             let said = tokio::select! {
                 biased;
-                over = monitor.over_within(SILENCE) => return over,
+                over = &mut over => return over,
                 said = word(&mut self.source.talk) => said,
                 failure = lost(&mut self.source.carries) => return Err(failure),
+                Ok(_) = stop.wait_for(|stop| *stop) => return Err(Failure::conflict("it was broken off")),
             };
             self.said(said).await;
             if self.attempt().is_none() {
