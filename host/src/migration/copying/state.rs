@@ -2,15 +2,21 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fief_wire::copy::{self, Digest, FRAME_MOST, FromSource, FromTarget, PIECE_MOST, Words};
+use fief_wire::frame::Within;
 use tokio::io::AsyncRead;
 
 use super::digest::Sum;
 use super::disk::in_thread;
-use super::{Pace, Progress, Stream, WITHIN, broken, out_of_step};
+use super::{HEARTBEAT, Pace, Progress, Stream, WITHIN, broken, out_of_step};
 use crate::error::{Failure, Kind, Result};
+
+/// How long a frame may take once bytes go over: a guest stands still meanwhile.
+const STILL: Within = Within::all(Duration::from_secs(60));
 
 /// Sends a file that nobody writes to; gives the bytes that went over.
 ///
@@ -23,7 +29,7 @@ pub async fn send_file(mut stream: impl Stream, file: File, pace: &Pace, progres
         in_thread(READ, move || Ok(file.metadata()?.len())).await?
     };
     copy::send(&mut stream, &FromSource::Offer { length }, WITHIN.rest).await.map_err(broken)?;
-    let (held, digest) = match heard(&mut stream).await? {
+    let (held, digest) = match heard(&mut stream, WITHIN).await? {
         FromTarget::Holds { length: held, digest } if held <= length => (held, digest),
         FromTarget::Holds { .. } => (0, Digest::default()),
         _ => return Err(out_of_step("it does not say what it holds")),
@@ -41,17 +47,17 @@ pub async fn send_file(mut stream: impl Stream, file: File, pace: &Pace, progres
         pace.pass(bytes.len()).await;
         progress.sends(bytes.len() as u64);
         progress.went(bytes.len() as u64);
-        if let Err(trouble) = copy::send(&mut stream, &FromSource::Bytes(bytes.into()), WITHIN.rest).await {
+        if let Err(trouble) = copy::send(&mut stream, &FromSource::Bytes(bytes.into()), STILL.rest).await {
             // It may have said why it takes no more.
-            return match heard(&mut stream).await {
+            return match heard(&mut stream, Within::all(HEARTBEAT)).await {
                 Err(failure) if failure.kind == Kind::Other => Err(failure),
                 Ok(_) | Err(_) => Err(broken(trouble)),
             };
         }
     }
-    copy::send(&mut stream, &FromSource::Over, WITHIN.rest).await.map_err(broken)?;
+    copy::send(&mut stream, &FromSource::Over, STILL.rest).await.map_err(broken)?;
     loop {
-        match heard(&mut stream).await? {
+        match heard(&mut stream, STILL).await? {
             FromTarget::Progress { .. } => {}
             FromTarget::Done { digest } if digest == sum.done() => return Ok(sent),
             _ => return Err(Failure::other("the other host has something else than it was sent")),
@@ -73,7 +79,7 @@ pub async fn receive_file(mut stream: impl Stream, file: File, most: u64, progre
 }
 
 async fn take(stream: &mut impl Stream, file: Arc<File>, most: u64, progress: &Progress) -> Result<u64> {
-    let FromSource::Offer { length } = words(stream).await? else { return Err(out_of_step("no offer")) };
+    let FromSource::Offer { length } = words(stream, WITHIN).await? else { return Err(out_of_step("no offer")) };
     if length > most {
         return Err(Failure::new(Kind::NoRoom, format!("a file of {length} bytes, of {most} at most")));
     }
@@ -83,7 +89,7 @@ async fn take(stream: &mut impl Stream, file: Arc<File>, most: u64, progress: &P
     };
     let (mut sum, digest) = sum_of(&file, there).await?;
     copy::send(stream, &FromTarget::Holds { length: there, digest }, WITHIN.rest).await.map_err(broken)?;
-    let mut at = match words(stream).await? {
+    let mut at = match words(stream, WITHIN).await? {
         FromSource::Rest { offset } if offset == there => offset,
         FromSource::Rest { offset: 0 } => {
             sum = Sum::new();
@@ -97,7 +103,7 @@ async fn take(stream: &mut impl Stream, file: Arc<File>, most: u64, progress: &P
     }
     progress.more(length.saturating_sub(at));
     loop {
-        match words(stream).await? {
+        match words(stream, WITHIN).await? {
             FromSource::Bytes(bytes) if at + bytes.len() as u64 <= length => {
                 let (file, here, count) = (file.clone(), at, bytes.len() as u64);
                 sum = in_thread(WRITE, move || {
@@ -112,7 +118,13 @@ async fn take(stream: &mut impl Stream, file: Arc<File>, most: u64, progress: &P
             _ => return Err(out_of_step("no part of a file")),
         }
     }
-    in_thread(WRITE, move || file.sync_all()).await?;
+    let mut synced = pin!(in_thread(WRITE, move || file.sync_all()));
+    loop {
+        match tokio::time::timeout(HEARTBEAT, synced.as_mut()).await {
+            Ok(done) => break done?,
+            Err(_) => copy::send(stream, &FromTarget::Progress { done: at }, WITHIN.rest).await.map_err(broken)?,
+        }
+    }
     copy::send(stream, &FromTarget::Done { digest: sum.done() }, WITHIN.rest).await.map_err(broken)?;
     Ok(length)
 }
@@ -120,12 +132,12 @@ async fn take(stream: &mut impl Stream, file: Arc<File>, most: u64, progress: &P
 const READ: &str = "cannot read a saved state";
 const WRITE: &str = "cannot write a saved state";
 
-async fn words<W: Words>(stream: &mut (impl AsyncRead + Unpin)) -> Result<W> {
-    copy::receive(stream, FRAME_MOST, WITHIN).await.map_err(broken)
+async fn words<W: Words>(stream: &mut (impl AsyncRead + Unpin), within: Within) -> Result<W> {
+    copy::receive(stream, FRAME_MOST, within).await.map_err(broken)
 }
 
-async fn heard(stream: &mut (impl AsyncRead + Unpin)) -> Result<FromTarget> {
-    match words(stream).await? {
+async fn heard(stream: &mut (impl AsyncRead + Unpin), within: Within) -> Result<FromTarget> {
+    match words(stream, within).await? {
         FromTarget::Failed { reason } => {
             let mut failure = Failure::other("the other host cannot take the saved state");
             failure.causes.push(reason);
