@@ -31,6 +31,7 @@ mod tests;
 use std::time::Duration;
 
 use fief_wire::Trouble;
+use fief_wire::copy::{self, FromTarget};
 use fief_wire::frame::Within;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -52,6 +53,24 @@ const WITHIN: Within = Within::all(Duration::from_secs(300));
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Chunks that are read, or written, at a time.
 const AT_ONCE: usize = 8;
+
+/// Says to a source now and then that its target is at it; `done` is how far.
+async fn long<T>(
+    to: &mut (impl AsyncWrite + Unpin),
+    done: impl Fn() -> u64,
+    work: impl Future<Output = T>,
+) -> crate::error::Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(HEARTBEAT, work.as_mut()).await {
+            Ok(over) => return Ok(over),
+            Err(_) => {
+                let progress = FromTarget::Progress { done: done() };
+                copy::send(to, &progress, WITHIN.rest).await.map_err(broken)?;
+            }
+        }
+    }
+}
 
 /// A stream that does not go on.
 fn broken(trouble: Trouble) -> Failure {

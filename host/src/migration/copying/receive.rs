@@ -151,18 +151,8 @@ impl<S: Stream> Taking<'_, S> {
         copy::send(self.to, words, WITHIN.rest).await.map_err(broken)
     }
 
-    /// Says now and then that it is at it.
     async fn long<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            match tokio::time::timeout(HEARTBEAT, work.as_mut()).await {
-                Ok(done) => return Ok(done),
-                Err(_) => {
-                    let done = self.progress.read().0;
-                    self.say(&FromTarget::Progress { done }).await?;
-                }
-            }
-        }
+        super::long(self.to, || self.progress.read().0, work).await
     }
 
     /// No more than `most` writes are under way from here on.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,13 +117,7 @@ async fn take(stream: &mut impl Stream, file: Arc<File>, most: u64, progress: &P
             _ => return Err(out_of_step("no part of a file")),
         }
     }
-    let mut synced = pin!(in_thread(WRITE, move || file.sync_all()));
-    loop {
-        match tokio::time::timeout(HEARTBEAT, synced.as_mut()).await {
-            Ok(done) => break done?,
-            Err(_) => copy::send(stream, &FromTarget::Progress { done: at }, WITHIN.rest).await.map_err(broken)?,
-        }
-    }
+    super::long(stream, || at, in_thread(WRITE, move || file.sync_all())).await??;
     copy::send(stream, &FromTarget::Done { digest: sum.done() }, WITHIN.rest).await.map_err(broken)?;
     Ok(length)
 }

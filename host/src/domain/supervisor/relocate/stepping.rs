@@ -11,6 +11,7 @@ use super::ahead::Ahead;
 use super::channels::{Sends, lost};
 use super::sending::{Job, Pending};
 use super::still;
+use super::volumes::{broken_off, stopped};
 use super::waiting::word;
 use crate::config::domain::DomainDefinition;
 use crate::domain::relocation::driver;
@@ -197,7 +198,7 @@ impl Job {
                 over = &mut over => return over,
                 said = word(&mut self.source.talk) => said,
                 failure = lost(&mut self.source.carries) => return Err(failure),
-                Ok(_) = stop.wait_for(|stop| *stop) => return Err(Failure::conflict("it was broken off")),
+                () = stopped(&mut stop) => return Err(broken_off()),
             };
             self.said(said).await;
             if self.attempt().is_none() {

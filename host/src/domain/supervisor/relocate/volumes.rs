@@ -237,7 +237,7 @@ impl Job {
 }
 
 /// Once the move is given up.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Whoever could say so is gone, and this with it.
         std::future::pending().await
