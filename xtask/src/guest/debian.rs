@@ -25,7 +25,7 @@ const ROOT: Partition =
     Partition { start: 34 * MIB, size: 612 * MIB, kind: "0FC63DAF-8483-4772-8E79-3D69D8477DE4", name: "root" };
 
 const RELEASE: &str = "bookworm";
-const PACKAGES: &str = "linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,kmod";
+const PACKAGES: &str = "linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,kmod,iproute2";
 const LABEL: &str = "fief-root";
 
 const GRUB_CONFIG: &str = r#"serial --unit=0 --speed=115200
