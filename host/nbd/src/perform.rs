@@ -45,18 +45,16 @@ pub(crate) fn piece_at(geometry: &Geometry, offset: u64) -> u64 {
 }
 
 impl<D: Device> Ground<D> {
-    /// Where the next call's bytes, of those from `at` to `end`, end, and whether any part of them may be a call of its own;
-    /// `eager`: of a write that nothing makes durable at once.
-    pub(crate) fn piece(&self, at: u64, end: u64, eager: bool) -> (u64, bool) {
+    /// Where the next call's bytes, of those from `at` to `end`, end; `eager`: of a write that nothing makes durable at once.
+    pub(crate) fn piece(&self, at: u64, end: u64, eager: bool) -> u64 {
         let most = piece_at(&self.geometry, at).min(end - at);
         if !eager {
-            return (at + most, false);
+            return at + most;
         }
         let wished = self.device.piece_of_write(at, u32::try_from(most).unwrap_or(u32::MAX));
         let block = u64::from(self.geometry.block_size);
         let whole = (at + u64::from(wished)) / block * block;
-        let divisible = u64::from(wished) < most;
-        (if whole > at { whole.min(at + most) } else { at + most }, divisible)
+        if whole > at { whole.min(at + most) } else { at + most }
     }
 
     pub(crate) async fn perform(&self, piece: Piece) -> Result<Answer, Error> {

@@ -32,7 +32,7 @@ pub(super) struct Plugin {
     pub(super) looking: Arc<Looking>,
     pub(super) runtime: tokio::runtime::Runtime,
     /// Where a volume is served that may lie in files.
-    pub(super) readers: Option<super::serve::Readers>,
+    pub(super) threads: Option<super::serve::Threads>,
 }
 
 /// The interfaces that the component exports, found once.
@@ -159,7 +159,7 @@ impl Plugin {
             lent: Lent::default(),
             outbox: None,
             queue: None,
-            readers: None,
+            threads: None,
             silence: self.silence,
         };
         let mut store = self.store(room);

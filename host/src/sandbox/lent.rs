@@ -2,14 +2,14 @@
 //! reads and writes without a call.
 //!
 //! The plugin could reach nothing less: each part is of a file that it opened beneath a granted directory, as it opened it.
-//! What is written here, and what is read out of memory, happens between two steps of the plugin's code, so once a call that
-//! takes a part back has returned, nothing of it is under way. A read that waits for storage may be (serve/cold.rs): what
-//! comes of it counts only where the part is lent as it was.
+//! What is little, and in memory, is read and written between two steps of the plugin's code; what other threads write
+//! (serve/cold.rs) is waited for where the part is taken back. So once a call that does that has returned, nothing is written there
+//! any more. A read by another thread may be under way: what comes of it counts only where the part is lent as it was.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::sys::page_cache;
 
@@ -52,6 +52,40 @@ pub(super) struct Part {
     bytes: Range<u64>,
     /// Where they begin in the file.
     offset: u64,
+    writes: Arc<Writes>,
+}
+
+/// How many writes of a part are under way.
+#[derive(Debug, Default)]
+struct Writes {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+/// A write of a part that another thread does. Until it is dropped, the part is not taken back.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Writes>);
+
+impl Part {
+    pub(super) fn begin_write(&self) -> UnderWay {
+        *self.writes.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        UnderWay(self.writes.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.none.notify_all();
+    }
+}
+
+impl Writes {
+    /// Waits until there are none.
+    fn ended(&self) {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.none.wait_while(count, |count| *count > 0));
+    }
 }
 
 /// Why a part is not taken.
@@ -82,13 +116,15 @@ impl Lent {
         if self.0.len() >= MOST {
             return Err(Refused::TooMany);
         }
-        self.0.push(Part { handle, file, way, writable, bytes: at..end, offset });
+        self.0.push(Part { handle, file, way, writable, bytes: at..end, offset, writes: Arc::default() });
         Ok(())
     }
 
-    /// Takes back all that was lent of a handle.
+    /// Takes back all that was lent of a handle, and waits for what is written there.
     pub(super) fn end(&mut self, handle: u32) {
-        self.0.retain(|part| part.handle != handle);
+        for part in self.0.extract_if(.., |part| part.handle == handle) {
+            part.writes.ended();
+        }
     }
 
     /// The part that has all of the volume's `bytes`, and where in its file they begin.
@@ -122,6 +158,30 @@ mod tests {
         lent.end(1);
         assert!(lent.find(4096..8192, false).is_none());
         assert!(lent.find(8192..12288, false).is_some());
+    }
+
+    #[test]
+    fn a_part_is_taken_back_once_nothing_is_written_there() {
+        let mut lent = Lent::default();
+        lent.add(file(1, true), 0, 0, 4096).unwrap();
+        lent.add(file(2, true), 4096, 0, 4096).unwrap();
+        let begin = |lent: &Lent, at| lent.find(at..at + 1, true).unwrap().0.begin_write();
+        let (first, second, other) = (begin(&lent, 0), begin(&lent, 1), begin(&lent, 4096));
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for write in [first, second] {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    assert!(!ended.load(std::sync::atomic::Ordering::SeqCst));
+                    drop(write);
+                }
+            });
+            lent.end(1);
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        assert!(lent.find(0..1, true).is_none());
+        drop(other);
+        lent.end(2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::instance::{Exports, Plugin};
 use super::interface::{self, Preopens};
 use super::protocol::wire::Wire;
 use super::protocol::{FromSandbox, PluginKind, Preopen};
-use super::serve::{Looking, Readers};
+use super::serve::{Looking, Threads};
 use super::ticker::{self, Ticker};
 use super::{engine, lockdown};
 use crate::config::policy::{HostInterface, Limits};
@@ -92,8 +92,8 @@ pub(super) fn load(
     let hooks = request.serves.then_some(&looking);
     let runtime = runtime(writes, streams, hooks).map_err(|error| format!("the runtime does not start: {error}"))?;
     let reads = request.serves && !request.directories.is_empty();
-    let readers = reads.then(Readers::start).transpose();
-    let readers = readers.map_err(|error| format!("the threads that read do not start: {error}"))?;
+    let threads = reads.then(Threads::start).transpose();
+    let threads = threads.map_err(|error| format!("the threads for files do not start: {error}"))?;
     lockdown::shut_calls(listener.as_ref().map(AsFd::as_fd))?;
 
     let abilities = exports.abilities();
@@ -113,7 +113,7 @@ pub(super) fn load(
         ticker,
         looking,
         runtime,
-        readers,
+        threads,
     };
     wire.send(&FromSandbox::Ready { exports: abilities }, &[]).map_err(|error| error.to_string())?;
     Ok((plugin, listener))

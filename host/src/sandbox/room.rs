@@ -14,7 +14,7 @@ use super::log::Log;
 use super::outbox::Outbox;
 use super::protocol::wire::Wire;
 use super::protocol::{Ask, ErrorCode, FromSandbox, Limit, PluginError, Reply, Retry, ToSandbox};
-use super::serve::{Desk, Queue, Readers};
+use super::serve::{Desk, Queue, Threads};
 use crate::types::Access;
 
 pub(super) struct Room {
@@ -30,8 +30,8 @@ pub(super) struct Room {
     pub(super) outbox: Option<Outbox>,
     /// What is asked of a volume whose plugin takes it as a queue.
     pub(super) queue: Option<Queue>,
-    /// Read what has to be waited for.
-    pub(super) readers: Option<Readers>,
+    /// Read what has to be waited for, and write what is much.
+    pub(super) threads: Option<Threads>,
     /// How long a plain `read` of a stream waits: less than a whole call may take, so that the plugin can still say what
     /// went wrong.
     pub(super) silence: Duration,

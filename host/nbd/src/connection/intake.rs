@@ -16,10 +16,6 @@ use crate::{Device, Error, Kind};
 
 /// Data of a write of which this much is missing is read to where it goes, past the input.
 const DIRECT: usize = 16 << 10;
-/// Data of which this much has come, and of which no more is there now, is passed on where pieces of it may be.
-const WORTH: usize = 32 << 10;
-/// Where such data ends in a file, whoever keeps it need not read the rest of a page.
-const PAGE: u64 = 4096;
 /// What a piece without data is counted with, in bytes of memory.
 const SMALL: usize = 512;
 
@@ -49,8 +45,6 @@ pub(super) enum Intake {
 pub(super) struct Data {
     bytes: Vec<u8>,
     wanted: usize,
-    /// Any part of it is worth a call of its own.
-    divisible: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +154,8 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
                 return Taken::Nonsense;
             }
         };
-        let (next, divisible) = match data {
-            Some(data) => (at + data.wanted as u64, data.divisible),
+        let next = match data {
+            Some(data) => at + data.wanted as u64,
             None => self.ground.piece(at, end, durable == Some(false)),
         };
         let length = usize::try_from(next - at).unwrap_or(usize::MAX);
@@ -174,8 +168,7 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
             None => Piece::Read { offset: at, length: u32::try_from(length).unwrap_or(u32::MAX) },
             Some(durable) => {
                 let Intake::Pieces { data, .. } = &mut self.intake else { return Taken::Waits };
-                let data =
-                    data.get_or_insert_with(|| Data { bytes: Vec::with_capacity(length), wanted: length, divisible });
+                let data = data.get_or_insert_with(|| Data { bytes: Vec::with_capacity(length), wanted: length });
                 let here = data.missing().min(self.input.len());
                 data.bytes.extend_from_slice(&self.input[..here]);
                 self.input.advance(here);
@@ -194,27 +187,6 @@ impl<D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, D, S> {
         }
         self.begin(request, at, length, piece, context);
         Taken::Something
-    }
-
-    /// Begins with what has come of a piece, where no more of it is there: while it is passed on, the client sends more.
-    /// Whether there was something.
-    pub(super) fn take_what_came(&mut self, context: &mut Context<'_>) -> bool {
-        let Intake::Pieces { request, offset, data: Some(data), .. } = &mut self.intake else { return false };
-        let at = *offset;
-        let unit = PAGE.max(self.ground.geometry.block_size.into());
-        let came = (at + data.bytes.len() as u64) / unit * unit;
-        let length = came.saturating_sub(at) as usize;
-        if !data.divisible || length < WORTH || data.missing() == 0 {
-            return false;
-        }
-        let rest = data.bytes.split_off(length);
-        let bytes = std::mem::replace(&mut data.bytes, Vec::with_capacity(data.wanted - length));
-        data.bytes.extend_from_slice(&rest);
-        data.wanted -= length;
-        *offset = came;
-        let request = Rc::clone(request);
-        self.begin(request, at, length, Piece::Write { offset: at, data: bytes, durable: false }, context);
-        true
     }
 
     /// Whether there is room in the input although nothing of it can be begun.

@@ -179,7 +179,7 @@ impl<'c, D: Device, S: AsyncRead + AsyncWrite + Unpin> Connection<'c, D, S> {
                         moved = true;
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
-                    Poll::Pending => moved |= self.take_what_came(context),
+                    Poll::Pending => {}
                 }
             } else if self.hung_up && taken == Taken::NeedsBytes {
                 self.intake = Intake::Ended;

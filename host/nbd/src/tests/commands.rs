@@ -56,29 +56,6 @@ fn a_write_is_begun_before_all_of_it_has_come_where_that_is_wished_and_nothing_i
 }
 
 #[test]
-fn what_has_come_of_a_write_is_begun_where_pieces_are_wished_and_no_more_of_it_comes() {
-    run(async {
-        let room = Room::new(Disk { eager: Some(48 << 10), ..Disk::of(SIZE, 512) });
-        let mut client = room.client().await;
-        let data = pattern(60 << 10);
-        let written = || room.disk.written.borrow().clone();
-        for (came, begun) in [(32 << 10, None), ((40 << 10) + 100, Some((40 << 10) - 512)), (48 << 10, Some(48 << 10))]
-        {
-            room.disk.written.borrow_mut().clear();
-            let cookie = client.ask(WRITE, 0, 512, 60 << 10, &data[..came]).await;
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(written(), begun.into_iter().collect::<Vec<_>>(), "{came}");
-            client.send(&data[came..]).await;
-            assert_eq!(client.answer(cookie).await.error, 0);
-            assert_eq!(written().iter().sum::<usize>(), 60 << 10);
-            assert_eq!(client.read(512, 60 << 10).await, data);
-        }
-    });
-}
-
-#[test]
 fn a_client_without_structured_replies_gets_data_behind_a_simple_one() {
     run(async {
         let room = Room::new(Disk::of(SIZE, 512));

@@ -13,7 +13,7 @@ use wasmtime::component::{Accessor, HasSelf, Linker, Resource, WasmList};
 use super::Payload;
 use crate::sandbox::lent::{Refused, Way};
 use crate::sandbox::room::{self, Room};
-use crate::sandbox::serve::Readers;
+use crate::sandbox::serve::Threads;
 use crate::sandbox::version::v0_1::fief::storage::directories;
 use crate::sandbox::version::v0_1::fief::storage::files::{Host, HostFile, HostFileWithStore};
 use crate::sandbox::version::v0_1::fief::storage::volumes::Extent;
@@ -169,12 +169,12 @@ impl HostFileWithStore<Room> for HasSelf<Room> {
         offset: u64,
         length: u32,
     ) -> Answer<Resource<Payload>> {
-        let (file, way, readers) = accessor.with(|mut access| -> wasmtime::Result<_> {
+        let (file, way, threads) = accessor.with(|mut access| -> wasmtime::Result<_> {
             let room = access.get();
             let Open { file, way, .. } = room.table.get(&file)?;
-            Ok((file.clone(), *way, room.readers.clone()))
+            Ok((file.clone(), *way, room.threads.clone()))
         })?;
-        match Readers::read(readers.as_ref(), file, way, offset, (length as usize).min(READ_MAX)).await {
+        match Threads::read(threads.as_ref(), file, way, offset, (length as usize).min(READ_MAX)).await {
             Ok(bytes) => Ok(Ok(accessor.with(|mut access| access.get().keep(bytes))?)),
             Err(errno) => Ok(Err(failed(errno))),
         }

@@ -1,55 +1,60 @@
-//! Reads of lent files whose bytes are not in memory. A read that has to wait for storage would hold up the one thread
-//! that serves all requests, so it is done by one of a few others, and that thread goes on.
+//! Reads and writes of lent files that other threads do: a read whose bytes are not in memory would hold up the one thread that
+//! serves all requests, and so would the copying of much data, which its client waits for to send or to take more.
 //!
 //! ```text
-//!   request ─▸ at_once: what the page cache has, one system call ─▸ answer
-//!                 │ not there
-//!                 ▾
-//!              Readers: a queue, threads that read and wait ─▸ answer, if the file is lent as it was
+//!   read ─▸ at_once: what the page cache has, one system call ─▸ answer
+//!              │ not there, or much
+//!              ▾
+//!           a queue, threads that read and wait ─▸ answer, if the file is lent as it was
+//!
+//!   write of much ─▸ a queue, one thread ─▸ answer; the file is not taken back before
 //! ```
-//! The threads are made before the sandbox shuts itself off, since none can be made later, and own nothing: buffers are
-//! taken and given back by the one who asks.
+//! Buffers are taken and given back by the one who asks.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
+use super::jobs::Jobs;
 use crate::sandbox::interface::files;
-use crate::sandbox::lent::Way;
+use crate::sandbox::lent::{UnderWay, Way};
 use crate::sys::page_cache;
 
 /// Reads that wait for storage at a time: as many as a disk makes use of, and few enough to be there for nothing.
-pub(in crate::sandbox) const THREADS: usize = 16;
-/// Reads of this many bytes are done by the threads, in memory or not: they copy one while the thread that serves sends another.
-const LARGE: usize = 128 << 10;
-/// All that they do is call `pread`.
-const STACK: usize = 64 << 10;
+const READERS: usize = 16;
+/// Of this many bytes are reads that the threads do, in memory or not, and writes: they copy, while the thread that serves
+/// sends or receives.
+pub(super) const LARGE: usize = 128 << 10;
 
 type Outcome = Result<Vec<u8>, Errno>;
 /// Fills the free room of a buffer with what lies at a place, or with less at the end of the file.
 type Fill = fn(&File, u64, &mut Vec<u8>) -> Result<(), Errno>;
 
-struct Job {
+struct Read {
     file: Arc<File>,
     offset: u64,
     bytes: Vec<u8>,
     done: oneshot::Sender<Outcome>,
 }
 
-#[derive(Default)]
-struct Queue {
-    /// No longer than there are requests.
-    jobs: Mutex<VecDeque<Job>>,
-    news: Condvar,
+struct Write {
+    file: Arc<File>,
+    offset: u64,
+    data: Vec<u8>,
+    under_way: UnderWay,
+    done: oneshot::Sender<(Result<(), Errno>, Vec<u8>)>,
 }
 
-/// They wait for work until the process ends.
+/// The threads beside the one that serves.
 #[derive(Clone)]
-pub(in crate::sandbox) struct Readers(Arc<Queue>);
+pub(in crate::sandbox) struct Threads {
+    reads: Jobs<Read>,
+    /// One thread's, so that data is written in the order in which it came.
+    writes: Jobs<Write>,
+}
 
 /// What was there without waiting.
 pub(super) enum AtOnce {
@@ -81,41 +86,39 @@ pub(super) fn at_once(file: &File, way: Way, offset: u64, length: usize) -> AtOn
     AtOnce::Done(Ok(bytes))
 }
 
-impl Readers {
-    pub(in crate::sandbox) fn start() -> std::io::Result<Readers> {
-        Readers::that(THREADS, files::fill)
+impl Threads {
+    /// # Errors
+    /// Where one cannot be made.
+    pub(in crate::sandbox) fn start() -> std::io::Result<Threads> {
+        Threads::that(READERS, files::fill)
     }
 
-    fn that(threads: usize, fill: Fill) -> std::io::Result<Readers> {
-        let queue = Arc::new(Queue::default());
-        let (begun, begins) = mpsc::sync_channel(threads);
-        for _ in 0..threads {
-            let (queue, begun) = (queue.clone(), begun.clone());
-            std::thread::Builder::new().name("reader".into()).stack_size(STACK).spawn(move || {
-                // Fails only where nobody waits any more.
-                let _ = begun.send(());
-                drop(begun);
-                queue.work(fill);
-            })?;
-        }
-        // What a thread does to come to life is not among the system calls that are allowed later.
-        for _ in 0..threads {
-            begins.recv().map_err(|_| std::io::Error::other("a thread ended at once"))?;
-        }
-        Ok(Readers(queue))
+    fn that(readers: usize, fill: Fill) -> std::io::Result<Threads> {
+        let reads = Jobs::of(readers, "reader", move |Read { file, offset, mut bytes, done }| {
+            let at = offset + bytes.len() as u64;
+            let filled = fill(&file, at, &mut bytes);
+            // Whoever asked may be gone.
+            let _ = done.send(filled.map(|()| bytes));
+        })?;
+        let writes = Jobs::of(1, "writer", |Write { file, offset, data, under_way, done }| {
+            let written = files::write(&file, offset, &data);
+            drop(under_way);
+            let _ = done.send((written, data));
+        })?;
+        Ok(Threads { reads, writes })
     }
 
     /// Reads so much, or less at the end of the file; by this thread where there are no others.
     pub(in crate::sandbox) async fn read(
-        readers: Option<&Readers>,
+        threads: Option<&Threads>,
         file: Arc<File>,
         way: Way,
         offset: u64,
         length: usize,
     ) -> Outcome {
-        match (readers, at_once(&file, way, offset, length)) {
+        match (threads, at_once(&file, way, offset, length)) {
             (_, AtOnce::Done(outcome)) => outcome,
-            (Some(readers), AtOnce::Begun(begun)) => readers.fill(file, offset, begun).await,
+            (Some(threads), AtOnce::Begun(begun)) => threads.fill(file, offset, begun).await,
             (None, AtOnce::Begun(mut begun)) => {
                 let at = offset + begun.len() as u64;
                 files::fill(&file, at, &mut begun).map(|()| begun)
@@ -126,33 +129,21 @@ impl Readers {
     /// Fills the free room of `bytes`, or less at the end of the file.
     pub(super) async fn fill(&self, file: Arc<File>, offset: u64, bytes: Vec<u8>) -> Outcome {
         let (done, outcome) = oneshot::channel();
-        {
-            let Ok(mut jobs) = self.0.jobs.lock() else { return Err(Errno::IO) };
-            jobs.push_back(Job { file, offset, bytes, done });
-        }
-        self.0.news.notify_one();
+        self.reads.add(Read { file, offset, bytes, done });
         outcome.await.unwrap_or(Err(Errno::IO))
     }
-}
 
-impl Queue {
-    fn work(&self, fill: Fill) {
-        while let Some(Job { file, offset, mut bytes, done }) = self.next() {
-            let at = offset + bytes.len() as u64;
-            let filled = fill(&file, at, &mut bytes);
-            // Whoever asked may be gone.
-            let _ = done.send(filled.map(|()| bytes));
-        }
-    }
-
-    fn next(&self) -> Option<Job> {
-        let mut jobs = self.jobs.lock().ok()?;
-        loop {
-            match jobs.pop_front() {
-                Some(job) => return Some(job),
-                None => jobs = self.news.wait(jobs).ok()?,
-            }
-        }
+    /// Writes all of it; until that is done it is `under_way`.
+    pub(super) async fn write(
+        &self,
+        file: Arc<File>,
+        offset: u64,
+        data: Vec<u8>,
+        under_way: UnderWay,
+    ) -> Result<(), Errno> {
+        let (done, outcome) = oneshot::channel();
+        self.writes.add(Write { file, offset, data, under_way, done });
+        outcome.await.map_or(Err(Errno::IO), |(written, _)| written)
     }
 }
 
@@ -166,6 +157,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::sandbox::lent::Lent;
 
     /// A stand-in for slow storage: a stream, which is read when something comes.
     fn slow() -> (Arc<File>, UnixStream) {
@@ -183,15 +175,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_has_to_be_waited_for_holds_up_no_other() {
-        let readers = Readers::that(2, fill).unwrap();
+        let threads = Threads::that(2, fill).unwrap();
         let quick = Arc::new(tempfile::tempfile().unwrap());
         quick.write_all_at(&[7; 8192], 0).unwrap();
         let (file, mut storage) = slow();
-        let mut waiting = Box::pin(readers.fill(file, 0, Vec::with_capacity(16)));
+        let mut waiting = Box::pin(threads.fill(file, 0, Vec::with_capacity(16)));
         assert!(waiting.as_mut().now_or_never().is_none());
         for _ in 0..100 {
             let bytes = Vec::with_capacity(4096);
-            assert_eq!(readers.fill(quick.clone(), 4096, bytes).await.unwrap(), [7; 4096]);
+            assert_eq!(threads.fill(quick.clone(), 4096, bytes).await.unwrap(), [7; 4096]);
         }
         assert!(waiting.as_mut().now_or_never().is_none());
         storage.write_all(&[9; 16]).unwrap();
@@ -200,9 +192,9 @@ mod tests {
 
     #[tokio::test]
     async fn more_reads_than_there_are_threads_wait_for_their_turn_and_all_are_done() {
-        let readers = Readers::that(2, fill).unwrap();
+        let threads = Threads::that(2, fill).unwrap();
         let slow: Vec<_> = (0..8).map(|_| slow()).collect();
-        let reads = slow.iter().map(|(file, _)| readers.fill(file.clone(), 0, Vec::with_capacity(1)));
+        let reads = slow.iter().map(|(file, _)| threads.fill(file.clone(), 0, Vec::with_capacity(1)));
         let write = async {
             for (number, (_, storage)) in slow.iter().enumerate() {
                 tokio::task::yield_now().await;
@@ -221,15 +213,57 @@ mod tests {
         file.write_all_at(&bytes, 0).unwrap();
         let mut begun = Vec::with_capacity(50);
         begun.extend_from_slice(&bytes[20..40]);
-        let readers = Readers::that(1, files::fill).unwrap();
-        assert_eq!(readers.fill(file.clone(), 20, begun).await.unwrap(), bytes[20..70]);
+        let threads = Threads::that(1, files::fill).unwrap();
+        assert_eq!(threads.fill(file.clone(), 20, begun).await.unwrap(), bytes[20..70]);
         // At the end of the file there is less.
-        assert_eq!(readers.fill(file.clone(), 90, Vec::with_capacity(50)).await.unwrap(), bytes[90..]);
+        assert_eq!(threads.fill(file.clone(), 90, Vec::with_capacity(50)).await.unwrap(), bytes[90..]);
         for way in [Way::NeverWaits, Way::MayWait] {
             match at_once(&file, way, 90, 50) {
                 AtOnce::Done(all) => assert_eq!((way, all.unwrap()), (Way::NeverWaits, bytes[90..].to_vec())),
                 AtOnce::Begun(none) => assert_eq!((way, none), (Way::MayWait, Vec::new())),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_much_is_written_by_another_thread_before_its_part_is_taken_back() {
+        let mut lent = Lent::default();
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        lent.add((1, file.clone(), Way::NeverWaits, true), 0, 4096, 1 << 20).unwrap();
+        let threads = Threads::that(1, files::fill).unwrap();
+        let data: Vec<u8> = (0..LARGE).map(|place| (place % 251) as u8).collect();
+        let writes: Vec<_> = (0..4)
+            .map(|number| {
+                let at = number * LARGE as u64;
+                let (part, at) = lent.find(at..at + LARGE as u64, true).unwrap();
+                let (file, under_way) = (part.file.clone(), part.begin_write());
+                let (threads, data) = (threads.clone(), data.clone());
+                let mut write = Box::pin(async move { threads.write(file, at, data, under_way).await });
+                // Begun, and nobody waits for it yet.
+                assert!(write.as_mut().now_or_never().is_none_or(|written| written.is_ok()));
+                write
+            })
+            .collect();
+        lent.end(1);
+        for number in 0..4 {
+            let mut there = vec![0; LARGE];
+            file.read_exact_at(&mut there, 4096 + number * LARGE as u64).unwrap();
+            assert!(there == data, "{number}");
+        }
+        drop(writes);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "a").unwrap();
+        // Opened for reading, whatever the plugin says.
+        let file = Arc::new(File::open(folder.path().join("a")).unwrap());
+        let mut lent = Lent::default();
+        lent.add((1, file.clone(), Way::NeverWaits, true), 0, 0, 1 << 20).unwrap();
+        let threads = Threads::that(1, files::fill).unwrap();
+        let under_way = lent.find(0..1, true).unwrap().0.begin_write();
+        assert_eq!(threads.write(file, 0, vec![7; LARGE], under_way).await, Err(Errno::BADF));
+        lent.end(1);
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 use wasmtime::component::{Accessor, ResourceAny};
 
-use super::cold::{self, AtOnce, Readers};
+use super::cold::{self, AtOnce, Threads};
 use super::queue::{Asked, Queue};
 use crate::sandbox::interface::files;
 use crate::sandbox::lent::Part;
@@ -26,8 +26,8 @@ use crate::sandbox::version::v0_1::fief::types::types;
 const MAXIMUM_IO: u32 = 1 << 20;
 /// Most calls at a time.
 const MAXIMUM_REQUESTS: u32 = 256;
-/// Bytes of a write that are written to a lent file before more of it is taken: they are in the processor's caches still.
-const LENT_AT_ONCE: u32 = 128 << 10;
+/// Bytes of a write that go to a lent file before more of it is taken: they are in the processor's caches still.
+const LENT_AT_ONCE: u32 = cold::LARGE as u32;
 /// Largest block, in bytes (storage.wit).
 const BLOCK_MAX: u32 = 64 << 10;
 /// Largest volume: offsets are signed in the kernel's interfaces.
@@ -70,8 +70,8 @@ pub(super) struct Served<'a> {
     pub(super) read_only: bool,
     /// Of a domain that another host is about to hand over: it looks as it will be, and nothing is written yet.
     pub(super) inactive: bool,
-    /// Read what has to be waited for.
-    pub(super) readers: Option<&'a Readers>,
+    /// Read what has to be waited for, and write what is much.
+    pub(super) threads: Option<&'a Threads>,
     pub(super) log: Log,
     /// A call that the engine could not carry out: the first reason why, and whoever waits for it.
     pub(super) broken: Rc<Cell<Option<wasmtime::Error>>>,
@@ -161,9 +161,20 @@ impl Served<'_> {
     async fn read_cold(&self, offset: u64, length: u32, begun: Vec<u8>) -> Option<Result<Vec<u8>, Errno>> {
         let place = |part: &Part, at: u64| (part.file.clone(), at);
         let (file, at) = self.lent(offset, length.into(), false, place)?;
-        let read = self.readers?.fill(file.clone(), at, begun).await;
+        let read = self.threads?.fill(file.clone(), at, begun).await;
         let same = |part: &Part, now: u64| Arc::ptr_eq(&part.file, &file) && now == at;
         self.lent(offset, length.into(), false, same).filter(|same| *same).map(|_| read)
+    }
+
+    /// Outside: the data, where it is for the plugin to write.
+    async fn write_lent(&self, offset: u64, data: Vec<u8>) -> Result<Result<(), Errno>, Vec<u8>> {
+        let length = data.len() as u64;
+        if let Some(threads) = self.threads.filter(|_| data.len() >= cold::LARGE) {
+            let place = |part: &Part, at: u64| (part.file.clone(), at, part.begin_write());
+            let Some((file, at, under_way)) = self.lent(offset, length, true, place) else { return Err(data) };
+            return Ok(threads.write(file, at, data, under_way).await);
+        }
+        self.lent(offset, length, true, |part, at| files::write(&part.file, at, &data)).ok_or(data)
     }
 
     fn wrong(&self, what: &str) -> Error {
@@ -235,12 +246,13 @@ impl Device for Served<'_> {
     async fn write(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), Error> {
         self.may_write()?;
         // What is to be durable is the plugin's: whether a flush failed before is told by it alone.
-        if !durable
-            && let Some(written) =
-                self.lent(offset, data.len() as u64, true, |part, at| files::write(&part.file, at, &data))
-        {
-            return written.map_err(|errno| of_plugin(files::failed(errno)));
-        }
+        let data = match durable {
+            false => match self.write_lent(offset, data).await {
+                Ok(written) => return written.map_err(|errno| of_plugin(files::failed(errno))),
+                Err(data) => data,
+            },
+            true => data,
+        };
         let written = match self.queue {
             Some(queue) => Ok(queue.ask(Asked::Write { offset, data, durable }).await.map(drop)),
             None => self.calls.call_write(self.accessor, self.handle, offset, data, durable).await,

@@ -12,6 +12,7 @@
 mod cold;
 mod desk;
 mod device;
+mod jobs;
 mod looking;
 mod queue;
 mod turns;
@@ -46,7 +47,7 @@ use super::version::v0_1::exports::fief::storage::block::{Event, GuestDevice};
 use super::version::v0_1::exports::fief::storage::block_queue::Guest as Taker;
 use super::version::v0_1::fief::storage::volumes::Pool;
 use super::version::v0_1::fief::types::types::Setting;
-pub(super) use cold::Readers;
+pub(super) use cold::Threads;
 use desk::Back;
 pub(super) use desk::Desk;
 use device::Served;
@@ -124,7 +125,7 @@ impl Plugin {
             lent,
             outbox,
             queue: queue.clone(),
-            readers: self.readers.clone(),
+            threads: self.threads.clone(),
             silence,
         };
         let turns = Arc::new(AtomicU64::new(0));
@@ -139,13 +140,13 @@ impl Plugin {
             Some(block_queue) => Some(block_queue.load(&mut store, &instance)?),
             None => None,
         };
-        let readers = self.readers.as_ref();
+        let threads = self.threads.as_ref();
         let told = store.run_concurrent(async |accessor| {
             let calls = block.device();
             let queue = taker.as_ref().zip(queue.as_ref());
             let mut serving = pin!(waiting::when_woken(serve_on(
                 accessor,
-                (&calls, queue, readers),
+                (&calls, queue, threads),
                 desk,
                 back,
                 log,
@@ -183,7 +184,7 @@ impl Plugin {
 /// From `open` to `close`.
 async fn serve_on(
     accessor: &Accessor<Room>,
-    (calls, queue, readers): (&GuestDevice<'_>, Option<(&Taker, &Queue)>, Option<&Readers>),
+    (calls, queue, threads): (&GuestDevice<'_>, Option<(&Taker, &Queue)>, Option<&Threads>),
     desk: &Desk,
     back: &mut Back,
     log: &Log,
@@ -213,7 +214,7 @@ async fn serve_on(
         queue: queue.map(|(_, queue)| queue),
         read_only,
         inactive,
-        readers,
+        threads,
         log: log.clone(),
         broken: broken.clone(),
         told: trapped.clone(),
