@@ -1,8 +1,8 @@
 //! Positioned reads and writes of files beneath granted directories, for [`block`](crate::block): WASI, behind
 //! `std::fs`, has neither holes nor a map of them.
 //!
-//! These functions wait for the file system, which a local one answers at once; [`read_payload`](File::read_payload) alone lets
-//! others go on meanwhile.
+//! These functions wait for the file system, which a local one answers at once; [`read_payload`](File::read_payload) and
+//! [`write_data`](File::write_data) alone let others go on meanwhile.
 
 use crate::error::Result;
 use crate::payload::{Data, Payload};
@@ -61,15 +61,15 @@ impl File {
         self.0.read_payload(offset, length).await.map(Payload::from_host)
     }
 
-    /// [`write`](Self::write) of what is wherever it is.
+    /// [`write`](Self::write) of what is wherever it is. While much of it is written that the host keeps, others go on.
     ///
     /// # Errors
     /// `exhausted` where there is no room left, `io`.
-    pub fn write_data(&self, offset: u64, data: &Data) -> Result<()> {
+    pub async fn write_data(&self, offset: u64, data: &Data) -> Result<()> {
         match data {
             Data::Bytes(bytes) => self.0.write(offset, bytes),
             Data::Within(bytes, range) => self.0.write(offset, bytes.get(range.clone()).unwrap_or_default()),
-            Data::Payload(payload) => self.0.write_payload(offset, payload.half()),
+            Data::Payload(payload) => self.0.write_payload(offset, payload.half()).await,
         }
     }
 

@@ -18,7 +18,8 @@ pub(crate) const TESTS: &[&str] = &[
     "objects::",
 ];
 
-/// All of them, or those that have `filter` in their names.
+/// All of them, or those that have `filter` in their names; two at a time, for most of its time one waits for a server that is
+/// in trouble.
 ///
 /// # Errors
 /// Where one fails, or something that they need cannot be had.
@@ -31,7 +32,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     setup::object_store()?;
     build::plugins()?;
     build::for_tests()?;
-    let mut test = build::cargo_test(&["--test", "storage", "--", "--test-threads=1", "--nocapture"]);
+    let mut test = build::cargo_test(&["--test", "storage", "--", "--test-threads=2", "--nocapture"]);
     run_command(test.args(filter).env("FIEF", place::fief("debug")))
 }
 

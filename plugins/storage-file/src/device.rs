@@ -109,7 +109,7 @@ impl BlockDevice for Device {
     }
 
     async fn write_data(&self, offset: u64, data: Data, durable: bool) -> Result<()> {
-        self.file.write_data(offset, &data)?;
+        self.file.write_data(offset, &data).await?;
         self.if_durable(durable)
     }
 

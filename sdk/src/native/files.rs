@@ -50,7 +50,8 @@ impl File {
         self.read(offset, length)
     }
 
-    pub fn write_payload(&self, offset: u64, data: &[u8]) -> Result<()> {
+    #[allow(clippy::unused_async, reason = "as the host's")]
+    pub async fn write_payload(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.write(offset, data)
     }
 

@@ -6,7 +6,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use crate::command::{self, Result, capture, command, output, quietly};
+use crate::command::{self, Result, capture, command, output};
 use crate::{build, place};
 
 /// Whether dependencies are looked at with cargo-deny.
@@ -65,11 +65,12 @@ fn lint_plugins() -> Result<()> {
 /// Licences, bans and sources as `deny.toml` says. The advisories need a database from the network; where it is to be
 /// had, `cargo deny check advisories` is the command.
 fn dependencies() -> Result<()> {
-    if !output(&mut command("cargo", ["deny", "--version"])).is_ok_and(|output| output.status.success()) {
-        println!("check: cargo-deny is missing; building it (two minutes, once)");
-        quietly(&mut command("cargo", ["install", "--locked", "--no-default-features", "cargo-deny"]))?;
+    const WORDS: [&str; 6] = ["--log-level", "error", "check", "bans", "licenses", "sources"];
+    if output(&mut command("cargo", ["deny", "--version"])).is_ok_and(|output| output.status.success()) {
+        return cargo(&[&["deny"], &WORDS[..]].concat());
     }
-    cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"])
+    let deny = crate::setup::cargo_deny()?;
+    command::run(command(&deny.to_string_lossy(), WORDS).current_dir(place::workspace()))
 }
 
 /// All text files that git tracks, and those that it would.

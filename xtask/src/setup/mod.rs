@@ -3,7 +3,7 @@
 mod packages;
 mod services;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::command::{Result, capture, command, run};
 use crate::guest;
@@ -44,16 +44,27 @@ pub(crate) fn all(purpose: Purpose) -> Result<()> {
 
 /// A server of S3, below `target/tools`: some minutes, once.
 pub(crate) fn object_store() -> Result<()> {
-    const PACKAGE: &str = "s3s-fs@0.14.1";
+    tool("s3s-fs", "s3s-fs@0.14.1", &["--features", "binary"]).map(drop)
+}
+
+/// What looks at dependencies, below `target/tools`: some minutes, once.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    tool("cargo-deny", "cargo-deny", &["--no-default-features"])
+}
+
+/// The program `name` of a package, which `words` say more of; it is built without optimisation, for it has little to do.
+fn tool(name: &str, package: &str, words: &[&str]) -> Result<PathBuf> {
     let tools = crate::place::target().join("tools");
-    if tools.join("bin/s3s-fs").exists() {
-        return Ok(());
+    let program = tools.join("bin").join(name);
+    if program.exists() {
+        return Ok(program);
     }
-    println!("setup: cargo install {PACKAGE} (some minutes, once)");
-    let mut install = command("cargo", ["install", "--quiet", "--locked", "--features", "binary", PACKAGE]);
-    install.arg("--root").arg(&tools).arg("--target-dir").arg(tools.join("build"));
+    println!("setup: cargo install {package} (some minutes, once)");
+    let mut install = command("cargo", ["install", "--quiet", "--debug", "--locked"]);
+    install.args(words).arg(package).arg("--root").arg(&tools).arg("--target-dir").arg(tools.join("build"));
     run(&mut install)?;
-    crate::command::remove_tree(&tools.join("build"))
+    crate::command::remove_tree(&tools.join("build"))?;
+    Ok(program)
 }
 
 /// What makes components of Python and of JavaScript, below `target/tools`. Node.js comes with the first, since Debian's may be too

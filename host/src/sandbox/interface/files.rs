@@ -124,10 +124,6 @@ impl HostFile for Room {
     fn write(&mut self, file: Resource<Open>, offset: u64, data: Vec<u8>) -> Answer<()> {
         Ok(write(self.file(&file)?, offset, &data).map_err(failed))
     }
-    fn write_payload(&mut self, file: Resource<Open>, offset: u64, data: Resource<Payload>) -> Answer<()> {
-        let data = &self.table.get(&data)?.0;
-        Ok(write(self.file(&file)?, offset, data).map_err(failed))
-    }
     fn sync(&mut self, file: Resource<Open>) -> Answer<()> {
         Ok(rustix::fs::fdatasync(self.file(&file)?).map_err(failed))
     }
@@ -178,6 +174,18 @@ impl HostFileWithStore<Room> for HasSelf<Room> {
             Ok(bytes) => Ok(Ok(accessor.with(|mut access| access.get().keep(bytes))?)),
             Err(errno) => Ok(Err(failed(errno))),
         }
+    }
+    async fn write_payload(
+        accessor: &Accessor<Room, Self>,
+        file: Resource<Open>,
+        offset: u64,
+        data: Resource<Payload>,
+    ) -> Answer<()> {
+        let (file, data, threads) = accessor.with(|mut access| -> wasmtime::Result<_> {
+            let room = access.get();
+            Ok((room.table.get(&file)?.file.clone(), room.table.get(&data)?.0.clone(), room.threads.clone()))
+        })?;
+        Ok(Threads::write(threads.as_ref(), file, offset, data).await.map_err(failed))
     }
 }
 

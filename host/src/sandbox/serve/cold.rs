@@ -1,5 +1,6 @@
-//! Reads and writes of lent files that other threads do: a read whose bytes are not in memory would hold up the one thread that
-//! serves all requests, and so would the copying of much data, which its client waits for to send or to take more.
+//! Reads and writes of files, lent or the plugin's own, that other threads do: a read whose bytes are not in memory would hold
+//! up the one thread that serves all requests, and so would the copying of much data, which its client waits for to send or to
+//! take more.
 //!
 //! ```text
 //!   read ─▸ at_once: what the page cache has, one system call ─▸ answer
@@ -7,7 +8,7 @@
 //!              ▾
 //!           a queue, threads that read and wait ─▸ answer, if the file is lent as it was
 //!
-//!   write of much ─▸ a queue, one thread ─▸ answer; the file is not taken back before
+//!   write of much ─▸ a queue, one thread ─▸ answer; a lent file is not taken back before
 //! ```
 //! Buffers are taken and given back by the one who asks.
 
@@ -43,9 +44,10 @@ struct Read {
 struct Write {
     file: Arc<File>,
     offset: u64,
-    data: Vec<u8>,
-    under_way: UnderWay,
-    done: oneshot::Sender<(Result<(), Errno>, Vec<u8>)>,
+    data: Arc<Vec<u8>>,
+    /// Where the file is lent.
+    under_way: Option<UnderWay>,
+    done: oneshot::Sender<(Result<(), Errno>, Arc<Vec<u8>>)>,
 }
 
 /// The threads beside the one that serves.
@@ -133,13 +135,26 @@ impl Threads {
         outcome.await.unwrap_or(Err(Errno::IO))
     }
 
+    /// Writes all of it; by this thread where there are no others, or where it is little.
+    pub(in crate::sandbox) async fn write(
+        threads: Option<&Threads>,
+        file: Arc<File>,
+        offset: u64,
+        data: Arc<Vec<u8>>,
+    ) -> Result<(), Errno> {
+        match threads.filter(|_| data.len() >= LARGE) {
+            Some(threads) => threads.store(file, offset, data, None).await,
+            None => files::write(&file, offset, &data),
+        }
+    }
+
     /// Writes all of it; until that is done it is `under_way`.
-    pub(super) async fn write(
+    pub(super) async fn store(
         &self,
         file: Arc<File>,
         offset: u64,
-        data: Vec<u8>,
-        under_way: UnderWay,
+        data: Arc<Vec<u8>>,
+        under_way: Option<UnderWay>,
     ) -> Result<(), Errno> {
         let (done, outcome) = oneshot::channel();
         self.writes.add(Write { file, offset, data, under_way, done });
@@ -237,8 +252,8 @@ mod tests {
                 let at = number * LARGE as u64;
                 let (part, at) = lent.find(at..at + LARGE as u64, true).unwrap();
                 let (file, under_way) = (part.file.clone(), part.begin_write());
-                let (threads, data) = (threads.clone(), data.clone());
-                let mut write = Box::pin(async move { threads.write(file, at, data, under_way).await });
+                let (threads, data) = (threads.clone(), Arc::new(data.clone()));
+                let mut write = Box::pin(async move { threads.store(file, at, data, Some(under_way)).await });
                 // Begun, and nobody waits for it yet.
                 assert!(write.as_mut().now_or_never().is_none_or(|written| written.is_ok()));
                 write
@@ -263,7 +278,7 @@ mod tests {
         lent.add((1, file.clone(), Way::NeverWaits, true), 0, 0, 1 << 20).unwrap();
         let threads = Threads::that(1, files::fill).unwrap();
         let under_way = lent.find(0..1, true).unwrap().0.begin_write();
-        assert_eq!(threads.write(file, 0, vec![7; LARGE], under_way).await, Err(Errno::BADF));
+        assert_eq!(threads.store(file, 0, Arc::new(vec![7; LARGE]), Some(under_way)).await, Err(Errno::BADF));
         lent.end(1);
     }
 }

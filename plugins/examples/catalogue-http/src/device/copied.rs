@@ -75,7 +75,7 @@ impl Copied {
 
     pub(super) async fn write(&self, offset: u64, data: Data) -> Result<()> {
         if let [Piece { here: true, .. }] = self.pieces(offset, data.len() as u64, true)[..] {
-            return self.file.write_data(DATA + offset, &data);
+            return self.file.write_data(DATA + offset, &data).await;
         }
         let data = data.into_bytes();
         for piece in self.pieces(offset, data.len() as u64, true) {
