@@ -45,6 +45,8 @@ impl<D: Device> Server<D> {
     /// does wrong ends its connection and nothing else.
     pub async fn listen(&self, listener: &UnixListener) {
         let mut connections = FuturesUnordered::new();
+        // One, which is so asked only when it was woken: each request wakes all that is here.
+        let mut arriving = FuturesUnordered::from_iter([accept(listener)]);
         let listening = Listening::new(&self.shared);
         loop {
             let ended = poll_fn(|context| {
@@ -52,13 +54,17 @@ impl<D: Device> Server<D> {
                 if self.shared.ending.get().is_some() { Poll::Ready(()) } else { Poll::Pending }
             });
             tokio::select! {
+                biased;
                 () = ended => break,
                 Some(()) = connections.next(), if !connections.is_empty() => {}
-                stream = accept(listener) => if connections.len() < self.limits.connections {
-                    connections.push(self.connection(stream));
-                } else {
-                    tracing::warn!(most = self.limits.connections, "a client was turned away: too many connections");
-                },
+                Some(stream) = arriving.next() => {
+                    arriving.push(accept(listener));
+                    if connections.len() < self.limits.connections {
+                        connections.push(self.connection(stream));
+                    } else {
+                        tracing::warn!(most = self.limits.connections, "a client was turned away: too many connections");
+                    }
+                }
             }
         }
         while connections.next().await.is_some() {}

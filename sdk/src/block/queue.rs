@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::BlockDevice;
 use crate::bindings::host::fief::storage::requests::{self, Act, Read, Request, Write, WritePayload};
@@ -25,7 +27,12 @@ pub(super) async fn serve<T: BlockDevice>() {
     loop {
         for Request { number, act } in requests::take().await {
             let device = device.clone();
-            crate::spawn(async move { answer(number, perform(&*device, act).await) });
+            let mut answered = Box::pin(async move { answer(number, perform(&*device, act).await) });
+            // Many are done at once, and need no task of their own.
+            let done = poll_fn(|context| Poll::Ready(answered.as_mut().poll(context).is_ready())).await;
+            if !done {
+                crate::spawn(answered);
+            }
         }
     }
 }

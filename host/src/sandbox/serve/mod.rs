@@ -235,11 +235,20 @@ async fn serve_on(
                 take(&served, queue.map(|(taker, _)| taker))
             )
         };
+        // All that no request is about.
+        let aside = waiting::when_woken(async {
+            tokio::select! {
+                () = leave(desk, &control) => Ok(()),
+                _ = beside => Ok(()),
+                () = trapped.notified() => {
+                    Err(broken.take().unwrap_or_else(|| wasmtime::Error::msg("the plugin failed")))
+                }
+            }
+        });
         tokio::select! {
+            biased;
+            ended = aside => ended,
             () = server.listen(listener) => Ok(()),
-            () = leave(desk, &control) => Ok(()),
-            _ = beside => Ok(()),
-            () = trapped.notified() => Err(broken.take().unwrap_or_else(|| wasmtime::Error::msg("the plugin failed"))),
         }
     };
     ended?;
