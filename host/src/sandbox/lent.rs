@@ -55,21 +55,20 @@ pub(super) struct Part {
     writes: Arc<Writes>,
 }
 
-/// How many writes of a part are under way.
+/// How many writes of a part, or of a plugin's file, are under way.
 #[derive(Debug, Default)]
-struct Writes {
+pub(super) struct Writes {
     count: Mutex<usize>,
     none: Condvar,
 }
 
-/// A write of a part that another thread does. Until it is dropped, the part is not taken back.
+/// A write that another thread does. Until it is dropped, the part is not taken back, nor the file closed.
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<Writes>);
 
 impl Part {
     pub(super) fn begin_write(&self) -> UnderWay {
-        *self.writes.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        UnderWay(self.writes.clone())
+        self.writes.begin()
     }
 }
 
@@ -81,8 +80,13 @@ impl Drop for UnderWay {
 }
 
 impl Writes {
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        UnderWay(self.clone())
+    }
+
     /// Waits until there are none.
-    fn ended(&self) {
+    pub(super) fn ended(&self) {
         let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.none.wait_while(count, |count| *count > 0));
     }

@@ -11,7 +11,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, HasSelf, Linker, Resource, WasmList};
 
 use super::Payload;
-use crate::sandbox::lent::{Refused, Way};
+use crate::sandbox::lent::{Refused, Way, Writes};
 use crate::sandbox::room::{self, Room};
 use crate::sandbox::serve::Threads;
 use crate::sandbox::version::v0_1::fief::storage::directories;
@@ -35,6 +35,8 @@ pub struct Open {
     file: Arc<File>,
     way: Way,
     writable: bool,
+    /// Those of the plugin's own that other threads do.
+    writes: Arc<Writes>,
 }
 
 fn error(code: ErrorCode, message: impl Into<String>) -> Error {
@@ -109,7 +111,7 @@ impl HostFile for Room {
         match self.open_beneath(&directory, &path, writable) {
             Ok(file) => {
                 let way = Way::of(&file);
-                Ok(Ok(self.table.push(Open { file: Arc::new(file), way, writable })?))
+                Ok(Ok(self.table.push(Open { file: Arc::new(file), way, writable, writes: Arc::default() })?))
             }
             Err(error) => Ok(Err(error)),
         }
@@ -143,7 +145,7 @@ impl HostFile for Room {
             room::Host::Serving(_) => {}
             room::Host::Call(_) => return Ok(Err(error(ErrorCode::Unsupported, "no volume is served in this call"))),
         }
-        let Open { file: open, way, writable } = self.table.get(&file)?;
+        let Open { file: open, way, writable, .. } = self.table.get(&file)?;
         let lent = self.lent.add((file.rep(), open.clone(), *way, *writable), at, offset, length);
         Ok(lent.map_err(|refused| match refused {
             Refused::Impossible => error(ErrorCode::Invalid, "there are no such bytes"),
@@ -153,7 +155,8 @@ impl HostFile for Room {
     }
     fn drop(&mut self, file: Resource<Open>) -> wasmtime::Result<()> {
         self.lent.end(file.rep());
-        self.table.delete(file)?;
+        // One that was cancelled may be under way.
+        self.table.delete(file)?.writes.ended();
         Ok(())
     }
 }
@@ -181,11 +184,12 @@ impl HostFileWithStore<Room> for HasSelf<Room> {
         offset: u64,
         data: Resource<Payload>,
     ) -> Answer<()> {
-        let (file, data, threads) = accessor.with(|mut access| -> wasmtime::Result<_> {
+        let (file, data, under_way, threads) = accessor.with(|mut access| -> wasmtime::Result<_> {
             let room = access.get();
-            Ok((room.table.get(&file)?.file.clone(), room.table.get(&data)?.0.clone(), room.threads.clone()))
+            let Open { file, writes, .. } = room.table.get(&file)?;
+            Ok((file.clone(), room.table.get(&data)?.0.clone(), writes.begin(), room.threads.clone()))
         })?;
-        Ok(Threads::write(threads.as_ref(), file, offset, data).await.map_err(failed))
+        Ok(Threads::write(threads.as_ref(), file, offset, data, under_way).await.map_err(failed))
     }
 }
 

@@ -8,7 +8,7 @@
 //!              ▾
 //!           a queue, threads that read and wait ─▸ answer, if the file is lent as it was
 //!
-//!   write of much ─▸ a queue, one thread ─▸ answer; a lent file is not taken back before
+//!   write of much ─▸ a queue, one thread ─▸ answer; the file is not taken back or closed before
 //! ```
 //! Buffers are taken and given back by the one who asks.
 
@@ -31,6 +31,8 @@ const READERS: usize = 16;
 pub(super) const LARGE: usize = 128 << 10;
 
 type Outcome = Result<Vec<u8>, Errno>;
+/// And the data, which is given back where it was taken.
+type Written = (Result<(), Errno>, Arc<Vec<u8>>);
 /// Fills the free room of a buffer with what lies at a place, or with less at the end of the file.
 type Fill = fn(&File, u64, &mut Vec<u8>) -> Result<(), Errno>;
 
@@ -45,9 +47,8 @@ struct Write {
     file: Arc<File>,
     offset: u64,
     data: Arc<Vec<u8>>,
-    /// Where the file is lent.
-    under_way: Option<UnderWay>,
-    done: oneshot::Sender<(Result<(), Errno>, Arc<Vec<u8>>)>,
+    under_way: UnderWay,
+    done: oneshot::Sender<Written>,
 }
 
 /// The threads beside the one that serves.
@@ -141,9 +142,10 @@ impl Threads {
         file: Arc<File>,
         offset: u64,
         data: Arc<Vec<u8>>,
+        under_way: UnderWay,
     ) -> Result<(), Errno> {
         match threads.filter(|_| data.len() >= LARGE) {
-            Some(threads) => threads.store(file, offset, data, None).await,
+            Some(threads) => threads.store(file, offset, data, under_way).await,
             None => files::write(&file, offset, &data),
         }
     }
@@ -154,7 +156,7 @@ impl Threads {
         file: Arc<File>,
         offset: u64,
         data: Arc<Vec<u8>>,
-        under_way: Option<UnderWay>,
+        under_way: UnderWay,
     ) -> Result<(), Errno> {
         let (done, outcome) = oneshot::channel();
         self.writes.add(Write { file, offset, data, under_way, done });
@@ -253,7 +255,7 @@ mod tests {
                 let (part, at) = lent.find(at..at + LARGE as u64, true).unwrap();
                 let (file, under_way) = (part.file.clone(), part.begin_write());
                 let (threads, data) = (threads.clone(), Arc::new(data.clone()));
-                let mut write = Box::pin(async move { threads.store(file, at, data, Some(under_way)).await });
+                let mut write = Box::pin(async move { threads.store(file, at, data, under_way).await });
                 // Begun, and nobody waits for it yet.
                 assert!(write.as_mut().now_or_never().is_none_or(|written| written.is_ok()));
                 write
@@ -278,7 +280,7 @@ mod tests {
         lent.add((1, file.clone(), Way::NeverWaits, true), 0, 0, 1 << 20).unwrap();
         let threads = Threads::that(1, files::fill).unwrap();
         let under_way = lent.find(0..1, true).unwrap().0.begin_write();
-        assert_eq!(threads.store(file, 0, Arc::new(vec![7; LARGE]), Some(under_way)).await, Err(Errno::BADF));
+        assert_eq!(threads.store(file, 0, Arc::new(vec![7; LARGE]), under_way).await, Err(Errno::BADF));
         lent.end(1);
     }
 }

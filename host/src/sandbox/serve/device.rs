@@ -172,7 +172,7 @@ impl Served<'_> {
         if let Some(threads) = self.threads.filter(|_| data.len() >= cold::LARGE) {
             let place = |part: &Part, at: u64| (part.file.clone(), at, part.begin_write());
             let Some((file, at, under_way)) = self.lent(offset, length, true, place) else { return Err(data) };
-            return Ok(threads.store(file, at, Arc::new(data), Some(under_way)).await);
+            return Ok(threads.store(file, at, Arc::new(data), under_way).await);
         }
         self.lent(offset, length, true, |part, at| files::write(&part.file, at, &data)).ok_or(data)
     }
