@@ -69,7 +69,7 @@ impl File {
         match data {
             Data::Bytes(bytes) => self.0.write(offset, bytes),
             Data::Within(bytes, range) => self.0.write(offset, bytes.get(range.clone()).unwrap_or_default()),
-            Data::Payload(payload) => self.0.write_payload(offset, payload.half()).await,
+            Data::Payload(payload) => self.0.store_payload(offset, payload.half()).await,
         }
     }
 

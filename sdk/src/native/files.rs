@@ -51,7 +51,7 @@ impl File {
     }
 
     #[allow(clippy::unused_async, reason = "as the host's")]
-    pub async fn write_payload(&self, offset: u64, data: &[u8]) -> Result<()> {
+    pub async fn store_payload(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.write(offset, data)
     }
 

@@ -126,6 +126,10 @@ impl HostFile for Room {
     fn write(&mut self, file: Resource<Open>, offset: u64, data: Vec<u8>) -> Answer<()> {
         Ok(write(self.file(&file)?, offset, &data).map_err(failed))
     }
+    fn write_payload(&mut self, file: Resource<Open>, offset: u64, data: Resource<Payload>) -> Answer<()> {
+        let data = &self.table.get(&data)?.0;
+        Ok(write(self.file(&file)?, offset, data).map_err(failed))
+    }
     fn sync(&mut self, file: Resource<Open>) -> Answer<()> {
         Ok(rustix::fs::fdatasync(self.file(&file)?).map_err(failed))
     }
@@ -178,7 +182,7 @@ impl HostFileWithStore<Room> for HasSelf<Room> {
             Err(errno) => Ok(Err(failed(errno))),
         }
     }
-    async fn write_payload(
+    async fn store_payload(
         accessor: &Accessor<Room, Self>,
         file: Resource<Open>,
         offset: u64,
