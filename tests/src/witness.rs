@@ -146,6 +146,11 @@ impl Witness {
         &self.name
     }
 
+    /// The file that its disk is in.
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
     /// Its disk is another file now: a raw image.
     pub fn lies_at(&mut self, image: &Path) {
         self.lies_within(image, 0);

@@ -37,6 +37,14 @@ fn another_sandbox(host: &Host, than: u32) -> u32 {
     eventually("another sandbox", PATIENCE, || sandbox(host).filter(|pid| *pid != than))
 }
 
+fn sees(host: &Host, size: &str) {
+    let said = format!("the guest sees its new size volume=default/node1 size={size}");
+    eventually(&said, PATIENCE, || {
+        let log = fs::read_to_string(host.root().join("domains/node1/supervisor.log")).unwrap();
+        log.contains(&said).then_some(())
+    });
+}
+
 #[test]
 fn sandboxes_that_are_killed_one_after_the_other_cost_the_guest_no_write() {
     let (host, mut witness) = host();
@@ -86,10 +94,14 @@ fn whoever_is_killed_the_guest_goes_on_and_its_disk_grows() {
     signal(host.supervisor("node1"), Signal::TERM);
     witness.goes_on(2);
     host.fief(&["volume", "resize", "default/node1", "4MiB"]);
-    eventually("the guest sees the new size", PATIENCE, || {
-        let log = fs::read_to_string(host.root().join("domains/node1/supervisor.log")).unwrap();
-        log.contains("the guest sees its new size").then_some(())
-    });
+    sees(&host, "4MiB");
+    witness.goes_on(2);
+    // It grows while nobody looks.
+    kill(host.supervisor("node1"));
+    kill(sandbox(&host).unwrap());
+    fs::OpenOptions::new().write(true).open(witness.image()).unwrap().set_len(8 << 20).unwrap();
+    host.fief(&["start", "node1"]);
+    sees(&host, "8MiB");
     witness.goes_on(2);
     witness.is_sound();
     host.fief(&["stop", "node1"]);

@@ -34,7 +34,8 @@ pub const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 /// What is heard of a served disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    Resized(ByteSize),
+    /// It has another size; or this one, where an earlier supervisor's sandbox served it and may not have told.
+    Sized(ByteSize),
     /// Another host holds it; who.
     Fenced(String),
     /// Requests wait, and why.

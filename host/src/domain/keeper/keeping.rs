@@ -70,6 +70,8 @@ impl Keeping {
             match self.serve() {
                 Ok(serving) => {
                     if let Some(ready) = ready.take() {
+                        // The hypervisor sees it so when it connects.
+                        self.size = Some(serving.geometry().size);
                         // Whoever waits may have been ended.
                         let _ = ready.send(Ok(()));
                     }
@@ -239,8 +241,8 @@ impl Keeping {
     }
 
     fn sized(&mut self, size: u64) {
-        if self.size.replace(size).is_some_and(|before| before != size) {
-            self.say(News::Resized(ByteSize::from_bytes(size)));
+        if self.size.replace(size) != Some(size) {
+            self.say(News::Sized(ByteSize::from_bytes(size)));
         }
     }
 

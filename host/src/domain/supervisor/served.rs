@@ -117,8 +117,8 @@ impl Loop<'_> {
 
     pub(super) fn served_told(&mut self, Told { volume, news }: Told, connected: &Connected) -> Option<Happening> {
         match news {
-            News::Resized(size) => {
-                self.grow(&volume, size, &connected.monitor);
+            News::Sized(size) => {
+                self.sized(&volume, size, &connected.monitor);
                 None
             }
             News::Degraded(why) => {
@@ -137,21 +137,18 @@ impl Loop<'_> {
         }
     }
 
-    /// Shows the guest a disk's new size. Beside the loop: the hypervisor connects to the disk anew for it.
-    fn grow(&self, volume: &VolumeRef, size: ByteSize, monitor: &Monitor) {
-        let asked = || -> Result<(usize, storage::Served)> {
-            let generation = self.served.export(volume)?;
-            Ok((self.places().disk(volume)?, storage::Served { volume: volume.volume.clone(), generation }))
-        };
+    /// Shows the guest a disk's size, where it sees another. Beside the loop: the hypervisor connects to the disk anew for it.
+    fn sized(&self, volume: &VolumeRef, size: ByteSize, monitor: &Monitor) {
+        // A volume that a disk is still copied to is no guest's yet.
+        let (Ok(place), Ok(generation)) = (self.places().disk(volume), self.served.export(volume)) else { return };
+        let disk = storage::Served { volume: volume.volume.clone(), generation };
         let (volume, monitor) = (volume.clone(), monitor.clone());
-        match asked() {
-            Ok((place, disk)) => drop(tokio::spawn(async move {
-                match monitor.grow_served(place, &disk, size).await {
-                    Ok(()) => tracing::info!(%volume, %size, "the guest sees its new size"),
-                    Err(failure) => tracing::error!(%volume, %size, %failure, "the guest does not see its new size"),
-                }
-            })),
-            Err(failure) => tracing::error!(%volume, %failure, "it has another size, and nobody to tell"),
-        }
+        drop(tokio::spawn(async move {
+            match monitor.sees_served(place, &disk, size).await {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(%volume, %size, "the guest sees its new size"),
+                Err(failure) => tracing::error!(%volume, %size, %failure, "the guest does not see its new size"),
+            }
+        }));
     }
 }

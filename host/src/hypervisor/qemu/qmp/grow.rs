@@ -14,6 +14,9 @@ use crate::hypervisor::qemu::arguments;
 use crate::storage::Served;
 use crate::types::ByteSize;
 
+/// `BDRV_SECTOR_SIZE`, in bytes.
+const SECTOR: u64 = 512;
+
 /// Who has the bytes of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
@@ -45,8 +48,16 @@ impl Monitor {
         self.execute_within(&resize, None, super::device::OPENED_WITHIN).await.map(drop)
     }
 
-    /// The same for a disk that is served and has that size already.
-    pub async fn grow_served(&self, place: usize, disk: &Served, size: ByteSize) -> Result<()> {
+    /// Shows the guest the size that a served disk has; whether it saw another.
+    pub async fn sees_served(&self, place: usize, disk: &Served, size: ByteSize) -> Result<bool> {
+        // QEMU counts in sectors, and a part of one as one.
+        if self.size_of(place).await? == size.bytes().next_multiple_of(SECTOR) {
+            return Ok(false);
+        }
+        self.grow_served(place, disk, size).await.map(|()| true)
+    }
+
+    async fn grow_served(&self, place: usize, disk: &Served, size: ByteSize) -> Result<()> {
         let name = self.top_node(place).await?;
         let all = self.execute(&command::QueryNodes { flat: true }, None).await?;
         let named = |name: &str| all.iter().find(|node| node.node_name.as_deref() == Some(name));
