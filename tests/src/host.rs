@@ -203,6 +203,28 @@ impl Host {
         pid.unwrap_or_else(|| panic!("{domain} has no {role}: {shown}"))
     }
 
+    /// Guests that start from now on have the QEMU of Debian's backports: of version 10, where this is Debian 12.
+    #[track_caller]
+    pub fn runs_newer_qemu(&self) {
+        let newer = target().join("guest/newer-qemu/usr/bin/qemu-system-x86_64");
+        assert!(newer.exists(), "{} is not there; `cargo xtask setup --for test` fetches it", newer.display());
+        let newer = fs::canonicalize(newer).expect("a path");
+        self.runs_installed_qemu();
+        let path = self.root().join("policy.toml");
+        let policy = fs::read_to_string(&path).expect("a policy");
+        fs::write(&path, format!("{}\n\n{policy}", qemu(&newer))).expect("a policy");
+    }
+
+    /// And the installed one again.
+    #[track_caller]
+    pub fn runs_installed_qemu(&self) {
+        let path = self.root().join("policy.toml");
+        let policy = fs::read_to_string(&path).expect("a policy");
+        if let Some(policy) = policy.strip_prefix("[host]\nqemu = ").and_then(|rest| rest.split_once("\n\n")) {
+            fs::write(&path, policy.1).expect("a policy");
+        }
+    }
+
     /// The sandbox that serves the disk of a domain in a place, from the ledger of who keeps it served; where it lives.
     pub fn sandbox(&self, domain: &str, place: usize) -> Option<u32> {
         let ledger = self.root().join("domains").join(domain).join(format!("served-{place}.jsonl"));
@@ -309,6 +331,10 @@ impl Drop for Host {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn qemu(program: &Path) -> String {
+    format!("[host]\nqemu = \"{}\"", program.display())
 }
 
 fn policy(root: &Path) -> String {

@@ -1,22 +1,14 @@
 //! The same machine on the QEMU that is installed and on a newer one: 7.2 and 10 where this is Debian 12.
 
-use std::fs;
-
 use fief_tests::Host;
-use fief_tests::host::target;
 
 #[test]
 fn a_guest_runs_and_stops_on_the_newer_qemu_as_on_the_installed_one() {
-    let newer = target().join("guest/newer-qemu/usr/bin/qemu-system-x86_64");
-    assert!(newer.exists(), "{} is not there; `cargo xtask setup --for test` fetches it", newer.display());
-    let newer = fs::canonicalize(newer).expect("a path");
     let mut versions = Vec::new();
-    for qemu in [None, Some(&newer)] {
+    for newer in [false, true] {
         let host = Host::new();
-        if let Some(qemu) = qemu {
-            let path = host.root().join("policy.toml");
-            let policy = fs::read_to_string(&path).expect("a policy");
-            fs::write(&path, format!("[host]\nqemu = \"{}\"\n\n{policy}", qemu.display())).expect("a policy");
+        if newer {
+            host.runs_newer_qemu();
         }
         versions.push(host.fief(&["host", "info", "-o", "json"]).stdout);
         host.volume("default/node1", "64MiB");

@@ -59,7 +59,15 @@ pub enum Begins {
     /// A state that comes in.
     Saved,
     /// A guest that another host hands over, as the owner of this generation: until it has, that host has the volumes.
-    HandedOver(u64),
+    HandedOver(Coming),
+}
+
+/// How a guest comes from another host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coming {
+    pub owner: u64,
+    /// It goes on before all of its memory has come.
+    pub fetches: bool,
 }
 
 /// The volumes that a domain uses, each with whether it writes to it.
@@ -110,7 +118,8 @@ pub fn launch(
     fault::point("start.tapped")?;
     let (definition, places) = (definition.clone(), places.clone());
     let incoming = begins != Begins::Fresh;
-    let launch = Launch { definition, places, id, accelerator, disks, served, cards: wired, incoming };
+    let fetches = matches!(begins, Begins::HandedOver(Coming { fetches: true, .. }));
+    let launch = Launch { definition, places, id, accelerator, disks, served, cards: wired, incoming, fetches };
     // A dry run makes its sockets elsewhere: the domain may be running, or not be there at all.
     let scratch = (gate.mode() == Mode::DryRun).then(Scratch::new).transpose()?;
     let folder = scratch.as_ref().map_or_else(|| layout.domain(&launch.definition.name), |scratch| scratch.0.clone());
@@ -230,7 +239,7 @@ fn attach_disk(
             hold::take(gate, pool, &disk.volume, domain).map_err(saying)?.generation
         }
         // It is taken once the domain is ours, but for what came along as a whole: nobody else has that.
-        (Mode::Perform, false, Begins::HandedOver(owner)) => {
+        (Mode::Perform, false, Begins::HandedOver(Coming { owner, .. })) => {
             let expected = hold::expect(gate, pool, &disk.volume, domain, owner).map_err(saying)?;
             match came {
                 Came::Whole => {

@@ -91,6 +91,7 @@ fn operations(plugin: &str, directory: &str, bridge: &str) -> Vec<Operation> {
                 arguments: vec![],
                 host_network: false,
                 kvm: false,
+                userfaults: false,
                 memory: size,
             },
         },

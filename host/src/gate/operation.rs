@@ -110,6 +110,9 @@ pub struct HypervisorCommand {
     pub host_network: bool,
     /// Needs /dev/kvm.
     pub kvm: bool,
+    /// Needs /dev/userfaultfd: its guest goes on while memory still comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub userfaults: bool,
     /// Address-space and file limits are derived from it.
     pub memory: ByteSize,
 }

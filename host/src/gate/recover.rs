@@ -36,6 +36,7 @@ impl Gate {
             arguments: Vec::new(),
             host_network: false,
             kvm: false,
+            userfaults: false,
             memory: ByteSize::from_mib(0),
         };
         ledger.intend(&Actor::Operator, &Operation::HypervisorStart { domain: domain.clone(), id: 0, command })?;

@@ -51,6 +51,8 @@ pub struct Launch {
     pub cards: Vec<CardSource>,
     /// It waits for a state that comes in, and does not begin at its firmware.
     pub incoming: bool,
+    /// Its guest goes on while memory still comes.
+    pub fetches: bool,
 }
 
 /// What the gate is asked to start: `descriptors[i]` becomes descriptor number [`FIRST_DESCRIPTOR`]` + i`.

@@ -95,6 +95,9 @@ pub struct Offer {
     /// Its volumes that the target does not reach, and that are copied there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub along: Vec<Along>,
+    /// Its guest may go on there before all of its memory has come. Said to those hosts alone that have told that they can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fetches: bool,
 }
 
 /// A volume that is copied to the target, to the pool of the same name there.
@@ -142,6 +145,7 @@ impl Offer {
             places: None,
             variables: None,
             along: Vec::new(),
+            fetches: false,
         }
     }
 }

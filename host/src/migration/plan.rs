@@ -117,14 +117,23 @@ pub struct Manner {
     /// It is asked for what the interface of strategies has and no host carries out.
     #[serde(default)]
     pub unheard_of: BTreeSet<Unheard>,
+    /// The guest may go on there before all of its memory has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postcopy: Option<Postcopy>,
+}
+
+/// Why a host cannot take part in post-copy, for people; none where it can.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Postcopy {
+    pub here: Option<String>,
+    pub there: Option<String>,
 }
 
 /// What a strategy may be set to ask for, and no host of this release does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unheard {
-    /// The guest goes on there before all of its memory has come (decision 0030).
-    Postcopy,
     /// Memory is compressed on its way.
     Compress,
 }
@@ -138,6 +147,9 @@ pub struct Facts {
     pub target: HostFacts,
     pub manner: Manner,
 }
+
+/// What to do where post-copy cannot be.
+const POSTCOPY_REMEDY: &str = "see to that, or set `at-time-out` to `give-up` or `switch-over`";
 
 const CHECKS: &[fn(&Facts, &mut Findings)] = &[
     hosts,
@@ -315,17 +327,25 @@ fn plugins(facts: &Facts, found: &mut Findings) {
 }
 
 fn manner(facts: &Facts, found: &mut Findings) {
-    let none_does = |what| format!("the settings ask for {what}, which no host of this release carries out");
     for asked in &facts.manner.unheard_of {
         match asked {
-            Unheard::Postcopy => {
-                let remedy = "set it to `give-up` or `switch-over`";
-                found.blocker("postcopy", "at-time-out", none_does("post-copy"), remedy);
-            }
             Unheard::Compress => {
-                found.blocker("compress", "compress", none_does("memory that is compressed"), "leave it out");
+                let message =
+                    "the settings ask for memory that is compressed, which no host of this release carries out";
+                found.blocker("compress", "compress", message.to_owned(), "leave it out");
             }
         }
+    }
+    let Some(Postcopy { here, there }) = facts.manner.postcopy.as_ref().filter(|_| facts.with_memory()) else { return };
+    for (host, why) in [(&facts.source, here), (&facts.target, there)] {
+        if let Some(why) = why {
+            let message = format!("the settings ask for post-copy, and {} cannot take part in it: {why}", host.name);
+            found.blocker("postcopy", &host.name, message, POSTCOPY_REMEDY);
+        }
+    }
+    if facts.manner.copies_volumes && facts.domain.disks.iter().any(DiskFacts::goes_along) {
+        let message = "the settings ask for post-copy, which takes volumes that both hosts reach; one of its is copied";
+        found.blocker("postcopy", &facts.domain.name, message.to_owned(), POSTCOPY_REMEDY);
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Ask {
     Notes(BTreeSet<VolumeRef>),
     /// Which of these pools make volumes that can have snapshots.
     Snapshots(BTreeSet<PoolName>),
+    /// Why a guest that this strategy moves cannot go on here before all of its memory has come; none where it can.
+    Postcopy(PluginId),
 }
 
 /// The notes of a volume, as the target reads them.

@@ -17,6 +17,17 @@ pub struct Machine {
     pub cpu_time: Duration,
 }
 
+/// The device that gives whoever opens it descriptors of its own for userfaultfd(2), whatever its privileges (Linux 6.1).
+pub const USERFAULTS: &str = "/dev/userfaultfd";
+
+/// The number of that device, which is another one on each kernel.
+///
+/// # Errors
+/// `NotFound` where this kernel has none.
+pub fn userfaults() -> std::io::Result<u64> {
+    Ok(rustix::fs::stat(USERFAULTS)?.st_rdev)
+}
+
 /// None where the kernel does not say.
 pub fn read() -> Option<Machine> {
     let memory = std::fs::read_to_string("/proc/meminfo").ok()?;

@@ -25,6 +25,8 @@ pub struct Confinement {
     pub user: Option<u32>,
     /// A `/dev/kvm` that its user may open. Only with `user`; without, it depends on the file's mode.
     pub kvm: bool,
+    /// The device number of a `/dev/userfaultfd` that its user may open. Only with `user`.
+    pub userfaults: Option<libc::dev_t>,
     /// Else an empty network namespace. Only with `user`.
     pub host_network: bool,
     /// `RLIMIT_AS`, in bytes.
@@ -213,7 +215,7 @@ unsafe fn place(raised: &mut [RawFd], first: RawFd) -> Result<(), usize> {
     Ok(())
 }
 
-/// Own mounts, IPC and network; a `/dev` of five or six nodes; nothing in the tree can be written through its path.
+/// Own mounts, IPC and network; a `/dev` of five to seven nodes; nothing in the tree can be written through its path.
 unsafe fn own_room(user: u32, confinement: Confinement) -> Result<(), usize> {
     const WORLD: libc::mode_t = libc::S_IFCHR | 0o666;
     let network = if confinement.host_network { 0 } else { libc::CLONE_NEWNET };
@@ -240,6 +242,11 @@ unsafe fn own_room(user: u32, confinement: Confinement) -> Result<(), usize> {
             let kvm = c"/dev/kvm".as_ptr();
             done(libc::mknod(kvm, libc::S_IFCHR | 0o600, libc::makedev(10, 232)), 6)?;
             done(libc::chown(kvm, user, user), 6)?;
+        }
+        if let Some(number) = confinement.userfaults {
+            let userfaults = c"/dev/userfaultfd".as_ptr();
+            done(libc::mknod(userfaults, libc::S_IFCHR | 0o600, number), 6)?;
+            done(libc::chown(userfaults, user, user), 6)?;
         }
         // What it writes to, it was handed; descriptors keep the mount that they were opened through.
         let attributes =

@@ -119,6 +119,7 @@ pub(crate) fn facts(power: Power, sameness: Sameness) -> Facts {
         source: host("hosta", 1),
         target: host("hostb", 2),
         manner: Manner {
+            postcopy: None,
             copies_volumes: sameness == Sameness::Other,
             ejects: false,
             leaves_snapshots: false,

@@ -41,7 +41,9 @@ fief_sdk::settings! {
         compress: bool = "false",
         /// Whether volumes that the target does not reach go along.
         disks: bool = "true",
-        /// Seconds that memory may take for each GiB of it, and a minute besides.
+        /// Seconds that the memory of any guest may take.
+        seconds: u32 = "60",
+        /// And those besides for each GiB of it.
         seconds_per_gib: u32 = "120",
         /// What happens then: "give-up", "switch-over" (however long the guest stands still) or "postcopy" (where policy
         /// grants it).

@@ -7,8 +7,6 @@ use fief_sdk::settings::Value;
 use crate::Settings;
 
 const GIB: u64 = 1 << 30;
-/// What every guest is given, in milliseconds: the first round of a small one is over before that.
-const LEAST_MS: u64 = 60_000;
 /// A round that leaves more than this share of what the one before it left has brought nothing.
 const BROUGHT_NOTHING: (u64, u64) = (9, 10);
 
@@ -72,7 +70,7 @@ impl Pace {
             limits: Limits { bandwidth, downtime_ms, auto_converge, channels, compress },
             downtime_ms: downtime,
             most_downtime_ms: most_downtime.max(downtime),
-            time_out_ms: scaled.saturating_add(LEAST_MS),
+            time_out_ms: scaled.saturating_add(u64::from(settings.seconds).saturating_mul(1_000)),
             at_time_out: settings.at_time_out,
             fetching: false,
             round: 0,

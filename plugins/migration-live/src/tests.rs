@@ -90,8 +90,11 @@ fn time_is_given_by_memory_and_then_the_settings_say_what_happens() {
     let (ended, steps) = run("postcopy", MEMORY);
     let postcopied = [Step::Postcopy, Step::NextSample, Step::NextSample, Step::SwitchOver];
     assert!(ended.is_ok() && steps.ends_with(&postcopied), "{steps:?}");
-    // Twice the memory has twice the time.
+    // Twice the memory has twice the time, and what all guests have may be another one.
     assert!(run("give-up", 2 * MEMORY).0.is_ok());
+    let none = settings(&[("seconds", "0"), ("seconds-per-gib", "0"), ("at-time-out", "postcopy")]);
+    let fake = FakeMigration::running(MEMORY).with_samples([sample(1, 900)]);
+    assert!(Live::run(&fake, &none).is_ok() && fake.steps()[2..4] == [Step::NextSample, Step::Postcopy]);
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// The domain that moves.
 pub const NAME: &str = "web1";
 
+/// What a witness has of memory is not all over at the first look.
+const FETCHING: &[&str] =
+    &["--set", "at-time-out=postcopy", "--set", "seconds=0", "--set", "seconds-per-gib=0", "--bandwidth", "8Mbit"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
     /// A folder of each host's own: volumes are copied.
@@ -30,6 +34,9 @@ pub enum Storage {
 impl Storage {
     pub const SHARED: [Storage; 4] =
         [Storage::Nfs("native"), Storage::Nfs("served"), Storage::Iscsi("native"), Storage::Iscsi("served")];
+
+    /// Of those the ones that the newer QEMU reaches: what it would speak by itself is not fetched with it.
+    pub const SERVED: [Storage; 2] = [Storage::Nfs("served"), Storage::Iscsi("served")];
 
     pub fn is_copied(self) -> bool {
         matches!(self, Storage::File | Storage::Mixed)
@@ -49,13 +56,22 @@ impl Storage {
 pub enum How {
     Live,
     Static,
+    /// Live, and the guest goes on before its memory is there: on the newer QEMU, and slowly.
+    Fetching,
 }
 
 impl How {
     pub const fn strategy(self) -> &'static str {
         match self {
-            How::Live => "migration-live",
+            How::Live | How::Fetching => "migration-live",
             How::Static => "migration-static",
+        }
+    }
+
+    const fn options(self) -> &'static [&'static str] {
+        match self {
+            How::Live | How::Static => &[],
+            How::Fetching => FETCHING,
         }
     }
 }
@@ -89,6 +105,9 @@ impl Bench {
             witness.goes_on(1);
             witness
         });
+        for side in Side::BOTH {
+            pair[side].fief(&["plugin", "grant", How::Fetching.strategy(), "--postcopy"]);
+        }
         pair.is_made();
         Bench { owners: Owners::watch(&pair), neighbours, unit, pair }
     }
@@ -101,6 +120,7 @@ impl Bench {
 
     #[track_caller]
     pub fn domain_with(&self, how: How, storage: Storage, options: &[&str]) -> Domain {
+        self.suits(how);
         let (host, volume) = (self.pair.a(), storage.volume());
         let create = || drop(host.fief(&["volume", "create", &volume, "--size", "1MiB", "--format", "raw"]));
         let image = match storage {
@@ -123,6 +143,17 @@ impl Bench {
         Domain { witness, storage, how, options: &[] }
     }
 
+    /// Both hosts have the hypervisor that it takes to move so.
+    fn suits(&self, how: How) {
+        for side in Side::BOTH {
+            let host = &self.pair[side];
+            match how {
+                How::Fetching => host.runs_newer_qemu(),
+                How::Live | How::Static => host.runs_installed_qemu(),
+            }
+        }
+    }
+
     /// The same, running; `environment` is its supervisor's.
     #[track_caller]
     pub fn running(&self, how: How, storage: Storage, environment: &[(String, String)]) -> Domain {
@@ -135,7 +166,8 @@ impl Bench {
     }
 
     fn words(domain: &Domain, to: Side) -> Vec<&'static str> {
-        [&["migrate", NAME, to.name(), "--strategy", domain.how.strategy()], domain.options].concat()
+        let how = domain.how;
+        [&["migrate", NAME, to.name(), "--strategy", how.strategy()], how.options(), domain.options].concat()
     }
 
     /// `fief migrate` beside the test.

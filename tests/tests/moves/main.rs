@@ -8,6 +8,7 @@
 //!   rivals.rs    two operators at once, two domains that pass each other, what is refused, cancelled
 //!   hostile.rs   strategies that misbehave
 //!   claims.rs    a host that is off for good, and secrets that are nowhere
+//!   fetches.rs   guests that go on before their memory is there
 //!   channels.rs  memory that goes over by several connections
 //!   debian.rs    a Debian whose TCP connection to a third machine goes on
 //!   bench.rs     the two hosts, and what has to be true of them after each case
@@ -18,6 +19,7 @@ mod bench;
 mod channels;
 mod claims;
 mod debian;
+mod fetches;
 mod hostile;
 mod matrix;
 mod points;

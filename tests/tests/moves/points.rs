@@ -16,6 +16,8 @@ use super::bench::{Bench, How, PATIENCE, Storage, each};
 const OF_MOVES: [&str; 4] = ["handover.", "hand.", "take.", "arrive."];
 /// The same of those that only volumes pass which go along.
 const OF_COPIES: [&str; 3] = ["hand.copied", "take.copied", "arrive."];
+/// The same of a guest that goes on before its memory is there.
+const OF_FETCHES: [&str; 2] = ["hand.following", "take.arrived"];
 /// As long as the wire is cut, or somebody stands still: past what a request between hosts may take.
 const WHILE: Duration = Duration::from_secs(4);
 
@@ -194,6 +196,7 @@ fn cases() -> Vec<(String, Case)> {
     let mut random = Random::from_environment();
     let mut ways: Vec<(How, Storage)> = Storage::SHARED.map(|storage| (How::Live, storage)).to_vec();
     ways.extend(Storage::SHARED.map(|storage| (How::Static, storage)));
+    ways.extend(Storage::SERVED.map(|storage| (How::Fetching, storage)));
     for storage in [Storage::File, Storage::Mixed] {
         ways.extend([How::Live, How::Static].map(|how| (how, storage)));
     }
@@ -205,6 +208,12 @@ fn cases() -> Vec<(String, Case)> {
                 let &(how, storage) = random.one_of(&ways);
                 let storage = if copies && !storage.is_copied() { Storage::File } else { storage };
                 let how = if point == "take.copied" { How::Static } else { how };
+                let fetches = OF_FETCHES.contains(&point.as_str());
+                let (how, storage) = match (how, storage.is_copied()) {
+                    (_, _) if fetches => (How::Fetching, *random.one_of(&Storage::SERVED)),
+                    (How::Fetching, true) => (How::Live, storage),
+                    (how, _) => (how, storage),
+                };
                 let case = Case { point: point.clone(), side, blow, how, storage };
                 cases.push((case.name(), case));
             }

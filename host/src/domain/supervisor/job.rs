@@ -10,7 +10,7 @@ use super::change::Stage;
 use super::control::{Answer, Asker};
 use super::relocate::Handing;
 use crate::domain::keeper::Keeper;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 
 /// How a job ended well.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub enum JobEnd {
     Mirrored(Option<Keeper>),
     /// All of the guest is at another host, and stands still here.
     Handing(Box<Handing>),
+    /// All of a guest's memory is here that went on before it was; or why it is not.
+    Fetched(Option<Failure>),
     /// A step of a change is done, and the next one is due.
     Changed(Stage),
 }

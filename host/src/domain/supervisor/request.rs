@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::change;
@@ -17,6 +18,7 @@ use crate::domain::state::{Admission, Happening, admit};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::fault;
 use crate::hypervisor::qemu::qmp;
+use crate::sys::process;
 
 /// How long a guest has that was asked to power off.
 pub(super) struct Patience {
@@ -316,6 +318,25 @@ impl Loop<'_> {
                 self.relocation = None;
                 handing.carried.asker = Some(job.asker);
                 Ok(Some(Ending::handing(Handed { handing: *handing, connected: None, served: None })))
+            }
+            Ok(super::job::JobEnd::Fetched(lost)) => {
+                if let Some(run) = &mut self.record.run {
+                    run.held = false;
+                }
+                if let Err(failure) = self.record.save(self.layout) {
+                    tracing::warn!(%failure, "that the guest was let go is not written down");
+                }
+                match lost {
+                    None => Ok(None),
+                    Some(failure) => {
+                        tracing::error!(%failure, "the guest's memory is lost");
+                        // It waits for pages that never come, and hears nobody.
+                        if let Some(Err(error)) = self.hypervisor.map(|lost| process::kill(lost, Signal::KILL)) {
+                            tracing::warn!(%error, "a hypervisor that lost its guest cannot be ended");
+                        }
+                        self.happened(Happening::Crashed, connected).await
+                    }
+                }
             }
             Ok(super::job::JobEnd::Saved) => {
                 self.askers.push(job.asker);

@@ -250,7 +250,7 @@ impl Life<'_> {
             }
         }
         self.record.state = match entry {
-            Entry::Fresh | Entry::Adopted | Entry::Moved => next,
+            Entry::Fresh | Entry::Adopted | Entry::Moved | Entry::Fetching => next,
             Entry::Still => step(next, Happening::Paused, self.rules()).0,
         };
         // From here on the guest may write to its disks: what was saved before no longer fits them.

@@ -17,11 +17,12 @@ use super::ending::Ending;
 use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
-use super::relocate::Relocation;
+use super::relocate::{self, Relocation};
 use super::request::Patience;
 use super::served::Served;
 use super::storage::{self, Retry};
 use crate::config::domain::DomainDefinition;
+use crate::domain::State;
 use crate::domain::record::{EndReason, Record};
 use crate::domain::state::{Happening, Rules, Task, step};
 use crate::domain::volume::leave;
@@ -56,6 +57,8 @@ pub enum Entry {
     Adopted,
     /// It does what its record says: it came from another host, or was to go to one.
     Moved,
+    /// It is on its way from another host, whose it is no more.
+    Fetching,
 }
 
 impl<'a> Watcher<'a> {
@@ -194,6 +197,14 @@ impl Loop<'_> {
                 Ok(None)
             }
             Entry::Still | Entry::Moved => Ok(None),
+            Entry::Fetching => {
+                self.fetches(connected);
+                Ok(None)
+            }
+            Entry::Adopted if connected.monitor.fetches().await? => {
+                self.fetches(connected);
+                Ok(None)
+            }
             Entry::Adopted => {
                 if let Some(drain) = connected.drain.take() {
                     drain.end(&connected.monitor).await;
@@ -325,6 +336,10 @@ impl Loop<'_> {
                 return Ok(ending);
             }
         }
+    }
+
+    fn fetches(&mut self, connected: &Connected) {
+        self.job = Some(relocate::fetches(connected.monitor.clone(), self.record.state == State::Running));
     }
 
     async fn let_go(&mut self, connected: &Connected) -> Result<()> {

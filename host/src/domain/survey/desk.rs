@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::places::{Found, Places};
-use super::{host, prove};
+use super::{host, postcopy, prove};
 use crate::config::domain::DISKS_MAX;
 use crate::config::policy::{self, Policy};
 use crate::domain::volume::arrival;
@@ -57,6 +57,7 @@ impl Service for Desk {
                 };
                 serde_json::to_value(pools.iter().filter(makes).collect::<Vec<_>>()).context(saying)
             }
+            Ask::Postcopy(strategy) => serde_json::to_value(postcopy::why_not_there(&gate, &strategy)).context(saying),
             Ask::Notes(volumes) => {
                 let read: Vec<_> = volumes.iter().map(|volume| prove::read(&gate, volume)).collect();
                 serde_json::to_value(read).context(saying)

@@ -13,6 +13,7 @@ mod desk;
 mod host;
 pub mod local;
 mod places;
+mod postcopy;
 mod prove;
 mod strategy;
 mod subject;
@@ -30,7 +31,9 @@ use crate::config::policy::select::{self, Case, Chosen};
 use crate::error::{Failure, Kind, Result};
 use crate::gate::Gate;
 use crate::migration::message::Power;
-use crate::migration::plan::{self, DiskFacts, DomainFacts, Facts, Manner, Pace, Prediction, Sameness, Unheard};
+use crate::migration::plan::{
+    self, DiskFacts, DomainFacts, Facts, Manner, Pace, Postcopy, Prediction, Sameness, Unheard,
+};
 use crate::migration::survey::{Ask, Subject, Told};
 use crate::peer::Session;
 use crate::sandbox::protocol::{Finding, Severity};
@@ -129,7 +132,13 @@ impl Plan {
         // Taken away beside what follows, and before this ends.
         let _leftovers = prove::prove(gate, &session, &mut own.facts.disks, in_use).await?;
         snapshots_there(&session, &mut own.facts.disks).await?;
-        put_together(gate, wish, own, &subject, source, told)
+        let chosen = choose(gate, &wish, &own.facts, subject.power);
+        let version = own.hypervisor_version.as_deref().unwrap_or(&source.hypervisor_version);
+        let postcopy = match wish.settings.get("at-time-out").is_some_and(|at_time_out| at_time_out == "postcopy") {
+            true => Some(postcopy::asked(&session, version, &chosen.strategy).await?),
+            false => None,
+        };
+        put_together(gate, (wish, chosen), own, (source, told), postcopy)
     }
 
     pub fn blockers(&self) -> impl Iterator<Item = &Finding> {
@@ -170,11 +179,10 @@ async fn snapshots_there(session: &Session, disks: &mut [DiskFacts]) -> Result<(
 
 fn put_together(
     gate: &Gate,
-    wish: Wish,
+    (wish, chosen): (Wish, Chosen),
     own: Own,
-    subject: &Subject,
-    mut source: plan::HostFacts,
-    mut told: Told,
+    (mut source, mut told): (plan::HostFacts, Told),
+    postcopy: Option<Postcopy>,
 ) -> Result<Plan> {
     let mut domain = own.facts;
     for file in &mut domain.host_files {
@@ -186,8 +194,7 @@ fn put_together(
     source.accelerated = own.accelerated.unwrap_or(source.accelerated);
     // Where its policy's name for itself says nothing, the operator's name for it does.
     told.host.name = wish.peer.to_string();
-    let chosen = choose(gate, &wish, &domain, subject.power);
-    let manner = manner(&wish, &chosen);
+    let manner = Manner { postcopy, ..manner(&wish, &chosen) };
     let facts = Facts { domain, source, target: told.host, manner };
     let mut findings = plan::plan(&facts);
     let id: PluginId = chosen
@@ -205,14 +212,13 @@ fn manner(wish: &Wish, chosen: &Chosen) -> Manner {
     let set = |key: &str, to: &str| {
         chosen.strategy == select::LIVE && wish.settings.get(key).is_some_and(|value| value == to)
     };
-    let unheard_of =
-        [(Unheard::Postcopy, set("at-time-out", "postcopy")), (Unheard::Compress, set("compress", "true"))];
     Manner {
         // A live move takes them along too, unless its settings say that it does not.
         copies_volumes: !set("disks", "false"),
         ejects: wish.eject,
         leaves_snapshots: wish.leave_snapshots,
-        unheard_of: unheard_of.into_iter().filter_map(|(what, asked)| asked.then_some(what)).collect(),
+        unheard_of: set("compress", "true").then_some(Unheard::Compress).into_iter().collect(),
+        postcopy: None,
     }
 }
 

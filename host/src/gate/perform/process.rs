@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use super::{Done, Gate, Operation, Outcome};
 use crate::error::{Context, Failure, Kind, Result};
 use crate::gate::operation::{HypervisorCommand, ProcessId};
+use crate::sys::machine;
 use crate::sys::process::{self, Exit};
 use crate::sys::spawn::{Confinement, Program, SpawnError, spawn};
 
@@ -112,6 +113,7 @@ fn run(
         confinement: Confinement {
             user,
             kvm: command.kvm,
+            userfaults: userfaults(command)?,
             host_network: command.host_network,
             address_space: command.memory.bytes().saturating_mul(2).saturating_add(ADDRESS_SPACE_EXTRA),
         },
@@ -120,6 +122,14 @@ fn run(
     // Even if it has ended by now: until it is collected, its number and start time stay.
     let start_time = process::began(pid).ok_or_else(|| Failure::other(format!("process {pid} is gone")))?;
     Ok(ProcessId { pid, start_time })
+}
+
+/// The number of `/dev/userfaultfd` here: the kernel gives it one when it begins.
+fn userfaults(command: &HypervisorCommand) -> Result<Option<u64>> {
+    match command.userfaults {
+        true => machine::userfaults().map(Some).context(|| "cannot let a guest fetch its memory".to_owned()),
+        false => Ok(None),
+    }
 }
 
 /// The user id for number `user`. Never root, and never 2^32 − 1, which setresuid(2) takes as "leave it as it is".

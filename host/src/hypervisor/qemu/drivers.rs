@@ -102,8 +102,14 @@ fn tried(gate: &Gate, client: Client) -> Result<Option<String>> {
     let mut arguments: Vec<String> = words.map(String::from).to_vec();
     arguments.push(client.nowhere().to_string());
     let program = gate.policy().host.qemu.clone();
-    let command =
-        HypervisorCommand { program, arguments, host_network: false, kvm: false, memory: ByteSize::from_mib(32) };
+    let command = HypervisorCommand {
+        program,
+        arguments,
+        host_network: false,
+        kvm: false,
+        userfaults: false,
+        memory: ByteSize::from_mib(32),
+    };
     let operation = Operation::HypervisorProbe { command, limit_ms: LIMIT };
     match gate.perform(&Actor::Operator, &mut Ledger::volatile(), operation, Vec::new())?.outcome {
         Outcome::Probed { said, .. } => {

@@ -59,6 +59,7 @@ fn asked(gate: &Gate, words: &[&str]) -> Result<Vec<String>> {
         arguments: words.iter().map(|word| (*word).to_owned()).collect(),
         host_network: false,
         kvm: false,
+        userfaults: false,
         memory: ByteSize::from_mib(32),
     };
     let operation = Operation::HypervisorProbe { command, limit_ms: LIMIT };

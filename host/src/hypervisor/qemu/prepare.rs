@@ -36,7 +36,7 @@ const FIRMWARE: [(&str, &str); 5] = [
 /// What could not be opened, with the package to install where firmware is missing; `Usage` where the definition asks
 /// for what the machine does not have.
 pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result<Prepared> {
-    let Launch { definition, places, id: _, accelerator, disks, served, cards, incoming } = launch;
+    let Launch { definition, places, id: _, accelerator, disks, served, cards, incoming, fetches } = launch;
     let mut handed = Handed::default();
     let socket = |name: &str| {
         listen_in(folder, name)
@@ -116,6 +116,7 @@ pub fn prepare(launch: Launch, folder: &Path, settings: &HostSettings) -> Result
             ChosenAccelerator::Kvm => true,
             ChosenAccelerator::Tcg => false,
         },
+        userfaults: fetches,
         memory: definition.max_memory,
     };
     Ok(Prepared { command, descriptors: handed.descriptors })

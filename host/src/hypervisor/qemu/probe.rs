@@ -167,6 +167,7 @@ fn run(gate: &Gate, accelerator: ChosenAccelerator) -> Result<(Option<String>, b
         arguments,
         host_network: false,
         kvm,
+        userfaults: false,
         memory: ByteSize::from_mib(MEMORY),
     };
     let operation = Operation::HypervisorProbe { command, limit_ms: LIMIT.as_millis() as u32 };

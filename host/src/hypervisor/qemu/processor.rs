@@ -106,6 +106,7 @@ fn asked(gate: &Gate, accelerator: ChosenAccelerator) -> Result<String> {
         arguments: words.map(String::from).to_vec(),
         host_network: false,
         kvm,
+        userfaults: false,
         memory: ByteSize::from_mib(32),
     };
     // It says more than a socket holds, so somebody reads while it speaks.

@@ -123,6 +123,7 @@ impl Bench {
         let mut made = self.gate.perform(&Actor::Operator, &mut self.ledger, folder, Vec::new())?.descriptors;
         let launch = Launch {
             incoming: false,
+            fetches: false,
             served: made.remove(0),
             places: Places::new(&self.definition),
             definition: self.definition.clone(),

@@ -13,6 +13,7 @@ fn offer() -> Offer {
         places: None,
         variables: None,
         along: Vec::new(),
+        fetches: false,
     }
 }
 

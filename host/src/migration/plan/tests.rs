@@ -80,7 +80,13 @@ fn facts() -> Facts {
         snapshots: vec!["before".into()],
         plugins: vec!["storage-nfs".parse().unwrap()],
     };
-    let manner = Manner { copies_volumes: false, ejects: false, leaves_snapshots: false, unheard_of: BTreeSet::new() };
+    let manner = Manner {
+        copies_volumes: false,
+        ejects: false,
+        leaves_snapshots: false,
+        unheard_of: BTreeSet::new(),
+        postcopy: None,
+    };
     Facts { domain, source: host(1, "hosta"), target: host(2, "hostb"), manner }
 }
 
@@ -153,7 +159,10 @@ const CASES: &[Case] = &[
         f.domain.host_files.push(FileFacts { path: "/boot/vmlinuz".into(), there: false });
     }),
     ("firmware", Severity::Blocker, facts, |f| (f.domain.uefi, f.target.uefi) = (true, false)),
-    ("postcopy", Severity::Blocker, facts, |f| f.manner.unheard_of = BTreeSet::from([Unheard::Postcopy])),
+    ("postcopy", Severity::Blocker, facts, |f| {
+        f.manner.postcopy = Some(Postcopy { there: Some("its QEMU is too old".into()), ..Postcopy::default() });
+    }),
+    ("postcopy", Severity::Blocker, copying, |f| f.manner.postcopy = Some(Postcopy::default())),
     ("compress", Severity::Blocker, facts, |f| f.manner.unheard_of = BTreeSet::from([Unheard::Compress])),
     ("saved-state", Severity::Blocker, facts, |f| {
         (f.domain.power, f.domain.saved) = (Power::Off, Some("/srv/node1.state".into()));

@@ -14,19 +14,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::super::connect::Connected;
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::Shared;
+use super::fetching::{Followed, Following, follow, followed};
 use super::source::Source;
 use super::still;
 use crate::domain::State;
 use crate::domain::keeper::{self, Keeper};
 use crate::domain::relocation::driver::{self, Machine};
 use crate::domain::relocation::talk::Said;
-use crate::domain::relocation::{Fences, Owner, SILENCE, TICK, unsaid};
+use crate::domain::relocation::{Fences, Owner, SILENCE, TICK};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
-use crate::hypervisor::qemu::qmp::Monitor;
+use crate::hypervisor::qemu::qmp::{Live, Monitor};
 use crate::migration::handover::{Action, Attempt, Event, Holding, Peer, Word};
 use crate::migration::message::Message;
-use crate::migration::steps::{self, Outcome};
+use crate::migration::steps;
 
 /// What goes over from the job beside the loop.
 pub(in super::super) struct Handing {
@@ -47,6 +48,8 @@ pub(in super::super) struct Carried {
     pub begun: Instant,
     pub stopped: Instant,
     pub transferred: u64,
+    /// It goes on there, and the rest of its memory follows.
+    pub fetches: bool,
     /// Whoever asked for the move.
     pub asker: Option<Asker>,
 }
@@ -69,25 +72,31 @@ pub(in super::super) enum Over {
     Left,
 }
 
-struct Ceding<'a> {
-    carried: Carried,
+pub(super) struct Ceding<'a> {
+    pub(super) carried: Carried,
     monitor: Option<Monitor>,
     keepers: &'a [Keeper],
-    result: Option<End>,
+    pub(super) result: Option<End>,
     /// Its volumes are closed.
     closed: bool,
     /// What was there is dropped: it starts from its disks.
-    dropped: bool,
-    why: Option<Failure>,
-    away: Option<Failure>,
-    reasons: Vec<String>,
+    pub(super) dropped: bool,
+    pub(super) why: Option<Failure>,
+    pub(super) away: Option<Failure>,
+    pub(super) reasons: Vec<String>,
     heard: Instant,
     /// Who claims it waits for that.
-    asked: Vec<Asker>,
+    pub(super) asked: Vec<Asker>,
+    /// What of its memory follows it.
+    follows: Option<Following>,
+    /// Since when it may go on there with that still to come.
+    pub(super) went_on: Option<Instant>,
+    /// Why that did not come.
+    pub(super) lost: Option<Failure>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Gone,
     Back,
 }
@@ -128,8 +137,11 @@ impl Machine for Ceding<'_> {
             }
             Action::Forget => {
                 self.result = Some(End::Gone);
+                self.follows = self.monitor.clone().filter(|_| self.carried.fetches).map(follow);
                 Vec::new()
             }
+            // Its disks are opened by that: only where they are this host's again ([`Ceding::run`]).
+            Action::StopTransfer(_) if self.carried.fetches => Vec::new(),
             Action::StopTransfer(_) => {
                 self.carried.source.stop_sending().await;
                 Vec::new()
@@ -167,12 +179,27 @@ impl Ceding<'_> {
         }
         let Some(monitor) = self.monitor.as_ref().filter(|_| self.carried.ran) else { return };
         let goes_on = async {
+            // Also where an earlier supervisor brought it so far.
+            if let Live::Ready(_) = monitor.live().await? {
+                monitor.give_up().await?;
+            }
             monitor.resume().await?;
             monitor.announce().await
         };
         if let Err(failure) = goes_on.await {
             tracing::error!(%failure, "the guest could not be let go on");
             self.why = Some(failure);
+        }
+    }
+
+    fn followed(&mut self, Followed { went_on, all }: Followed) {
+        (self.follows, self.went_on) = (None, went_on);
+        match all {
+            Ok(sample) => self.carried.transferred = self.carried.transferred.max(sample.transferred),
+            Err(failure) => {
+                tracing::error!(%failure, "not all of the guest's memory went over");
+                self.lost = Some(failure);
+            }
         }
     }
 }
@@ -206,6 +233,9 @@ pub(in super::super) async fn cede(
         reasons: Vec::new(),
         heard: Instant::now(),
         asked: Vec::new(),
+        follows: None,
+        went_on: None,
+        lost: None,
     };
     let (ask, mut asked) = mpsc::channel::<Asked>(CLIENTS_MAX);
     let clients = Arc::new(Semaphore::new(CLIENTS_MAX));
@@ -219,7 +249,7 @@ pub(in super::super) async fn cede(
     }
     let begins = attempt.map_or(Event::Tick, Event::Transferred);
     owner.happen(&mut ceding, begins).await;
-    while ceding.result.is_none() {
+    while ceding.result.is_none() || ceding.follows.is_some() {
         tokio::select! {
             biased;
             Some(said) = ceding.carried.source.talk.heard.recv() => hear(&mut owner, &mut ceding, said).await,
@@ -237,7 +267,9 @@ pub(in super::super) async fn cede(
                     ceding.tell_unsaid(owner.handover.standing.holding);
                 }
             }
-            _ = terminate.recv() => return Ok(Over::Left),
+            done = followed(&mut ceding.follows) => ceding.followed(done),
+            // Who goes takes with it what carries the guest's memory.
+            _ = terminate.recv(), if ceding.follows.is_none() => return Ok(Over::Left),
         }
     }
     Ok(ceding.over())
@@ -285,6 +317,12 @@ async fn requested(owner: &mut Owner, ceding: &mut Ceding<'_>, request: Request,
             owner.happen(ceding, Event::Tick).await;
             asker.respond(done(Answer::Done));
         }
+        Request::Recover { claim: true } if ceding.follows.is_some() => asker.respond(Response::Failed(
+            Failure::conflict(
+                "its guest goes on at the other host, whose it is, and fetches what it lacks of its memory",
+            )
+            .hint("wait for that to end"),
+        )),
         Request::Recover { claim: true } => {
             let seen = ceding.carried.fences.seen();
             match seen {
@@ -335,61 +373,4 @@ fn refusal(why: crate::migration::handover::Denial) -> Failure {
 
 pub(super) fn refused(why: crate::migration::handover::Denial) -> Response {
     Response::Failed(refusal(why))
-}
-
-impl Ceding<'_> {
-    /// Whoever asked for the move is not kept waiting for a host that is away; it is asked on.
-    fn tell_unsaid(&mut self, holding: Holding) {
-        let name = &self.carried.source.offer.name;
-        if holding == Holding::Ceded
-            && let Some(asker) = self.carried.asker.take()
-        {
-            let mut failure = unsaid(name);
-            failure.causes.extend(self.away.as_ref().map(ToString::to_string));
-            asker.respond(Response::Failed(failure));
-        }
-    }
-
-    fn over(self) -> Over {
-        let Carried { answer, asker, progress, begun, stopped, transferred, source, .. } = self.carried;
-        let name = &source.offer.name;
-        match self.result {
-            Some(End::Gone) => {
-                let millis = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let outcome = Outcome { downtime_ms: millis(stopped), total_ms: millis(begun), transferred };
-                progress.change(|progress| {
-                    "moved".clone_into(&mut progress.phase);
-                    progress.outcome = Some(outcome);
-                });
-                if let Some(answer) = answer {
-                    let _ = answer.send(Ok(steps::Answer::Outcome(outcome)));
-                }
-                let moved = Response::Ok {
-                    state: State::Elsewhere,
-                    answer: Answer::Migrated { progress: Box::new(progress.get()) },
-                };
-                let answers = asker.into_iter().chain(self.asked).map(|asker| (asker, moved.clone())).collect();
-                Over::Gone(answers)
-            }
-            Some(End::Back) | None => {
-                let mut failure = match (self.why, self.away) {
-                    (Some(failure), _) | (None, Some(failure)) => {
-                        failure.while_doing(format!("domain {name} was not moved"))
-                    }
-                    (None, None) => {
-                        Failure::conflict(format!("domain {name} was not moved: the other host refuses it"))
-                    }
-                };
-                failure.causes.extend(self.reasons);
-                if let Some(answer) = answer {
-                    let _ = answer.send(Err(failure.clone()));
-                }
-                let mut answers: Vec<_> =
-                    asker.into_iter().map(|asker| (asker, Response::Failed(failure.clone()))).collect();
-                let claimed = Response::Ok { state: State::Off, answer: Answer::Done };
-                answers.extend(self.asked.into_iter().map(|asker| (asker, claimed.clone())));
-                Over::Back { dead: self.dropped, answers }
-            }
-        }
-    }
 }

@@ -100,12 +100,14 @@ impl Job {
     ) -> Result<()> {
         let monitor = self.source.monitor.clone().ok_or_else(no_guest)?;
         // A hypervisor that an earlier fief started has no way to a socket.
-        let reaches = self.source.reaches.filter(|_| limits.channels > 1);
+        // Memory that is fetched comes by one.
+        let fetches = self.source.offer.fetches;
+        let reaches = self.source.reaches.filter(|_| limits.channels > 1 && !fetches);
         let channels = match reaches {
             Some(_) => pump.channels(limits.channels).await?,
             None => 1,
         };
-        monitor.will_send(Limits { channels, ..limits }).await?;
+        monitor.will_send(Limits { channels, ..limits }, fetches).await?;
         self.source.sends = true;
         tracing::info!(channels, "memory goes over");
         let domain = self.owner.domain();

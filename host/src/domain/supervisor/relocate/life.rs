@@ -75,17 +75,17 @@ impl Life<'_> {
                     // What is left of it is undone, and it starts from its disks.
                     return Ok(Some(Ending::new(EndReason::HypervisorGone, Happening::PoweredOffToStart)));
                 };
-                self.watch_on(runtime, connected, served).map(Some)
+                self.watch_on(runtime, connected, served, Entry::Moved).map(Some)
             }
         }
     }
 
     /// Watches over a guest that does what its record says.
-    fn watch_on(&mut self, runtime: Runtime, connected: Connected, served: Served) -> Result<Ending> {
+    fn watch_on(&mut self, runtime: Runtime, connected: Connected, served: Served, entry: Entry) -> Result<Ending> {
         let hypervisor = self.record.run.as_ref().and_then(|run| run.hypervisor);
         let watcher = Watcher::new(self.gate, &self.definition, hypervisor).over(runtime, connected);
         let rules = self.rules();
-        watcher.run(self.held(), served, rules, Entry::Moved, || {})
+        watcher.run(self.held(), served, rules, entry, || {})
     }
 
     /// Gives what of its volumes stays, though it went along.
@@ -111,16 +111,16 @@ impl Life<'_> {
                 self.record.save(layout)
             }
             Ok(Taken::Ours(Some(both))) => {
-                let (connected, served) = *both;
+                let (connected, served, entry) = *both;
                 self.record.state = self.record.written.take().unwrap_or(State::Running);
-                if let Some(run) = &mut self.record.run {
+                if let Some(run) = self.record.run.as_mut().filter(|_| entry == Entry::Moved) {
                     run.held = false;
                 }
                 if let Err(failure) = self.record.save(layout) {
                     // What is there is taken up as well by whoever comes next.
                     tracing::error!(%failure, "the record is behind");
                 }
-                let ending = self.watch_on(runtime, connected, served)?;
+                let ending = self.watch_on(runtime, connected, served, entry)?;
                 self.live_on(ending)
             }
         }
@@ -157,6 +157,7 @@ impl Life<'_> {
                 begun: Instant::now(),
                 stopped: Instant::now(),
                 transferred: 0,
+                fetches: false,
                 asker: None,
             };
             (connected, Handing { owner, carried })

@@ -4,6 +4,7 @@ mod ahead;
 pub(super) mod ceding;
 mod channels;
 mod drain;
+mod fetching;
 mod life;
 mod posting;
 mod receiving;
@@ -13,6 +14,7 @@ mod staging;
 mod stepping;
 mod still;
 pub(super) mod taking;
+mod telling;
 mod volumes;
 mod waiting;
 
@@ -47,6 +49,7 @@ use crate::types::VolumeRef;
 
 pub(super) use ceding::Handing;
 pub(super) use drain::Drain;
+pub(super) use fetching::fetches;
 
 /// How long another host may take to hear that an attempt is dead.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
@@ -257,6 +260,7 @@ async fn begin(
             .map(|bytes| Variables::of(&bytes).ok_or_else(too_many_variables))
             .transpose()?,
         along,
+        fetches: wish.facts.manner.postcopy.is_some(),
     };
     let (progress, cancel) = (Shared::default(), Arc::new(Notify::new()));
     let (tell, heard) = mpsc::unbounded_channel();

@@ -96,6 +96,8 @@ pub(super) struct Job {
     pub(super) rounds: Option<Work>,
     pub(super) pace: Arc<Pace>,
     pub(super) stop: watch::Sender<bool>,
+    /// The guest is to go on there before all of its memory is.
+    pub(super) fetches: bool,
 }
 
 impl Sending {
@@ -170,6 +172,7 @@ impl Sending {
             rounds: None,
             pace,
             stop,
+            fetches: false,
         };
         let (mut asks, mut ended) = follow(&gate, wish)?;
         let mut tick = interval(TICK);
@@ -377,7 +380,7 @@ impl Job {
         answer: oneshot::Sender<Result<Answer>>,
         ran: bool,
     ) -> Handing {
-        if let Some(sends) = self.source.carries.take() {
+        if let Some(sends) = self.source.carries.take_if(|_| !self.fetches) {
             sends.close();
         }
         let carried = Carried {
@@ -390,6 +393,7 @@ impl Job {
             begun: self.begun,
             stopped: self.stopped.unwrap_or_else(Instant::now),
             transferred: self.last.transferred.saturating_add(self.copied.sent()),
+            fetches: self.fetches,
             asker: None,
         };
         Handing { owner: self.owner, carried }

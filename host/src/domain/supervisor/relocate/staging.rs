@@ -68,6 +68,11 @@ impl Taking<'_, '_> {
         }
         match self.offer.power {
             Power::Off => self.happens(Event::Received(attempt)),
+            // What is still to come is sent to the owner.
+            Power::Running | Power::Paused if self.offer.fetches => {
+                self.fetching = true;
+                self.happens(Event::Received(attempt));
+            }
             Power::Running | Power::Paused => self.load(attempt),
         }
     }
@@ -121,7 +126,8 @@ impl Taking<'_, '_> {
         self.life.record.save(layout)?;
         crate::domain::store::write_running(layout, &self.life.definition)?;
         let (tell, told) = mpsc::unbounded_channel();
-        let begins = steps::Begins::HandedOver(attempt.handed_over());
+        let begins =
+            steps::Begins::HandedOver(steps::Coming { owner: attempt.handed_over(), fetches: self.offer.fetches });
         let launched = apart(|| {
             steps::launch(gate, &mut self.life.ledger, &self.life.definition, &places, id, begins, Some(&tell))
         })?;
@@ -136,7 +142,7 @@ impl Taking<'_, '_> {
         let folder = self.folder();
         let control = self.listener.take();
         let connected = connect::with(&folder, &self.life.definition, launched.hypervisor, control).await?;
-        connected.monitor.will_receive().await?;
+        connected.monitor.will_receive(self.offer.fetches).await?;
         self.connected = Some(connected);
         Ok(())
     }
@@ -221,7 +227,8 @@ impl Taking<'_, '_> {
         if let Some(served) = &self.served {
             served.keepers.iter().for_each(crate::domain::keeper::Keeper::activate);
         }
-        let Some(connected) = &self.connected else { return };
+        // It goes on once it has come so far (`fetching.rs`).
+        let Some(connected) = self.connected.as_ref().filter(|_| !self.fetching) else { return };
         let runs = self.offer.power == Power::Running;
         let goes_on = async {
             if runs {

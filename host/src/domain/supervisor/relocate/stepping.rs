@@ -52,6 +52,8 @@ impl Job {
                 }
             }
             Ask::Precopy(limits) => self.precopy(gate, definition, limits).await.map(|()| Answer::Done),
+            // What is left follows its guest.
+            Ask::NextSample if self.fetches => Ok(Answer::Sample(None)),
             Ask::NextSample => {
                 self.pending = Some(Pending::Sample { answer, begun: Instant::now() });
                 return;
@@ -97,7 +99,13 @@ impl Job {
                     return;
                 }
             },
-            Ask::Restore | Ask::Postcopy | Ask::SwitchOver => {
+            Ask::Postcopy if self.source.offer.fetches => {
+                self.fetches = true;
+                Ok(Answer::Done)
+            }
+            Ask::Postcopy => Err(Failure::conflict("the move was not planned to go on by post-copy")
+                .hint("`--set at-time-out=postcopy` says so; `--plan` tells whether both hosts can")),
+            Ask::Restore | Ask::SwitchOver => {
                 Err(Failure::conflict(format!("this host cannot do that while a domain is {DOING}: {ask:?}")))
             }
         };
@@ -140,7 +148,7 @@ impl Job {
                 self.stopped.get_or_insert_with(Instant::now);
                 (Some(sample), Some(Ok(Answer::Sample(None))))
             }
-            Ok(Live::Completed(sample)) => (Some(sample), Some(Ok(Answer::Sample(None)))),
+            Ok(Live::Completed(sample) | Live::Fetching(sample)) => (Some(sample), Some(Ok(Answer::Sample(None)))),
             Ok(Live::Failed(why)) => {
                 let mut failure = Failure::other("the hypervisor could not send the guest");
                 failure.causes.extend(why);
@@ -182,15 +190,26 @@ impl Job {
         self.stopped.get_or_insert_with(Instant::now);
         fault::point("hand.switching")?;
         self.last = self.goes_over(&monitor).await?;
+        if self.fetches {
+            self.source.talk.ask(words::Ask::Delivered { domain: self.owner.domain(), attempt });
+        }
         fault::point("hand.switched")?;
         Ok((attempt, fences))
     }
 
     /// The last of the guest. The other host may say meanwhile that it does not take it, and why.
     async fn goes_over(&mut self, monitor: &Monitor) -> Result<Sample> {
-        monitor.switch_over().await?;
+        let fetches = self.fetches;
         // One for all of it: words come all the time, and none of them says that memory comes.
-        let mut over = std::pin::pin!(monitor.over_within(SILENCE));
+        let mut over = std::pin::pin!(async {
+            match fetches {
+                true => monitor.stands_ready(SILENCE).await,
+                false => {
+                    monitor.switch_over().await?;
+                    monitor.over_within(SILENCE).await
+                }
+            }
+        });
         let mut stop = self.stop.subscribe();
         loop {
             let said = tokio::select! {

@@ -12,6 +12,7 @@ use super::super::connect::Connected;
 use super::super::control::{self, Answer, Asked, Asker, CLIENTS_MAX, Request, Response};
 use super::super::run::Life;
 use super::super::served::Served;
+use super::super::watch::Entry;
 use super::posting::Post;
 use super::receiving::Gathering;
 use crate::domain::State;
@@ -29,8 +30,8 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// What came of it.
 pub(in super::super) enum Taken {
-    /// The domain is this host's. Its guest is let go, where it ran; none where it is off.
-    Ours(Option<Box<(Connected, Served)>>),
+    /// The domain is this host's. Its guest is let go, where it ran and is here; none where it is off.
+    Ours(Option<Box<(Connected, Served, Entry)>>),
     /// Nothing of it stays.
     Nothing,
 }
@@ -54,6 +55,8 @@ pub(super) struct Taking<'l, 'g> {
     pub(super) coming: Vec<Coming>,
     /// The source was not heard any more, or begins anew: it may go on with what it copied.
     keeps: bool,
+    /// It goes on before all of its memory has come.
+    pub(super) fetching: bool,
     pub(super) result: Option<End>,
     /// What a task beside the loop found.
     pub(super) tell: mpsc::UnboundedSender<Event>,
@@ -100,6 +103,7 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
         reasons: Vec::new(),
         coming,
         keeps: false,
+        fetching: false,
         result: None,
         tell,
     };
@@ -190,7 +194,8 @@ pub(in super::super) async fn take(life: &mut Life<'_>, expecting: impl FnOnce()
                 along::taken(gate, &taking.coming);
                 Ok(())
             })?;
-            Taken::Ours(connected.zip(served).map(Box::new))
+            let entry = if taking.fetching { Entry::Fetching } else { Entry::Moved };
+            Taken::Ours(connected.zip(served).map(|(connected, served)| Box::new((connected, served, entry))))
         }
         Some(End::Nothing) | None => {
             if let Some(mut served) = served {

@@ -58,6 +58,9 @@ commands! {
     "query-yank" QueryYank {} -> Vec<YankInstance>;
     "migrate-set-capabilities" SetCapabilities { capabilities: Vec<Capability> } -> IgnoredAny;
     "migrate-set-parameters" SetLimits { max_bandwidth: u64, downtime_limit: u64 } -> IgnoredAny;
+    "migrate-start-postcopy" MigrateStartPostcopy {} -> IgnoredAny;
+    "migrate-set-parameters" SetPostcopyBandwidth { max_postcopy_bandwidth: u64 } -> IgnoredAny;
+    "blockdev-set-active" SetActive { active: bool } -> IgnoredAny;
     "migrate-continue" MigrateContinue { state: &'static str } -> IgnoredAny;
     "announce-self" AnnounceSelf { initial: u32, max: u32, rounds: u32, step: u32 } -> IgnoredAny;
     "qom-get" QomGet { path: &'static str, property: &'static str } -> Value;
@@ -255,6 +258,8 @@ pub(super) enum MigrationStatus {
     Active,
     PreSwitchover,
     Device,
+    PostcopyActive,
+    PostcopyPaused,
     Cancelling,
     Cancelled,
     Completed,

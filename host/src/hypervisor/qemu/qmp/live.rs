@@ -5,6 +5,16 @@
 //!                                                 │ cancel: it goes on      └▸ migrate-continue ─▸ completed: postmigrate
 //!   target   set-capabilities ─▸ migrate-incoming fd: ─▸ … ─▸ completed: paused, disks not active until `cont`
 //! ```
+//! By post-copy (10.0 and later), the guest goes on there before all of its memory has come:
+//!
+//! ```text
+//!   source   stop ─▸ migrate-start-postcopy ─▸ pre-switchover ─▸ blockdev-set-active false
+//!                                                 │ cancel, cont: it goes on   └▸ migrate-continue ─▸ postcopy-active ─▸ completed
+//!   target                                                                         paused, `cont` ─▸ postcopy-active ─▸ completed
+//! ```
+//! Once it is told to continue, neither QEMU can go back: it is, only when the target owns the domain. The guest is stopped
+//! before, so that no QEMU lets it go on by itself where the connection breaks.
+//!
 //! With a return path, the source hears from the target that all was taken before it says `completed`. Disks are activated
 //! late: no QEMU of the two writes, or locks, between the source's last word and the first `cont`, which is an act of the
 //! handover's (migration/handover.rs).
@@ -15,7 +25,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Monitor;
-use super::command::{self, Capability, Migration, MigrationStatus};
+use super::command::{self, Capability, Migration, MigrationStatus, RunState};
 use crate::error::{Failure, Kind, Result};
 use crate::hypervisor::qemu::SERVED_DESCRIPTOR;
 use crate::sandbox::protocol::Sample;
@@ -45,6 +55,8 @@ pub enum Live {
     Active(Sample),
     /// The guest stands still, and what is left fits the pause that is allowed.
     Ready(Sample),
+    /// The guest is over there, and what is left of its memory follows.
+    Fetching(Sample),
     /// All of it is over there.
     Completed(Sample),
     /// It came to nothing: the guest is here, and goes on.
@@ -56,7 +68,9 @@ impl Monitor {
     ///
     /// # Errors
     /// `Conflict` where an earlier move is still being given up.
-    pub async fn will_send(&self, limits: Limits) -> Result<()> {
+    ///
+    /// `fetches`: the guest may go on before all of its memory is over.
+    pub async fn will_send(&self, limits: Limits, fetches: bool) -> Result<()> {
         if self.moves_still().await? {
             return Err(gives_up(Kind::Conflict));
         }
@@ -67,8 +81,13 @@ impl Monitor {
             ("events", true),
             ("auto-converge", limits.auto_converge),
             ("multifd", limits.channels > 1),
+            ("postcopy-ram", fetches),
         ])
         .await?;
+        if fetches {
+            let max_postcopy_bandwidth = limits.bandwidth.unwrap_or(0);
+            self.execute(&command::SetPostcopyBandwidth { max_postcopy_bandwidth }, None).await?;
+        }
         self.will_use(limits.channels).await?;
         self.limit(limits).await
     }
@@ -82,14 +101,28 @@ impl Monitor {
     }
 
     /// `migrate-set-capabilities` of whoever receives.
-    pub async fn will_receive(&self) -> Result<()> {
-        self.capabilities(&[("return-path", true), ("late-block-activate", true), ("events", true)]).await
+    ///
+    /// # Errors
+    /// Where it `fetches`: QEMU's own, where it may not use userfaultfd(2).
+    pub async fn will_receive(&self, fetches: bool) -> Result<()> {
+        self.capabilities(&[("return-path", true), ("late-block-activate", true), ("events", true)]).await?;
+        match fetches {
+            true => self.capabilities(&[("postcopy-ram", true)]).await,
+            false => Ok(()),
+        }
     }
 
     /// A guest that was moved, or whose move came to nothing, may be saved, which is another kind of move.
     pub async fn will_not_send(&self) -> Result<()> {
-        let off =
-            ["pause-before-switchover", "return-path", "late-block-activate", "events", "auto-converge", "multifd"];
+        let off = [
+            "pause-before-switchover",
+            "return-path",
+            "late-block-activate",
+            "events",
+            "auto-converge",
+            "multifd",
+            "postcopy-ram",
+        ];
         self.capabilities(&off.map(|name| (name, false))).await
     }
 
@@ -151,6 +184,12 @@ impl Monitor {
         Ok(match now.status {
             Some(MigrationStatus::Completed) => Live::Completed(sample),
             Some(MigrationStatus::PreSwitchover) => Live::Ready(sample),
+            Some(MigrationStatus::PostcopyActive) => Live::Fetching(sample),
+            // It can be mended by a connection of another kind alone, which fief does not make.
+            Some(MigrationStatus::PostcopyPaused) => {
+                let why = "the way between the hosts broke, and what was left of its memory did not come";
+                Live::Failed([Some(why.to_owned()), now.error_desc].into_iter().flatten().collect())
+            }
             Some(MigrationStatus::Failed | MigrationStatus::Cancelled) => {
                 Live::Failed(now.error_desc.into_iter().collect())
             }
@@ -169,6 +208,68 @@ impl Monitor {
     /// `migrate-continue`: the last of it goes over.
     pub async fn switch_over(&self) -> Result<()> {
         self.execute(&command::MigrateContinue { state: "pre-switchover" }, None).await.map(drop)
+    }
+
+    /// All that is to be there before the guest goes on at the target, with memory still to follow
+    /// (`migrate-start-postcopy`). It stands still from now on, its disks are flushed and nobody writes to them; nothing that
+    /// breaks lets it go on before [`Monitor::give_up`] and [`Monitor::resume`].
+    ///
+    /// # Errors
+    /// `TimedOut` where that takes longer than `silence`.
+    pub async fn stands_ready(&self, silence: Duration) -> Result<Sample> {
+        self.pause().await?;
+        self.execute(&command::MigrateStartPostcopy {}, None).await?;
+        let until = Instant::now() + silence;
+        loop {
+            match self.live().await? {
+                Live::Ready(sample) => {
+                    self.execute(&command::SetActive { active: false }, None).await?;
+                    return Ok(sample);
+                }
+                Live::Failed(why) => return Err(failed(why)),
+                Live::Fetching(_) | Live::Completed(_) => {
+                    return Err(Failure::other("the hypervisor did not wait to be told to hand its guest over"));
+                }
+                Live::Active(_) if Instant::now() > until => return Err(silent(silence)),
+                Live::Active(_) => {}
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+        }
+    }
+
+    /// Until all is over there that a guest needs which goes on before its memory is.
+    ///
+    /// # Errors
+    /// Where it came to nothing.
+    pub async fn went_on(&self) -> Result<Sample> {
+        loop {
+            match self.live().await? {
+                Live::Fetching(sample) | Live::Completed(sample) => return Ok(sample),
+                Live::Failed(why) => return Err(failed(why)),
+                Live::Active(_) | Live::Ready(_) => {}
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+        }
+    }
+
+    /// Whether its guest came from another QEMU, or is on its way, and fetches what it lacks of its memory from there.
+    pub async fn fetches(&self) -> Result<bool> {
+        let now = self.execute(&command::QueryMigrate {}, None).await?;
+        Ok(matches!(now.status, Some(MigrationStatus::PostcopyActive | MigrationStatus::PostcopyPaused)))
+    }
+
+    /// `query-status`, until the guest has come as far as it has to before it can go on: it stands still.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub async fn arrived(&self) -> Result<()> {
+        while self.status().await? == RunState::Inmigrate {
+            if let Live::Failed(why) = self.live().await? {
+                return Err(failed(why));
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+        }
+        Ok(())
     }
 
     /// Until the last of it has gone over.
@@ -190,16 +291,13 @@ impl Monitor {
             let now = match self.live().await? {
                 Live::Completed(sample) => return Ok(sample),
                 Live::Failed(why) => return Err(failed(why)),
-                Live::Active(sample) | Live::Ready(sample) => sample.transferred,
+                Live::Active(sample) | Live::Ready(sample) | Live::Fetching(sample) => sample.transferred,
             };
             if now != went {
                 (went, since) = (now, Instant::now());
             }
             if let Some(silence) = silence.filter(|silence| since.elapsed() > *silence) {
-                let message = format!("nothing more of the guest went over in {} s", silence.as_secs());
-                return Err(
-                    Failure::new(Kind::TimedOut, message).hint("see to the way between the hosts, and move it again")
-                );
+                return Err(silent(silence));
             }
             // Whichever comes first: an event may have been heard by another.
             let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
@@ -248,6 +346,11 @@ impl Monitor {
 fn gives_up(kind: Kind) -> Failure {
     Failure::new(kind, "the hypervisor has not given up an earlier move of its guest yet")
         .hint("its guest goes on; where this stays so, it can move once the domain was shut down and started again")
+}
+
+fn silent(silence: Duration) -> Failure {
+    let message = format!("nothing more of the guest went over in {} s", silence.as_secs());
+    Failure::new(Kind::TimedOut, message).hint("see to the way between the hosts, and move it again")
 }
 
 pub(super) fn failed(why: Vec<String>) -> Failure {

@@ -61,6 +61,8 @@ impl Monitor {
                     | MigrationStatus::Active
                     | MigrationStatus::PreSwitchover
                     | MigrationStatus::Device
+                    | MigrationStatus::PostcopyActive
+                    | MigrationStatus::PostcopyPaused
                     | MigrationStatus::Cancelling
                     | MigrationStatus::Other,
                 ) => tokio::time::sleep(LOOK_EVERY).await,

@@ -1,0 +1,76 @@
+//! A guest that goes on at its target before all of its memory is there (post-copy).
+//!
+//! ```text
+//!   source   stands still, its disks let go of ─▸ ceded ─▸ the target owns it ─▸ the last before it goes on ─▸ pages ─▸ forgotten
+//!   target   owns it ─▸ it has come so far ─▸ it goes on ─▸ pages ─▸ all of it is here
+//! ```
+//! No host has the whole guest from the third of these on. Where the way between the hosts breaks then, its memory is lost: it
+//! has crashed, on the target, which has its disks. The source never lets it go on again.
+
+use std::pin::Pin;
+
+use tokio::time::Instant;
+
+use super::super::control::Asker;
+use super::super::job::{Job, JobEnd};
+use crate::domain::relocation::SILENCE;
+use crate::error::Result;
+use crate::fault;
+use crate::hypervisor::qemu::qmp::Monitor;
+use crate::migration::steps::Sample;
+
+/// What it is being, for those who ask for something else meanwhile.
+const DOING: &str = "sent the rest of its memory from another host";
+
+/// Memory that goes over after its guest.
+pub(super) type Following = Pin<Box<dyn Future<Output = Followed>>>;
+
+/// How that went.
+pub(super) struct Followed {
+    /// When all was there that it takes to go on.
+    pub(super) went_on: Option<Instant>,
+    pub(super) all: Result<Sample>,
+}
+
+/// The target owns the domain: the rest of it may go.
+pub(super) fn follow(monitor: Monitor) -> Following {
+    Box::pin(async move {
+        let begun = async {
+            fault::point("hand.following")?;
+            monitor.switch_over().await?;
+            monitor.went_on().await
+        };
+        match begun.await {
+            Ok(Sample { transferred, remaining, .. }) => {
+                tracing::info!(transferred, remaining, "the guest may go on there, and the rest of its memory follows");
+                Followed { went_on: Some(Instant::now()), all: monitor.over_within(SILENCE).await }
+            }
+            Err(failure) => Followed { went_on: None, all: Err(failure) },
+        }
+    })
+}
+
+/// The end of that, or never where nothing follows.
+pub(super) async fn followed(follows: &mut Option<Following>) -> Followed {
+    match follows {
+        Some(follows) => follows.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets a guest go on as soon as it has come so far, where it `runs`, and waits for the rest of its memory.
+pub(in super::super) fn fetches(monitor: Monitor, runs: bool) -> Job {
+    Job::new(DOING, Asker::nobody(), async move {
+        let all = async {
+            monitor.arrived().await?;
+            fault::point("take.arrived")?;
+            if runs {
+                monitor.resume().await?;
+            }
+            monitor.announce().await?;
+            tracing::info!("the guest goes on, and fetches the rest of its memory");
+            monitor.all_over().await.map(drop)
+        };
+        Ok(JobEnd::Fetched(all.await.err()))
+    })
+}
