@@ -78,7 +78,8 @@ pub trait Migration {
     fn next_sample(&self) -> Result<Option<Sample>>;
     /// Another bandwidth and downtime for what is under way; the rest stays as it was.
     fn adjust(&self, limits: &Limits) -> Result<()>;
-    /// The guest goes on at the target at once, and fetches what is missing. `denied` unless policy grants it.
+    /// With `switch_over` the guest goes on at the target, and fetches what is missing: nothing more has to go over before.
+    /// `denied` unless policy grants it; refused unless the move's setting `at-time-out` is `postcopy`.
     fn postcopy(&self) -> Result<()>;
     /// The guest stands still, the last of it goes over, and the domain is handed over.
     fn switch_over(&self) -> Result<Outcome>;

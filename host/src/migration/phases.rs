@@ -53,7 +53,7 @@ enum Phase {
     Sent,
     /// Memory goes over while the guest runs.
     Sending,
-    /// The guest is at the target, and not the whole of it.
+    /// The guest goes to the target, and what is left of its memory follows.
     Fetching,
     Over,
     GivenUp,

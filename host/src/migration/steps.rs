@@ -40,8 +40,8 @@ pub enum Ask {
     NextSample,
     /// Another bandwidth and downtime for what is under way; the rest is as it was.
     Adjust(Limits),
-    /// The guest goes on at the target at once, and fetches what is missing from here. By explicit grant only: from then on
-    /// neither host has the whole guest.
+    /// Nothing more has to go over before the guest: with `SwitchOver` it goes on at the target, and fetches what is missing from
+    /// here. By explicit grant only: neither host has the whole guest then.
     Postcopy,
     /// The guest stands still, the last of it and ownership go over, the target goes on. Answered by `Outcome`.
     SwitchOver,

@@ -1,4 +1,4 @@
-//! Whether two hosts can let a guest go on at the one while memory still comes from the other (decision 0031).
+//! Whether two hosts can let a guest go on at the one while memory still comes from the other (decision 0030).
 
 use crate::error::{Kind, Result};
 use crate::gate::Gate;
