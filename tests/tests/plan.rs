@@ -114,7 +114,7 @@ fn what_not_every_host_does(pair: &Pair) {
     assert_eq!(of_settings(&before), ["compress", "migration-live/postcopy-not-granted"], "{before}");
     let there = |plan: &Value| {
         let findings = plan["findings"].as_array().unwrap().iter();
-        findings.cloned().find(|finding| finding["code"] == "postcopy" && finding["object"] == "hostb")
+        findings.filter(|finding| finding["code"] == "postcopy").find(|finding| finding["object"] == "hostb").cloned()
     };
     let finding = there(&before).expect("the other host does not grant it");
     assert_eq!(finding["severity"], "blocker", "{finding}");

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::sys::stream::{Watch, watch_over};
+
 /// Encrypted, or in the clear where it does not leave the machine and both operators said so.
 #[derive(Debug)]
 pub enum Stream {
@@ -20,6 +22,15 @@ impl Stream {
         match self {
             Stream::Encrypted(_) => true,
             Stream::Plain(_) => false,
+        }
+    }
+
+    /// What is sent from here is read at once, whatever comes: where none of it is acknowledged for half a minute, the other
+    /// side is gone.
+    pub fn is_read_at_once(&self) -> std::io::Result<()> {
+        match self {
+            Stream::Encrypted(stream) => watch_over(stream.get_ref().0, Watch::Words),
+            Stream::Plain(stream) => watch_over(stream, Watch::Words),
         }
     }
 }

@@ -88,6 +88,23 @@ fn a_guest_whose_memory_does_not_follow_has_crashed_there() {
 }
 
 #[test]
+fn a_way_that_swallows_memory_is_noticed_on_both_sides() {
+    let mut bench = Bench::new();
+    let mut domain = bench.running(How::Fetching, Storage::Nfs("served"), &[]);
+    let slow = bench.pair.wires().slow(Net::Peers, At::Host(Side::B), SLOW);
+    let command = bench.sets_out(&mut domain, Side::B, &[]);
+    eventually("it goes on there", PATIENCE, || log(&bench, Side::B).contains(GOES_ON).then_some(()));
+    drop(slow);
+    let swallowed = bench.pair.wires().part(Net::Peers, At::Host(Side::A), At::Host(Side::B));
+    let said = command.ends(PATIENCE);
+    assert!(said.code == Some(1) && said.stderr.contains("its guest's memory is lost"), "{}", said.stderr);
+    eventually("it is noticed there", PATIENCE, || log(&bench, Side::B).contains("memory is lost").then_some(()));
+    drop(swallowed);
+    assert_eq!(bench.heals(&mut domain), Side::B);
+    bench.ends(domain, Side::B);
+}
+
+#[test]
 fn a_host_that_cannot_says_so_in_the_plan() {
     let mut bench = Bench::new();
     let domain = bench.running(How::Fetching, Storage::Nfs("served"), &[]);

@@ -104,6 +104,8 @@ fn saying() -> String {
 async fn memory(folder: &Path, stream: Stream) -> Result<()> {
     let here = socket::connect_in(folder, MEMORY).context(saying)?;
     here.set_nonblocking(true).context(saying)?;
+    // A guest that fetches its memory waits for the pages that it asks for.
+    stream.is_read_at_once().context(saying)?;
     both_ways(tokio::net::UnixStream::from_std(here).context(saying)?, stream).await
 }
 

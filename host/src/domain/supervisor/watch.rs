@@ -17,12 +17,11 @@ use super::ending::Ending;
 use super::filters::Filters;
 use super::heard::{heard, missed};
 use super::job::{self, Job};
-use super::relocate::{self, Relocation};
+use super::relocate::Relocation;
 use super::request::Patience;
 use super::served::Served;
 use super::storage::{self, Retry};
 use crate::config::domain::DomainDefinition;
-use crate::domain::State;
 use crate::domain::record::{EndReason, Record};
 use crate::domain::state::{Happening, Rules, Task, step};
 use crate::domain::volume::leave;
@@ -197,13 +196,9 @@ impl Loop<'_> {
                 Ok(None)
             }
             Entry::Still | Entry::Moved => Ok(None),
-            Entry::Fetching => {
-                self.fetches(connected);
-                Ok(None)
-            }
-            Entry::Adopted if connected.monitor.fetches().await? => {
-                self.fetches(connected);
-                Ok(None)
+            Entry::Fetching => Ok(self.fetches(connected)),
+            Entry::Adopted if connected.drain.is_none() && connected.monitor.fetches().await.unwrap_or_default() => {
+                Ok(self.fetches(connected))
             }
             Entry::Adopted => {
                 if let Some(drain) = connected.drain.take() {
@@ -336,10 +331,6 @@ impl Loop<'_> {
                 return Ok(ending);
             }
         }
-    }
-
-    fn fetches(&mut self, connected: &Connected) {
-        self.job = Some(relocate::fetches(connected.monitor.clone(), self.record.state == State::Running));
     }
 
     async fn let_go(&mut self, connected: &Connected) -> Result<()> {

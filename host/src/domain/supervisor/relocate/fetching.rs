@@ -11,8 +11,12 @@ use std::pin::Pin;
 
 use tokio::time::Instant;
 
+use super::super::connect::Connected;
 use super::super::control::Asker;
+use super::super::ending::Ending;
 use super::super::job::{Job, JobEnd};
+use super::super::watch::Loop;
+use crate::domain::State;
 use crate::domain::relocation::SILENCE;
 use crate::error::Result;
 use crate::fault;
@@ -37,8 +41,7 @@ pub(super) fn follow(monitor: Monitor) -> Following {
     Box::pin(async move {
         let begun = async {
             fault::point("hand.following")?;
-            monitor.switch_over().await?;
-            monitor.went_on().await
+            monitor.goes_first(SILENCE).await
         };
         match begun.await {
             Ok(Sample { transferred, remaining, .. }) => {
@@ -58,10 +61,12 @@ pub(super) async fn followed(follows: &mut Option<Following>) -> Followed {
     }
 }
 
-/// Lets a guest go on as soon as it has come so far, where it `runs`, and waits for the rest of its memory.
-pub(in super::super) fn fetches(monitor: Monitor, runs: bool) -> Job {
-    Job::new(DOING, Asker::nobody(), async move {
-        let all = async {
+impl Loop<'_> {
+    /// Lets a guest go on as soon as it has come so far, where it is one that runs, and waits for the rest of its memory: it is
+    /// not over.
+    pub(in super::super) fn fetches(&mut self, connected: &Connected) -> Option<Ending> {
+        let (monitor, runs) = (connected.monitor.clone(), self.record.state == State::Running);
+        let all = async move {
             monitor.arrived().await?;
             fault::point("take.arrived")?;
             if runs {
@@ -71,6 +76,7 @@ pub(in super::super) fn fetches(monitor: Monitor, runs: bool) -> Job {
             tracing::info!("the guest goes on, and fetches the rest of its memory");
             monitor.all_over().await.map(drop)
         };
-        Ok(JobEnd::Fetched(all.await.err()))
-    })
+        self.job = Some(Job::new(DOING, Asker::nobody(), async { Ok(JobEnd::Fetched(all.await.err())) }));
+        None
+    }
 }

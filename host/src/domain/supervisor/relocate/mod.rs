@@ -49,7 +49,6 @@ use crate::types::VolumeRef;
 
 pub(super) use ceding::Handing;
 pub(super) use drain::Drain;
-pub(super) use fetching::fetches;
 
 /// How long another host may take to hear that an attempt is dead.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);

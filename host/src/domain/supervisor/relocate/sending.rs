@@ -206,45 +206,41 @@ impl Sending {
                         (Ok(_), None) => {}
                     }
                 }
-                Some((ask, answer)) = asks.recv(), if job.pending.is_none() => match ask {
-                    Ask::SwitchOver => {
-                        // What is under way hears of it, and ends in good order.
-                        let stop = job.stop.clone();
-                        let broken_off = async {
-                            tokio::select! {
-                                () = cancel.notified() => {}
-                                _ = &mut given_up => {}
-                            }
-                            let _ = stop.send(true);
-                            std::future::pending::<Infallible>().await
-                        };
-                        let switched = tokio::select! {
-                            biased;
-                            switched = job.switch_over(&gate, &definition) => switched,
-                            never = broken_off => match never {},
-                        };
-                        match switched {
-                            Ok((attempt, fences)) => {
-                                return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
-                            }
-                            Err(failure) => {
-                                job.cancelled = *stop.borrow();
-                                let _ = answer.send(Err(failure.clone()));
-                                return Err(job.over(Some(failure)).await);
-                            }
+                Some((ask, answer)) = asks.recv(), if job.pending.is_none() => {
+                    // What is under way hears of it, and ends in good order.
+                    let stop = job.stop.clone();
+                    let broken_off = async {
+                        tokio::select! {
+                            () = cancel.notified() => {}
+                            _ = &mut given_up => {}
                         }
-                    }
-                    Ask::Restore => match job.restore(&gate, &definition).await {
-                        Ok((attempt, fences)) => {
+                        let _ = stop.send(true);
+                        std::future::pending::<Infallible>().await
+                    };
+                    let handed = match ask {
+                        Ask::SwitchOver => tokio::select! {
+                            biased;
+                            switched = job.switch_over(&gate, &definition) => Some((switched, answer)),
+                            never = broken_off => match never {},
+                        },
+                        Ask::Restore => Some((job.restore(&gate, &definition).await, answer)),
+                        ask => {
+                            job.step(&gate, (&to, &definition), ask, answer).await;
+                            None
+                        }
+                    };
+                    match handed {
+                        None => {}
+                        Some((Ok((attempt, fences)), answer)) => {
                             return Ok(JobEnd::Handing(Box::new(job.handing(attempt, fences, answer, ran))));
                         }
-                        Err(failure) => {
+                        Some((Err(failure), answer)) => {
+                            job.cancelled |= *stop.borrow();
                             let _ = answer.send(Err(failure.clone()));
                             return Err(job.over(Some(failure)).await);
                         }
-                    },
-                    ask => job.step(&gate, (&to, &definition), ask, answer).await,
-                },
+                    }
+                }
                 end = &mut ended => {
                     let failure = match end {
                         Ok(Err(failure)) => failure,

@@ -237,16 +237,31 @@ impl Monitor {
         }
     }
 
-    /// Until all is over there that a guest needs which goes on before its memory is.
+    /// `migrate-continue` of a guest that [stands ready](Monitor::stands_ready), and until all is over there that it needs to go
+    /// on. Where this fails, what is left here is of no use, and is to be ended at once.
     ///
     /// # Errors
-    /// Where it came to nothing.
-    pub async fn went_on(&self) -> Result<Sample> {
+    /// `TimedOut` where it takes longer than `silence`.
+    pub async fn goes_first(&self, silence: Duration) -> Result<Sample> {
+        // A QEMU that finds the way broken opens its disks again (`postcopy_start`, 10.0): it is not let try.
+        let broken = || async { self.execute(&command::QueryMigrate {}, None).await.map(|now| now.error_desc) };
+        if let Some(why) = broken().await? {
+            return Err(failed(vec![why]));
+        }
+        self.switch_over().await?;
+        let until = Instant::now() + silence;
         loop {
             match self.live().await? {
                 Live::Fetching(sample) | Live::Completed(sample) => return Ok(sample),
                 Live::Failed(why) => return Err(failed(why)),
                 Live::Active(_) | Live::Ready(_) => {}
+            }
+            // It stays where it was then, for ever (`migration_iteration_finish`, 10.0).
+            if let Some(why) = broken().await? {
+                return Err(failed(vec![why]));
+            }
+            if Instant::now() > until {
+                return Err(silent(silence));
             }
             let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
         }
