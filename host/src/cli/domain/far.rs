@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::output::progress::Detail;
 use crate::domain::relocation::Progress;
+use crate::migration::steps::Sample;
 use crate::types::ByteSize;
 
 /// Looks at a move again and again.
@@ -20,7 +21,7 @@ pub(super) struct Far {
 impl Far {
     /// What is done and what is to be, in bytes, and the rest in words.
     pub(super) fn look(&mut self, progress: &Progress) -> (u64, u64, Detail) {
-        let (done, total) = match progress.sample.filter(|_| progress.phase == "memory") {
+        let (done, total) = match memory(progress) {
             Some(sample) => (sample.transferred, sample.transferred.saturating_add(sample.remaining)),
             None => (progress.done, progress.total),
         };
@@ -43,9 +44,14 @@ impl Far {
     }
 }
 
+/// What goes over of the guest's memory, with it or after it.
+fn memory(progress: &Progress) -> Option<Sample> {
+    progress.sample.filter(|_| matches!(progress.phase.as_str(), "memory" | "following"))
+}
+
 /// Pure.
 fn detail(progress: &Progress, (done, total): (u64, u64), measured: Option<u64>) -> Detail {
-    let memory = progress.sample.filter(|_| progress.phase == "memory");
+    let memory = memory(progress);
     let rate = memory.map(|sample| sample.bandwidth).or(measured).filter(|rate| *rate > 0);
     let dirtied = memory.map(|sample| sample.dirty_rate);
     // What the guest writes anew comes on top of what is left.
@@ -74,7 +80,6 @@ fn detail(progress: &Progress, (done, total): (u64, u64), measured: Option<u64>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::steps::Sample;
 
     fn memory(bandwidth: u64, dirty_rate: u64) -> Progress {
         let sample = Sample { bandwidth, dirty_rate, round: 3, remaining: 400 << 20, ..Sample::default() };

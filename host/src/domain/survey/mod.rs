@@ -13,7 +13,7 @@ mod desk;
 mod host;
 pub mod local;
 mod places;
-mod postcopy;
+pub mod postcopy;
 mod prove;
 mod strategy;
 mod subject;

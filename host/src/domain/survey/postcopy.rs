@@ -32,7 +32,7 @@ pub(super) async fn asked(session: &Session, version: &str, strategy: &str) -> R
 }
 
 /// Why not, of the host that is to go on with the guest.
-pub(super) fn why_not_there(gate: &Gate, strategy: &PluginId) -> Option<String> {
+pub fn why_not_there(gate: &Gate, strategy: &PluginId) -> Option<String> {
     if !gate.policy().plugins.get(strategy).is_some_and(|grants| grants.postcopy) {
         return Some(format!("its policy does not grant it (`fief plugin grant {strategy} --postcopy` there)"));
     }

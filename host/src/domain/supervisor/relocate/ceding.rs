@@ -137,7 +137,8 @@ impl Machine for Ceding<'_> {
             }
             Action::Forget => {
                 self.result = Some(End::Gone);
-                self.follows = self.monitor.clone().filter(|_| self.carried.fetches).map(follow);
+                let monitor = self.monitor.clone().filter(|_| self.carried.fetches);
+                self.follows = monitor.map(|monitor| follow(monitor, self.carried.progress.clone()));
                 Vec::new()
             }
             // Its disks are opened by that: only where they are this host's again ([`Ceding::run`]).
@@ -177,19 +178,29 @@ impl Ceding<'_> {
         if self.closed {
             self.keepers.iter().for_each(Keeper::activate);
         }
-        let Some(monitor) = self.monitor.as_ref().filter(|_| self.carried.ran) else { return };
+        let Some(monitor) = &self.monitor else { return };
+        let ran = self.carried.ran;
         let goes_on = async {
             // Also where an earlier supervisor brought it so far.
             if let Live::Ready(_) = monitor.live().await? {
                 monitor.give_up().await?;
             }
-            monitor.resume().await?;
-            monitor.announce().await
+            if ran {
+                monitor.resume().await?;
+                monitor.announce().await?;
+            }
+            Ok(())
         };
-        if let Err(failure) = goes_on.await {
+        let went_on: Result<()> = goes_on.await;
+        if let Err(failure) = went_on {
             tracing::error!(%failure, "the guest could not be let go on");
             self.why = Some(failure);
         }
+    }
+
+    /// Whoever goes takes with it what carries the guest's memory, so it waits where that follows, or is about to.
+    fn may_leave(&self) -> bool {
+        self.follows.is_none() && (!self.carried.fetches || self.heard.elapsed() > SILENCE)
     }
 
     fn followed(&mut self, Followed { went_on, all }: Followed) {
@@ -268,8 +279,7 @@ pub(in super::super) async fn cede(
                 }
             }
             done = followed(&mut ceding.follows) => ceding.followed(done),
-            // Who goes takes with it what carries the guest's memory.
-            _ = terminate.recv(), if ceding.follows.is_none() => return Ok(Over::Left),
+            _ = terminate.recv(), if ceding.may_leave() => return Ok(Over::Left),
         }
     }
     Ok(ceding.over())

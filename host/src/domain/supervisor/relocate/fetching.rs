@@ -7,7 +7,9 @@
 //! No host has the whole guest from the third of these on. Where the way between the hosts breaks then, its memory is lost: it
 //! has crashed, on the target, which has its disks. The source never lets it go on again.
 
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,15 +18,19 @@ use super::super::control::Asker;
 use super::super::ending::Ending;
 use super::super::job::{Job, JobEnd};
 use super::super::watch::Loop;
+use super::Shared;
 use crate::domain::State;
 use crate::domain::relocation::SILENCE;
 use crate::error::Result;
 use crate::fault;
-use crate::hypervisor::qemu::qmp::Monitor;
+use crate::hypervisor::qemu::qmp::{Live, Monitor};
 use crate::migration::steps::Sample;
 
 /// What it is being, for those who ask for something else meanwhile.
 const DOING: &str = "sent the rest of its memory from another host";
+
+/// Between two looks for whoever asks how far it is.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Memory that goes over after its guest.
 pub(super) type Following = Pin<Box<dyn Future<Output = Followed>>>;
@@ -37,8 +43,9 @@ pub(super) struct Followed {
 }
 
 /// The target owns the domain: the rest of it may go.
-pub(super) fn follow(monitor: Monitor) -> Following {
+pub(super) fn follow(monitor: Monitor, progress: Shared) -> Following {
     Box::pin(async move {
+        progress.phase("following");
         let begun = async {
             fault::point("hand.following")?;
             monitor.goes_first(SILENCE).await
@@ -46,7 +53,20 @@ pub(super) fn follow(monitor: Monitor) -> Following {
         match begun.await {
             Ok(Sample { transferred, remaining, .. }) => {
                 tracing::info!(transferred, remaining, "the guest may go on there, and the rest of its memory follows");
-                Followed { went_on: Some(Instant::now()), all: monitor.over_within(SILENCE).await }
+                let went_on = Some(Instant::now());
+                let looks = async || -> Infallible {
+                    loop {
+                        if let Ok(Live::Fetching(sample)) = monitor.live().await {
+                            progress.change(|progress| progress.sample = Some(sample));
+                        }
+                        tokio::time::sleep(LOOK_EVERY).await;
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    all = monitor.over_within(SILENCE) => Followed { went_on, all },
+                    never = looks() => match never {},
+                }
             }
             Err(failure) => Followed { went_on: None, all: Err(failure) },
         }

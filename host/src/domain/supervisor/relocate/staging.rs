@@ -14,6 +14,7 @@ use super::taking::Taking;
 use crate::domain::record::Run;
 use crate::domain::relocation::channels::CHANNELS;
 use crate::domain::relocation::{Fences, MEMORY, along, apart, reason};
+use crate::domain::survey::postcopy;
 use crate::domain::{State, nvram, run_id, steps};
 use crate::error::{Context, Failure, Result};
 use crate::fault;
@@ -22,6 +23,7 @@ use crate::hypervisor::{ChosenAccelerator, Places};
 use crate::migration::handover::{Attempt, Event};
 use crate::migration::message::Power;
 use crate::sys::process::{self, boot_id};
+use crate::types::PluginId;
 
 impl Taking<'_, '_> {
     fn folder(&self) -> PathBuf {
@@ -31,6 +33,9 @@ impl Taking<'_, '_> {
     /// Makes ready: what runs waits, all attached, nothing active. Where volumes go along, it is started once they have come.
     pub(super) async fn stage(&mut self, attempt: Attempt) -> Result<()> {
         fault::point("take.staging")?;
+        if self.offer.fetches {
+            self.may_fetch()?;
+        }
         let mut fences = Fences::of(self.life.gate, &self.life.definition)?;
         // Beside all else, and so that their plugins are there when it counts.
         let coming = self.coming.clone();
@@ -44,6 +49,16 @@ impl Taking<'_, '_> {
         self.memory = Some(control::listen(&self.folder(), MEMORY)?);
         self.channels = Some(control::listen(&self.folder(), CHANNELS)?);
         fault::point("take.staged")
+    }
+
+    /// Whatever the source was told before: this host's policy grants it, and its hypervisor can.
+    fn may_fetch(&self) -> Result<()> {
+        let strategy = self.offer.strategy.parse::<PluginId>();
+        let strategy = strategy.map_err(|invalid| Failure::other("no strategy has such a name").because(invalid))?;
+        match postcopy::why_not_there(self.life.gate, &strategy) {
+            None => Ok(()),
+            Some(why) => Err(Failure::denied(format!("this host takes no part in post-copy: {why}"))),
+        }
     }
 
     async fn make(&mut self, attempt: Attempt) -> Result<()> {
