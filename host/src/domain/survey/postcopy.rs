@@ -12,7 +12,7 @@ use crate::types::PluginId;
 /// The first QEMU that lets go of disks when it is told to (`blockdev-set-active`), and takes none up with a guest whose memory
 /// still comes.
 const MAJOR: u32 = 10;
-/// Longest text of a peer's, in bytes.
+/// Longest text of a peer's, in characters.
 const TEXT_MAX: usize = 1024;
 /// Whether those without privilege may use userfaultfd(2) (Documentation/admin-guide/sysctl/vm.rst).
 const UNPRIVILEGED: &str = "/proc/sys/vm/unprivileged_userfaultfd";

@@ -12,8 +12,8 @@
 //!                                                 │ cancel, cont: it goes on   └▸ migrate-continue ─▸ postcopy-active ─▸ completed
 //!   target                                                                         paused, `cont` ─▸ postcopy-active ─▸ completed
 //! ```
-//! Once it is told to continue, neither QEMU can go back: it is, only when the target owns the domain. The guest is stopped
-//! before, so that no QEMU lets it go on by itself where the connection breaks.
+//! Told to continue, neither QEMU can go back, so it is told only when the target owns the domain. The guest is stopped before,
+//! so that no QEMU lets it go on by itself where the connection breaks.
 //!
 //! With a return path, the source hears from the target that all was taken before it says `completed`. Disks are activated
 //! late: no QEMU of the two writes, or locks, between the source's last word and the first `cont`, which is an act of the
@@ -64,12 +64,10 @@ pub enum Live {
 }
 
 impl Monitor {
-    /// `migrate-set-capabilities` of whoever sends.
+    /// `migrate-set-capabilities` of whoever sends. `fetches`: the guest may go on before all of its memory is over.
     ///
     /// # Errors
     /// `Conflict` where an earlier move is still being given up.
-    ///
-    /// `fetches`: the guest may go on before all of its memory is over.
     pub async fn will_send(&self, limits: Limits, fetches: bool) -> Result<()> {
         if self.moves_still().await? {
             return Err(gives_up(Kind::Conflict));
