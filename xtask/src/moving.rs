@@ -8,6 +8,7 @@ pub(crate) const TESTS: &[&str] = &[
     "channels::",
     "claims::",
     "debian::a_connection_",
+    "fetches::",
     "hostile::",
     "matrix::",
     "points::whatever_",
