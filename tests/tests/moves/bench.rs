@@ -35,6 +35,15 @@ impl Storage {
     pub const SHARED: [Storage; 4] =
         [Storage::Nfs("native"), Storage::Nfs("served"), Storage::Iscsi("native"), Storage::Iscsi("served")];
 
+    /// Where guests go on before their memory is there; none, and said, where this kernel lets none wait for it.
+    pub fn fetching() -> Vec<Storage> {
+        if std::path::Path::new("/dev/userfaultfd").exists() {
+            return Storage::SERVED.to_vec();
+        }
+        eprintln!("this kernel has no /dev/userfaultfd: no guest goes on before its memory is there");
+        Vec::new()
+    }
+
     /// Of those the ones that the newer QEMU reaches: what it would speak by itself is not fetched with it.
     pub const SERVED: [Storage; 2] = [Storage::Nfs("served"), Storage::Iscsi("served")];
 

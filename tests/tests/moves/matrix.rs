@@ -11,7 +11,7 @@ fn ways() -> Vec<(String, (How, Storage))> {
     for storage in [Storage::File, Storage::Mixed] {
         all.extend([(How::Live, storage), (How::Static, storage)]);
     }
-    all.extend(Storage::SERVED.map(|storage| (How::Fetching, storage)));
+    all.extend(Storage::fetching().into_iter().map(|storage| (How::Fetching, storage)));
     all.into_iter().map(|(how, storage)| (format!("{how:?} {storage:?}"), (how, storage))).collect()
 }
 

@@ -196,12 +196,17 @@ fn cases() -> Vec<(String, Case)> {
     let mut random = Random::from_environment();
     let mut ways: Vec<(How, Storage)> = Storage::SHARED.map(|storage| (How::Live, storage)).to_vec();
     ways.extend(Storage::SHARED.map(|storage| (How::Static, storage)));
-    ways.extend(Storage::SERVED.map(|storage| (How::Fetching, storage)));
+    let fetching = Storage::fetching();
+    ways.extend(fetching.iter().map(|storage| (How::Fetching, *storage)));
     for storage in [Storage::File, Storage::Mixed] {
         ways.extend([How::Live, How::Static].map(|how| (how, storage)));
     }
     let mut cases = Vec::new();
-    for point in fault::points().into_iter().filter(|point| OF_MOVES.iter().any(|of| point.starts_with(of))) {
+    let tried = |point: &String| {
+        let fetches = OF_FETCHES.contains(&point.as_str());
+        OF_MOVES.iter().any(|of| point.starts_with(of)) && !(fetches && fetching.is_empty())
+    };
+    for point in fault::points().into_iter().filter(tried) {
         for side in Side::BOTH.into_iter().filter(|side| passes(&point, *side)) {
             for blow in Blow::all() {
                 let copies = OF_COPIES.iter().any(|of| point.starts_with(of));
@@ -210,7 +215,7 @@ fn cases() -> Vec<(String, Case)> {
                 let how = if point == "take.copied" { How::Static } else { how };
                 let fetches = OF_FETCHES.contains(&point.as_str());
                 let (how, storage) = match (how, storage.is_copied()) {
-                    (_, _) if fetches => (How::Fetching, *random.one_of(&Storage::SERVED)),
+                    (_, _) if fetches => (How::Fetching, *random.one_of(&fetching)),
                     (How::Fetching, true) => (How::Live, storage),
                     (how, _) => (how, storage),
                 };
