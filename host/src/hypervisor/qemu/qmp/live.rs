@@ -103,11 +103,8 @@ impl Monitor {
     /// # Errors
     /// Where it `fetches`: QEMU's own, where it may not use userfaultfd(2).
     pub async fn will_receive(&self, fetches: bool) -> Result<()> {
-        self.capabilities(&[("return-path", true), ("late-block-activate", true), ("events", true)]).await?;
-        match fetches {
-            true => self.capabilities(&[("postcopy-ram", true)]).await,
-            false => Ok(()),
-        }
+        let on = ["return-path", "late-block-activate", "events"].map(|name| (name, true));
+        self.capabilities(&[&on[..], &[("postcopy-ram", fetches)]].concat()).await
     }
 
     /// A guest that was moved, or whose move came to nothing, may be saved, which is another kind of move.
@@ -177,30 +174,12 @@ impl Monitor {
 
     /// `query-migrate`.
     pub async fn live(&self) -> Result<Live> {
-        let now = self.execute(&command::QueryMigrate {}, None).await?;
-        let sample = sample(&now);
-        Ok(match now.status {
-            Some(MigrationStatus::Completed) => Live::Completed(sample),
-            Some(MigrationStatus::PreSwitchover) => Live::Ready(sample),
-            Some(MigrationStatus::PostcopyActive) => Live::Fetching(sample),
-            // It can be mended by a connection of another kind alone, which fief does not make.
-            Some(MigrationStatus::PostcopyPaused) => {
-                let why = "the way between the hosts broke, and what was left of its memory did not come";
-                Live::Failed([Some(why.to_owned()), now.error_desc].into_iter().flatten().collect())
-            }
-            Some(MigrationStatus::Failed | MigrationStatus::Cancelled) => {
-                Live::Failed(now.error_desc.into_iter().collect())
-            }
-            None
-            | Some(
-                MigrationStatus::None
-                | MigrationStatus::Setup
-                | MigrationStatus::Active
-                | MigrationStatus::Device
-                | MigrationStatus::Cancelling
-                | MigrationStatus::Other,
-            ) => Live::Active(sample),
-        })
+        self.execute(&command::QueryMigrate {}, None).await.map(live)
+    }
+
+    /// Until QEMU may be looked at again: it told of something, or a while is over, since an event may have been heard by another.
+    async fn rest(&self) {
+        let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
     }
 
     /// `migrate-continue`: the last of it goes over.
@@ -231,7 +210,7 @@ impl Monitor {
                 Live::Active(_) if Instant::now() > until => return Err(silent(silence)),
                 Live::Active(_) => {}
             }
-            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+            self.rest().await;
         }
     }
 
@@ -242,26 +221,27 @@ impl Monitor {
     /// `TimedOut` where it takes longer than `silence`.
     pub async fn goes_first(&self, silence: Duration) -> Result<Sample> {
         // A QEMU that finds the way broken opens its disks again (`postcopy_start`, 10.0): it is not let try.
-        let broken = || async { self.execute(&command::QueryMigrate {}, None).await.map(|now| now.error_desc) };
-        if let Some(why) = broken().await? {
+        if let Some(why) = self.execute(&command::QueryMigrate {}, None).await?.error_desc {
             return Err(failed(vec![why]));
         }
         self.switch_over().await?;
         let until = Instant::now() + silence;
         loop {
-            match self.live().await? {
+            let now = self.execute(&command::QueryMigrate {}, None).await?;
+            let why = now.error_desc.clone();
+            match live(now) {
                 Live::Fetching(sample) | Live::Completed(sample) => return Ok(sample),
                 Live::Failed(why) => return Err(failed(why)),
                 Live::Active(_) | Live::Ready(_) => {}
             }
             // It stays where it was then, for ever (`migration_iteration_finish`, 10.0).
-            if let Some(why) = broken().await? {
+            if let Some(why) = why {
                 return Err(failed(vec![why]));
             }
             if Instant::now() > until {
                 return Err(silent(silence));
             }
-            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+            self.rest().await;
         }
     }
 
@@ -280,7 +260,7 @@ impl Monitor {
             if let Live::Failed(why) = self.live().await? {
                 return Err(failed(why));
             }
-            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+            self.rest().await;
         }
         Ok(())
     }
@@ -312,8 +292,7 @@ impl Monitor {
             if let Some(silence) = silence.filter(|silence| since.elapsed() > *silence) {
                 return Err(silent(silence));
             }
-            // Whichever comes first: an event may have been heard by another.
-            let _ = tokio::time::timeout(LOOK_EVERY, self.moves()).await;
+            self.rest().await;
         }
     }
 
@@ -353,6 +332,33 @@ impl Monitor {
     /// `announce-self`: the guest's cards tell the network where they are.
     pub async fn announce(&self) -> Result<()> {
         self.execute(&ANNOUNCE, None).await.map(drop)
+    }
+}
+
+/// Pure.
+fn live(now: Migration) -> Live {
+    let sample = sample(&now);
+    match now.status {
+        Some(MigrationStatus::Completed) => Live::Completed(sample),
+        Some(MigrationStatus::PreSwitchover) => Live::Ready(sample),
+        Some(MigrationStatus::PostcopyActive) => Live::Fetching(sample),
+        // It can be mended by a connection of another kind alone, which fief does not make.
+        Some(MigrationStatus::PostcopyPaused) => {
+            let why = "the way between the hosts broke, and what was left of its memory did not come";
+            Live::Failed([Some(why.to_owned()), now.error_desc].into_iter().flatten().collect())
+        }
+        Some(MigrationStatus::Failed | MigrationStatus::Cancelled) => {
+            Live::Failed(now.error_desc.into_iter().collect())
+        }
+        None
+        | Some(
+            MigrationStatus::None
+            | MigrationStatus::Setup
+            | MigrationStatus::Active
+            | MigrationStatus::Device
+            | MigrationStatus::Cancelling
+            | MigrationStatus::Other,
+        ) => Live::Active(sample),
     }
 }
 
